@@ -1,0 +1,76 @@
+"""The one family of errors that users see, and the exit code that belongs to each.
+
+An error says what failed, where, what was expected and what was found; its hint says what to do next. Errors are raised
+low, where the facts are known, and caught once, in the command line, which prints `error:` and `hint:` and exits.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TemperaError(Exception):
+    """Something the user can act on: a message, a mandatory hint and the exit code of the command."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(TemperaError):
+    """The command line does not make sense (exit code 2)."""
+
+    exit_code = 2
+
+
+class ConfigError(TemperaError):
+    """A style config or a `--set` value is wrong (exit code 3)."""
+
+    exit_code = 3
+
+
+class InputError(TemperaError):
+    """The input is missing, unreadable, damaged or of a kind that we do not read (exit code 4)."""
+
+    exit_code = 4
+
+
+class RenderDirectoryError(TemperaError):
+    """The render directory belongs to other settings, is locked or is damaged (exit code 5)."""
+
+    exit_code = 5
+
+
+class MissingPartError(TemperaError):
+    """An optional dependency or the weights of a network are not here (exit code 6)."""
+
+    exit_code = 6
+
+
+class StylizeError(TemperaError):
+    """Stylizing failed: a loss that is not finite, or no memory left at batch size 1 (exit code 7)."""
+
+    exit_code = 7
+
+
+class WriteError(TemperaError):
+    """The result could not be written: the disk is full, a codec refuses (exit code 8)."""
+
+    exit_code = 8
+
+
+class IncompleteError(TemperaError):
+    """Some chains failed and others finished; running again continues (exit code 9)."""
+
+    exit_code = 9
+
+
+class Interrupted(TemperaError):  # noqa: N818 - an interruption is the user's wish, not an error
+    """The user stopped the render (exit code 130 for SIGINT, 143 for SIGTERM)."""
+
+    def __init__(self, message: str, *, hint: str, signal_number: int) -> None:
+        super().__init__(message, hint=hint)
+        self.signal_number = signal_number
