@@ -1,0 +1,363 @@
+"""The style config: every setting, its range, its default and its help text, in one place.
+
+The models are the JSON Schema (`tempera schema`), the help and the validation. What changes pixels and what does not live
+in different models: `PaintSettings` (with `InputSettings`) is the identity of a render and goes whole into its digest,
+`OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import ConfigError
+
+LayerName = str
+Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+LAYERS = tuple(
+    f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
+)
+MAX_CONFIG_BYTES = 1 << 20
+
+
+class Settings(BaseModel):
+    """Base of every section: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StyleImage(Settings):
+    """One painting."""
+
+    path: Path = Field(description="Picture file, relative to the config file.")
+    weight: Weight = Field(100.0, description="Weight of this painting's style loss; content has weight 1.")
+    scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this painting.")
+
+
+class StyleSettings(Settings):
+    """The paintings, and how large their strokes are."""
+
+    images: tuple[StyleImage, ...] = Field(min_length=1, description="One or more paintings with their weights.")
+    scale: float = Field(
+        1.0,
+        gt=0,
+        le=8,
+        description="Size of the painting relative to the frame: larger gives larger strokes.",
+    )
+
+
+class ContentLoss(Settings):
+    """What keeps the photo recognizable."""
+
+    weight: Weight = Field(1.0, description="Weight of the content loss.")
+    layers: dict[LayerName, Weight] = Field(
+        default={"relu4_2": 1.0}, description="Layers and their weights, normalized to a sum of 1."
+    )
+    coarse: tuple[float, ...] = Field(
+        (0.2, 0.4, 0.7, 1.0),
+        description="Content weight at the first, second, ... scale of a cold frame, relative to the last: "
+        "less at the coarse scales gives larger swirls.",
+    )
+
+
+class StyleLoss(Settings):
+    """What makes it look like the painting."""
+
+    loss: Literal["wasserstein", "gram"] = Field(
+        "wasserstein",
+        description="wasserstein: distance of the features' Gaussians; gram: distance of Gram matrices (Gatys 2015).",
+    )
+    layers: dict[LayerName, Weight] = Field(
+        default={"relu1_1": 256.0, "relu2_1": 64.0, "relu3_1": 16.0, "relu4_1": 4.0, "relu5_1": 1.0},
+        description="Layers and their weights, normalized to a sum of 1.",
+    )
+
+
+class TotalVariation(Settings):
+    """What removes speckle."""
+
+    weight: Weight = Field(0.5, description="Weight of total variation.")
+
+
+class TemporalLoss(Settings):
+    """What holds a warm frame to the moved previous one."""
+
+    weight: Weight = Field(30.0, description="Weight of the temporal loss, where the motion is reliable.")
+
+
+class LossSettings(Settings):
+    """Weights and layers of the objective. Every term is dimensionless: the same weights mean the same picture."""
+
+    content: ContentLoss = Field(default_factory=ContentLoss)
+    style: StyleLoss = Field(default_factory=StyleLoss)
+    tv: TotalVariation = Field(default_factory=TotalVariation)
+    temporal: TemporalLoss = Field(default_factory=TemporalLoss)
+
+    @field_validator("content", "style")
+    @classmethod
+    def _known_layers(cls, section: ContentLoss | StyleLoss) -> ContentLoss | StyleLoss:
+        for name in section.layers:
+            if name not in LAYERS:
+                raise ValueError(f"unknown layer {name!r}{_nearest(name, LAYERS)}")
+        if not section.layers or not any(section.layers.values()):
+            raise ValueError("at least one layer needs a weight above 0")
+        return section
+
+
+class ColdSettings(Settings):
+    """The first frame of a chain: from coarse to fine."""
+
+    min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
+    scale_step: float = Field(1.4142135623730951, gt=1.0, le=4.0, description="Growth from scale to scale.")
+    evaluations: int = Field(40, ge=1, le=10000, description="Evaluations of the objective at the finest scale.")
+    max_total: int = Field(
+        160,
+        ge=1,
+        le=100000,
+        description="Evaluations of all scales together, at most; the finest scales come first.",
+    )
+    noise: float = Field(
+        0.15,
+        ge=0,
+        le=2,
+        description="Standard deviation of the noise added when a scale starts: fresh strokes.",
+    )
+    init: Literal["content", "noise"] | Path = Field(
+        "content", description="Start from the photo, from noise, or from the picture with this path."
+    )
+
+
+class WarmSettings(Settings):
+    """Every other frame: from the previous one."""
+
+    evaluations: int = Field(8, ge=1, le=10000, description="Evaluations of the objective for a warm frame.")
+
+
+class OptimizeSettings(Settings):
+    """How the pixels are found."""
+
+    minimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="Safeguarded L-BFGS, or Adam.")
+    history: int = Field(12, ge=1, le=100, description="Curvature pairs that L-BFGS keeps.")
+    learning_rate: float = Field(0.02, gt=0, le=1, description="Step size of Adam, in pixel values.")
+    cold: ColdSettings = Field(default_factory=ColdSettings)
+    warm: WarmSettings = Field(default_factory=WarmSettings)
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of the features; statistics and losses are always float32."
+    )
+
+
+class PaintSettings(Settings):
+    """Everything about a style that changes pixels."""
+
+    styler: Literal["neural", "palette", "superpixel"] = Field("neural", description="Who paints.")
+    style: StyleSettings
+    encoder: Literal["auto", "compact", "vgg19", "vgg16", "tiny"] = Field(
+        "auto", description="Feature network. auto: vgg19 if its weights are at hand, else compact."
+    )
+    pooling: Literal["native", "max", "average"] = Field("native", description="Pooling of the feature network.")
+    losses: LossSettings = Field(default_factory=LossSettings)
+    optimize: OptimizeSettings = Field(default_factory=OptimizeSettings)
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Another seed paints other strokes.")
+    palette_colors: int = Field(12, ge=2, le=256, description="Colors of the palette styler.")
+    superpixel_count: int = Field(900, ge=4, le=100000, description="Cells of the superpixel styler.")
+
+
+class InputSettings(Settings):
+    """How the input is read; changes pixels, so it belongs to the identity."""
+
+    fit: Literal["strict", "cover", "contain"] = Field(
+        "strict",
+        description="Photos of another size: refuse them, crop them (cover) or letterbox them (contain).",
+    )
+    order: Literal["auto", "name", "time", "listed"] = Field(
+        "auto",
+        description="Order of photos; auto: capture time where all photos have it, else natural name order.",
+    )
+    cuts: Literal["auto", "none"] = Field("auto", description="Find hard cuts, or treat the input as one shot.")
+    cut_threshold: float = Field(
+        0.30,
+        gt=0,
+        le=1,
+        description="Smallest change between two frames that can be a cut; lower finds more.",
+    )
+
+
+class FinishSettings(Settings):
+    """Pure functions of the stored frame, applied when the video is written: changing them renders nothing again."""
+
+    preserve_color: float = Field(0.0, ge=0, le=1, description="1: the photo's own colors, 0: the painting's.")
+    sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
+    grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
+
+
+class OutputSettings(Settings):
+    """How the video is written."""
+
+    codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
+        "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
+    )
+    crf: int = Field(16, ge=0, le=63, description="Quality of the codec, smaller is better.")
+    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
+    audio: Literal["auto", "none"] = Field("auto", description="Carry the source's audio over, or not.")
+    finish: FinishSettings = Field(default_factory=FinishSettings)
+
+
+class RuntimeSettings(Settings):
+    """How the work is done; never changes the result."""
+
+    batch_size: int = Field(0, ge=0, le=4096, description="Frames in a batch at most; 0 decides by device.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 leaves it to torch.")
+    prefetch: int = Field(4, ge=0, le=256, description="Frames decoded ahead.")
+
+
+class Config(PaintSettings):
+    """A style config as written in YAML."""
+
+    schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
+    name: str = Field(
+        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default the file's."
+    )
+    description: str = Field("", description="One sentence about the look.")
+    input: InputSettings = Field(default_factory=InputSettings)
+    output: OutputSettings = Field(default_factory=OutputSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Config:
+        if not any(image.weight for image in self.style.images):
+            raise ValueError("style.images: at least one painting needs a weight above 0")
+        return self
+
+
+IDENTITY_SECTIONS = tuple(PaintSettings.model_fields)
+"""Top-level keys of a config that belong to a render's identity, beside `input`."""
+
+
+def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key that `--set` can reach, dotted, in the order of the schema."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{info.alias or name}"
+        keys.append(key)
+        for kind in (info.annotation, *get_args(info.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
+                keys.extend(config_keys(kind, f"{key}."))
+    return keys
+
+
+def parse_config(data: object, *, where: str) -> Config:
+    """Validate the plain data of a config.
+
+    Raises ConfigError that names every wrong key, what was expected and what was found.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{where}: expected a mapping of settings, found {type(data).__name__}",
+            hint="see `tempera styles swirl` for a config that works",
+        )
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        keys = config_keys()
+        problems = []
+        for problem in error.errors()[:8]:
+            key = ".".join(str(part) for part in problem["loc"]) or "config"
+            if problem["type"] == "extra_forbidden":
+                problems.append(f"{key}: unknown key{_nearest(key, keys)}")
+            else:
+                found = repr(problem.get("input"))
+                shown = found if len(found) <= 60 else found[:57] + "..."
+                problems.append(f"{key}: {problem['msg']}, found {shown}")
+        raise ConfigError(
+            f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
+        ) from None
+
+
+def set_value(data: dict[str, Any], assignment: str) -> None:
+    """Apply one `section.key=value` of `--set` to plain config data; the value is read as YAML.
+
+    Raises ConfigError for an unknown key, naming the nearest valid one.
+    """
+    key, sign, text = assignment.partition("=")
+    key = key.strip()
+    if not sign or not key:
+        raise ConfigError(
+            f"--set {assignment}: expected section.key=value",
+            hint="for example --set optimize.warm.evaluations=8",
+        )
+    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
+    valid = config_keys()
+    if key not in valid and not key.startswith(free):
+        raise ConfigError(f"--set {key}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not YAML ({error})", hint="quote it") from None
+    place: Any = data
+    *parents, last = key.split(".")
+    try:
+        for part in parents:
+            if isinstance(place, list):
+                place = place[int(part)]
+            else:
+                child = place.setdefault(part, {})
+                if not isinstance(child, dict | list):
+                    child = place[part] = {}
+                place = child
+        if isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (ValueError, IndexError):
+        raise ConfigError(
+            f"--set {key}: no such entry in the list",
+            hint="entries are numbered from 0, as in style.images.0.weight=45",
+        ) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """Plain data of a YAML file, by the safe loader.
+
+    Raises ConfigError if the file is missing, too large, not text or not YAML.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_CONFIG_BYTES:
+            raise ConfigError(
+                f"{path}: {size} bytes is too large for a style config", hint="a config is a page of YAML"
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
+    if text.count("*") > 0 and _has_alias(text):
+        raise ConfigError(f"{path}: YAML aliases are not allowed", hint="write the value out where it is used")
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first = str(error).replace("\n", " ")
+        raise ConfigError(f"{path}: is not valid YAML: {first}", hint="`tempera styles swirl` shows the form") from None
+
+
+def _has_alias(text: str) -> bool:
+    """Whether the YAML uses an alias: they are how a small file explodes into gigabytes."""
+    try:
+        return any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return False  # the loader reports what is wrong, with its place
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of a style config."""
+    return Config.model_json_schema(by_alias=True)

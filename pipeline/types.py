@@ -1,0 +1,203 @@
+"""The nouns of the story: source, shot, chain, frame, motion, plan. Plain data that every room may read.
+
+Ranges are half-open and indices start at 0. A *frame index* counts the frames of a `Source` after `--frames` and `--fps`
+have chosen which of them are rendered; it is also the number in the name of a stored frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Phase = Literal["cold", "warm"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """Color description of a video stream by the names of ITU-T H.273 (None: not stated)."""
+
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None
+    full_range: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input as we understood it: what will be rendered, in which order and when each frame is shown.
+
+    `width_px` and `height_px` are those of the picture as a viewer sees it: after rotation, EXIF orientation and with
+    square pixels. `pts[i]` is the time at which frame i appears, in ticks of `time_base` seconds, strictly increasing;
+    `duration_ticks` is how long the last one stays. `picks[i]` is the position of frame i among the decoded frames (or
+    the photos) of the input. `digest` is a SHA-256 over the content of the input.
+    """
+
+    path: str
+    kind: Literal["video", "photos"]
+    files: tuple[str, ...]
+    width_px: int
+    height_px: int
+    frame_rate: Fraction
+    time_base: Fraction
+    pts: tuple[int, ...]
+    duration_ticks: int
+    picks: tuple[int, ...]
+    rotation_deg: int = 0
+    color: ColorTags = field(default_factory=ColorTags)
+    has_audio: bool = False
+    digest: str = ""
+    order: str = "stream"
+    """Why the frames stand in this order: "stream", "name", "capture time" or "as listed"."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: gaps, odd sizes, a missing duration. One sentence each."""
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames that will be rendered."""
+        return len(self.pts)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame's appearance to the end of the last one."""
+        if not self.pts:
+            return 0.0
+        return float((self.pts[-1] - self.pts[0] + self.duration_ticks) * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A run of frames [start, stop) without a cut."""
+
+    index: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One style over one run of frames [start, stop) inside one shot: the unit of order, seeding and resume.
+
+    Frame t may read frame t-1 of its own chain and nothing of any other chain. `style` is the name of the style,
+    `lead_in` the number of frames before `start` that are painted only to warm up and are not delivered, `seed` the
+    render's seed for this style.
+    """
+
+    id: str
+    style: str
+    shot: int
+    start: int
+    stop: int
+    lead_in: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded frame: `rgb` is uint8 (H, W, 3) sRGB, `pts` in ticks of its source's time base."""
+
+    index: int
+    pts: int
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How the picture moved: for every pixel of the current frame, where it was in the previous one.
+
+    `backward_flow` is float32 (H, W, 2) in px, (x, y), from the current frame to the previous one; `reliability` is
+    float32 (H, W) in [0, 1], 1 = trust.
+    """
+
+    from_index: int
+    to_index: int
+    backward_flow: NDArray[np.float32]
+    reliability: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTask:
+    """One frame waiting to be painted: its content, and the previous stored frame of its chain (None: start cold)."""
+
+    chain: Chain
+    index: int
+    content: NDArray[np.uint8]
+    previous: NDArray[np.uint8] | None = None
+    motion: Motion | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """`"warm"` when there is a previous stylized frame to start from."""
+        return "cold" if self.previous is None else "warm"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """What a styler sees: B frames of one style, one size and one phase.
+
+    All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
+    `reliability` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
+    seed, the style and the frame index.
+    """
+
+    phase: Phase
+    content: torch.Tensor
+    init: torch.Tensor | None
+    seeds: tuple[int, ...]
+    warped_previous: torch.Tensor | None = None
+    reliability: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStats:
+    """What painting one frame cost and reached. Losses are dimensionless and unweighted except `loss`."""
+
+    evaluations: int
+    loss: float
+    content_loss: float = 0.0
+    style_loss: float = 0.0
+    tv_loss: float = 0.0
+    temporal_loss: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StyledBatch:
+    """Painted frames, float32 (B, 3, H, W) sRGB in [0, 1], and one `FrameStats` for each."""
+
+    images: torch.Tensor
+    stats: tuple[FrameStats, ...]
+
+
+class Styler(Protocol):
+    """Anything that paints a batch. The only state carried between frames is the previous stylized frame."""
+
+    def stylize(self, batch: FrameBatch) -> StyledBatch:
+        """Paint every frame of the batch; the result of a frame does not depend on its neighbors in the batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RenderPlan:
+    """Everything that was decided before the first frame is painted; written once and never edited.
+
+    `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
+    canonical JSON. `styles` maps a style's name to its resolved config. `outputs` maps a style's name to the video's
+    path. Paths are relative to the render directory.
+    """
+
+    digest: str
+    identity: Mapping[str, Any]
+    source: Source
+    width_px: int
+    height_px: int
+    shots: Sequence[Shot]
+    chains: Sequence[Chain]
+    styles: Mapping[str, Mapping[str, Any]]
+    outputs: Mapping[str, str]
