@@ -1,8 +1,8 @@
 """The style config: every setting, its range, its default and its help text, in one place.
 
-The models are the JSON Schema (`tempera schema`), the help and the validation. What changes pixels and what does not live
-in different models: `PaintSettings` (with `InputSettings`) is the identity of a render and goes whole into its digest,
-`OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
+The models are the JSON Schema (`tempera schema`), the help and the validation. What changes pixels and what does not
+live in different models: `PaintSettings` (with `InputSettings`) is the identity of a render and goes whole into its
+digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 """
 
 from __future__ import annotations

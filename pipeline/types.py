@@ -1,7 +1,7 @@
 """The nouns of the story: source, shot, chain, frame, motion, plan. Plain data that every room may read.
 
-Ranges are half-open and indices start at 0. A *frame index* counts the frames of a `Source` after `--frames` and `--fps`
-have chosen which of them are rendered; it is also the number in the name of a stored frame.
+Ranges are half-open and indices start at 0. A *frame index* counts the frames of a `Source` after `--frames` and
+`--fps` have chosen which of them are rendered; it is also the number in the name of a stored frame.
 """
 
 from __future__ import annotations
