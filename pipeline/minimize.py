@@ -1,0 +1,199 @@
+"""Safeguarded L-BFGS and Adam on a batch of pictures, one state per picture.
+
+`torch.optim.LBFGS` flattens everything into one vector, so the curvature of one frame would steer another. Here every
+sample has its own history, step size and acceptance test: a batch changes speed, never the result.
+
+Shapes: pictures (B, 3, H, W) float32 in [0, 1]; an objective maps them to (losses (B,), gradients (B, 3, H, W)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+MAX_STEP_RMS = 0.08
+"""No step moves the pixels by more than this (root mean square, pixel values in [0, 1])."""
+FIRST_STEP_RMS = 0.01
+"""Length of the first step, before any curvature is known: a badly scaled one costs as much as ten evaluations."""
+ALLOWED_RISE = 0.02
+"""A step that raises the loss by more than this fraction is taken back and tried at a quarter of its length."""
+MAX_REJECTIONS = 4
+"""After so many rejections in a row the curvature pairs are forgotten: they do not describe this place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """The best pictures found (B, 3, H, W), their losses (B,) and the number of evaluations spent on each."""
+
+    images: Tensor
+    losses: Tensor
+    evaluations: int
+
+
+class _History:
+    """Curvature pairs of B samples, and the L-BFGS direction from their dot products.
+
+    The two-loop recursion runs on the small matrix of dot products between all pairs and the gradient instead of on
+    full pictures ("vector-free L-BFGS", Chen, Wang and Zhou 2014): two passes over the history, whatever its length,
+    and every sample may hold a different number of pairs.
+    """
+
+    def __init__(self, batch: int, size: int, length: int, like: Tensor) -> None:
+        self.size = size
+        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences.
+        self.pairs = like.new_zeros(batch, 2 * size, length)
+        self.dots = torch.zeros(batch, 2 * size, 2 * size, dtype=torch.float64)
+        self.order: list[list[int]] = [[] for _ in range(batch)]
+
+    def forget(self, sample: int) -> None:
+        self.order[sample].clear()
+
+    def add(self, sample: int, step: Tensor, change: Tensor) -> None:
+        """Keep the pair (step, gradient change) of one sample if its curvature is positive."""
+        curvature = float(step @ change)
+        energy = float(change @ change)
+        if not curvature > 1e-10 * energy or energy == 0.0:
+            return
+        order = self.order[sample]
+        slot = order.pop(0) if len(order) == self.size else len(order)
+        order.append(slot)
+        used = len(order)
+        self.pairs[sample, slot] = step
+        self.pairs[sample, self.size + slot] = change
+        both = torch.stack((step, change))
+        for first in (0, self.size):
+            rows = self.pairs[sample, first : first + used]
+            dots = (both @ rows.mT).double().cpu()
+            for row, line in ((slot, dots[0]), (self.size + slot, dots[1])):
+                self.dots[sample, row, first : first + used] = line
+                self.dots[sample, first : first + used, row] = line
+
+    def direction(self, sample: int, gradient: Tensor) -> Tensor | None:
+        """The quasi-Newton descent direction for the gradient (N,), or None without curvature pairs."""
+        order = self.order[sample]
+        if not order:
+            return None
+        used = len(order)
+        step_rows, change_rows = self.pairs[sample, :used], self.pairs[sample, self.size : self.size + used]
+        along = torch.cat((step_rows @ gradient, change_rows @ gradient)).double().cpu().tolist()
+        dots = self.dots[sample].tolist()
+        steps, changes = list(range(used)), [self.size + k for k in range(used)]
+
+        def dot(row: int, weights: dict[int, float], gradient_weight: float) -> float:
+            own = along[row] if row < self.size else along[used + row - self.size]
+            return gradient_weight * own + sum(weight * dots[row][other] for other, weight in weights.items())
+
+        # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of (steps, changes, gradient).
+        weights: dict[int, float] = dict.fromkeys((*steps, *changes), 0.0)
+        alphas: dict[int, float] = {}
+        for slot in reversed(order):
+            rho = 1.0 / dots[slot][self.size + slot]
+            alphas[slot] = rho * dot(slot, weights, 1.0)
+            weights[self.size + slot] -= alphas[slot]
+        newest = order[-1]
+        gamma = dots[newest][self.size + newest] / dots[self.size + newest][self.size + newest]
+        weights = {row: gamma * weight for row, weight in weights.items()}
+        for slot in order:
+            rho = 1.0 / dots[slot][self.size + slot]
+            beta = rho * dot(self.size + slot, weights, gamma)
+            weights[slot] += alphas[slot] - beta
+        of_steps = gradient.new_tensor([weights[row] for row in steps])
+        of_changes = gradient.new_tensor([weights[row] for row in changes])
+        return -(of_steps @ step_rows + of_changes @ change_rows + gamma * gradient)
+
+
+def _rms(vector: Tensor) -> float:
+    return float(vector.square().mean().sqrt())
+
+
+def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int = 12) -> Minimum:
+    """Minimize a batch of pictures with exactly `evaluations` calls of the objective.
+
+    Limited-memory BFGS (Liu and Nocedal 1989) without a line search: the unit step is taken, capped at `MAX_STEP_RMS`,
+    and taken back and quartered where it raised that sample's loss by more than `ALLOWED_RISE` or made it non-finite.
+    Pixels are clamped to [0, 1]; a curvature pair is formed from the clamped step, so it describes what happened.
+    A sample whose first loss is not finite stays where it started and reports that loss.
+    """
+    batch, shape = start.shape[0], start.shape
+    points = start.detach().clamp(0, 1).reshape(batch, -1)
+    length = points.shape[1]
+    losses, gradients = _evaluate(objective, points, shape)
+    values = losses.tolist()
+    memory = _History(batch, max(1, min(history, evaluations - 1)), length, points)
+    steps = torch.zeros_like(points)
+    rejections = [0] * batch
+    alive = [math.isfinite(values[b]) and bool(torch.isfinite(gradients[b]).all()) for b in range(batch)]
+    for b in range(batch):
+        if alive[b]:
+            steps[b] = _first_step(gradients[b])
+    for _ in range(evaluations - 1):
+        trial = (points + steps).clamp_(0, 1)
+        trial_losses, trial_gradients = _evaluate(objective, trial, shape)
+        trial_values = trial_losses.tolist()
+        for b in range(batch):
+            if not alive[b]:
+                continue
+            ceiling = values[b] + ALLOWED_RISE * abs(values[b])
+            if not trial_values[b] <= ceiling or not bool(torch.isfinite(trial_gradients[b]).all()):
+                rejections[b] += 1
+                if rejections[b] % MAX_REJECTIONS == 0:
+                    memory.forget(b)
+                    steps[b] = _first_step(gradients[b]) * 0.25 ** (rejections[b] // MAX_REJECTIONS)
+                else:
+                    steps[b] *= 0.25
+                continue
+            rejections[b] = 0
+            memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b])
+            points[b], gradients[b], values[b] = trial[b], trial_gradients[b], trial_values[b]
+            steps[b] = _next_step(memory, b, gradients[b])
+    best = torch.tensor(values, dtype=torch.float32)
+    return Minimum(points.reshape(shape), best, evaluations)
+
+
+def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    losses, gradients = objective(points.reshape(shape))
+    return losses.detach().float().cpu(), gradients.detach().reshape(points.shape)
+
+
+def _first_step(gradient: Tensor) -> Tensor:
+    size = _rms(gradient)
+    return -gradient * (FIRST_STEP_RMS / size) if size > 0 else torch.zeros_like(gradient)
+
+
+def _next_step(memory: _History, sample: int, gradient: Tensor) -> Tensor:
+    step = memory.direction(sample, gradient)
+    if step is None or not bool(torch.isfinite(step).all()) or float(step @ gradient) >= 0:
+        memory.forget(sample)
+        return _first_step(gradient)
+    size = _rms(step)
+    return step * (MAX_STEP_RMS / size) if size > MAX_STEP_RMS else step
+
+
+def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate: float = 0.02) -> Minimum:
+    """Minimize with Adam (Kingma and Ba 2015; betas 0.9 and 0.99), clamped to [0, 1]; returns each sample's best.
+
+    We depart from the paper by decaying the step size to a tenth along half a cosine, so that the last pictures settle.
+    """
+    points = start.detach().clamp(0, 1).clone()
+    first, second = torch.zeros_like(points), torch.zeros_like(points)
+    best, best_losses = points.clone(), torch.full((points.shape[0],), float("inf"))
+    for k in range(evaluations):
+        losses, gradients = objective(points)
+        losses = losses.detach().float().cpu()
+        better = (losses < best_losses) | ((k == 0) & ~torch.isfinite(losses))
+        where = better.to(points.device)[:, None, None, None]
+        best = torch.where(where, points, best)
+        best_losses = torch.where(better, losses, best_losses)
+        gradients = torch.nan_to_num(gradients.detach(), nan=0.0, posinf=0.0, neginf=0.0)
+        first.lerp_(gradients, 0.1)
+        second.lerp_(gradients.square(), 0.01)
+        decay = 0.55 + 0.45 * float(torch.cos(torch.tensor(torch.pi * k / max(1, evaluations - 1))))
+        update = (first / (1 - 0.9 ** (k + 1))) / ((second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8)
+        points = (points - learning_rate * decay * update).clamp_(0, 1)
+    return Minimum(best, best_losses, evaluations)
