@@ -58,6 +58,10 @@ class Source:
     """Why the frames stand in this order: "stream", "name", "capture time" or "as listed"."""
     notes: tuple[str, ...] = ()
     """What a user should know: gaps, odd sizes, a missing duration. One sentence each."""
+    stream_index: int = 0
+    """Which stream of a video file the frames come from."""
+    stream_pts: tuple[int, ...] = ()
+    """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps cannot be trusted."""
 
     @property
     def frame_count(self) -> int:
@@ -188,8 +192,8 @@ class RenderPlan:
     """Everything that was decided before the first frame is painted; written once and never edited.
 
     `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
-    canonical JSON. `styles` maps a style's name to its resolved config. `outputs` maps a style's name to the video's
-    path. Paths are relative to the render directory.
+    canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
+    encoder's weights file where one was given. Paths are relative to the render directory.
     """
 
     digest: str
@@ -201,3 +205,4 @@ class RenderPlan:
     chains: Sequence[Chain]
     styles: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, str]
+    weights: Mapping[str, str] = field(default_factory=dict)

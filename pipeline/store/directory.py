@@ -1,0 +1,326 @@
+"""The render directory: plan, frames, statistics and lock of one render.
+
+    plan.json                        written once, before the first frame, and never edited
+    lock                             who is working here
+    frames/<chain id>/00000123.png   one stylized frame; present = complete
+    stats.jsonl                      one line per painted frame; advisory
+    log.txt, cache/                  belong to others; the store only names them
+
+The stored frame is the checkpoint. A chain is done up to the end of its longest unbroken run of frames from its start,
+where every frame of the run has a whole outline and the last one decodes with all checksums right. If the last one does
+not, the run ends before it, and so on. Nothing is removed: a damaged frame, and frames behind a gap, stay until the
+chain comes to them and replaces them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import RenderDirectoryError, WriteError
+from pipeline.store import atomic, frames, report, stats
+from pipeline.store.lock import RenderLock
+from pipeline.store.plan_file import check_same, plan_from_json, plan_to_json
+from pipeline.types import Chain, RenderPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PLAN_NAME: Final = "plan.json"
+MAX_PLAN_BYTES: Final = 1 << 28
+
+
+class RenderDirectory:
+    """One render on disk. Reading needs no lock; writing is only allowed inside `with directory.lock():`.
+
+    Get one from `create` or `open`. Frames are addressed by chain id and frame index; an unknown chain or an index
+    outside its chain is a KeyError or IndexError (a bug of the caller).
+    """
+
+    def __init__(self, path: Path, plan: RenderPlan) -> None:
+        self.path: Final = Path(path)
+        self.plan: Final = plan
+        self._chains: Final = {chain.id: chain for chain in plan.chains}
+        self._lock: RenderLock | None = None
+        self._mend_stats = True
+
+    @classmethod
+    def create(cls, path: str | Path, plan: RenderPlan) -> RenderDirectory:
+        """Make `path` the render directory of `plan`, or open it if it already is the one of an equal plan.
+
+        An existing plan that paints the same is kept as it is (its chains, not the new ones, are those to work on).
+        Raises RenderDirectoryError if it holds another render (naming every difference), is damaged, locked, or a
+        folder with other people's files; WriteError if it cannot be written.
+        """
+        path = Path(path)
+        if not _exists(path / PLAN_NAME):
+            atomic.make_folders(path)
+            with RenderLock(path):
+                if not _exists(path / PLAN_NAME):  # nobody else was faster
+                    _refuse_others_files(path)
+                    atomic.write_bytes(path / PLAN_NAME, plan_to_json(plan).encode("ascii"))
+        directory = cls.open(path)
+        check_same(directory.plan, plan, where=str(path))
+        return directory
+
+    @classmethod
+    def open(cls, path: str | Path) -> RenderDirectory:
+        """Open an existing render directory; nothing is written.
+
+        Raises RenderDirectoryError if there is none, or if its plan is damaged, edited or of another version.
+        """
+        path = Path(path)
+        file = path / PLAN_NAME
+        try:
+            if file.stat().st_size > MAX_PLAN_BYTES:
+                raise RenderDirectoryError(
+                    f"{file}: {file.stat().st_size} bytes is too large for a plan", hint="is this a render directory?"
+                )
+            data = file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            what = "has no plan.json" if path.is_dir() else "there is no such folder"
+            raise RenderDirectoryError(
+                f"{path}: not a render directory ({what})",
+                hint="give the folder that `tempera render` made: the video's name ending in .render, or --workdir",
+            ) from None
+        except OSError as error:
+            raise RenderDirectoryError(
+                f"{file}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
+            ) from error
+        return cls(path, plan_from_json(data, where=str(file)))
+
+    @property
+    def frames_path(self) -> Path:
+        """Folder of all stored frames; made with the first one."""
+        return self.path / "frames"
+
+    @property
+    def stats_path(self) -> Path:
+        """File of the statistics; made with the first line."""
+        return self.path / "stats.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        """Where the log belongs; the store does not make it."""
+        return self.path / "log.txt"
+
+    @property
+    def cache_path(self) -> Path:
+        """Folder for what may be deleted at any time; the store does not make it."""
+        return self.path / "cache"
+
+    def chain(self, chain_id: str) -> Chain:
+        """The chain with this id; KeyError if the plan has none."""
+        return self._chains[chain_id]
+
+    def frame_path(self, chain_id: str, index: int) -> Path:
+        """Where frame `index` of a chain is, or will be, stored."""
+        chain = self._chains[chain_id]
+        if not chain.start - chain.lead_in <= index < chain.stop:
+            raise IndexError(f"frame {index} is not in chain {chain_id} [{chain.start}, {chain.stop})")
+        return self.frames_path / chain_id / frames.frame_name(index)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[RenderLock]:
+        """Work here alone: take the lock, sweep what a crash left behind, and let go at the end of the block.
+
+        Raises RenderDirectoryError if somebody else works here, naming them.
+        """
+        with RenderLock(self.path) as held:
+            folders = [folder for folder in _entries(self.frames_path) if folder.is_dir()]
+            for folder in (self.path, *folders):
+                atomic.sweep(folder)
+            self._lock, self._mend_stats = held, True
+            try:
+                yield held
+            finally:
+                self._lock = None
+
+    def write_frame(self, chain_id: str, index: int, rgb: NDArray[np.uint8]) -> None:
+        """Store one stylized frame, uint8 (H, W, 3) sRGB of the plan's size. When this returns it survives a crash.
+
+        Raises WriteError if the disk refuses, RenderDirectoryError if the lock was taken from us or the folder has
+        vanished; then the frame is as it was before. ValueError for an array of another shape or type.
+        """
+        from pipeline.image import encode_png  # needs OpenCV: only who writes pixels pays for it
+
+        expected = (self.plan.height_px, self.plan.width_px, 3)
+        if rgb.shape != expected or rgb.dtype != "uint8":
+            raise ValueError(f"frame {index} of {chain_id}: {rgb.dtype} {rgb.shape}, expected uint8 {expected}")
+        path = self.frame_path(chain_id, index)
+        self._working().check()
+        try:
+            for folder in (self.frames_path, path.parent):
+                if not folder.is_dir():
+                    atomic.make_folder(folder)
+                    atomic.sync_folder(folder.parent)
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+        atomic.write_bytes(path, encode_png(rgb))
+
+    def read_frame(self, chain_id: str, index: int) -> NDArray[np.uint8]:
+        """A stored frame, uint8 (H, W, 3) sRGB, exactly as it was written.
+
+        Raises RenderDirectoryError if it is missing or damaged, saying how.
+        """
+        path = self.frame_path(chain_id, index)
+        rgb, problem = frames.load(path, self.plan.width_px, self.plan.height_px)
+        if rgb is None:
+            raise RenderDirectoryError(
+                f"{path}: {problem}",
+                hint=f"delete it and run `tempera resume {self.path}`: it is painted again with what follows from it",
+            )
+        return rgb
+
+    def stored(self, chain: Chain) -> set[int]:
+        """Indices of the chain's frames that have a file, whole or not."""
+        indices = (frames.frame_index(entry.name) for entry in _entries(self.frames_path / chain.id))
+        return {index for index in indices if index is not None and chain.start - chain.lead_in <= index < chain.stop}
+
+    def done(self, chain: Chain, *, thorough: bool = False) -> int:
+        """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
+
+        `start - lead_in` if nothing is done, `stop` if all is. With `thorough` every frame of the run is decoded and
+        not just the last one: slower by the time to read all of them. Raises RenderDirectoryError if the disk refuses
+        to read: a bad cable must not make a render start over.
+        """
+        size = self.plan.width_px, self.plan.height_px
+        stored = self.stored(chain)
+        first = stop = chain.start - chain.lead_in
+        while stop in stored:
+            path = self.frame_path(chain.id, stop)
+            if frames.load(path, *size)[1] if thorough else frames.outline_problem(path, *size):
+                break
+            stop += 1
+        while not thorough and stop > first and frames.load(self.frame_path(chain.id, stop - 1), *size)[0] is None:
+            stop -= 1
+        return stop
+
+    def set_aside(self, chain_id: str, index: int) -> Path:
+        """Move a stored frame out of the way, so that it and what follows from it are painted again; return where to.
+
+        It goes to `cache/damaged/`. For damage in the midst of a chain, which `done` does not look for but `verify`
+        finds. Raises WriteError if it cannot be moved.
+        """
+        path = self.frame_path(chain_id, index)
+        self._working().check()
+        folder = self.cache_path / "damaged"
+        target = _free_name(folder, f"{chain_id}-{path.name}")
+        atomic.make_folders(folder)
+        try:
+            atomic.replace(path, target)
+            atomic.sync_folder(path.parent)
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+        return target
+
+    def append_stats(self, record: Mapping[str, Any]) -> None:
+        """Add one line to `stats.jsonl`: `chain`, `frame`, `phase`, `evaluations`, losses, `seconds`.
+
+        `seconds` is this frame's share of the working time: a batch of 4 that took 8 seconds gives 2 to each frame.
+        The key `session` is added; it is the same for all lines written under one holding of the lock. Not flushed to
+        the disk (the line is advisory), but one write: a crash leaves a whole line or none, and what a failing disk
+        tears is mended before the next line. Raises WriteError if the disk refuses.
+        """
+        holder = self._working().holder
+        session = {"session": holder.session} if holder else {}
+        mend, self._mend_stats = self._mend_stats, True
+        stats.append_line(self.stats_path, {**record, **session}, mend=mend)
+        self._mend_stats = False
+
+    def read_stats(self) -> list[dict[str, Any]]:
+        """Every whole line of `stats.jsonl`, oldest first; a frame that was painted twice has two."""
+        return stats.read_lines(self.stats_path)
+
+    def status(self) -> report.Status:
+        """What is done, what is left, at what speed, and whether somebody is working on it."""
+        return report.status(self)
+
+    def verify(self, on_frame: Callable[[int, int], None] | None = None) -> report.Report:
+        """Read and check every stored frame; `on_frame(checked, of)` is called after each one."""
+        return report.verify(self, on_frame)
+
+    def _working(self) -> RenderLock:
+        if self._lock is None:
+            raise RuntimeError("writing to a render directory needs `with directory.lock():` around it")
+        return self._lock
+
+
+def fresh(path: str | Path) -> Path | None:
+    """Move the render directory at `path` aside, for `--fresh`; nothing is ever deleted.
+
+    Returns where it is now (`<name>.old-1`, `.old-2`, ... beside it), or None if there was nothing to move. Raises
+    RenderDirectoryError if somebody is working in it, WriteError if it cannot be moved.
+    """
+    path = Path(path)
+    if not path.is_dir() or not any(path.iterdir()):
+        return None
+    if not _exists(path / PLAN_NAME):
+        _refuse_others_files(path, lost_plan_is_fine=True)
+    with contextlib.ExitStack() as stack:
+        if os.name == "nt":
+            with RenderLock(path):
+                pass  # Windows cannot rename a folder with an open file in it: asking must do
+        else:
+            stack.enter_context(RenderLock(path))
+        target = _free_name(path.parent, f"{path.name}.old")
+        try:
+            atomic.move_folder(path, target)
+            atomic.sync_folder(path.parent)
+        except OSError as error:
+            raise atomic.explain(error, path) from error
+    return target
+
+
+def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None:
+    """Raise RenderDirectoryError unless a folder without a plan is empty or holds only what a crash of ours left."""
+    names = {entry.name for entry in path.iterdir()}
+    foreign = sorted(name for name in names - report.TOP_NAMES if not name.startswith("."))
+    if foreign:
+        raise RenderDirectoryError(
+            f"{path}: is not empty and not a render directory (it holds {foreign[0]!r})",
+            hint="choose a new or empty folder with --workdir",
+        )
+    if not lost_plan_is_fine and any(any(_entries(folder)) for folder in _entries(path / "frames")):
+        raise RenderDirectoryError(
+            f"{path}: has frames but no plan.json, so nobody knows which settings they were painted with",
+            hint="restore plan.json from a copy if you have one; else begin anew with --fresh (the old folder is moved "
+            "aside, nothing is deleted) or another --workdir",
+        )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds; nothing if it is not there. Raises RenderDirectoryError if it cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RenderDirectoryError(
+            f"{folder}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    """Whether something has this name, be it a broken link. Raises WriteError if we may not even look."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be looked at ({error.strerror})", hint="choose another folder with --workdir or -o"
+        ) from error
+    return True
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """The first of `name-1`, `name-2`, ... that does not exist in a folder."""
+    number = 1
+    while _exists(folder / f"{name}-{number}"):
+        number += 1
+    return folder / f"{name}-{number}"

@@ -1,0 +1,86 @@
+"""`stats.jsonl`: one line of JSON per painted frame. Advisory: nothing is ever decided by it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import RenderDirectoryError
+from pipeline.store import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TAIL_BYTES: Final = 1 << 16
+
+
+def append_line(path: Path, record: Mapping[str, Any], *, mend: bool) -> None:
+    """Add one record as one line, in a single write.
+
+    With `mend`, first look at the end of the file: a line that a crash has torn is cut off, and a whole one that lacks
+    its newline gets it. Numbers that are not finite are written as null. Raises WriteError if the disk refuses.
+    """
+    line = json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+    try:
+        descriptor = atomic.open_append(path)
+        try:
+            if mend:
+                _mend(descriptor)
+            atomic.write_all(descriptor, line)
+        finally:
+            atomic.close(descriptor)
+    except OSError as error:
+        raise atomic.explain(error, path) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Every whole record of the file, in order; lines that are not a JSON object (torn by a crash) are left out.
+
+    A file that is not there has no records. Raises RenderDirectoryError if it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RenderDirectoryError(
+            f"{path}: cannot be read ({error.strerror})",
+            hint="check its permissions; the file is advisory and may be deleted",
+        ) from error
+    records = (_record(line) for line in data.split(b"\n") if line)
+    return [record for record in records if record is not None]
+
+
+def _mend(descriptor: int) -> None:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    start = max(0, size - _TAIL_BYTES)
+    os.lseek(descriptor, start, os.SEEK_SET)
+    tail = os.read(descriptor, _TAIL_BYTES)
+    if not tail or tail.endswith(b"\n"):
+        return
+    keep = tail.rfind(b"\n") + 1
+    if _record(tail[keep:]) is not None:
+        atomic.write_all(descriptor, b"\n")
+    else:
+        atomic.truncate(descriptor, start + keep)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
