@@ -37,6 +37,22 @@ _HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (_PNG_SIGNATURE, "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    *((b"P%d%s" % (digit, space), "PPM") for digit in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"qoif", "QOI"),
+    (b"8BPS", "PSD"),
+)
+_BMP_HEADER_SIZES: Final = tuple(struct.pack("<I", size) for size in (12, 40, 52, 56, 64, 108, 124))
 _ORIENTATION_TAG: Final = 0x0112
 _DNG_VERSION_TAG: Final = 0xC612
 # What Pillow's plugins raise on damaged data, beside OSError: they parse in Python and let the parser's error through.
@@ -82,7 +98,13 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
             f"{path}: is a raw camera file; expected a developed picture",
             hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy",
         )
-    if is_heif(head):
+    kind = picture_format(head)
+    if kind is None:
+        raise InputError(
+            f"{path}: expected a picture, found {describe_content(head)}",
+            hint="JPEG, PNG, TIFF, WebP, AVIF, GIF and BMP can be read",
+        )
+    if kind == "HEIF":
         _register_heif(path)
     # Pillow's own limit (179 MP) is a process-wide setting and lower than ours, which follows right below.
     with _open_lock:
@@ -91,8 +113,8 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
             image = Image.open(path)
         except UnidentifiedImageError:
             raise InputError(
-                f"{path}: expected a picture, found {describe_content(head)}",
-                hint="JPEG, PNG, TIFF, WebP, AVIF, GIF and BMP can be read",
+                f"{path}: starts like a {kind} picture, but the rest of its header is damaged",
+                hint="copy or export the file again, or leave it out",
             ) from None
         except DECODE_ERRORS as error:
             raise _damaged(path, error) from None
@@ -169,6 +191,22 @@ def read_head(path: str | Path, size: int = 4096) -> bytes:
     if not head:
         raise InputError(f"{path}: is empty (0 bytes)", hint="copy or download the file again")
     return head
+
+
+def picture_format(head: bytes) -> str | None:
+    """The picture format that the first bytes of a file belong to, by its Pillow name; None if it is no picture."""
+    for signature, name in _SIGNATURES:
+        if head.startswith(signature):
+            return name
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp" and (head[8:12] in (b"avif", b"avis") or b"avif" in head[16:64]):
+        return "AVIF"
+    if is_heif(head):
+        return "HEIF"
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADER_SIZES:
+        return "BMP"
+    return "RAW" if _is_raw(head) else None
 
 
 def is_heif(head: bytes) -> bool:

@@ -1,0 +1,126 @@
+"""When frames appear: choosing a slice, a rate, and repairing time stamps. Whole numbers and fractions only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import median
+
+from pipeline.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Chosen frames: `picks` are positions among the decoded frames, `pts` and `duration_ticks` in ticks of `time_base`."""
+
+    picks: tuple[int, ...]
+    pts: tuple[int, ...]
+    duration_ticks: int
+    time_base: Fraction
+
+
+def check_slice(frames: tuple[int | None, int | None] | None) -> tuple[int, int | None]:
+    """Start and stop of a `--frames` slice, as far as it can be judged without knowing the number of frames.
+
+    Raises UsageError for negative numbers and for an empty slice.
+    """
+    start, stop = frames or (None, None)
+    begin = 0 if start is None else start
+    if begin < 0 or (stop is not None and stop <= begin):
+        raise UsageError(
+            f"--frames {_slice_text(frames)}: expected A:B with 0 <= A < B",
+            hint="frames count from 0 and B is not included: --frames 0:48 takes the first 48",
+        )
+    return begin, stop
+
+
+def check_slice_end(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
+    """Start and stop of a `--frames` slice of `count` frames.
+
+    Raises UsageError, naming the valid range, if the slice reaches outside.
+    """
+    begin, stop = check_slice(frames)
+    end = count if stop is None else stop
+    if begin >= count or end > count:
+        raise UsageError(
+            f"--frames {_slice_text(frames)}: outside the input, which has {count} frame{'s' * (count != 1)}",
+            hint=f"choose A:B inside 0:{count}",
+        )
+    return begin, end
+
+
+def check_fps(fps: Fraction | None) -> None:
+    """Raises UsageError for a rate that nobody can mean."""
+    if fps is not None and not Fraction(1, 3600) <= fps <= 1000:
+        raise UsageError(f"--fps {fps}: expected a rate between 1/3600 and 1000", hint="for example --fps 24")
+
+
+def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:
+    """Strictly increasing time stamps from those of a decoder, and how many had to be made up.
+
+    A stamp that is missing or does not lie after the one before is set `step` ticks behind it, and if that collides with
+    the next good stamp, as late as possible before it.
+    """
+    repaired: list[int] = []
+    made_up = 0
+    for place, stamp in enumerate(stamps):
+        if stamp is not None and (not repaired or stamp > repaired[-1]):
+            repaired.append(stamp)
+            continue
+        made_up += 1
+        if not repaired:
+            later = next(((i, s) for i, s in enumerate(stamps) if s is not None), None)
+            repaired.append(0 if later is None else later[1] - later[0] * step)
+            continue
+        following = stamps[place + 1] if place + 1 < len(stamps) else None
+        guess = repaired[-1] + step
+        if following is not None and repaired[-1] + 1 < following <= guess:
+            guess = following - 1
+        repaired.append(guess)
+    return repaired, made_up
+
+
+def usual_step(pts: list[int], fallback: int) -> int:
+    """The median distance between time stamps, in ticks and at least 1."""
+    steps = [b - a for a, b in zip(pts, pts[1:], strict=False) if b > a]
+    return max(1, round(median(steps))) if steps else max(1, fallback)
+
+
+def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: Fraction | None) -> Timeline:
+    """Take the frames at `pts`, which are numbers `begin`, `begin` + 1, ... of the input and are over at `end_tick`.
+
+    With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time; frames that no
+    tick shows are left out, ticks that would repeat a frame make it last. The time base is then the finest that holds the
+    old stamps and the new ticks exactly.
+    """
+    if fps is None:
+        picks = tuple(range(begin, begin + len(pts)))
+        return Timeline(picks, tuple(pts), max(1, end_tick - pts[-1]), time_base)
+    tick = 1 / fps
+    base = _common_measure(time_base, tick)
+    per_stamp, per_tick = int(time_base / base), int(tick / base)
+    first = pts[0] * per_stamp
+    tick_count = max(1, math.ceil((end_tick - pts[0]) * time_base * fps))
+    picks_at: list[int] = []
+    shown_at: list[int] = []
+    place = 0
+    for number in range(tick_count):
+        now = first + number * per_tick
+        while place + 1 < len(pts) and pts[place + 1] * per_stamp <= now:
+            place += 1
+        if not picks_at or picks_at[-1] != begin + place:
+            picks_at.append(begin + place)
+            shown_at.append(now)
+    end = first + tick_count * per_tick
+    return Timeline(tuple(picks_at), tuple(shown_at), end - shown_at[-1], base)
+
+
+def _common_measure(a: Fraction, b: Fraction) -> Fraction:
+    """The largest fraction that divides both."""
+    return Fraction(math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
+
+
+def _slice_text(frames: tuple[int | None, int | None] | None) -> str:
+    start, stop = frames or (None, None)
+    return f"{'' if start is None else start}:{'' if stop is None else stop}"
