@@ -85,7 +85,10 @@ def open_audio(
         start_s = source.pts[0] * source.time_base
         if stream.codec_context.name.removesuffix("float") in container.audio_copied:
             added: Any = output.add_stream_from_template(stream)
-            packets = _copied(opened, stream, added, start_s, duration_s, early=container.negative_times)
+            if stream.codec_context.name.startswith("pcm_"):
+                packets = _sliced(opened, stream, added, start_s, duration_s)
+            else:
+                packets = _copied(opened, stream, added, start_s, duration_s, early=container.negative_times)
             clock = stream.time_base or Fraction(1, 1000)
         else:
             mono = stream.codec_context.channels == 1
@@ -122,15 +125,41 @@ def _copied(
     for packet in _readable(source, stream):
         if packet.pts is None or not packet.size:
             continue
-        # One packet more in front, hidden by the edit list: transform codecs need it to begin cleanly.
-        first = packet.pts + 2 * (packet.duration or 0) > offset if early else packet.pts >= offset
         if packet.pts >= stop:
             return
-        if first:
+        # One packet more in front, hidden by the edit list: transform codecs need it to begin cleanly.
+        if packet.pts + 2 * (packet.duration or 0) > offset if early else packet.pts >= offset:
             packet.pts -= offset
             packet.dts = packet.pts
             packet.stream = added
             yield packet
+
+
+def _sliced(source: Any, stream: Any, added: Any, start_s: Fraction, duration_s: Fraction) -> Iterator[Any]:
+    """PCM, cut to the sample: its packets may be seconds long, and any part of one is a packet too."""
+    rate = stream.codec_context.sample_rate
+    sample_bytes = stream.codec_context.channels * _bytes_per_value(stream.codec_context.name)
+    clock = Fraction(1, rate)
+    length = round(duration_s * rate)
+    for packet in _readable(source, stream):
+        if packet.pts is None or not packet.size:
+            continue
+        at = round((packet.pts * stream.time_base - start_s) * rate)
+        if at >= length:
+            return
+        data = bytes(packet)
+        kept = data[max(-at, 0) * sample_bytes : (length - at) * sample_bytes]
+        if kept:
+            piece = av.Packet(kept)
+            piece.time_base, piece.pts = clock, max(at, 0)
+            piece.dts, piece.duration = piece.pts, len(kept) // sample_bytes
+            piece.stream, piece.is_keyframe = added, True
+            yield piece
+
+
+def _bytes_per_value(codec: str) -> int:
+    """Size of one value of a PCM codec, from its name: pcm_s24le -> 3."""
+    return int("".join(filter(str.isdecimal, codec))) // 8
 
 
 def _encoded(source: Any, stream: Any, added: Any, start_s: Fraction, duration_s: Fraction) -> Iterator[Any]:
@@ -169,7 +198,7 @@ def _aligned(
             at = round((frame.pts * frame.time_base - start_s) * rate)
             blocks = [piece.to_ndarray().astype(np.float32, copy=False) for piece in resampler.resample(frame)]
             block = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
-            if at - position > jitter:
+            if at - position > (jitter if position else 0):
                 yield from _silence(block.shape[0], min(at, length) - position)
                 position = min(at, length)
             elif position - at > jitter or position == 0:
