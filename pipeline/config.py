@@ -113,13 +113,7 @@ class ColdSettings(Settings):
 
     min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
     scale_step: float = Field(1.4142135623730951, gt=1.0, le=4.0, description="Growth from scale to scale.")
-    evaluations: int = Field(40, ge=1, le=10000, description="Evaluations of the objective at the finest scale.")
-    max_total: int = Field(
-        160,
-        ge=1,
-        le=100000,
-        description="Evaluations of all scales together, at most; the finest scales come first.",
-    )
+    evaluations: int = Field(32, ge=1, le=10000, description="Evaluations of the objective at every scale.")
     noise: float = Field(
         0.15,
         ge=0,

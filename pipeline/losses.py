@@ -107,7 +107,8 @@ class _SquareRootTrace(torch.autograd.Function):
         # Directions in which the target has no energy carry no gradient worth its rounding error.
         floor = roots[:, -1:] * 1e-4 + 1e-20
         ctx.save_for_backward(vectors, roots.clamp_min(floor))
-        return roots.sum(dim=1)
+        trace: Tensor = roots.sum(dim=1)
+        return trace
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:

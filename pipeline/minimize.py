@@ -3,7 +3,7 @@
 `torch.optim.LBFGS` flattens everything into one vector, so the curvature of one frame would steer another. Here every
 sample has its own history, step size and acceptance test: a batch changes speed, never the result.
 
-Shapes: pictures (B, 3, H, W) float32 in [0, 1]; an objective maps them to (losses (B,), gradients (B, 3, H, W)).
+Shapes: pictures (B, 3, H, W) float32 in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An objective at B pictures: losses (B,), their gradients (B, 3, H, W), and the terms of each loss (B, K)."""
+
+    losses: Tensor
+    gradients: Tensor
+    terms: Tensor
+
+
+Objective = Callable[[Tensor], Evaluation]
 
 MAX_STEP_RMS = 0.08
 """No step moves the pixels by more than this (root mean square, pixel values in [0, 1])."""
@@ -29,10 +39,11 @@ MAX_REJECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The best pictures found (B, 3, H, W), their losses (B,) and the number of evaluations spent on each."""
+    """The pictures found (B, 3, H, W), their losses (B,) and terms (B, K), and the evaluations spent on each."""
 
     images: Tensor
     losses: Tensor
+    terms: Tensor
     evaluations: int
 
 
@@ -86,8 +97,8 @@ class _History:
         steps, changes = list(range(used)), [self.size + k for k in range(used)]
 
         def dot(row: int, weights: dict[int, float], gradient_weight: float) -> float:
-            own = along[row] if row < self.size else along[used + row - self.size]
-            return gradient_weight * own + sum(weight * dots[row][other] for other, weight in weights.items())
+            own: float = along[row] if row < self.size else along[used + row - self.size]
+            return gradient_weight * own + math.fsum(weight * dots[row][other] for other, weight in weights.items())
 
         # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of (steps, changes, gradient).
         weights: dict[int, float] = dict.fromkeys((*steps, *changes), 0.0)
@@ -105,7 +116,8 @@ class _History:
             weights[slot] += alphas[slot] - beta
         of_steps = gradient.new_tensor([weights[row] for row in steps])
         of_changes = gradient.new_tensor([weights[row] for row in changes])
-        return -(of_steps @ step_rows + of_changes @ change_rows + gamma * gradient)
+        step: Tensor = -(of_steps @ step_rows + of_changes @ change_rows + gamma * gradient)
+        return step
 
 
 def _rms(vector: Tensor) -> float:
@@ -123,8 +135,7 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
     batch, shape = start.shape[0], start.shape
     points = start.detach().clamp(0, 1).reshape(batch, -1)
     length = points.shape[1]
-    losses, gradients = _evaluate(objective, points, shape)
-    values = losses.tolist()
+    values, gradients, terms = _evaluate(objective, points, shape)
     memory = _History(batch, max(1, min(history, evaluations - 1)), length, points)
     steps = torch.zeros_like(points)
     rejections = [0] * batch
@@ -134,8 +145,7 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
             steps[b] = _first_step(gradients[b])
     for _ in range(evaluations - 1):
         trial = (points + steps).clamp_(0, 1)
-        trial_losses, trial_gradients = _evaluate(objective, trial, shape)
-        trial_values = trial_losses.tolist()
+        trial_values, trial_gradients, trial_terms = _evaluate(objective, trial, shape)
         for b in range(batch):
             if not alive[b]:
                 continue
@@ -150,15 +160,15 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
                 continue
             rejections[b] = 0
             memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b])
-            points[b], gradients[b], values[b] = trial[b], trial_gradients[b], trial_values[b]
+            points[b], gradients[b] = trial[b], trial_gradients[b]
+            values[b], terms[b] = trial_values[b], trial_terms[b]
             steps[b] = _next_step(memory, b, gradients[b])
-    best = torch.tensor(values, dtype=torch.float32)
-    return Minimum(points.reshape(shape), best, evaluations)
+    return Minimum(points.reshape(shape), torch.tensor(values), terms, evaluations)
 
 
-def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    losses, gradients = objective(points.reshape(shape))
-    return losses.detach().float().cpu(), gradients.detach().reshape(points.shape)
+def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[list[float], Tensor, Tensor]:
+    found = objective(points.reshape(shape))
+    return found.losses.tolist(), found.gradients.reshape(points.shape), found.terms.float().cpu()
 
 
 def _first_step(gradient: Tensor) -> Tensor:
@@ -182,18 +192,22 @@ def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate
     """
     points = start.detach().clamp(0, 1).clone()
     first, second = torch.zeros_like(points), torch.zeros_like(points)
-    best, best_losses = points.clone(), torch.full((points.shape[0],), float("inf"))
+    best, losses, terms = points.clone(), torch.zeros(0), torch.zeros(0)
     for k in range(evaluations):
-        losses, gradients = objective(points)
-        losses = losses.detach().float().cpu()
-        better = (losses < best_losses) | ((k == 0) & ~torch.isfinite(losses))
-        where = better.to(points.device)[:, None, None, None]
-        best = torch.where(where, points, best)
-        best_losses = torch.where(better, losses, best_losses)
-        gradients = torch.nan_to_num(gradients.detach(), nan=0.0, posinf=0.0, neginf=0.0)
+        found = objective(points)
+        found_losses, found_terms = found.losses.float().cpu(), found.terms.float().cpu()
+        if k == 0:
+            losses, terms = found_losses, found_terms
+        else:
+            better = found_losses < losses
+            best = torch.where(better.to(points.device)[:, None, None, None], points, best)
+            losses = torch.where(better, found_losses, losses)
+            terms = torch.where(better[:, None], found_terms, terms)
+        # A sample whose loss has become non-finite stands still, and the best picture seen is what it returns.
+        gradients = torch.nan_to_num(found.gradients, nan=0.0, posinf=0.0, neginf=0.0)
         first.lerp_(gradients, 0.1)
         second.lerp_(gradients.square(), 0.01)
-        decay = 0.55 + 0.45 * float(torch.cos(torch.tensor(torch.pi * k / max(1, evaluations - 1))))
+        decay = 0.55 + 0.45 * math.cos(math.pi * k / max(1, evaluations - 1))
         update = (first / (1 - 0.9 ** (k + 1))) / ((second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8)
         points = (points - learning_rate * decay * update).clamp_(0, 1)
-    return Minimum(best, best_losses, evaluations)
+    return Minimum(best, losses, terms, evaluations)

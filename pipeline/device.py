@@ -1,0 +1,46 @@
+"""Where the numbers are crunched and in which precision: the one place that decides both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from pipeline.errors import MissingPartError
+
+Precision = Literal["float32", "bfloat16"]
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `auto`, `cpu`, `cuda` or `mps`; auto takes the fastest that is there.
+
+    Raises MissingPartError if the device asked for is not available to this build of torch.
+    """
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(candidate for candidate in ("cuda", "mps", "cpu") if found[candidate])
+    if not found.get(name, False):
+        raise MissingPartError(
+            f"device {name}: not available with torch {torch.__version__}",
+            hint="use --device cpu, or install the torch build for your accelerator; `tempera doctor` shows what works",
+        )
+    return torch.device(name)
+
+
+def choose_precision(setting: str, device: torch.device) -> Precision:
+    """Precision of the features: bfloat16 where the hardware multiplies it natively, float32 elsewhere.
+
+    Emulated bfloat16 is several times slower than float32, so `auto` asks the processor: AVX512-BF16 or AMX on x86, the
+    BF16 extension on ARM is left out until it is measured. Statistics and losses are float32 in any case.
+    """
+    if setting == "float32":
+        return "float32"
+    if setting == "bfloat16":
+        return "bfloat16"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+    return "float32"

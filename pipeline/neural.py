@@ -1,0 +1,188 @@
+"""The neural styler: paints frames by minimizing the objective over their pixels.
+
+A cold frame is painted from coarse to fine, with fresh noise and less content at the coarse scales, so that large
+strokes form first. A warm frame continues from the previous stylized frame at full size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.errors import StylizeError
+from pipeline.minimize import Minimum, adam, lbfgs
+from pipeline.objective import Objective, StyleTarget, content_targets, style_target
+from pipeline.types import FrameBatch, FrameStats, StyledBatch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.config import ColdSettings, PaintSettings
+    from pipeline.encoders import Encoder
+
+
+def cold_scales(width_px: int, height_px: int, settings: ColdSettings) -> list[tuple[int, int]]:
+    """Sizes (width, height) in px from the coarsest to the full one, `scale_step` apart.
+
+    The longer side of the coarsest is at least `min_scale_px`; a frame that is smaller has one scale.
+    """
+    longer = max(width_px, height_px)
+    steps = max(0, math.floor(math.log(longer / settings.min_scale_px) / math.log(settings.scale_step) + 1e-9))
+    factors = [settings.scale_step**-k for k in range(steps, 0, -1)]
+    coarse = [(max(1, round(width_px * factor)), max(1, round(height_px * factor))) for factor in factors]
+    return [*coarse, (width_px, height_px)]
+
+
+def content_factors(coarse: Sequence[float], scales: int) -> list[float]:
+    """Relative content weight at each scale: the configured curve, stretched over however many scales there are."""
+    if scales == 1:
+        return [coarse[-1]]
+    return [float(f) for f in np.interp(np.linspace(0, 1, scales), np.linspace(0, 1, len(coarse)), coarse)]
+
+
+def painting_size(painting: tuple[int, int], frame: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Size (width, height) at which a painting is looked at beside a frame: longer sides equal, times `scale`.
+
+    Never larger than the painting is: enlarging it would teach the frame blur.
+    """
+    factor = min(1.0, scale * max(frame) / max(painting))
+    return max(1, round(painting[0] * factor)), max(1, round(painting[1] * factor))
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, 3, H, W) at (width, height): bicubic, with a low-pass when shrinking; the same tensor if equal."""
+    width, height = size
+    if images.shape[-2:] == (height, width):
+        return images
+    shrink = height < images.shape[-2] or width < images.shape[-1]
+    result = F.interpolate(images, size=(height, width), mode="bicubic", align_corners=False, antialias=shrink)
+    return result.clamp_(0, 1)
+
+
+class NeuralStyler:
+    """Paints batches of frames in the style of one or more paintings."""
+
+    def __init__(
+        self,
+        settings: PaintSettings,
+        paintings: Sequence[NDArray[np.uint8]],
+        encoder: Encoder,
+        *,
+        device: torch.device,
+        init_picture: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """`paintings` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`."""
+        self.settings = settings
+        self.encoder = encoder
+        self.device = device
+        self._paintings = [self._tensor(painting) for painting in paintings]
+        self._init_picture = None if init_picture is None else self._tensor(init_picture)
+        self._targets: dict[tuple[int, int], tuple[StyleTarget, ...]] = {}
+
+    def _tensor(self, rgb: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].to(self.device).float() / 255
+
+    def stylize(self, batch: FrameBatch) -> StyledBatch:
+        """Paint every frame of the batch.
+
+        Raises StylizeError if a loss is not finite.
+        """
+        content = batch.content.to(self.device)
+        minimum = self._cold(content, batch) if batch.phase == "cold" else self._warm(content, batch)
+        losses = minimum.losses.tolist()
+        for position, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise StylizeError(
+                    f"the loss of frame {position + 1} of the batch is {loss}: expected a finite number",
+                    hint="try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder",
+                )
+        stats = tuple(
+            FrameStats(minimum.evaluations, loss, *terms)
+            for loss, terms in zip(losses, minimum.terms.tolist(), strict=True)
+        )
+        return StyledBatch(minimum.images, stats)
+
+    def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
+        cold = self.settings.optimize.cold
+        height, width = content.shape[-2:]
+        scales = cold_scales(width, height, cold)
+        factors = content_factors(self.settings.losses.content.coarse, len(scales))
+        images = self._cold_start(content, batch, scales[0])
+        spent = 0
+        minimum = None
+        for level, (size, factor) in enumerate(zip(scales, factors, strict=True)):
+            target = resized(content, size)
+            start = resized(images, size) + cold.noise * self._noise(batch.seeds, level, size)
+            objective = self._objective(target, factor)
+            minimum = self._minimize(objective, start, cold.evaluations)
+            images = minimum.images
+            spent += minimum.evaluations
+        assert minimum is not None
+        return Minimum(minimum.images, minimum.losses, minimum.terms, spent)
+
+    def _warm(self, content: Tensor, batch: FrameBatch) -> Minimum:
+        assert batch.init is not None
+        objective = self._objective(content, 1.0, batch.warped_previous, batch.reliability)
+        return self._minimize(objective, batch.init.to(self.device), self.settings.optimize.warm.evaluations)
+
+    def _cold_start(self, content: Tensor, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
+        if batch.init is not None:
+            return batch.init.to(self.device)
+        if self._init_picture is not None:
+            return resized(self._init_picture, size).expand(content.shape[0], -1, -1, -1)
+        if self.settings.optimize.cold.init == "noise":
+            return (0.5 + 0.25 * self._noise(batch.seeds, -1, size)).clamp_(0, 1)
+        return content
+
+    def _noise(self, seeds: Sequence[int], level: int, size: tuple[int, int]) -> Tensor:
+        """Standard normal noise (B, 3, H, W); drawn on the CPU, so that a seed means the same on every device."""
+        width, height = size
+        samples = []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed((seed + 0x9E3779B97F4A7C15 * (level + 2)) % 2**63)
+            samples.append(torch.randn((3, height, width), generator=generator))
+        return torch.stack(samples).to(self.device)
+
+    def _objective(
+        self,
+        content: Tensor,
+        content_factor: float,
+        warped_previous: Tensor | None = None,
+        reliability: Tensor | None = None,
+    ) -> Objective:
+        losses = self.settings.losses
+        return Objective(
+            encoder=self.encoder,
+            settings=losses,
+            content=content_targets(self.encoder, losses, content),
+            styles=self._style_targets((content.shape[-1], content.shape[-2])),
+            content_factor=content_factor,
+            warped_previous=None if warped_previous is None else warped_previous.to(self.device),
+            reliability=None if reliability is None else reliability.to(self.device),
+        )
+
+    def _style_targets(self, size: tuple[int, int]) -> tuple[StyleTarget, ...]:
+        """Statistics of all paintings for frames of this size: computed once."""
+        if size not in self._targets:
+            style = self.settings.style
+            targets = []
+            for image, painting in zip(style.images, self._paintings, strict=True):
+                if image.weight == 0:
+                    continue
+                own = (painting.shape[-1], painting.shape[-2])
+                shown = resized(painting, painting_size(own, size, image.scale or style.scale))
+                targets.append(style_target(self.encoder, self.settings.losses, shown, image.weight))
+            self._targets[size] = tuple(targets)
+        return self._targets[size]
+
+    def _minimize(self, objective: Objective, start: Tensor, evaluations: int) -> Minimum:
+        optimize = self.settings.optimize
+        if optimize.minimizer == "adam":
+            return adam(objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate)
+        return lbfgs(objective, start, evaluations=evaluations, history=optimize.history)
