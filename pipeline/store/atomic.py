@@ -165,12 +165,12 @@ def sweep(folder: Path) -> int:
 
     Only the holder of the render's lock may call this: then nobody is in the middle of writing one.
     """
-    leftovers = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
-    for entry in leftovers:
-        try:
+    try:
+        leftovers = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
+        for entry in leftovers:
             remove(entry)
-        except OSError as error:
-            raise explain(error, entry) from error
+    except OSError as error:
+        raise explain(error, folder) from error
     return len(leftovers)
 
 

@@ -256,11 +256,13 @@ def fresh(path: str | Path) -> Path | None:
     Returns where it is now (`<name>.old-1`, `.old-2`, ... beside it), or None if there was nothing to move. Raises
     RenderDirectoryError if somebody is working in it, WriteError if it cannot be moved.
     """
-    path = Path(path)
-    if not path.is_dir() or not any(path.iterdir()):
+    path = Path(path).absolute()
+    if not path.is_dir():
         return None
     if not _exists(path / PLAN_NAME):
         _refuse_others_files(path, lost_plan_is_fine=True)
+        if not _has_frames(path):
+            return None
     with contextlib.ExitStack() as stack:
         if os.name == "nt":
             with RenderLock(path):
@@ -278,19 +280,25 @@ def fresh(path: str | Path) -> Path | None:
 
 def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None:
     """Raise RenderDirectoryError unless a folder without a plan is empty or holds only what a crash of ours left."""
-    names = {entry.name for entry in path.iterdir()}
+    names = {entry.name for entry in _entries(path)}
     foreign = sorted(name for name in names - report.TOP_NAMES if not name.startswith("."))
     if foreign:
         raise RenderDirectoryError(
             f"{path}: is not empty and not a render directory (it holds {foreign[0]!r})",
             hint="choose a new or empty folder with --workdir",
         )
-    if not lost_plan_is_fine and any(any(_entries(folder)) for folder in _entries(path / "frames")):
+    if not lost_plan_is_fine and _has_frames(path):
         raise RenderDirectoryError(
             f"{path}: has frames but no plan.json, so nobody knows which settings they were painted with",
             hint="restore plan.json from a copy if you have one; else begin anew with --fresh (the old folder is moved "
             "aside, nothing is deleted) or another --workdir",
         )
+
+
+def _has_frames(path: Path) -> bool:
+    return any(
+        frames.frame_index(entry.name) is not None for folder in _entries(path / "frames") for entry in _entries(folder)
+    )
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ go, or a person must delete the file.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import errno
 import hashlib
@@ -24,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.errors import RenderDirectoryError
+from pipeline.errors import RenderDirectoryError, TemperaError
 from pipeline.store import atomic
 
 if sys.platform == "win32":
@@ -41,6 +40,7 @@ LockState = Literal["running", "stopped", "unknown"]
 # `probe` holds a shared lock for an instant; who wants the real one waits that long before believing it is taken.
 _TRIES: Final = 8
 _PAUSE_S: Final = 0.05
+_MAX_COMMAND: Final = 1000
 _MAX_HOLDER_BYTES: Final = 1 << 16
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
@@ -89,14 +89,25 @@ class RenderLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        try:
+            self.release()
+        except TemperaError as second:
+            if error is None:
+                raise
+            error.add_note(str(second))  # what went wrong first is what the user must see
 
     def acquire(self) -> None:
         """Take the lock, or raise as the class says; never waits longer than half a second."""
         if self._descriptor is not None:
             raise RuntimeError("this lock is already held")
+        try:
+            self._acquire()
+        except OSError as error:
+            raise atomic.explain(error, self.path) from error
+
+    def _acquire(self) -> None:
         for attempt in range(_TRIES):
-            descriptor = self._open()
+            descriptor = atomic.open_shared(self.path)
             try:
                 if _try_lock(descriptor, self.path):
                     if _is_file_at(descriptor, self.path):
@@ -124,16 +135,22 @@ class RenderLock:
         self._descriptor = self.holder = None
         try:
             # A forked child shares our lock: it must neither unlock it for us nor say that we are done.
-            if holder.pid == os.getpid():
-                # An empty file tells other machines that we are done. If that cannot be written, they will ask.
-                with contextlib.suppress(OSError):
-                    atomic.truncate(descriptor, 0)
-                _unlock(descriptor)
-        finally:
-            atomic.close(descriptor)
+            try:
+                if holder.pid == os.getpid():
+                    # An empty file tells other machines that we are done. If we were robbed, it is not ours to empty.
+                    if _read_holder(descriptor) == holder:
+                        atomic.truncate(descriptor, 0)
+                    _unlock(descriptor)
+            finally:
+                atomic.close(descriptor)
+        except OSError as error:
+            raise atomic.explain(error, self.path) from error
 
     def check(self) -> None:
-        """Raise RenderDirectoryError if the lock file was deleted under us: then somebody else may be working here."""
+        """Raise RenderDirectoryError if the lock is no longer ours: then somebody else may be working here.
+
+        That is so when its file was deleted to take over, or when another machine wrote its name into it.
+        """
         if self._descriptor is None:
             raise RuntimeError("this lock is not held")
         if not _is_file_at(self._descriptor, self.path):
@@ -146,12 +163,12 @@ class RenderLock:
                 f"{self.path}: the lock was removed while this render was working",
                 hint="was it taken over by another process? if not, run the same command again to continue",
             )
-
-    def _open(self) -> int:
-        try:
-            return atomic.open_shared(self.path)
-        except OSError as error:
-            raise atomic.explain(error, self.path) from error
+        holder = _read_holder(self._descriptor)
+        if holder != self.holder:
+            raise RenderDirectoryError(
+                f"{self.path}: the lock was taken over while this render was working ({holder or 'by nobody we know'})",
+                hint="leave the render to that process, or stop it and run the same command again to continue",
+            )
 
     def _enter_name(self, descriptor: int) -> None:
         """Write who we are into the locked file, unless another machine has not let go of it."""
@@ -170,15 +187,12 @@ class RenderLock:
             boot=boot,
             since=_utc(time.time()),
             session=secrets.token_hex(8),
-            command=shlex.join(sys.argv),
+            command=shlex.join(sys.argv)[:_MAX_COMMAND],
         )
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            atomic.truncate(descriptor, 0)
-            atomic.write_all(descriptor, json.dumps(asdict(holder)).encode("ascii"))
-            atomic.sync(descriptor)
-        except OSError as error:
-            raise atomic.explain(error, self.path) from error
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        atomic.truncate(descriptor, 0)
+        atomic.write_all(descriptor, json.dumps(asdict(holder)).encode("ascii"))
+        atomic.sync(descriptor)
         self.holder = holder
 
 

@@ -165,7 +165,7 @@ def _mean(records: list[dict[str, Any]], key: str) -> float | None:
 def _strangers(directory: RenderDirectory) -> list[Finding]:
     """Files that do not belong to the render, by folder and name."""
     chains = {chain.id: chain for chain in directory.plan.chains}
-    found = []
+    found: list[Finding] = []
     for path in sorted(directory.path.iterdir()):
         if path.name not in TOP_NAMES:
             found.append(_stranger(directory.path, path))
@@ -175,6 +175,8 @@ def _strangers(directory: RenderDirectory) -> list[Finding]:
             found.append(_stranger(directory.path, folder))
             continue
         found.extend(_stranger(directory.path, path) for path in sorted(folder.iterdir()) if not _belongs(chain, path))
+    if any(finding.kind == "leftover" for finding in found) and lock.probe(directory.path)[0] != "stopped":
+        return [finding for finding in found if finding.kind != "leftover"]  # somebody may be writing just that file
     return found
 
 
