@@ -1,0 +1,829 @@
+"""The render directory, tested like a storage engine: every operation fails once, and damage is found and named."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from numpy.typing import NDArray
+
+from pipeline.errors import RenderDirectoryError, TemperaError, WriteError
+from pipeline.image import encode_png
+from pipeline.store import RenderDirectory, fresh, write_bytes
+from pipeline.store import atomic as disk
+from pipeline.store.plan_file import identity_digest
+from pipeline.types import Chain, RenderPlan, Shot, Source
+
+RGB = NDArray[np.uint8]
+WIDTH, HEIGHT = 7, 5
+OPERATIONS = ["create", "open_append", "open_shared", "write", "truncate", "sync", "close", "replace", "move_folder"]
+OPERATIONS += ["sync_folder", "remove", "make_folder"]
+
+
+def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> RenderPlan:
+    identity = {"seed": seed}
+    shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
+    return RenderPlan(
+        digest=identity_digest(identity),
+        identity=identity,
+        source=Source(
+            path="../in.mp4",
+            kind="video",
+            files=(),
+            width_px=70,
+            height_px=50,
+            frame_rate=Fraction(25),
+            time_base=Fraction(1, 25),
+            pts=tuple(range(cuts[-1])),
+            duration_ticks=1,
+            picks=tuple(range(cuts[-1])),
+            digest="0" * 64,
+        ),
+        width_px=WIDTH,
+        height_px=HEIGHT,
+        shots=shots,
+        chains=tuple(Chain(f"a-s{s.index:03d}", "a", s.index, s.start, s.stop, lead_in, seed) for s in shots),
+        styles={"a": {}},
+        outputs={"a": "../out.mp4"},
+    )
+
+
+def picture(number: int) -> RGB:
+    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file but the lock, whose text names the process."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+class Crash(BaseException):
+    """The machine lost its power: nothing after this is done, not even cleaning up."""
+
+
+class Faults:
+    """Counts the operations of the store and makes one of them fail.
+
+    `mode`: an errno (the operation is refused), "short" (a write takes half), "short, then full", "crash before" or
+    "crash after". A crash also tears every file that was written and not synced, as a file system may.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = -1, mode: int | str = "") -> None:
+        self.count = 0
+        self.fired = self.dead = False
+        self.at, self.mode = at, mode
+        self.open: dict[int, Path] = {}
+        self.unsynced: set[Path] = set()
+        for name in OPERATIONS:
+            monkeypatch.setattr(disk, name, self._failing(name, getattr(disk, name)))
+
+    def _failing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            if self.dead:
+                raise Crash
+            number, self.count = self.count, self.count + 1
+            if number != self.at:
+                return self._do(name, real, arguments)
+            self.fired = True
+            if isinstance(self.mode, int):
+                raise OSError(self.mode, os.strerror(self.mode))
+            if self.mode.startswith("short"):
+                if name == "write":
+                    descriptor, data = arguments
+                    if self.mode != "short":
+                        self.at += 1  # the next write finds the disk full
+                        self.mode = errno.ENOSPC
+                    return self._do(name, real, (descriptor, data[: len(data) // 2 or 1]))
+                return self._do(name, real, arguments)
+            if self.mode == "crash after":
+                self._do(name, real, arguments)
+            self.dead = True
+            raise Crash
+
+        return operation
+
+    def _do(self, name: str, real: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        result = real(*arguments)
+        if name in ("create", "open_append", "open_shared"):
+            self.open[result] = arguments[0]
+        elif name == "close":
+            del self.open[arguments[0]]
+        elif name in ("write", "truncate"):
+            self.unsynced.add(self.open[arguments[0]])
+        elif name == "sync":
+            self.unsynced.discard(self.open[arguments[0]])
+        elif name == "replace" and arguments[0] in self.unsynced:
+            self.unsynced.add(arguments[1])
+        return result
+
+    def reboot(self) -> None:
+        """What the crash did to the disk, and to the locks of the process that died."""
+        for descriptor in self.open:
+            os.close(descriptor)
+        self.open.clear()
+        for path in self.unsynced:
+            if self.dead and path.is_file() and path.name != "stats.jsonl":
+                os.truncate(path, path.stat().st_size // 2)
+
+
+MODES: list[int | str] = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT, "short", "short, then full"]
+MODES += ["crash before", "crash after"]
+
+
+def each_fault(
+    prepare: Callable[[Path], None], work: Callable[[Path], None], modes: list[int | str] = MODES
+) -> Iterator[tuple[Path, str]]:
+    """Do the work once for every operation in it and every way to fail; yields the folder afterwards, rebooted."""
+    with tempfile.TemporaryDirectory() as home:
+        counting = Path(home, "counting")
+        counting.mkdir()
+        prepare(counting)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            faults = Faults(monkeypatch)
+            work(counting)
+        assert faults.count > 1
+        for at in range(faults.count):
+            for mode in modes:
+                folder = Path(home, f"{at}-{mode}")
+                folder.mkdir()
+                prepare(folder)
+                with pytest.MonkeyPatch.context() as monkeypatch:
+                    fault = Faults(monkeypatch, at, mode)
+                    try:
+                        work(folder)
+                    except Crash:
+                        assert fault.dead
+                    except TemperaError as error:
+                        assert fault.fired
+                        assert error.hint
+                        assert error.exit_code in (5, 8)
+                    assert fault.fired
+                    fault.reboot()
+                yield folder, f"operation {at}, {mode}"
+
+
+# --- one frame ----------------------------------------------------------------------------------------------------
+
+
+def test_frames_come_back_exactly_and_in_order(tmp_path: Path) -> None:
+    directory = RenderDirectory.create(tmp_path / "x.render", a_plan())
+    first, second = directory.plan.chains
+    with directory.lock():
+        for index in range(4):
+            assert directory.done(first) == index
+            directory.write_frame(first.id, index, picture(index))
+        directory.write_frame(second.id, 5, picture(5))  # behind a gap: not trusted
+    assert directory.done(first) == 4
+    assert directory.done(second) == 4
+    assert [np.array_equal(directory.read_frame(first.id, index), picture(index)) for index in range(4)] == [True] * 4
+    assert sorted(snapshot(tmp_path / "x.render")) == [
+        *(f"frames/a-s000/0000000{index}.png" for index in range(4)),
+        "frames/a-s001/00000005.png",
+        "plan.json",
+    ]
+
+
+def test_lead_in_frames_are_stored_too(tmp_path: Path) -> None:
+    plan = a_plan(cuts=(6,))
+    chains = (Chain("a-s000", "a", 0, 0, 3, 0, 0), Chain("b-s000", "a", 0, 3, 6, 2, 0))
+    directory = RenderDirectory.create(
+        tmp_path, RenderPlan(**{**{s: getattr(plan, s) for s in plan.__slots__}, "chains": chains})
+    )
+    assert directory.done(chains[1]) == 1
+    with directory.lock():
+        directory.write_frame("b-s000", 1, picture(1))
+    assert directory.done(chains[1]) == 2
+    assert directory.status().total.left == 3 + 4
+
+
+def test_what_is_not_in_the_plan_cannot_be_written(tmp_path: Path) -> None:
+    directory = RenderDirectory.create(tmp_path, a_plan())
+    with directory.lock():
+        with pytest.raises(KeyError):
+            directory.write_frame("../x", 0, picture(0))
+        with pytest.raises(IndexError):
+            directory.write_frame("a-s000", 4, picture(0))
+        with pytest.raises(IndexError):
+            directory.write_frame("a-s000", -1, picture(0))
+        for wrong in (picture(0)[1:], picture(0).astype(np.float32), picture(0)[..., :1]):
+            with pytest.raises(ValueError, match="expected uint8"):
+                directory.write_frame("a-s000", 0, wrong)  # type: ignore[arg-type]
+    for write in (
+        lambda: directory.write_frame("a-s000", 0, picture(0)),
+        lambda: directory.append_stats({}),
+        lambda: directory.set_aside("a-s000", 0),
+    ):
+        with pytest.raises(RuntimeError, match=r"directory\.lock"):
+            write()
+    assert sorted(snapshot(tmp_path)) == ["plan.json"]
+
+
+def test_a_frame_is_not_written_when_the_lock_is_lost(tmp_path: Path) -> None:
+    directory = RenderDirectory.create(tmp_path, a_plan())
+    with directory.lock():
+        (tmp_path / "lock").unlink()
+        with pytest.raises(RenderDirectoryError, match="removed"):
+            directory.write_frame("a-s000", 0, picture(0))
+    assert directory.stored(directory.plan.chains[0]) == set()
+
+
+# --- every operation fails once -----------------------------------------------------------------------------------
+
+
+def a_render(folder: Path) -> None:
+    directory = RenderDirectory.create(folder, a_plan())
+    with directory.lock():
+        directory.write_frame("a-s000", 0, picture(0))
+        directory.write_frame("a-s000", 1, picture(1))
+        directory.append_stats({"chain": "a-s000", "frame": 0})
+
+
+@pytest.mark.parametrize("index", [1, 2], ids=["over an old frame", "a new frame"])
+def test_a_frame_write_leaves_the_old_or_the_new_frame(index: int) -> None:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.write_frame("a-s000", index, picture(9))
+
+    outcomes = set()
+    for folder, fault in each_fault(a_render, work):
+        directory = RenderDirectory.open(folder)
+        report = directory.verify()
+        assert report.ok, (fault, report)
+        stored = directory.stored(directory.plan.chains[0])
+        assert stored >= {0, 1}, fault
+        if index in stored:
+            pixels = directory.read_frame("a-s000", index)
+            new = np.array_equal(pixels, picture(9))
+            assert new or (index == 1 and np.array_equal(pixels, picture(1))), fault
+            outcomes.add(new)
+        else:
+            outcomes.add(False)
+        work(folder)  # the next run finishes
+        assert np.array_equal(directory.read_frame("a-s000", index), picture(9))
+        assert np.array_equal(directory.read_frame("a-s000", 0), picture(0))
+        assert not directory.verify().findings, fault
+    assert outcomes == {False, True}
+
+
+def test_the_first_frame_of_a_chain_too() -> None:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.write_frame("a-s001", 4, picture(4))
+
+    for folder, fault in each_fault(a_render, work):
+        directory = RenderDirectory.open(folder)
+        chain = directory.plan.chains[1]
+        assert directory.done(chain) == 4 + len(directory.stored(chain)), fault
+        work(folder)
+        assert directory.done(chain) == 5
+        assert not directory.verify().findings
+
+
+def test_plan_creation_leaves_no_plan_or_the_whole_plan() -> None:
+    def work(folder: Path) -> None:
+        RenderDirectory.create(folder / "new" / "x.render", a_plan())
+
+    outcomes = set()
+    for folder, fault in each_fault(lambda _: None, work):
+        path = folder / "new" / "x.render"
+        try:
+            assert RenderDirectory.open(path).plan == a_plan(), fault
+            outcomes.add("new")
+        except RenderDirectoryError as error:
+            assert "not a render directory" in error.message, fault
+            outcomes.add("old")
+        work(folder)
+        with RenderDirectory.open(path).lock():
+            pass
+        assert set(snapshot(path)) == {"plan.json"}, fault
+    assert outcomes == {"old", "new"}
+
+
+def test_statistics_lose_at_most_the_line_that_was_being_written() -> None:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.append_stats({"chain": "a-s000", "frame": 1})
+
+    for folder, fault in each_fault(a_render, work):
+        directory = RenderDirectory.open(folder)
+        frames = [line["frame"] for line in directory.read_stats()]
+        assert frames in ([0], [0, 1]), fault
+        work(folder)
+        assert [line["frame"] for line in directory.read_stats()] == [*frames, 1], fault
+        assert all(json.loads(line) for line in directory.stats_path.read_text().splitlines()), fault
+
+
+def test_setting_aside_and_fresh_lose_nothing() -> None:
+    def aside(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.set_aside("a-s000", 1)
+
+    for folder, fault in each_fault(a_render, aside):
+        good = [path for path in folder.rglob("*.png*") if path.read_bytes() == encode_png(picture(1))]
+        assert len(good) == 1, fault
+
+    def start_anew(folder: Path) -> None:
+        fresh(folder / "x.render")
+
+    for folder, fault in each_fault(lambda folder: a_render(folder / "x.render"), start_anew):
+        places = [path.parent for path in folder.glob("*/plan.json")]
+        assert len(places) == 1, fault
+        assert RenderDirectory.open(places[0]).done(a_plan().chains[0]) == 2, fault
+
+
+def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    directory = RenderDirectory.create(tmp_path, a_plan())
+    with directory.lock():
+        monkeypatch.setattr(disk, "write", full)
+        with pytest.raises(WriteError, match="No space left") as caught:
+            directory.write_frame("a-s000", 0, picture(0))
+        assert "free some space" in caught.value.hint and "continues" in caught.value.hint
+        monkeypatch.undo()
+        directory.write_frame("a-s000", 0, picture(0))
+
+
+def test_an_interrupted_write_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(disk, "sync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "x", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_clean_up_does_not_hide_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk, "remove", refused)
+    monkeypatch.setattr(disk, "replace", lambda old, new: refused(old))
+    with pytest.raises(WriteError) as caught:
+        write_bytes(tmp_path / "x", b"1")
+    assert caught.value.__cause__ is not None
+    assert "could not be removed" in caught.value.__cause__.__notes__[0]
+
+
+def test_the_lock_sweeps_leftovers_and_nothing_else(tmp_path: Path) -> None:
+    a_render(tmp_path)
+    token = "0123456789abcdef"
+    leftovers = [tmp_path / f".plan.json.{token}.tmp", tmp_path / "frames" / "a-s000" / f".00000003.png.{token}.tmp"]
+    foreign = [tmp_path / "notes.tmp", tmp_path / ".hidden", tmp_path / "frames" / "a-s000" / ".x.tmp"]
+    for path in (*leftovers, *foreign):
+        path.write_bytes(b"x")
+    directory = RenderDirectory.open(tmp_path)
+    assert {finding.kind for finding in directory.verify().findings} == {"leftover", "foreign"}
+    with directory.lock():
+        assert not any(path.exists() for path in leftovers)
+        assert all(path.exists() for path in foreign)
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "delete":
+        path.unlink()
+        return
+    if how == "flip in the head":
+        data[18] ^= 4
+    elif how == "flip in the midst":
+        data[len(data) // 2] ^= 4
+    elif how == "flip in the end":
+        data[-3] ^= 4
+    elif how == "truncate":
+        del data[-5:]
+    elif how == "truncate to the head":
+        del data[20:]
+    elif how == "empty":
+        data.clear()
+    elif how == "grow":
+        data += b"more"
+    elif how == "zeros":
+        data[:] = bytes(len(data))
+    elif how == "other size":
+        data[:] = encode_png(picture(0)[:, :-1])
+    elif how == "not a picture":
+        data[:] = b"hello" * 100
+    path.write_bytes(data)
+
+
+HOWS = ["delete", "flip in the head", "flip in the midst", "flip in the end", "truncate", "truncate to the head"]
+HOWS += ["empty", "grow", "zeros", "other size", "not a picture"]
+
+
+def four_frames(folder: Path) -> RenderDirectory:
+    directory = RenderDirectory.create(folder, a_plan())
+    with directory.lock():
+        for index in range(4):
+            directory.write_frame("a-s000", index, picture(index))
+    return directory
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("index", [0, 2, 3])
+def test_damage_is_found_and_named(tmp_path: Path, how: str, index: int) -> None:
+    directory = four_frames(tmp_path)
+    chain = directory.plan.chains[0]
+    path = directory.frame_path(chain.id, index)
+    damage(path, how)
+    found = directory.verify()
+    kind = "missing" if how == "delete" else "damaged"
+    if how == "delete" and index == 3:
+        assert found.ok and found.unpainted == 3
+    else:
+        [finding] = found.findings
+        assert (finding.kind, finding.chain, finding.index) == (kind, chain.id, index)
+        assert finding.path == f"frames/a-s000/0000000{index}.png"
+        assert not found.ok
+    with pytest.raises(RenderDirectoryError, match=f"0000000{index}.png"):
+        directory.read_frame(chain.id, index)
+    assert directory.done(chain, thorough=True) == index
+    quick = directory.done(chain)
+    assert quick == (4 if how == "flip in the midst" and index < 3 else index)
+    with directory.lock():  # painting again repairs
+        directory.write_frame(chain.id, index, picture(index))
+    assert directory.done(chain) == 4
+    assert not directory.verify().findings
+
+
+def test_if_the_last_frames_are_all_damaged_the_run_ends_before_them(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    for index in (2, 3):
+        damage(directory.frame_path("a-s000", index), "flip in the midst")
+    before = snapshot(tmp_path)
+    assert directory.done(directory.plan.chains[0]) == 2
+    assert snapshot(tmp_path) == before  # looking removes nothing
+
+
+def test_set_aside_makes_room_and_keeps_the_file(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    damage(directory.frame_path("a-s000", 1), "flip in the midst")
+    with directory.lock():
+        aside = directory.set_aside("a-s000", 1)
+        assert aside == tmp_path / "cache" / "damaged" / "a-s000-00000001.png-1"
+        directory.write_frame("a-s000", 1, picture(1))
+        assert directory.set_aside("a-s000", 1).name.endswith("-2")
+    assert aside.exists()
+    assert directory.done(directory.plan.chains[0]) == 1
+
+
+def test_foreign_files_are_named_and_left_alone(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    foreign = ["notes.txt", "frames/x.txt", "frames/other-s000/00000000.png", "frames/a-s000/1.png"]
+    foreign += ["frames/a-s000/00000004.png", "frames/a-s000/000000001.png", "frames/a-s000/Thumbs.db"]
+    for name in foreign:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    report = directory.verify()
+    named = {finding.path for finding in report.findings}
+    assert named == {name.replace("/00000000.png", "") if "other" in name else name for name in foreign}
+    assert report.ok and {finding.kind for finding in report.findings} == {"foreign"}
+    assert directory.done(directory.plan.chains[0]) == 4
+    with directory.lock():
+        pass
+    assert all((tmp_path / name).read_bytes() == b"x" for name in foreign)
+
+
+def test_a_folder_in_the_place_of_a_frame_is_damage(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    path = directory.frame_path("a-s000", 2)
+    path.unlink()
+    path.mkdir()
+    assert directory.done(directory.plan.chains[0]) == 2
+    assert [finding.kind for finding in directory.verify().findings] == ["damaged"]
+    with directory.lock(), pytest.raises(TemperaError):
+        directory.write_frame("a-s000", 2, picture(2))
+
+
+def test_a_disk_that_refuses_to_read_does_not_start_the_render_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = four_frames(tmp_path)
+
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(RenderDirectoryError, match="Input/output error"):
+        directory.done(directory.plan.chains[0])
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(RenderDirectoryError, match="Input/output error"):
+        directory.verify()
+    with pytest.raises(RenderDirectoryError, match="Input/output error"):
+        RenderDirectory.open(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(RenderDirectoryError, match="Input/output error"):
+        directory.done(directory.plan.chains[0])
+
+
+def test_verify_tells_how_far_it_is(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    report = four_frames(tmp_path).verify(lambda checked, of: calls.append((checked, of)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (report.checked, report.unpainted) == (4, 2)
+
+
+def test_a_writer_at_work_has_no_leftovers(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    with directory.lock():
+        (tmp_path / "frames" / "a-s000" / ".00000003.png.0123456789abcdef.tmp").touch()
+        assert not directory.verify().findings
+    assert [finding.kind for finding in directory.verify().findings] == ["leftover"]
+
+
+# --- the plan and the folder --------------------------------------------------------------------------------------
+
+
+def test_the_same_plan_continues_and_another_is_refused(tmp_path: Path) -> None:
+    a_render(tmp_path)
+    before = snapshot(tmp_path)
+    assert RenderDirectory.create(tmp_path, a_plan()).plan == a_plan()
+    with pytest.raises(RenderDirectoryError, match="seed: there 0, now 1") as caught:
+        RenderDirectory.create(tmp_path, a_plan(seed=1))
+    assert "--fresh" in caught.value.hint and "--workdir" in caught.value.hint
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("how", ["flip in the midst", "truncate", "empty", "zeros", "not a picture", "grow"])
+def test_a_damaged_plan_is_refused(tmp_path: Path, how: str) -> None:
+    a_render(tmp_path)
+    damage(tmp_path / "plan.json", how)
+    with pytest.raises(RenderDirectoryError, match=r"plan\.json"):
+        RenderDirectory.open(tmp_path)
+    with pytest.raises(RenderDirectoryError, match=r"plan\.json"):
+        RenderDirectory.create(tmp_path, a_plan())
+
+
+def test_an_edited_plan_is_refused(tmp_path: Path) -> None:
+    a_render(tmp_path)
+    path = tmp_path / "plan.json"
+    path.write_text(path.read_text().replace("../out.mp4", "../other.mp4"))
+    with pytest.raises(RenderDirectoryError, match="edited or damaged"):
+        RenderDirectory.open(tmp_path)
+
+
+def test_frames_without_a_plan_are_not_adopted(tmp_path: Path) -> None:
+    a_render(tmp_path / "x.render")
+    (tmp_path / "x.render" / "plan.json").unlink()
+    with pytest.raises(RenderDirectoryError, match=r"no plan\.json"):
+        RenderDirectory.create(tmp_path / "x.render", a_plan())
+    assert fresh(tmp_path / "x.render") == tmp_path / "x.render.old-1"
+    RenderDirectory.create(tmp_path / "x.render", a_plan())
+
+
+def test_other_peoples_folders_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    for attempt in (lambda: RenderDirectory.create(tmp_path, a_plan()), lambda: fresh(tmp_path)):
+        with pytest.raises(RenderDirectoryError, match=r"holiday\.jpg"):
+            attempt()
+    assert {path.name for path in tmp_path.iterdir()} <= {"holiday.jpg", "lock"}
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    for path in (tmp_path / "x", tmp_path / "x" / "y.render"):
+        with pytest.raises(RenderDirectoryError, match="expected a folder"):
+            RenderDirectory.create(path, a_plan())
+        with pytest.raises(RenderDirectoryError, match="not a render directory"):
+            RenderDirectory.open(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_a_write_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(WriteError, match="cannot be written"):
+            RenderDirectory.create(tmp_path / "x.render", a_plan())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_the_folder_can_be_moved(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path / "x.render")
+    (tmp_path / "x.render").rename(tmp_path / "moved")
+    moved = RenderDirectory.open(tmp_path / "moved")
+    assert moved.done(moved.plan.chains[0]) == 4
+    with pytest.raises(RenderDirectoryError, match="vanished"), directory.lock():
+        pass
+
+
+def test_a_folder_that_vanishes_at_work_stops_the_work(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path / "x.render")
+    with directory.lock():
+        (tmp_path / "x.render").rename(tmp_path / "moved")
+        with pytest.raises(RenderDirectoryError, match="vanished"):
+            directory.write_frame("a-s000", 0, picture(0))
+    assert not (tmp_path / "x.render").exists()
+
+
+def test_fresh_moves_aside_and_never_destroys(tmp_path: Path) -> None:
+    path = tmp_path / "x.render"
+    assert fresh(path) is None
+    path.mkdir()
+    assert fresh(path) is None
+    for number in (1, 2):
+        a_render(path)
+        before = snapshot(path)
+        aside = fresh(path)
+        assert aside == tmp_path / f"x.render.old-{number}"
+        assert snapshot(aside) == before
+        assert not path.exists()
+    with RenderDirectory.create(path, a_plan()).lock(), pytest.raises(RenderDirectoryError, match="working here"):
+        fresh(path)
+    assert path.exists()
+
+
+# --- statistics and status ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("torn", ['{"chain": "a-s0', '{"frame": 1}', "\0\0\0", '"text"'])
+def test_a_torn_line_is_mended(tmp_path: Path, torn: str) -> None:
+    a_render(tmp_path)
+    directory = RenderDirectory.open(tmp_path)
+    with directory.stats_path.open("a") as file:
+        file.write(torn)
+    whole = [{"frame": 1}] if torn == '{"frame": 1}' else []
+    assert directory.read_stats()[1:] == whole
+    with directory.lock() as held:
+        assert held.holder is not None
+        directory.append_stats({"frame": 2, "loss": float("inf")})
+        session = held.holder.session
+    assert directory.read_stats()[1:] == [*whole, {"frame": 2, "loss": None, "session": session}]
+    assert all(isinstance(json.loads(line), dict) for line in directory.stats_path.read_text().splitlines())
+
+
+def test_rubbish_in_the_statistics_harms_nothing(tmp_path: Path) -> None:
+    directory = four_frames(tmp_path)
+    directory.stats_path.write_bytes(
+        b'\xff\xfe\n[]\n\n{"frame": "x", "chain": 3, "session": 1}\n'
+        + b'{"chain": "a-s000", "frame": 1, "seconds": "long"}\n'
+        + b"[" * 100_000
+        + b"\n"
+    )
+    assert len(directory.read_stats()) == 2
+    assert directory.status().total.seconds_per_frame is None
+
+
+def test_status(tmp_path: Path) -> None:
+    directory = RenderDirectory.create(tmp_path, a_plan())
+    empty = directory.status()
+    assert (empty.state, empty.total.done, empty.total.left, empty.total.seconds_left) == ("stopped", 0, 6, None)
+    for session in range(2):
+        with directory.lock() as held:
+            for index in (2 * session, 2 * session + 1):
+                directory.write_frame("a-s000", index, picture(index))
+                directory.append_stats(
+                    {"chain": "a-s000", "frame": index, "evaluations": 10 * index, "seconds": 1.0 + session}
+                )
+            status = directory.status()
+            assert (status.state, status.holder) == ("running", held.holder)
+    status = directory.status()
+    assert (status.state, status.holder, status.finished) == ("stopped", None, False)
+    assert [(row.id, row.progress.done, row.progress.left) for row in status.chains] == [
+        ("a-s000", 4, 0),
+        ("a-s001", 0, 2),
+    ]
+    assert status.total.seconds_per_frame == 2.0  # of the latest session only
+    assert status.total.mean_evaluations == 15.0
+    assert status.total.seconds_left == 4.0
+    assert status.chains[1].progress.mean_evaluations is None
+    assert status.chains[0].progress.seconds_left == 0.0
+
+
+# --- against a model ----------------------------------------------------------------------------------------------
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Random writes, crashes, damage and restarts, against a dict that says what every frame must be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp())
+        self.work = contextlib.ExitStack()
+        self.frames: dict[tuple[str, int], int] = {}
+        self.damaged: dict[tuple[str, int], str] = {}
+        self.written = 0
+        self.chance = random.Random(0)
+
+    @initialize()
+    def create(self) -> None:
+        self.directory = RenderDirectory.create(self.home / "x.render", a_plan())
+        self.work.enter_context(self.directory.lock())
+
+    def teardown(self) -> None:
+        self.work.close()
+        shutil.rmtree(self.home)
+
+    def place(self, number: int) -> tuple[str, int]:
+        chain = next(chain for chain in self.directory.plan.chains if chain.start <= number < chain.stop)
+        return chain.id, number
+
+    def store(self, place: tuple[str, int], number: int) -> None:
+        self.frames[place] = number
+        self.damaged.pop(place, None)
+
+    @rule(number=st.integers(0, 5))
+    def write(self, number: int) -> None:
+        self.written += 1
+        self.directory.write_frame(*self.place(number), picture(self.written))
+        self.store(self.place(number), self.written)
+
+    @rule(at=st.integers(0, 9), number=st.integers(0, 5), mode=st.sampled_from(MODES))
+    def write_and_fail(self, at: int, number: int, mode: int | str) -> None:
+        self.written += 1
+        place = self.place(number)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            faults = Faults(monkeypatch, at, mode)
+            try:
+                self.directory.write_frame(*place, picture(self.written))
+            except Crash:
+                pass
+            except TemperaError as error:
+                assert error.hint
+            else:
+                self.store(place, self.written)
+            faults.reboot()
+        path = self.directory.frame_path(*place)
+        if path.exists() and path.read_bytes() == encode_png(picture(self.written)):
+            self.store(place, self.written)  # failed behind the point of no return: the new frame, whole
+        if faults.dead:
+            self.restart()
+
+    @rule(number=st.integers(0, 5), how=st.sampled_from(HOWS))
+    def harm(self, number: int, how: str) -> None:
+        place = self.place(number)
+        if place not in self.frames or place in self.damaged:
+            return
+        damage(self.directory.frame_path(*place), how)
+        if how == "delete":
+            del self.frames[place]
+        else:
+            self.damaged[place] = how
+
+    @rule()
+    @precondition(lambda self: hasattr(self, "directory"))
+    def restart(self) -> None:
+        self.work.close()
+        self.directory = RenderDirectory.open(self.home / "x.render")
+        self.work.enter_context(self.directory.lock())
+
+    @rule()
+    def move(self) -> None:
+        self.work.close()
+        self.home.rename(self.home.with_name(self.home.name + "m"))
+        self.home = self.home.with_name(self.home.name + "m")
+        self.directory = RenderDirectory.open(self.home / "x.render")
+        self.work.enter_context(self.directory.lock())
+
+    @invariant()
+    def same_as_the_model(self) -> None:
+        if not hasattr(self, "directory"):
+            return
+        for chain in self.directory.plan.chains:
+            stop = chain.start
+            while (chain.id, stop) in self.frames and self.damaged.get((chain.id, stop)) in (None, "flip in the midst"):
+                stop += 1
+            while stop > chain.start and (chain.id, stop - 1) in self.damaged:
+                stop -= 1
+            assert self.directory.done(chain) == stop
+            for index in range(chain.start, chain.stop):
+                place = chain.id, index
+                if place in self.frames and place not in self.damaged:
+                    assert np.array_equal(self.directory.read_frame(*place), picture(self.frames[place]))
+                else:
+                    with pytest.raises(RenderDirectoryError):
+                        self.directory.read_frame(*place)
+        found = {(f.chain, f.index) for f in self.directory.verify().findings if f.kind == "damaged"}
+        assert found == set(self.damaged)
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestStoreAgainstAModel = StoreMachine.TestCase
