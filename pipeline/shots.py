@@ -56,8 +56,8 @@ def find_cuts(frames: Iterable[NDArray[np.uint8]], *, threshold: float) -> list[
     """Indices of the frames that start a new shot, ascending; 0 is never among them.
 
     `frames` are uint8 (H, W, 3) sRGB of one size, read once in order and not kept: any size will do, 64 px is enough.
-    `threshold` in (0, 1] is the smallest difference that can be a cut; hard cuts that we measured lie between 0.5 and 0.7,
-    everything else below 0.2. Dissolves are not found.
+    `threshold` in (0, 1] is the smallest difference that can be a cut; the hard cuts that we measured lie between 0.5
+    and 0.7, everything else below 0.2. Dissolves are not found.
     """
     recent: deque[_Sketch] = deque(maxlen=_FLASH_FRAMES + 1)
     steps: list[float] = []  # steps[i]: from frame i to frame i + 1

@@ -1,8 +1,8 @@
-"""Understanding an input and reading its frames: video files, animations, and photos in a folder, glob, pattern or list.
+"""Understanding an input and reading its frames: videos, animations, and photos in a folder, glob, pattern or list.
 
 `probe` looks once at the whole input and says what will be rendered, `read_frames` delivers it. Both take what users
-really pass: the kind of a file is decided by its content, never by its name, and everything that cannot be read ends in
-an `InputError` that says what was found and what to do.
+really pass: the kind of a file is decided by its content, never by its name, and what cannot be read ends in an
+`InputError` that says what was found and what to do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pipeline.image import fit_size, resize
-from pipeline.reader import animation, inputs, photos, video
+from pipeline.reader import animation, decode, inputs, photos, video
 from pipeline.types import Frame
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def probe(
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
     `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
-    after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that rate
-    is taken, and a frame that would repeat just lasts longer.
+    after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that
+    rate is taken, and a frame that would repeat just lasts longer.
 
     Videos and animations are decoded once, up to the end of the slice: time stamps of packets promise frames that a
-    damaged file does not have, and hide that a decoder drops some. That costs a small part of what painting costs, and
-    what `probe` promises is there.
+    damaged file does not have, and hide that a decoder drops some. That costs a small part of what painting costs,
+    and what `probe` promises is there.
 
     Raises InputError for whatever cannot be rendered and UsageError for a slice or rate that makes no sense.
     """
@@ -72,12 +72,9 @@ def read_frames(
     stop = source.frame_count if stop is None else stop
     if not 0 <= start <= stop <= source.frame_count:
         raise ValueError(f"frames {start}:{stop} are not inside 0:{source.frame_count}")
-    size = (
-        (width_px, height_px)
-        if width_px and height_px
-        else fit_size(source.width_px, source.height_px, width_px, height_px)
-    )
-    return _deliver(source, start, stop, size, settings)
+    if width_px is None or height_px is None:
+        width_px, height_px = fit_size(source.width_px, source.height_px, width_px, height_px)
+    return _deliver(source, start, stop, (width_px, height_px), settings)
 
 
 def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Iterator[Frame]:
@@ -88,7 +85,7 @@ def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], setti
     elif inputs.is_animation(source.files[0]):
         pictures = animation.read(source, start, stop)
     else:
-        pictures = video.read(source, start, stop)
+        pictures = decode.read(source, start, stop)
     with closing(pictures):
         for index, rgb in enumerate(pictures, start):
             yield Frame(index, source.pts[index], resize(rgb, *size))

@@ -1,4 +1,4 @@
-"""Animated GIF, WebP, PNG and AVIF as short videos, by Pillow: it applies disposal and blending, and PyAV reads only some."""
+"""Animated GIF, WebP, PNG and AVIF as short videos, by Pillow: PyAV reads only some, and without disposal."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import InputError, UsageError
-from pipeline.image import RAW_SUFFIXES, describe_content, is_heif, open_image, picture_format, read_head
+from pipeline.image import RAW_SUFFIXES, describe_content, open_image, picture_format, read_head
 from pipeline.reader.order import natural_key
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _from_folder(folder: Path, settings: InputSettings) -> Found:
 
 
 def _from_glob(text: str, settings: InputSettings) -> Found:
-    matches = [Path(name) for name in sorted(globbing.glob(text, recursive=True))]
+    matches = [Path(name) for name in sorted(globbing.glob(text, recursive=True))]  # noqa: PTH207 - absolute ones too
     files = [path for path in matches if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
     if not files:
         raise InputError(f"{text}: no file matches", hint=_missing_hint(Path(text)))
@@ -170,7 +170,7 @@ def _from_pattern(path: Path, settings: InputSettings) -> Found:
 
 
 def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found:
-    """The photos among the files of a folder or glob; says what was left out and refuses what only looks like a photo."""
+    """The photos among the files of a folder or glob; notes what was left out, refuses what is only named like one."""
     photos: list[str] = []
     others: list[str] = []
     videos: list[str] = []
@@ -246,6 +246,3 @@ def _shorten(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_SHOWN_NAMES])
     rest = len(names) - _SHOWN_NAMES
     return shown if rest <= 0 else f"{shown} and {rest} more"
-
-
-__all__ = ["Found", "is_animation", "is_heif", "resolve"]

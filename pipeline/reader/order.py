@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import PurePath
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -104,7 +105,7 @@ def seconds_since_first(times: Sequence[CaptureTime | None]) -> list[float] | No
 
 def describe_intervals(seconds: Sequence[float], names: Sequence[str]) -> list[str]:
     """Notes about the capture times of photos in order: single gaps, or that the intervals are uneven throughout."""
-    steps = [b - a for a, b in zip(seconds, seconds[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(seconds)]
     if len(steps) < 3:
         return []
     usual = median(steps)

@@ -45,8 +45,8 @@ def probe(
 ) -> Source:
     """Order the photos, choose the slice, and check each chosen one as far as that goes without decoding it.
 
-    Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises InputError for a photo that is cut off
-    or, with `input.fit=strict`, of another size than the first; UsageError for a bad slice or rate.
+    Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises InputError for a photo that is cut
+    off or, with `input.fit=strict`, of another size than the first; UsageError for a bad slice or rate.
     """
     check_fps(fps)
     begin, end = check_slice_end(frames, len(found.files))

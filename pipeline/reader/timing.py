@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 
 from pipeline.errors import UsageError
@@ -12,7 +13,7 @@ from pipeline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Chosen frames: `picks` are positions among the decoded frames, `pts` and `duration_ticks` in ticks of `time_base`."""
+    """Chosen frames: `picks` count the decoded frames, `pts` and `duration_ticks` are in ticks of `time_base`."""
 
     picks: tuple[int, ...]
     pts: tuple[int, ...]
@@ -59,8 +60,8 @@ def check_fps(fps: Fraction | None) -> None:
 def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:
     """Strictly increasing time stamps from those of a decoder, and how many had to be made up.
 
-    A stamp that is missing or does not lie after the one before is set `step` ticks behind it, and if that collides with
-    the next good stamp, as late as possible before it.
+    A stamp that is missing or does not lie after the one before is set `step` ticks behind it, and if that collides
+    with the next good stamp, as late as possible before it.
     """
     repaired: list[int] = []
     made_up = 0
@@ -83,7 +84,7 @@ def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:
 
 def usual_step(pts: list[int], fallback: int) -> int:
     """The median distance between time stamps, in ticks and at least 1."""
-    steps = [b - a for a, b in zip(pts, pts[1:], strict=False) if b > a]
+    steps = [b - a for a, b in pairwise(pts) if b > a]
     return max(1, round(median(steps))) if steps else max(1, fallback)
 
 
@@ -91,8 +92,8 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     """Take the frames at `pts`, which are numbers `begin`, `begin` + 1, ... of the input and are over at `end_tick`.
 
     With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time; frames that no
-    tick shows are left out, ticks that would repeat a frame make it last. The time base is then the finest that holds the
-    old stamps and the new ticks exactly.
+    tick shows are left out, ticks that would repeat a frame make it last. The time base is then one that holds the old
+    stamps and the new ticks exactly, so that sound stays where it was.
     """
     if fps is None:
         picks = tuple(range(begin, begin + len(pts)))
