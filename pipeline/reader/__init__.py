@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.image import fit_size, resize
 from pipeline.reader import animation, decode, inputs, photos, video
+from pipeline.reader.digest import digest_files
 from pipeline.types import Frame
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config import InputSettings
     from pipeline.types import Source
 
-__all__ = ["probe", "read_frames"]
+__all__ = ["content_digest", "probe", "read_frames"]
 
 
 def probe(
@@ -50,6 +51,14 @@ def probe(
     if found.kind == "animation":
         return animation.probe(found, frames=frames, fps=fps)
     return video.probe(found, frames=frames, fps=fps)
+
+
+def content_digest(source: Source) -> str:
+    """The digest that `probe` would give the source's files as they are today, to be compared with `source.digest`.
+
+    Raises InputError if a file is gone.
+    """
+    return digest_files([source.files[pick] for pick in source.picks] if source.kind == "photos" else source.files)
 
 
 def read_frames(

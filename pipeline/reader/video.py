@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -80,7 +81,7 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
             files=(file,),
             width_px=width_px,
             height_px=height_px,
-            frame_rate=fps or _frame_rate(average, len(pts) / ((last_end - pts[0]) * time_base)),
+            frame_rate=fps or _frame_rate(average, pts, last_end, time_base),
             time_base=timeline.time_base,
             pts=timeline.pts,
             duration_ticks=timeline.duration_ticks,
@@ -196,8 +197,12 @@ def _about_the_picture(scan: _Scan) -> list[str]:
     return notes
 
 
-def _frame_rate(average: Fraction | None, measured: Fraction) -> Fraction:
-    """The average rate that the stream states, if it is about what the time stamps say, else what they say."""
+def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_base: Fraction) -> Fraction:
+    """The rate of even time stamps; else the average that the stream states, if the stamps say about the same."""
+    steps = {later - earlier for earlier, later in pairwise(pts)}
+    if len(steps) == 1:
+        return 1 / (steps.pop() * time_base)
+    measured = len(pts) / ((last_end - pts[0]) * time_base)
     if average and abs(average / measured - 1) < Fraction(1, 20):
         return Fraction(average)
     return measured.limit_denominator(1001)

@@ -1,0 +1,25 @@
+"""What all tests share: the folder of real media, which may be absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("TEMPERA_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+"""Real media for tests: the environment variable TEMPERA_DATA, by default `shared/data` beside the checkout."""
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[[str], Path]:
+    """`data("video/clip.mp4")` is the path of that file or folder of real media; skips the test where it is absent."""
+
+    def find(name: str) -> Path:
+        path = DATA / name
+        if not path.exists():
+            pytest.skip(f"real media are not here: {path}")
+        return path
+
+    return find
