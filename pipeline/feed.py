@@ -78,7 +78,7 @@ class Feed:
             frames = read_frames(
                 source, start=span.start, stop=span.stop, width_px=size[0], height_px=size[1], settings=settings
             )
-            with closing(frames):  # type: ignore[type-var]
+            with closing(frames):
                 for frame in frames:
                     if not self._offer(frame):
                         return

@@ -89,7 +89,13 @@ def make_reporter(kind: Kind) -> Reporter:
     """The reporter of that kind; `auto` is rich on a terminal and plain elsewhere."""
     if kind == "auto":
         kind = "rich" if sys.stderr.isatty() else "plain"
-    return {"rich": RichReporter, "plain": PlainReporter, "json": JsonReporter, "none": SilentReporter}[kind]()
+    makers: dict[str, Callable[[], Reporter]] = {
+        "rich": RichReporter,
+        "plain": PlainReporter,
+        "json": JsonReporter,
+        "none": SilentReporter,
+    }
+    return makers[kind]()
 
 
 class SilentReporter:

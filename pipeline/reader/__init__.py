@@ -16,7 +16,7 @@ from pipeline.reader.digest import digest_files
 from pipeline.types import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from fractions import Fraction
     from pathlib import Path
 
@@ -69,7 +69,7 @@ def read_frames(
     width_px: int | None = None,
     height_px: int | None = None,
     settings: InputSettings,
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
@@ -86,7 +86,7 @@ def read_frames(
     return _deliver(source, start, stop, (width_px, height_px), settings)
 
 
-def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Iterator[Frame]:
+def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Frame]:
     if start == stop:
         return
     if source.kind == "photos":

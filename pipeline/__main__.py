@@ -1,0 +1,16 @@
+"""`tempera` and `python -m pipeline`: run a command, and turn errors into two lines and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with the code of DESIGN: see `pipeline.cli.run`."""
+    from pipeline.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The command line: reads arguments, calls one function, prints its result, picks the exit code.
+
+Results go to stdout, everything else to stderr. Heavy libraries are imported inside the commands, so that `--help` and
+mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import pipeline
+from pipeline.cli import demo, inspect, paint, preview, styles
+from pipeline.errors import Interrupted, TemperaError
+
+# typer carries its own copy of click and names its errors only through its subclasses.
+_CommandLineError: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="tempera",
+    help="Paint timelapses, bursts and videos in the style of a painting, without flicker. "
+    "Begin with: tempera demo. Then: tempera render clip.mp4 --style swirl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"tempera {pipeline.__version__}\n")
+        raise typer.Exit
+
+
+for _command in (
+    paint.render,
+    paint.resume,
+    inspect.status,
+    inspect.verify,
+    paint.export,
+    inspect.probe,
+    preview.preview,
+    styles.styles,
+    styles.schema,
+):
+    app.command()(_command)
+app.add_typer(styles.weights)
+app.command()(inspect.doctor)
+app.command()(demo.demo)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; no traceback for anything but a bug of ours."""
+    try:
+        return _invoke(arguments)
+    except TemperaError as error:
+        _say(error.message, error.hint, kind="interrupted" if isinstance(error, Interrupted) else "error")
+        return 128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        _say(
+            "stopped at once", "every finished frame is stored; the same command goes on from there", kind="interrupted"
+        )
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain again when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
+    except Exception as error:
+        if isinstance(error, _CommandLineError):
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "tempera"
+            _say(getattr(error, "format_message", error.__str__)(), f"{command} --help", kind="error")
+            return 2
+        traceback.print_exc()
+        _say(
+            "this is a bug in Tempera, not in what you did",
+            "please report it with the lines above, and log.txt of the render directory if there is one",
+            kind="error",
+        )
+        return 1
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    command = typer.main.get_command(app)
+    result = command.main(args=list(arguments), prog_name="tempera", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, hint: str, *, kind: str) -> None:
+    sys.stderr.write(f"{kind}: {message}\nhint: {hint}\n")

@@ -1,0 +1,65 @@
+"""The command for the first minute: a whole render on the sample timelapse, without any download."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options
+
+FRAMES = 48
+SHOWN = (0, 12, 24, 36, 47)
+"""Frames on the side-by-side picture."""
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("tempera-demo"),
+    style: Annotated[
+        str, typer.Option("--style", "-s", help="A shipped style, a .yaml file, or a painting.")
+    ] = "swirl",
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Render the sample timelapse: a lake from dawn to night. Leaves video, frames and a side-by-side picture."""
+    from pipeline.catalog import load_style
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.errors import WriteError
+    from pipeline.image import load_rgb, save_png
+    from pipeline.progress import describe_seconds, make_reporter
+    from pipeline.render import RenderRequest, render
+    from pipeline.sample import write_sample
+    from pipeline.sheet import contact_sheet
+    from pipeline.store import RenderDirectory
+
+    reporter = make_reporter(progress)
+    photos = output / "photos"
+    began = time.monotonic()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"{output}: cannot be made ({error.strerror})", hint="choose another folder with -o"
+        ) from error
+    if len(list(photos.glob("*.jpg"))) < FRAMES:
+        with reporter.stage("making the sample timelapse", None):
+            write_sample(photos, FRAMES)
+    config = load_style(style)
+    video = output / f"sample-{config.name}.mp4"
+    with graceful_stop() as stop:
+        render(RenderRequest(inputs=(str(photos),), styles=(config,), output=video), reporter, stop)
+    directory = RenderDirectory.open(video.with_suffix(".render"))
+    chain = directory.plan.chains[0]
+    content = [(f"photo {index}", load_rgb(path)) for index, path in enumerate(sorted(photos.glob("*.jpg")))]
+    sheet = contact_sheet(
+        [
+            [content[index] for index in SHOWN],
+            [(f"painted {index}", directory.read_frame(chain.id, index)) for index in SHOWN if index < chain.stop],
+        ]
+    )
+    picture = output / f"sample-{config.name}.png"
+    save_png(picture, sheet)
+    reporter.note(f"done in {describe_seconds(time.monotonic() - began)}; the frames are in {directory.frames_path}")
+    sys.stdout.write(f"{video}\n{picture}\n")

@@ -1,0 +1,77 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.errors import UsageError
+
+Encoder = Literal["auto", "compact", "vgg19", "vgg16", "tiny"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Progress = Literal["auto", "rich", "plain", "json", "none"]
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(help="A video, a folder of photos, a glob, a %04d pattern, or photos.", show_default=False),
+]
+Styles = Annotated[
+    list[str],
+    typer.Option("--style", "-s", help="A shipped style, a .yaml file, or a painting. Several make several videos."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
+]
+Width = Annotated[int | None, typer.Option(min=16, max=16384, help="Width to paint at, in px; keeps the aspect.")]
+Height = Annotated[int | None, typer.Option(min=16, max=16384, help="Height to paint at, in px; keeps the aspect.")]
+Frames = Annotated[str | None, typer.Option(help="Only frames A up to, not including, B.", metavar="A:B")]
+Fps = Annotated[str | None, typer.Option(help="Frames per second, as 24, 23.976 or 30000/1001.", metavar="R")]
+EncoderChoice = Annotated[Encoder | None, typer.Option("--encoder", help="Feature network; overrides the style's.")]
+Weights = Annotated[Path | None, typer.Option(help="Local weights file of the feature network.")]
+DeviceChoice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed paints other strokes.")]
+Assignments = Annotated[
+    list[str], typer.Option("--set", help="Any setting of the style: section.key=value.", metavar="KEY=VALUE")
+]
+ProgressChoice = Annotated[Progress, typer.Option("--progress", help="How to show progress on stderr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Directory = Annotated[Path, typer.Argument(help="A render directory.", show_default=False)]
+
+
+def parse_frames(text: str | None) -> tuple[int | None, int | None] | None:
+    """`10:20`, `:20` or `10:` as a half-open range. Raises UsageError for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(-?\d*):(-?\d*)", text.strip())
+    if not match or "-" in (match[1], match[2]):
+        raise UsageError(f"--frames {text}: expected A:B", hint="--frames 0:48 renders the first 48 frames")
+    return (int(match[1]) if match[1] else None, int(match[2]) if match[2] else None)
+
+
+def parse_fps(text: str | None) -> Fraction | None:
+    """`24`, `23.976` or `30000/1001`. Raises UsageError for anything else, or outside (0, 1000]."""
+    if text is None:
+        return None
+    try:
+        fps = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 0 < fps <= 1000:
+        raise UsageError(
+            f"--fps {text}: expected a number above 0 and up to 1000",
+            hint="--fps 24, or as a fraction --fps 30000/1001",
+        )
+    return fps.limit_denominator(100_000)
+
+
+def with_shortcuts(
+    assignments: Sequence[str], *, encoder: str | None = None, device: str | None = None, seed: int | None = None
+) -> list[str]:
+    """`--set` assignments, with the options that are short for one in front."""
+    short = {"encoder": encoder, "runtime.device": device, "seed": seed}
+    return [*(f"{key}={value}" for key, value in short.items() if value is not None), *assignments]

@@ -1,0 +1,116 @@
+"""The commands that paint and write: render, resume, export."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.options import parse_fps, parse_frames, with_shortcuts
+
+
+def render(
+    inputs: options.Inputs,
+    style: options.Styles,
+    output: options.Output = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    frames: options.Frames = None,
+    fps: options.Fps = None,
+    encoder: options.EncoderChoice = None,
+    weights: options.Weights = None,
+    device: options.DeviceChoice = None,
+    seed: options.Seed = None,
+    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    workdir: Annotated[
+        Path | None, typer.Option(help="Render directory. [default: OUTPUT without suffix + .render]")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; an old render is moved aside, not deleted.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Paint INPUT in a style and write the video. The same command again continues."""
+    from pipeline.catalog import load_style
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.progress import make_reporter
+    from pipeline.render import RenderRequest, prepare
+    from pipeline.render import render as run_render
+
+    sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
+    request = RenderRequest(
+        inputs=tuple(inputs),
+        styles=tuple(load_style(name, sets) for name in style),
+        output=output,
+        width_px=width,
+        height_px=height,
+        frames=parse_frames(frames),
+        fps=parse_fps(fps),
+        weights=weights,
+        workdir=workdir,
+        fresh=fresh,
+    )
+    reporter = make_reporter(progress)
+    if dry_run:
+        prepared = prepare(request, reporter)
+        plan, source = prepared.plan, prepared.source
+        lines = [
+            f"input      {source.path}: {source.frame_count} frames, {source.duration_s:.2f} s",
+            f"painted at {plan.width_px}x{plan.height_px} px",
+            f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
+            f"directory  {prepared.path}",
+            *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
+        ]
+        sys.stdout.write("\n".join(lines) + "\n")
+        return
+    with graceful_stop() as stop:
+        _print_paths(run_render(request, reporter, stop))
+
+
+def resume(directory: options.Directory, progress: options.ProgressChoice = "auto") -> None:
+    """Continue a render where it stopped."""
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.progress import make_reporter
+    from pipeline.render import resume as run_resume
+
+    with graceful_stop() as stop:
+        _print_paths(run_resume(directory, make_reporter(progress), stop))
+
+
+def export(
+    directory: options.Directory,
+    output: options.Output = None,
+    fps: options.Fps = None,
+    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Write the video again with another codec, rate or finish, without painting again (--set output.crf=12)."""
+    from pipeline.config import Config, parse_config, set_value
+    from pipeline.errors import ConfigError
+    from pipeline.progress import make_reporter
+    from pipeline.render import export as run_export
+
+    for assignment in assignments:
+        if not assignment.strip().startswith("output."):
+            raise ConfigError(
+                f"--set {assignment}: export changes only keys of `output`", hint="other settings need a new render"
+            )
+
+    def changed(config: Config) -> Config:
+        data: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+        for assignment in assignments:
+            set_value(data, assignment)
+        return config.model_copy(update={"output": parse_config(data, where="--set").output})
+
+    reporter = make_reporter(progress)
+    _print_paths(run_export(directory, output, reporter, fps=parse_fps(fps), settings=changed))
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    sys.stdout.flush()

@@ -1,0 +1,60 @@
+"""The command that shows stills before a render."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.options import parse_frames, with_shortcuts
+
+PREVIEW_SIDE_PX = 384
+"""Longer side of a preview's pictures unless --width or --height is given: seconds a picture, and the look is there."""
+
+
+def preview(
+    inputs: options.Inputs,
+    style: options.Styles,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write, a .png.")],
+    sweep: Annotated[str | None, typer.Option(help="Try several values of a setting.", metavar="KEY=V1,V2,...")] = None,
+    at: Annotated[list[int], typer.Option(help="Frame to paint; several make several rows.")] = [0],  # noqa: B006
+    width: options.Width = None,
+    height: options.Height = None,
+    frames: options.Frames = None,
+    encoder: options.EncoderChoice = None,
+    weights: options.Weights = None,
+    device: options.DeviceChoice = None,
+    seed: options.Seed = None,
+    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Paint a few frames in a few styles on one sheet, to choose before the long render."""
+    from pipeline.errors import UsageError
+    from pipeline.image import fit_size, save_png
+    from pipeline.preview import preview as run_preview
+    from pipeline.preview import variants
+    from pipeline.progress import make_reporter
+    from pipeline.reader import probe
+
+    if output.suffix.lower() != ".png":
+        raise UsageError(f"-o {output}: expected a .png", hint=f"-o {output.with_suffix('.png')}")
+    columns = variants(style, sweep, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed))
+    source = probe(inputs, columns[0].config.input, frames=parse_frames(frames))
+    if width is None and height is None:
+        landscape = source.width_px >= source.height_px
+        width, height = (PREVIEW_SIDE_PX, None) if landscape else (None, PREVIEW_SIDE_PX)
+    size = fit_size(source.width_px, source.height_px, width, height)
+    sheet = run_preview(
+        source,
+        columns,
+        at,
+        width_px=size[0],
+        height_px=size[1],
+        weights=weights,
+        reporter=make_reporter(progress),
+    )
+    save_png(output, sheet)
+    sys.stdout.write(f"{output}\n")

@@ -1,0 +1,64 @@
+"""The commands about styles and weights: styles, schema, weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+Network = Annotated[Literal["vgg19", "vgg16", "compact"], typer.Argument(help="Feature network.", show_default=False)]
+
+weights = typer.Typer(name="weights", help="Weights of the feature networks.", no_args_is_help=True)
+
+
+def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:
+    """List the styles that ship, or print one of them (`template` explains every key)."""
+    from pipeline.catalog import TEMPLATE, configs_path, shipped_styles
+    from pipeline.config import read_yaml
+    from pipeline.errors import ConfigError
+
+    shipped = shipped_styles()
+    if name is None:
+        for style, config in shipped.items():
+            sys.stdout.write(f"{style:<14} {read_yaml(config).get('description', '')}\n")
+        return
+    path = configs_path() / f"{TEMPLATE}.yaml" if name == TEMPLATE else shipped.get(name)
+    if path is None:
+        raise ConfigError(f"{name}: no such style", hint=f"the styles that ship are {', '.join(shipped)}")
+    sys.stdout.write(path.read_text(encoding="utf-8"))
+
+
+def schema() -> None:
+    """Print the JSON Schema of a style config."""
+    from pipeline.config import config_schema
+
+    sys.stdout.write(json.dumps(config_schema(), indent=2) + "\n")
+
+
+@weights.command()
+def fetch(name: Network) -> None:
+    """Download the weights of a network, once; a broken download continues."""
+    from pipeline.encoders import fetch as run_fetch
+    from pipeline.progress import make_reporter
+
+    with make_reporter("auto").stage(f"fetching {name}", None) as advance:
+        path = run_fetch(name, progress=lambda done, _total: advance(done))
+    sys.stdout.write(f"{path}\n")
+
+
+@weights.command()
+def verify(name: Network) -> None:
+    """Check the weights at hand and print their SHA-256."""
+    from pipeline.encoders import verify as run_verify
+
+    sys.stdout.write(f"{run_verify(name)}\n")
+
+
+@weights.command(name="path")
+def where(name: Network) -> None:
+    """Print where the weights are, or would be."""
+    from pipeline.encoders import weights_path
+
+    sys.stdout.write(f"{weights_path(name)}\n")

@@ -1,0 +1,212 @@
+"""Before the first frame: understand the input, resolve the styles, name the outputs, and plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config import Config, InputSettings
+from pipeline.errors import TemperaError, UsageError
+from pipeline.plan import ResolvedStyle, make_plan
+from pipeline.store import RenderDirectory
+from pipeline.types import RenderPlan, Shot, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.progress import Reporter
+    from pipeline.styler import Resources
+
+DEFAULT_MAX_SIDE_PX = 1920
+"""Inputs larger than this are painted at this size unless --width or --height asks for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """What the user asked for. `styles` are complete configs with names and absolute paths."""
+
+    inputs: tuple[str, ...]
+    styles: tuple[Config, ...]
+    output: Path | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    frames: tuple[int | None, int | None] | None = None
+    fps: Fraction | None = None
+    weights: Path | None = None
+    workdir: Path | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan and everything that is needed to work on it."""
+
+    plan: RenderPlan
+    path: Path
+    source: Source
+    configs: dict[str, Config]
+    resources: dict[str, Resources]
+    outputs: dict[str, Path]
+
+
+def prepare(request: RenderRequest, reporter: Reporter) -> Prepared:
+    """Understand the input and decide everything; nothing is written.
+
+    Raises the errors of whatever does not fit: input, styles, weights, outputs.
+    """
+    from pipeline.reader import probe
+    from pipeline.writer import check_output
+
+    _distinct_names(request.styles)
+    read = request.styles[0].input
+    with reporter.stage("reading the input", None):
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps)
+    for sentence in source.notes:
+        reporter.note(f"input: {sentence}")
+    width_px, height_px = _size(source, request, reporter)
+    outputs = _outputs(source, request)
+    for style in request.styles:
+        output = outputs[style.name]
+        refuse_input(output, source)
+        check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+    path = request.workdir or _default_workdir(outputs, request)
+    resolved, resources = resolve_styles(request.styles, request.weights)
+    shots = _known_shots(path, source, read) if not request.fresh else None
+    if shots is None:
+        shots = _find_shots(source, request.styles[0], reporter)
+    plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path)
+    configs = {style.name: style for style in request.styles}
+    return Prepared(plan, path, source, configs, resources, outputs)
+
+
+def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
+    """Find out what each style means on this machine; equal encoders are loaded once."""
+    from pipeline.styler import find_resources, picture_digest
+
+    resolved: list[ResolvedStyle] = []
+    resources: dict[str, Resources] = {}
+    loaded: dict[tuple[object, ...], Resources] = {}
+    for config in styles:
+        key = (config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device)
+        if key not in loaded:
+            loaded[key] = find_resources(config, weights=weights)
+        found = resources[config.name] = loaded[key]
+        init = config.optimize.cold.init
+        resolved.append(
+            ResolvedStyle(
+                name=config.name,
+                config=config,
+                image_digests=tuple(picture_digest(image.path) for image in config.style.images),
+                encoder=found.encoder.name if found.encoder else "none",
+                encoder_digest=found.encoder.digest if found.encoder else "",
+                precision=found.precision,
+                init_digest=picture_digest(init) if isinstance(init, Path) else "",
+                weights=weights,
+            )
+        )
+    return resolved, resources
+
+
+def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:
+    from pipeline.image import fit_size
+
+    width, height = request.width_px, request.height_px
+    if width is None and height is None and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX:
+        if source.width_px >= source.height_px:
+            width = DEFAULT_MAX_SIDE_PX
+        else:
+            height = DEFAULT_MAX_SIDE_PX
+        size = fit_size(source.width_px, source.height_px, width, height)
+        reporter.note(
+            f"painting at {size[0]}x{size[1]} px: the input has {source.width_px}x{source.height_px}, "
+            "and --width or --height ask for another size"
+        )
+        return size
+    return fit_size(source.width_px, source.height_px, width, height)
+
+
+def _distinct_names(styles: Sequence[Config]) -> None:
+    if not styles:
+        raise UsageError("no style given", hint="add --style with a shipped style, a .yaml file or a painting")
+    names = [style.name for style in styles]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two styles are named {name!r}", hint="give one of them another name with the key `name` of its config"
+            )
+
+
+def named_outputs(output: Path, styles: Sequence[str]) -> dict[str, Path]:
+    """One path per style: `output` itself for a single style, else with the style's name in it."""
+    if len(styles) == 1:
+        return {styles[0]: output}
+    if "%" in output.name:
+        return {style: output.parent / style / output.name for style in styles}
+    return {style: output.with_name(f"{output.stem}-{style}{output.suffix}") for style in styles}
+
+
+def _outputs(source: Source, request: RenderRequest) -> dict[str, Path]:
+    styles = [style.name for style in request.styles]
+    if request.output is not None:
+        return named_outputs(request.output, styles)
+    suffix = ".png" if source.frame_count == 1 else ".mp4"
+    return {style: Path(f"{_input_name(source)}-{style}{suffix}") for style in styles}
+
+
+def _input_name(source: Source) -> str:
+    """A short name of the input: the file's stem, or the folder's name for several photos."""
+    first = Path(source.files[0])
+    return first.stem if source.kind == "video" or len(source.files) == 1 else first.resolve().parent.name
+
+
+def _default_workdir(outputs: dict[str, Path], request: RenderRequest) -> Path:
+    output = request.output or next(iter(outputs.values()))
+    if "%" in output.name:
+        return output.parent.with_name(f"{output.parent.name or 'frames'}.render")
+    stem = output.stem
+    if request.output is None and len(outputs) > 1:
+        stem = f"{stem}+{len(outputs) - 1}"
+    return output.with_name(f"{stem}.render")
+
+
+def refuse_input(output: Path, source: Source) -> None:
+    if output.exists() and any(output.samefile(file) for file in source.files if Path(file).exists()):
+        raise UsageError(f"{output}: is the input itself", hint="choose another name with -o")
+
+
+def _known_shots(path: Path, source: Source, settings: InputSettings) -> tuple[Shot, ...] | None:
+    """The shots of an existing plan for the same frames, so that going on does not look for cuts again."""
+    try:
+        plan = RenderDirectory.open(path).plan
+    except TemperaError:
+        return None  # opening it to work on it will say what is wrong
+    same = plan.source.digest == source.digest and plan.source.picks == source.picks
+    cuts = {key: value for key, value in plan.identity.items() if key.startswith("input.cut")}
+    wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold")}
+    return tuple(plan.shots) if same and cuts == wanted else None
+
+
+def _find_shots(source: Source, config: Config, reporter: Reporter) -> tuple[Shot, ...]:
+    from pipeline.reader import read_frames
+    from pipeline.shots import find_cuts, split_shots
+
+    if config.input.cuts == "none" or source.frame_count < 3:
+        return split_shots(source.frame_count, [])
+    with reporter.stage("looking for cuts", source.frame_count) as advance:
+        small = min(1.0, 160 / max(source.width_px, source.height_px))
+        width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
+        frames = read_frames(source, width_px=width, height_px=height, settings=config.input)
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            with closing(frames):
+                for frame in frames:
+                    yield frame.rgb
+                    advance(frame.index + 1)
+
+        cuts = find_cuts(pictures(), threshold=config.input.cut_threshold)
+    return split_shots(source.frame_count, cuts)
