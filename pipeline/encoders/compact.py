@@ -1,0 +1,213 @@
+"""Our own feature network: VGG-19's layers at a fraction of its cost, small enough to ship inside the package.
+
+What makes it cheap (measured by scripts/bench/encoder.py):
+
+- Channels that never fire in its teacher are not there.
+- Convolutions are unpadded. The picture and each pooled map are padded once, mirrored, by as much as the next two
+  convolutions take away: a mirror pad before every convolution is a quarter of the teacher's time, and zeros inside the
+  convolution would show along the borders of the picture.
+- The input is centered in float32 before it becomes half precision, so that bfloat16 spends its few bits well.
+
+The architecture is data: it stands in the header of the weights file, so a retrained network of other widths loads with
+the same code. Trained by scripts/train_encoder.py; see pipeline/weights/compact.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.encoders.network import Pooling, pad, pool, tap
+from pipeline.errors import ConfigError, MissingPartError
+
+FORMAT = "tempera-compact-1"
+PUBLIC_LAYERS = (
+    "relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1",
+)  # fmt: skip
+"""The layers that losses may ask for. Deeper convolutions of stages 3 and 4 exist in some architectures only."""
+MEAN = (0.485, 0.456, 0.406)
+"""Subtracted from the picture: ImageNet's mean color."""
+POOLINGS: tuple[Pooling, ...] = ("max", "average", "rms")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Channels of every convolution by stage, and how the picture shrinks between stages.
+
+    `reductions[s]` leads from stage s to stage s + 1: "max" or "average" pooling after its last convolution, or
+    "strided", a learned 4x4 convolution of stride 2 with `strided_widths[s]` channels straight from its *first*
+    convolution. The other convolutions of such a stage are then a side branch that runs only when they are asked for.
+    """
+
+    widths: tuple[tuple[int, ...], ...]
+    reductions: tuple[str, ...]
+    strided_widths: tuple[int, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """The architecture of a weights file. Raises ValueError, TypeError or KeyError if it makes no sense."""
+        raw = json.loads(text)
+        found = cls(
+            widths=tuple(tuple(int(width) for width in stage) for stage in raw["widths"]),
+            reductions=tuple(str(kind) for kind in raw["reductions"]),
+            strided_widths=tuple(int(width) for width in raw["strided_widths"]),
+        )
+        known = {*POOLINGS, "strided"}
+        if len(found.widths) != 5 or len(found.reductions) != 4 or len(found.strided_widths) != 4:
+            raise ValueError("expected five stages and four reductions")
+        if not set(found.reductions) <= known or not all(found.widths):
+            raise ValueError("unknown reduction or empty stage")
+        if any(not 0 < width <= 4096 for stage in found.widths for width in stage):
+            raise ValueError("widths out of range")
+        return found
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    def layer(self, stage: int, index: int) -> str:
+        """VGG's name of a convolution's output, both numbers from 0."""
+        return f"relu{stage + 1}_{index + 1}"
+
+
+TINY = Architecture(((4, 4), (6, 6), (8, 8), (8, 8), (8,)), ("max", "average", "max", "average"), (0, 0, 0, 0))
+
+
+class CompactNetwork(nn.Module):
+    """Convolutions named `conv1_1` and so on, each followed by ReLU; `reduce1` where a reduction is strided.
+
+    In training mode ReLU leaves its input alone, so that a forward hook on a convolution sees pre-activations (with the
+    margin that later convolutions of the same group take away).
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.min_side_px = 2 ** (len(architecture.widths) - 1)
+        strides: dict[str, int] = {}
+        channels = 3
+        for stage, widths in enumerate(architecture.widths):
+            first = channels
+            for index, width in enumerate(widths):
+                self.add_module(f"conv{stage + 1}_{index + 1}", nn.Conv2d(channels, width, 3))
+                strides[architecture.layer(stage, index)] = 2**stage
+                channels, first = width, width if index == 0 else first
+            if stage < len(architecture.reductions) and architecture.reductions[stage] == "strided":
+                channels = architecture.strided_widths[stage]
+                self.add_module(f"reduce{stage + 1}", nn.Conv2d(first, channels, 4, stride=2))
+        self.all_strides: Mapping[str, int] = strides
+        self.strides: Mapping[str, int] = {name: strides[name] for name in PUBLIC_LAYERS if name in strides}
+
+    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Features at `layers`, any of `all_strides`. `images` is float32 (B, 3, H, W) sRGB in [0, 1]."""
+        wanted, found = set(layers), dict[str, Tensor]()
+        weight = self._conv("conv1_1").weight
+        mean = images.new_tensor(MEAN)[:, None, None]
+        x = (images.float() - mean).to(dtype=weight.dtype, memory_format=torch.channels_last)
+        for stage, widths in enumerate(self.architecture.widths):
+            last = stage == len(self.architecture.widths) - 1
+            reduction = None if last else self.architecture.reductions[stage]
+            for start in range(0, len(widths), 2):
+                group = range(start, min(start + 2, len(widths)))
+                margin = len(group)
+                x = pad(x, margin)
+                for index in group:
+                    margin -= 1
+                    name = self.architecture.layer(stage, index)
+                    side = reduction == "strided" and index > 0
+                    if side and name not in wanted:
+                        continue
+                    y = self._relu(self._conv(f"conv{stage + 1}_{index + 1}")(x))
+                    if name in wanted:
+                        y, found[name] = tap(y, margin)
+                    if len(found) == len(wanted):
+                        return found
+                    x = x if side else y
+            if reduction == "strided":
+                x = self._relu(self._conv(f"reduce{stage + 1}")(x))
+            elif reduction is not None:
+                x = pool(x, cast(Pooling, reduction))
+        return found
+
+    def _conv(self, name: str) -> nn.Conv2d:
+        module = self.get_submodule(name)
+        assert isinstance(module, nn.Conv2d)
+        return module
+
+    def _relu(self, x: Tensor) -> Tensor:
+        return F.relu(x) if self.training else F.relu_(x)
+
+
+def save_compact(network: CompactNetwork, path: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Write the weights and the architecture as safetensors."""
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata={"format": FORMAT, "architecture": network.architecture.to_json()})
+
+
+def is_compact(path: Path) -> bool:
+    """Whether a file says of itself that it holds weights of this network."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
+    """Read a file of `save_compact`. Raises MissingPartError if it is absent, damaged or something else."""
+    hint = "reinstall tempera, or name another file with --weights"
+    if not path.is_file():
+        raise MissingPartError(f"the weights of the encoder 'compact' are not at {path}", hint=hint)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            _check_format(metadata)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        network = CompactNetwork(_with_pooling(Architecture.from_json(metadata["architecture"]), pooling))
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise MissingPartError(f"{path} is no weights file of the encoder 'compact': {reason}", hint=hint) from error
+    return network
+
+
+def _check_format(metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
+
+
+def make_tiny(pooling: Pooling | None = None) -> tuple[CompactNetwork, str]:
+    """A random network of a few channels, always the same, and the digest of its tensors: for tests only."""
+    network = CompactNetwork(_with_pooling(TINY, pooling))
+    generator = torch.Generator().manual_seed(20)
+    digest = hashlib.sha256(network.architecture.to_json().encode())
+    with torch.no_grad():
+        for _, parameter in sorted(network.named_parameters()):
+            if parameter.dim() == 1:
+                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+            else:
+                scale = (2 / parameter[0].numel()) ** 0.5
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+            digest.update(parameter.numpy().tobytes())
+    return network, digest.hexdigest()
+
+
+def _with_pooling(architecture: Architecture, pooling: Pooling | None) -> Architecture:
+    if pooling is None:
+        return architecture
+    if "strided" in architecture.reductions:
+        raise ConfigError(
+            f"the encoder 'compact' has learned how to shrink a picture: pooling {pooling!r} cannot replace that",
+            hint="leave the pooling at its default, or use vgg19",
+        )
+    changed: dict[str, Any] = asdict(architecture) | {"reductions": (pooling,) * len(architecture.reductions)}
+    return Architecture(**changed)

@@ -1,0 +1,155 @@
+"""Where the weights of feature networks live, and how VGG's get there: a resumable, verified download.
+
+`compact` ships inside the package. VGG's weights are looked for in `TEMPERA_CACHE` if that is set, else in
+`$XDG_CACHE_HOME/tempera` (usually `~/.cache/tempera`) and in the cache of torch hub, so that a file which torchvision
+has downloaded once is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import ConfigError, MissingPartError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes done and the bytes in all (None if the server does not say)."""
+
+COMPACT_SHA256 = "9b954c1d6b7d133da45b31d2786cdef1e66e645eb2e7a38b75d618608253a887"
+"""Of pipeline/weights/compact.safetensors."""
+VGG_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "vgg16": "vgg16-397923af.pth"}
+"""torchvision's file names, known here so that looking for a file does not import torchvision; a test compares them."""
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30
+
+
+def cache_folder() -> Path:
+    """Where downloads go; it need not exist yet."""
+    chosen = os.environ.get("TEMPERA_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tempera"
+
+
+def weights_path(name: str) -> Path:
+    """Where the weights of an encoder are, or would be put: "compact", "vgg19" or "vgg16".
+
+    Raises ConfigError for another name.
+    """
+    if name == "compact":
+        return Path(__file__).resolve().parent.parent / "weights" / "compact.safetensors"
+    if name not in VGG_FILES:
+        raise ConfigError(
+            f"there are no weights of an encoder {name!r}", hint=f"choose from compact, {', '.join(VGG_FILES)}"
+        )
+    file_name = VGG_FILES[name]
+    own = cache_folder() / file_name
+    if own.is_file() or os.environ.get("TEMPERA_CACHE"):
+        return own
+    import torch
+
+    shared = Path(torch.hub.get_dir()) / "checkpoints" / file_name
+    return shared if shared.is_file() else own
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """The weights of an encoder on this machine, downloaded if they are not here yet; an interrupted download resumes.
+
+    Raises MissingPartError if they cannot be had or are damaged, ConfigError for an unknown name.
+    """
+    path = weights_path(name)
+    if path.is_file():
+        return path
+    if name == "compact":
+        verify(name)
+    from pipeline.encoders.vgg import weights_url
+
+    download(weights_url(name), path, sha256_prefix(path.name), progress)
+    return path
+
+
+def verify(name: str) -> str:
+    """SHA-256 of an encoder's weights, after comparing it with the published one.
+
+    Raises MissingPartError if the file is absent or damaged, ConfigError for an unknown name.
+    """
+    path = weights_path(name)
+    expected = COMPACT_SHA256 if name == "compact" else sha256_prefix(path.name)
+    remedy = "reinstall tempera" if name == "compact" else f"delete it and run `tempera weights fetch {name}`"
+    if not path.is_file():
+        remedy = remedy.removeprefix("delete it and ")
+        raise MissingPartError(f"the weights of the encoder {name!r} are not at {path}", hint=remedy)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(expected):
+        raise MissingPartError(
+            f"{path} is damaged: its SHA-256 is {digest}, expected {expected}", hint=f"{remedy}, which writes it again"
+        )
+    return digest
+
+
+def sha256_prefix(file_name: str) -> str:
+    """The beginning of the SHA-256 that torch puts into the names of its files, as in `vgg19-dcbb9e9d.pth`."""
+    return file_name.rpartition(".")[0].rpartition("-")[2]
+
+
+def download(url: str, path: Path, expected: str, progress: Progress | None = None) -> None:
+    """Download to `path` through `path.part`, continuing a part that is there, and check that the SHA-256 of the whole
+    begins with `expected`.
+
+    Raises MissingPartError if the server cannot be reached, the disk refuses, or the bytes are not the expected ones.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _receive(url, part, progress)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise MissingPartError(
+            f"{url} could not be downloaded to {path.parent}: {reason}",
+            hint=f"try again with a network (it continues where it stopped), or bring the file to {path} "
+            "or name it with --weights; or use --encoder compact, which ships with tempera and needs no download",
+        ) from error
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(expected):
+        part.unlink()
+        raise MissingPartError(
+            f"{url} was downloaded, but its SHA-256 is {digest}, expected {expected}...; it has been deleted",
+            hint="try again; if that happens twice something between you and the server changes files: "
+            "use --encoder compact, or another network",
+        )
+    part.replace(path)
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> None:
+    """Append to `part` what the server has beyond it."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "tempera"})  # noqa: S310 - torchvision's https URL
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return  # the part is already as long as the file, or longer: the digest decides
+        raise
+    with response:
+        resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        done = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = None if length is None else done + int(length)
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := response.read(CHUNK_BYTES):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection broke after {done} of {total} bytes")

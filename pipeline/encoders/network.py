@@ -1,0 +1,154 @@
+"""What our feature networks have in common: the callable `Encoder`, and the parts that networks are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.errors import ConfigError, InputError
+
+Pooling = Literal["max", "average", "rms"]
+
+
+class FeatureNetwork(Protocol):
+    """Computes named feature maps; `strides` holds the valid names, shallow to deep, and their strides."""
+
+    strides: Mapping[str, int]
+    min_side_px: int
+
+    def __call__(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A frozen feature network: `encoder(images, layers)` gives the features of pictures at named layers.
+
+    `images`: float32 (B, 3, H, W), sRGB in [0, 1] (values slightly outside are fine), on the encoder's device. The
+    result maps each asked layer to (B, C, h, w) in the encoder's `dtype`, h = H // stride(layer), in channels-last
+    memory order, differentiable with respect to `images` (once: no second derivatives). Everything comes from one
+    forward pass that ends at the deepest layer asked for. No parameter of the network requires a gradient.
+    """
+
+    name: str
+    digest: str
+    """SHA-256 of the weights, hexadecimal: of the file, or of the tensors where there is no file (`tiny`)."""
+    dtype: torch.dtype
+    device: torch.device
+    _network: FeatureNetwork = field(repr=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Valid layer names, shallow to deep."""
+        return tuple(self._network.strides)
+
+    @property
+    def min_side_px(self) -> int:
+        """Smallest height and width of a picture, px."""
+        return self._network.min_side_px
+
+    def stride(self, layer: str) -> int:
+        """Picture pixels per feature position along one side. Raises ConfigError for a name that is not a layer."""
+        self._check([layer])
+        return self._network.strides[layer]
+
+    def __call__(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Features of `images` at `layers`, in the order asked for.
+
+        Raises ConfigError for a name that is not a layer, InputError for pictures below `min_side_px`.
+        """
+        self._check(layers)
+        height, width = images.shape[-2:]
+        if min(height, width) < self.min_side_px:
+            raise InputError(
+                f"a picture of {width}x{height} px is too small for the encoder {self.name!r}, "
+                f"which needs {self.min_side_px} px along each side",
+                hint="use larger pictures, or a larger --width",
+            )
+        features = self._network(images, layers)
+        return {layer: features[layer] for layer in layers}
+
+    def _check(self, layers: Sequence[str]) -> None:
+        unknown = [layer for layer in layers if layer not in self._network.strides]
+        if unknown:
+            raise ConfigError(
+                f"the encoder {self.name!r} has no layer {', '.join(map(repr, unknown))}",
+                hint=f"its layers are {', '.join(self.layers)}",
+            )
+
+
+class _Tap(torch.autograd.Function):
+    """Passes features on and also hands out their middle, `margin` px less on every side.
+
+    The same as slicing, but the gradient of the slice is added in place to the gradient of the whole instead of being
+    spread over a zero-filled map first: at full resolution that costs more than the convolution.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
+        ctx.margin = margin
+        ctx.shape = features.shape
+        ctx.set_materialize_grads(False)
+        return features, features[:, :, margin:-margin, margin:-margin]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None]:
+        whole, middle = grads
+        margin = ctx.margin
+        if whole is None:
+            return (None if middle is None else F.pad(middle, (margin,) * 4)), None
+        if middle is not None:
+            # Safe: `whole` was made by the backward pass of the next convolution, and nobody else holds it.
+            whole[:, :, margin:-margin, margin:-margin] += middle
+        return whole, None
+
+
+def tap(features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
+    """`(features, middle)`, the middle without `margin` px of every side; the first must go on into another layer."""
+    if margin == 0:
+        return features, features
+    whole, middle = _Tap.apply(features, margin)  # type: ignore[no-untyped-call]
+    return whole, middle
+
+
+def pad(features: Tensor, margin: int) -> Tensor:
+    """Features (B, C, h, w) with `margin` px more on every side: mirrored, or repeated where there is too little."""
+    mode = "reflect" if min(features.shape[-2:]) > margin else "replicate"
+    return F.pad(features, (margin,) * 4, mode=mode)
+
+
+class _RootMeanSquarePool(torch.autograd.Function):
+    """sqrt(mean of the squares of 2x2 features), with a backward pass of one product instead of three passes."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        pooled = F.avg_pool2d(features.square(), 2).sqrt_()
+        ctx.save_for_backward(features, pooled)
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (grad,) = grads
+        features, pooled = ctx.saved_tensors
+        # d pooled / d feature = feature / (4 pooled), at most 1/2; where all four are 0 it is 0.
+        share = F.interpolate(grad / (4 * pooled + 1e-6), scale_factor=2, mode="nearest")
+        bottom, right = (features.shape[side] - share.shape[side] for side in (2, 3))
+        if bottom or right:
+            share = F.pad(share, (0, right, 0, bottom))
+        return share.mul_(features)
+
+
+def pool(features: Tensor, kind: Pooling) -> Tensor:
+    """Features at half the resolution; an odd last row or column is dropped, as VGG does.
+
+    "rms" is the root of the mean square: between average and maximum, and unlike the maximum it hands a gradient to
+    all four positions.
+    """
+    if kind == "rms":
+        pooled: Tensor = _RootMeanSquarePool.apply(features)  # type: ignore[no-untyped-call]
+        return pooled
+    return F.max_pool2d(features, 2) if kind == "max" else F.avg_pool2d(features, 2)
