@@ -28,7 +28,7 @@ app = typer.Typer(
     name="tempera",
     help="Paint timelapses, bursts and videos in the style of a painting, without flicker. "
     "Begin with: tempera demo. Then: tempera render clip.mp4 --style swirl",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,11 +37,14 @@ app = typer.Typer(
 
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         sys.stdout.write(f"tempera {pipeline.__version__}\n")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
 
 
 for _command in (

@@ -10,7 +10,7 @@ import typer
 
 Network = Annotated[Literal["vgg19", "vgg16", "compact"], typer.Argument(help="Feature network.", show_default=False)]
 
-weights = typer.Typer(name="weights", help="Weights of the feature networks.", no_args_is_help=True)
+weights = typer.Typer(name="weights", help="Weights of the feature networks.")
 
 
 def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:
