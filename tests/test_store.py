@@ -34,6 +34,14 @@ OPERATIONS = ["create", "open_append", "open_shared", "write", "truncate", "sync
 OPERATIONS += ["sync_folder", "remove", "make_folder"]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Whether `sync` is called, and when, is tested by `Faults`; thousands of real ones would only wear a disk."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> RenderPlan:
     identity = {"seed": seed}
     shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
@@ -240,6 +248,29 @@ def test_a_frame_is_not_written_when_the_lock_is_lost(tmp_path: Path) -> None:
         with pytest.raises(RenderDirectoryError, match="removed"):
             directory.write_frame("a-s000", 0, picture(0))
     assert directory.stored(directory.plan.chains[0]) == set()
+
+
+def test_the_recipe_of_an_atomic_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synced before it is renamed, renamed before the folder is synced, and never touched under its real name."""
+    done: list[tuple[str, Any]] = []
+
+    def recording(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            done.append((name, arguments[-1]))
+            return real(*arguments)
+
+        return operation
+
+    for name in OPERATIONS:
+        monkeypatch.setattr(disk, name, recording(name, getattr(disk, name)))
+    (tmp_path / "x").write_bytes(b"old")
+    inode = (tmp_path / "x").stat().st_ino
+    write_bytes(tmp_path / "x", b"new")
+    assert [name for name, _ in done] == ["create", "write", "sync", "close", "replace", "sync_folder"]
+    assert (done[0][1].parent, done[4][1], done[5][1]) == (tmp_path, tmp_path / "x", tmp_path)
+    assert disk.is_temporary(done[0][1].name)
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert (tmp_path / "x").stat().st_ino != inode
 
 
 # --- every operation fails once -----------------------------------------------------------------------------------
@@ -468,6 +499,17 @@ def test_damage_is_found_and_named(tmp_path: Path, how: str, index: int) -> None
         directory.write_frame(chain.id, index, picture(index))
     assert directory.done(chain) == 4
     assert not directory.verify().findings
+
+
+def test_a_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = four_frames(tmp_path)
+    path = directory.frame_path("a-s000", 3)
+    data = bytearray(path.read_bytes())
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    path.write_bytes(data)
+    monkeypatch.setattr("pipeline.image.decode_png", lambda data: pytest.fail("decoded"))
+    with pytest.raises(RenderDirectoryError, match="is 60000x60000, expected 7x5"):
+        directory.read_frame("a-s000", 3)
 
 
 def test_if_the_last_frames_are_all_damaged_the_run_ends_before_them(tmp_path: Path) -> None:
