@@ -96,7 +96,7 @@ def style_palette(style_images: Sequence[NDArray[np.uint8]], colors: int, seed: 
         centers = moved.astype(np.float32)
     mean = samples.mean(axis=0)
     centers = (mean + np.float32(_SPREAD) * (centers - mean)) / gain
-    centers[:, 0] = np.clip(centers[:, 0], 0, 1)
+    centers[:, 0] = np.clip(centers[:, 0], *np.percentile(samples[:, 0], (1, 99)))
     centers = oklab_from_srgb(srgb_from_oklab(centers))  # back into what can be shown
     return centers[np.argsort(centers[:, 0], kind="stable")]
 

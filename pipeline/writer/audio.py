@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # Stamps of some containers are rounded to milliseconds: smaller jumps are no gap, and filling them would click.
 JITTER_S = Fraction(1, 100)
 _BIT_RATE = 192_000
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _BLOCK = 1024
 
 
@@ -62,26 +63,25 @@ class AudioTrack:
 def open_audio(
     output: av.container.OutputContainer, source: Source, container: Container, duration_s: Fraction
 ) -> AudioTrack | None:
-    """Add the source's first audio stream to the output, before its header is written; None when there is none.
+    """Add the source's first audio stream to the output, before its header is written.
 
-    The sound that belongs to `source.pts[0]` plays at time 0 of the output, and none after `duration_s`. Copied packets
-    are kept whole: the last one may end up to one packet (about 20 ms) late; where the container has no edit list the
-    first one may begin that much late. Encoded again, the sound is cut to the sample, in mono or stereo.
-    Raises InputError when the source is gone, WriteError when the output refuses the stream.
+    None when there is none, or no decoder for it. The sound that belongs to `source.pts[0]` plays at time 0 of the
+    output, and none after `duration_s`. Copied packets (20 to 100 ms)
+    are kept whole: the end is up to half of one off, and where the container has no edit list the beginning up to one. Encoded again, the sound
+    is cut to the sample, in mono or stereo. Raises InputError when the source is gone, WriteError when the output
+    refuses the stream.
     """
     path = Path(source.files[0] if source.files else source.path)
     try:
         opened = av.open(os.path.abspath(path))  # noqa: PTH100 - absolute, or a colon in the name means a protocol
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(
-            f"{path}: the sound of the source cannot be read: {error}",
-            hint="put the source back where it was, or write a silent video: --set output.audio=none",
-        ) from error
+        raise _unreadable(path, error) from error
     try:
-        if not opened.streams.audio:
+        stream = next((stream for stream in opened.streams.audio if stream.codec_context is not None), None)
+        if stream is None:
+            log.warning("%s: there is no sound that can be decoded here: the video is silent", path)
             opened.close()
             return None
-        stream = opened.streams.audio[0]
         start_s = source.pts[0] * source.time_base
         if stream.codec_context.name.removesuffix("float") in container.audio_copied:
             added: Any = output.add_stream_from_template(stream)
@@ -92,7 +92,9 @@ def open_audio(
             clock = stream.time_base or Fraction(1, 1000)
         else:
             mono = stream.codec_context.channels == 1
-            rate = 48_000 if container.audio_encoder == "libopus" else min(stream.codec_context.sample_rate, 48_000)
+            rate = stream.codec_context.sample_rate
+            if container.audio_encoder == "libopus" or rate not in _AAC_RATES:
+                rate = 48_000
             added = output.add_stream(container.audio_encoder, rate=rate, layout="mono" if mono else "stereo")
             added.bit_rate = _BIT_RATE // 2 if mono else _BIT_RATE
             packets = _encoded(opened, stream, added, start_s, duration_s)
@@ -114,7 +116,16 @@ def _readable(source: Any, stream: Any) -> Iterator[Any]:
         except av.error.InvalidDataError as error:
             log.warning("%s: the sound is damaged from here on and ends: %s", source.name, error)
             return
+        except (av.error.FFmpegError, OSError) as error:
+            raise _unreadable(source.name, error) from error
         yield packet
+
+
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: the sound of the source cannot be read: {error}",
+        hint="put the source back where it was, or write a silent video: --set output.audio=none",
+    )
 
 
 def _copied(
@@ -125,7 +136,7 @@ def _copied(
     for packet in _readable(source, stream):
         if packet.pts is None or not packet.size:
             continue
-        if packet.pts >= stop:
+        if 2 * packet.pts + (packet.duration or 0) >= 2 * stop:
             return
         # One packet more in front, hidden by the edit list: transform codecs need it to begin cleanly.
         if packet.pts + 2 * (packet.duration or 0) > offset if early else packet.pts >= offset:

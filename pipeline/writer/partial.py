@@ -21,6 +21,7 @@ _HINTS = {
     errno.EACCES: "choose a folder that you may write to with -o, or change its permissions",
     errno.EPERM: "choose a folder that you may write to with -o, or change its permissions",
     errno.EROFS: "the disk is read-only: choose another folder with -o",
+    errno.ENOENT: "the folder is gone or cannot be created: choose another one with -o",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another path with -o",
     errno.EISDIR: "there is a folder of this name: choose another name with -o",
     errno.ENAMETOOLONG: "choose a shorter name with -o",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
@@ -32,13 +34,15 @@ _VPX_SPEEDS = dict(zip(PRESETS, ("5", "5", "5", "5", "4", "3", "2", "1", "0", "0
 class Codec:
     """A video codec: its encoders in order of preference, the pixels it stores, and the largest CRF that it knows.
 
-    `even` tells that sides must be even (4:2:0 with a block size); `crf_max` is None when quality is not set by CRF.
+    `even` tells that sides must be even, because chroma is halved; `crf_max` is None when quality is not set by CRF;
+    sides below `smallest_px` are refused.
     """
 
     encoders: tuple[str, ...]
     pixel_format: str
     even: bool
     crf_max: int | None
+    smallest_px: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,13 @@ class Container:
     """Whether audio may begin before 0 and is cut exactly by an edit list."""
 
 
+# The smallest sides are ours: libx265 (4.1) writes beyond its buffers for pictures of less than one block of 64 px, and
+# libsvtav1 fails in the middle of the work.
 CODECS = {
     "h264": Codec(("libx264",), "yuv420p", even=True, crf_max=51),
-    "hevc": Codec(("libx265",), "yuv420p", even=True, crf_max=51),
+    "hevc": Codec(("libx265",), "yuv420p", even=True, crf_max=51, smallest_px=64),
     "vp9": Codec(("libvpx-vp9",), "yuv420p", even=True, crf_max=63),
-    "av1": Codec(("libsvtav1", "libaom-av1"), "yuv420p", even=True, crf_max=63),
+    "av1": Codec(("libsvtav1", "libaom-av1"), "yuv420p", even=True, crf_max=63, smallest_px=16),
     "prores": Codec(("prores_ks",), "yuv422p10le", even=True, crf_max=None),
     "ffv1": Codec(("ffv1",), "bgr0", even=False, crf_max=None),
 }
@@ -85,6 +91,7 @@ CONTAINERS = {
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 SUFFIXES = (*CONTAINERS, *ANIMATIONS, *STILLS)
+_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
 
 
@@ -181,6 +188,12 @@ def encoder_options(encoder: str, settings: OutputSettings) -> dict[str, str]:
     return options
 
 
+def quiet(encoder: str) -> None:
+    """Keep an encoder from printing its settings to stderr, where progress is shown."""
+    if encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only
+
+
 def _wrong_preset(preset: str, known: str) -> ConfigError:
     return ConfigError(f"output.preset: {preset!r} is not known to the codec", hint=f"choose one of {known}")
 
@@ -228,15 +241,24 @@ def check_output(
     except OSError as error:
         raise write_error(path, error, f"creating a file in {folder}") from error
     if target.kind != "video":
+        side_px = max(width_px, height_px)
+        longest_px = _LONGEST_SIDE_PX.get(target.suffix, side_px)
+        if side_px > longest_px:
+            raise WriteError(
+                f"{path}: {target.suffix} holds pictures of up to {longest_px} px, these have {side_px}",
+                hint="choose a smaller --width or --height, or .mp4",
+            )
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} pictures"}.get(
             target.kind, f"one {target.suffix} picture"
         )
     width_px, height_px = written_size(path, settings, width_px, height_px)
+    check_size(path, target, width_px, height_px)
     try:
+        quiet(target.encoder)
         context: Any = av.CodecContext.create(target.encoder, "w")
         context.width, context.height = width_px, height_px
         context.pix_fmt = CODECS[target.codec].pixel_format
-        context.framerate, context.time_base = 25, "1/25"
+        context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
         context.options = encoder_options(target.encoder, settings)
         context.open()
     except (av.error.FFmpegError, ValueError) as error:
@@ -244,11 +266,20 @@ def check_output(
     return f"{target.codec} in {target.suffix}"
 
 
+def check_size(path: Path, target: Target, width_px: int, height_px: int) -> None:
+    """Raise WriteError for a picture that is too small for the codec of a video."""
+    smallest_px = CODECS[target.codec].smallest_px
+    if min(width_px, height_px) < smallest_px:
+        raise refused(path, target, width_px, height_px, ValueError(f"both sides need {smallest_px} px"))
+
+
 def refused(path: Path, target: Target, width_px: int, height_px: int, error: Exception) -> WriteError:
     """The WriteError for an encoder that does not open."""
+    others = [name for name in target.container.codecs if name != target.codec and available_encoder(name)]
     return WriteError(
-        f"{path}: {target.encoder} refuses pictures of {width_px}x{height_px}: {error}",
-        hint="another --width, or another codec: --set output.codec=h264",
+        f"{path}: {target.encoder} refuses pictures of {width_px}x{height_px} px: "
+        f"{getattr(error, 'strerror', None) or error}",
+        hint=f"choose another --width or --height, or --set output.codec={' or '.join(others) or 'auto'}",
     )
 
 

@@ -15,7 +15,7 @@ from pipeline.errors import WriteError
 from pipeline.writer.audio import AudioTrack, open_audio
 from pipeline.writer.partial import write_error
 from pipeline.writer.pixels import to_video_frame
-from pipeline.writer.target import CODECS, encoder_options, refused
+from pipeline.writer.target import CODECS, check_size, encoder_options, quiet, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +60,7 @@ def encode_video(
     """
     first = next(frames)
     height_px, width_px = first.shape[:2]
+    check_size(path, target, width_px, height_px)
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
@@ -68,16 +69,14 @@ def encode_video(
     try:
         with translated(path):
             stream = _add_stream(output, target, settings, timing=timing, width_px=width_px, height_px=height_px)
+        try:
+            stream.codec_context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise refused(path, target, stream.width, stream.height, error) from error
         if sound is not None:
             audio = open_audio(output, sound, target.container, timing.duration_s)
-        try:
-            with translated(path):
-                output.start_encoding()
-        except WriteError as error:
-            # Opening the file and opening the encoder happen in one call; only the latter has no error number.
-            if isinstance(error.__cause__, OSError):
-                raise
-            raise refused(path, target, stream.width, stream.height, error) from error
+        with translated(path):
+            output.start_encoding()
         _encode(path, output, stream, frames=_with_first(first, frames), timing=timing, audio=audio, progress=progress)
         with translated(path):
             output.close()
@@ -118,8 +117,7 @@ def _add_stream(
 ) -> Any:
     codec = CODECS[target.codec]
     rate = min(max(timing.mean_rate.limit_denominator(1001), Fraction(1, 1001)), Fraction(_MAX_RATE))
-    if target.encoder == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors only; it prints its settings to stderr otherwise
+    quiet(target.encoder)
     stream: Any = output.add_stream(target.encoder, rate=rate)
     context = stream.codec_context
     context.width, context.height = width_px, height_px
