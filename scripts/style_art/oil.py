@@ -85,25 +85,21 @@ def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
     detail, flowers = np.clip(resize(detail, big), 0, 1), np.clip(resize(flowers, big), 0, 1)
     canvas = Canvas(np.asarray(blur(colors, 20 * unit) * 0.8, np.float32), np.zeros(big, np.float32))
     texture = bristle_texture(seed + 10)
-    slab = Brush(95 * unit, 190 * unit, body=7, bristle=0.045, bristles_across=5, ridge=0.3, dry=0.3, taper=0.08)
+    slab = Brush(
+        100 * unit, 210 * unit, body=6, bristle=0.10, bristles_across=7, ridge=0.15, dry=0.2, taper=0.15,
+        light_jitter=0.06, hue_jitter=0.05,
+    )  # fmt: skip
     slab_small = Brush(
-        50 * unit,
-        120 * unit,
-        body=7,
-        bristle=0.05,
-        bristles_across=5,
-        ridge=0.35,
-        dry=0.3,
-        taper=0.1,
-        light_jitter=0.07,
-    )
-    touch = Brush(24 * unit, 62 * unit, body=6, bristle=0.05, bristles_across=6, ridge=0.35, dry=0.15, taper=0.25)
-    petal = Brush(26 * unit, 34 * unit, body=9, bristle=0.06, bristles_across=6, ridge=0.5, dry=0.05, taper=0.5)
+        58 * unit, 150 * unit, body=6, bristle=0.12, bristles_across=7, ridge=0.2, dry=0.3, taper=0.2,
+        light_jitter=0.09, hue_jitter=0.05,
+    )  # fmt: skip
+    touch = Brush(30 * unit, 74 * unit, body=5, bristle=0.09, bristles_across=7, ridge=0.2, dry=0.15, taper=0.3)
+    petal = Brush(28 * unit, 36 * unit, body=8, bristle=0.08, bristles_across=6, ridge=0.4, dry=0.05, taper=0.5)
     paint_layer(canvas, colors, direction, slab, seed + 11, coverage=2.6, texture=texture)
-    paint_layer(canvas, colors, direction, slab_small, seed + 12, coverage=0.8, texture=texture)
-    paint_layer(canvas, colors, direction, touch, seed + 13, coverage=2.0, mask=0.1 + 0.9 * detail, texture=texture)
+    paint_layer(canvas, colors, direction, slab_small, seed + 12, coverage=0.9, texture=texture)
+    paint_layer(canvas, colors, direction, touch, seed + 13, coverage=2.0, mask=0.02 + 0.8 * detail, texture=texture)
     rows = np.linspace(0, 1, big[0], dtype=np.float32)[:, None]
     shade = fbm(big, 30 * unit, seed + 14, octaves=2)
     red = ramp(0.5 + 0.3 * shade, [(0.0, "7d1020"), (0.35, "c81d25"), (0.65, "f04a2a"), (1.0, "ff9a5a")])
     paint_layer(canvas, red, direction, petal, seed + 15, coverage=0.75, mask=flowers * (0.4 + rows), texture=texture)
-    return to_uint8(resize(lit(canvas, strength=0.14, gloss=0.15, smooth_px=1.3 * unit), shape))
+    return to_uint8(resize(lit(canvas, strength=0.10, gloss=0.09, smooth_px=1.6 * unit), shape))

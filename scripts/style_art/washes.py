@@ -40,8 +40,8 @@ class Sheet:
         *,
         wet_px: float = 1.2,
         ragged_px: float = 5.0,
-        rim: float = 0.7,
-        granulation: float = 0.16,
+        rim: float = 0.9,
+        granulation: float = 0.10,
         flow: float = 0.30,
     ) -> None:
         """Lays a wash where `inside` (H, W; signed px) is positive.
@@ -73,7 +73,7 @@ class Sheet:
         """Wipes paint off where `amount` (H, W) in [0, 1] says so."""
         self.light += (1 - self.light) * np.clip(amount, 0, 1)[..., None]
 
-    def finished(self, paper: str = "fbf7ec", relief: float = 0.016) -> Field:
+    def finished(self, paper: str = "fbf7ec", relief: float = 0.010) -> Field:
         """The sheet in daylight: float32 (H, W, 3) in [0, 1], with the paper's tooth lit from the upper left."""
         tooth = blur(self.tooth, 0.8 * self.unit)
         slope = 0.6 * cv2.Sobel(tooth, cv2.CV_32F, 1, 0, ksize=3) + 0.8 * cv2.Sobel(tooth, cv2.CV_32F, 0, 1, ksize=3)

@@ -42,8 +42,10 @@ def _skies(sheet: Sheet, x: Field, y: Field, width: int, seed: int) -> None:
     everywhere = np.full(sheet.shape, 999.0, np.float32)
     drift = fbm(sheet.shape, width * 0.20, seed + 1, octaves=5, stretch=(2.2, 0.8))
     blue = smoothstep(0.42, 0.0, y + 0.07 * drift)
-    sheet.wash(everywhere, "3f74c4", 0.95 * blue * smoothstep(1.0, -0.5, drift), rim=0, flow=0.35, granulation=0.3)
-    sheet.wash(everywhere, "6a5fb0", 0.75 * smoothstep(0.3, 1.5, -drift) * smoothstep(0.45, 0.1, y), rim=0)
+    sheet.wash(everywhere, "3f74c4", 0.95 * blue * smoothstep(1.0, -0.5, drift), rim=0, flow=0.35, granulation=0.12)
+    sheet.wash(
+        everywhere, "6a5fb0", 0.75 * smoothstep(0.3, 1.5, -drift) * smoothstep(0.45, 0.1, y), rim=0, granulation=0.1
+    )
     rose = np.exp(-(((y - 0.27 + 0.04 * drift) / 0.085) ** 2))
     sheet.wash(everywhere, "ee7f8c", 0.75 * rose * smoothstep(1.6, -0.2, drift), rim=0, flow=0.4)
     gold = np.exp(-(((y - 0.345 + 0.03 * drift) / 0.07) ** 2)) * smoothstep(0.47, 0.36, y)
@@ -67,7 +69,7 @@ def _land(sheet: Sheet, x: Field, y: Field, width: int, seed: int) -> None:
         depth = y - crest
         mist = smoothstep(shore + 0.005, base + 0.02, y) * 0.85 + 0.15
         inside = np.asarray(np.minimum(depth, shore - y) * width, np.float32)
-        sheet.wash(inside, color, force * mist, ragged_px=3.0, rim=0.75, granulation=0.28)
+        sheet.wash(inside, color, force * mist, ragged_px=3.0, rim=0.75, granulation=0.14)
         # Facets: a second pigment dropped in on the side away from the sun.
         side = fbm(sheet.shape, width * 0.06, seed + int(base * 999), octaves=4, stretch=(0.6, 1.6)) - 0.25
         facet = np.minimum(inside, side * 22 * sheet.unit)
@@ -82,7 +84,7 @@ def _lake(sheet: Sheet, x: Field, y: Field, width: int, seed: int) -> None:
     sparkle = smoothstep(1.3, 0.7, chop) * 0.9 + 0.1
     sheet.wash(inside, "f6b860", 0.75 * smoothstep(0.35, 0.0, depth) * sparkle, rim=0.2)
     sheet.wash(inside, "e88a98", 0.45 * np.exp(-(((depth - 0.3) / 0.25) ** 2)) * sparkle, rim=0.1)
-    sheet.wash(inside, "3f7fb8", (0.25 + 0.95 * depth) * sparkle, rim=0.4, granulation=0.3)
+    sheet.wash(inside, "3f7fb8", (0.25 + 0.95 * depth) * sparkle, rim=0.4, granulation=0.14)
     for k, (low, color) in enumerate(((0.05, "6f96c0"), (0.30, "4f86b8"), (0.6, "3f6faa"))):
         ripple = (chop + 0.3 * np.sin(9 * x + k) - 0.55 + 0.6 * (depth - low)) * 16 * sheet.unit
         sheet.wash(np.asarray(np.minimum(ripple, inside), np.float32), color, 0.5, ragged_px=1.5, rim=0.8)
@@ -103,7 +105,7 @@ def _firs(sheet: Sheet, width: int, seed: int) -> None:
         for cx in places:
             _fir(mask, (cx * width, (foot + rng.uniform(-0.004, 0.008)) * width), rng.uniform(low, high) * width, rng)
         inside = inside_px(mask > 127)
-        sheet.wash(inside, color, force, ragged_px=1.6, rim=0.6, granulation=0.22, flow=0.35)
+        sheet.wash(inside, color, force, ragged_px=1.6, rim=0.6, granulation=0.14, flow=0.35)
         warm = fbm(sheet.shape, 60 * unit, seed + 5, octaves=3)
         sheet.wash(inside, "d0a040", 0.8 * smoothstep(0.2, 1.2, warm), ragged_px=1.6, rim=0.2)
         sheet.wash(inside, "3f5f9f", 0.8 * smoothstep(0.2, 1.2, -warm), ragged_px=1.6, rim=0.2)
