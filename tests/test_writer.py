@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import stat
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -572,7 +574,7 @@ def test_the_video_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monk
     real_sync, real_replace = os.fsync, RealPath.replace
 
     def fsync(descriptor: int) -> None:
-        steps.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
         real_sync(descriptor)
 
     def replace(self: RealPath, target: RealPath) -> RealPath:
@@ -583,6 +585,20 @@ def test_the_video_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monk
     monkeypatch.setattr("pathlib.Path.replace", replace)
     write_video(tmp_path / "a.mp4", ramps(6), source=source_of(), settings=FAST)
     assert steps == ["file", "replace", "folder"]
+
+
+def test_a_file_system_that_cannot_flush_folders_is_good_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real_sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    assert write_video(tmp_path / "a.mp4", ramps(6), source=source_of(), settings=FAST).exists()
 
 
 def test_a_file_that_cannot_be_read_back_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

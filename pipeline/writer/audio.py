@@ -66,10 +66,9 @@ def open_audio(
     """Add the source's first audio stream to the output, before its header is written.
 
     None when there is none, or no decoder for it. The sound that belongs to `source.pts[0]` plays at time 0 of the
-    output, and none after `duration_s`. Copied packets (20 to 100 ms)
-    are kept whole: the end is up to half of one off, and where the container has no edit list the beginning up to one. Encoded again, the sound
-    is cut to the sample, in mono or stereo. Raises InputError when the source is gone, WriteError when the output
-    refuses the stream.
+    output, and none after `duration_s`. Copied packets (20 to 100 ms) are kept whole: the end is up to half of one off,
+    and where the container has no edit list the beginning up to one. Encoded again, the sound is cut to the sample, in
+    mono or stereo. Raises InputError when the source is gone, WriteError when the output refuses the stream.
     """
     path = Path(source.files[0] if source.files else source.path)
     try:

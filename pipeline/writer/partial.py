@@ -93,11 +93,16 @@ def filling(folder: Path, partial: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
-    if path.is_dir() and os.name == "nt":  # Windows has no handle for a folder
+    """Flush a file or a folder to the disk, as far as its file system can."""
+    folder = path.is_dir()
+    if folder and os.name == "nt":  # Windows has no handle for a folder
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FAT file systems cannot flush a folder and say so; a file they must.
+        if not folder or error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
     finally:
         os.close(descriptor)
