@@ -14,12 +14,12 @@ HOUSE = Path(__file__).parents[1] / "pipeline"
 LAYERS = (
     {"config", "types", "errors"},
     {"encoders", "losses", "minimize", "flow", "shots", "reader", "writer", "finish", "image", "progress"}
-    | {"catalog", "device", "objective", "sample"},
+    | {"catalog", "device", "objective", "sample", "sheet"},
     {"neural", "palette", "superpixel"},
     {"feed", "store", "styler"},
     {"schedule", "plan"},
     {"distribute"},
-    {"render"},
+    {"render", "preview"},
     {"__init__", "__main__", "cli"},
 )
 LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}

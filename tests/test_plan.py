@@ -520,6 +520,11 @@ def test_no_value_in_a_well_sealed_file_can_do_harm(junk: Any) -> None:
     assert refused > 20
 
 
+def test_a_digest_of_other_settings_is_refused() -> None:
+    with pytest.raises(RenderDirectoryError, match="digest does not match"):
+        plan_from_json(plan_to_json(dataclasses.replace(a_plan(), digest="1" * 64)))
+
+
 @pytest.mark.parametrize("chain_id", ["../x", "a/b", "", "A", "a b", "a" * 100, "-a", "a.b", "a\n"])
 def test_no_chain_leaves_its_folder(chain_id: str) -> None:
     document = json.loads(json.dumps(DOCUMENT))

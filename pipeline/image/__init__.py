@@ -15,7 +15,7 @@ from pipeline.image.load import (
     render_frame,
     upright_size,
 )
-from pipeline.image.png import decode_png, encode_png, save_png
+from pipeline.image.png import check_png, decode_png, encode_png, save_png
 from pipeline.image.sniff import RAW_SUFFIXES, describe_content, picture_format, read_head
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "MAX_PX",
     "MAX_SIDE_PX",
     "RAW_SUFFIXES",
+    "check_png",
     "decode_png",
     "describe_content",
     "encode_png",

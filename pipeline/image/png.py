@@ -37,18 +37,21 @@ def encode_png(rgb: RGB, level: int = 1) -> bytes:
 def decode_png(data: bytes) -> RGB:
     """The uint8 (H, W, 3) array that `encode_png` was given.
 
-    Raises ValueError, naming what is wrong, for anything but a whole 8-bit RGB PNG: every chunk's checksum is compared
-    first, so that a flipped or missing byte anywhere is found.
+    Raises ValueError, naming what is wrong, for anything but a whole 8-bit RGB PNG: `check_png` looks at it first.
     """
-    _check_png(data)
+    check_png(data)
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise ValueError("the PNG's pixel data are damaged")
     return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _check_png(data: bytes) -> None:
-    """Walk the chunks of a PNG: signature, 8-bit RGB header, checksums, end. libpng lets some damage through."""
+def check_png(data: bytes) -> None:
+    """Walk the chunks of a PNG: signature, 8-bit RGB header, checksums, end. libpng lets some damage through.
+
+    Raises ValueError, naming what is wrong, if a byte was flipped, is missing or was added; nothing is decoded,
+    which takes a twentieth of the time.
+    """
     if not data.startswith(_SIGNATURE):
         raise ValueError("not a PNG (empty file or damaged signature)" if data else "empty file")
     view, place, name = memoryview(data), len(_SIGNATURE), b""

@@ -184,19 +184,19 @@ class RenderDirectory:
     def done(self, chain: Chain, *, thorough: bool = False) -> int:
         """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
 
-        `start - lead_in` if nothing is done, `stop` if all is. With `thorough` every frame of the run is decoded and
-        not just the last one: slower by the time to read all of them. Raises RenderDirectoryError if the disk refuses
-        to read: a bad cable must not make a render start over.
+        `start - lead_in` if nothing is done, `stop` if all is. With `thorough` the checksums of every frame of the run
+        are compared, not just its outline, so that a flipped bit anywhere ends it: slower by the time to read all the
+        bytes. Raises RenderDirectoryError if the disk refuses to read: a bad cable must not make a render start over.
         """
         size = self.plan.width_px, self.plan.height_px
+        look = frames.checksum_problem if thorough else frames.outline_problem
         stored = self.stored(chain)
         first = stop = chain.start - chain.lead_in
         while stop in stored:
-            path = self.frame_path(chain.id, stop)
-            if frames.load(path, *size)[1] if thorough else frames.outline_problem(path, *size):
+            if look(self.frame_path(chain.id, stop), *size):
                 break
             stop += 1
-        while not thorough and stop > first and frames.load(self.frame_path(chain.id, stop - 1), *size)[0] is None:
+        while stop > first and frames.load(self.frame_path(chain.id, stop - 1), *size)[0] is None:
             stop -= 1
         return stop
 

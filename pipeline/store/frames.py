@@ -57,6 +57,23 @@ def outline_problem(path: Path, width_px: int, height_px: int) -> str | None:
         raise _unreadable(path, error) from error
 
 
+def checksum_problem(path: Path, width_px: int, height_px: int) -> str | None:
+    """What the checksums find wrong with a stored frame, or None: any flipped, missing or added byte, without decoding.
+
+    Raises RenderDirectoryError if the disk refuses to read the file.
+    """
+    from pipeline.image import check_png
+
+    data, problem = _read(path, width_px, height_px)
+    if problem:
+        return problem
+    try:
+        check_png(data)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] | None, str]:
     """Read a stored frame whole, checksums included: `(rgb uint8 (H, W, 3), "")`, or `(None, what is wrong)`.
 
@@ -64,18 +81,8 @@ def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] |
     """
     from pipeline.image import decode_png  # needs OpenCV: only who reads pixels pays for it
 
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None, "missing"
-    except IsADirectoryError:
-        return None, "a folder, expected a picture"
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if len(data) < _HEAD_BYTES:
-        return None, _short(len(data))
-    problem = _head_problem(data[:_HEAD_BYTES], width_px, height_px)
-    if problem is not None:
+    data, problem = _read(path, width_px, height_px)
+    if problem:
         return None, problem
     try:
         rgb = decode_png(data)
@@ -84,6 +91,21 @@ def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] |
     if rgb.shape != (height_px, width_px, 3):
         return None, f"is {rgb.shape[1]}x{rgb.shape[0]}, expected {width_px}x{height_px}"
     return rgb, ""
+
+
+def _read(path: Path, width_px: int, height_px: int) -> tuple[bytes, str]:
+    """The bytes of a stored frame, and what a look at its header finds wrong ("" if nothing)."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b"", "missing"
+    except IsADirectoryError:
+        return b"", "a folder, expected a picture"
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(data) < _HEAD_BYTES:
+        return data, _short(len(data))
+    return data, _head_problem(data[:_HEAD_BYTES], width_px, height_px) or ""
 
 
 def _short(size: int) -> str:
