@@ -49,7 +49,7 @@ def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
 
 def _find(style: str) -> tuple[dict[str, Any], Path, str]:
     shipped = shipped_styles()
-    path = shipped.get(style, Path(style).expanduser())
+    path = shipped.get(style) or _home(Path(style))
     if path.suffix.lower() in (".yaml", ".yml"):
         data = read_yaml(path)
         if not isinstance(data, dict):
@@ -58,7 +58,7 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
                 hint="`tempera styles template` prints a config with every key explained",
             )
         return data, path.parent, path.stem
-    if path.is_file():
+    if _is_file(path):
         # The picture is opened, and judged, where the paintings are loaded.
         return {"style": {"images": [{"path": str(path)}]}}, Path.cwd(), path.stem
     close = difflib.get_close_matches(style, list(shipped), n=1, cutoff=0.5)
@@ -67,6 +67,21 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
         f"--style {style}: no shipped style, config or picture has this name",
         hint=f"{meant}the styles that ship are {', '.join(shipped) or 'none'}; or give a picture or a .yaml file",
     )
+
+
+def _home(path: Path) -> Path:
+    """`~` and `~user` replaced by the home folder; as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a name that is too long, or in a folder that we may not look into
 
 
 def _located(path: Path, folder: Path) -> Path:

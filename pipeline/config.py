@@ -57,8 +57,10 @@ class ContentLoss(Settings):
     layers: dict[LayerName, Weight] = Field(
         default={"relu4_2": 1.0}, description="Layers and their weights, normalized to a sum of 1."
     )
-    coarse: tuple[float, ...] = Field(
+    coarse: tuple[Weight, ...] = Field(
         (0.2, 0.4, 0.7, 1.0),
+        min_length=1,
+        max_length=64,
         description="Content weight at the first, second, ... scale of a cold frame, relative to the last: "
         "less at the coarse scales gives larger swirls.",
     )
@@ -112,7 +114,7 @@ class ColdSettings(Settings):
     """The first frame of a chain: from coarse to fine."""
 
     min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
-    scale_step: float = Field(1.4142135623730951, gt=1.0, le=4.0, description="Growth from scale to scale.")
+    scale_step: float = Field(1.4142135623730951, ge=1.05, le=4.0, description="Growth from scale to scale.")
     evaluations: int = Field(32, ge=1, le=10000, description="Evaluations of the objective at every scale.")
     noise: float = Field(
         0.15,
@@ -262,19 +264,27 @@ def parse_config(data: object, *, where: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        keys = config_keys()
         problems = []
-        for problem in error.errors()[:8]:
-            key = ".".join(str(part) for part in problem["loc"]) or "config"
+        found = error.errors()
+        places = [problem["loc"] for problem in found]
+        for problem in found[:8]:
+            place = problem["loc"]
+            if any(len(other) > len(place) and other[: len(place)] == place for other in places):
+                continue  # pydantic counts a list with a wrong item as too short
+            key = ".".join(str(part) for part in place) or "config"
             if problem["type"] == "extra_forbidden":
-                problems.append(f"{key}: unknown key{_nearest(key, keys)}")
+                entry = ".".join(str(part) for part in place[:3])
+                keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
+                problems.append(f"{_shortened(key)}: unknown key{_nearest(key, keys)}")
             else:
-                found = repr(problem.get("input"))
-                shown = found if len(found) <= 60 else found[:57] + "..."
-                problems.append(f"{key}: {problem['msg']}, found {shown}")
+                problems.append(f"{key}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
         raise ConfigError(
             f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
         ) from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def set_value(data: dict[str, Any], assignment: str) -> None:
@@ -293,10 +303,12 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
     valid = config_keys()
     if key not in valid and not key.startswith(free):
         raise ConfigError(f"--set {key}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key")
+    if _has_alias(text):
+        raise ConfigError(f"--set {key}: YAML aliases are not allowed", hint="write the value out where it is used")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not YAML ({error})", hint="quote it") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {_shortened(assignment)}: the value is not YAML ({error})", hint="quote it") from None
     place: Any = data
     *parents, last = key.split(".")
     try:

@@ -44,13 +44,11 @@ class Feed:
         self._thread.start()
 
     def next_frame(self) -> Frame:
-        """The next frame. Raises what the reader raised, or EOFError after the last frame."""
+        """The next frame. Raises what the reader raised, or EOFError after the last frame; then again at every call."""
         item = self._queue.get()
-        if item is None:
-            self._queue.put(None)
-            raise EOFError("the feed has no more frames")
-        if isinstance(item, BaseException):
-            raise item
+        if item is None or isinstance(item, BaseException):
+            self._queue.put(item)  # the thread has ended: nothing else will come
+            raise item or EOFError("the feed has no more frames")
         return item
 
     def close(self) -> None:

@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from pipeline.encoders import Encoder
 
 
-def cold_scales(width_px: int, height_px: int, settings: ColdSettings) -> list[tuple[int, int]]:
+def cold_scales(
+    width_px: int, height_px: int, settings: ColdSettings, *, min_side_px: int = 1
+) -> list[tuple[int, int]]:
     """Sizes (width, height) in px from the coarsest to the full one, `scale_step` apart.
 
-    The longer side of the coarsest is at least `min_scale_px`; a frame that is smaller has one scale.
+    The longer side of the coarsest is at least `min_scale_px`, the shorter one at least `min_side_px`, which the
+    encoder needs; a frame that is smaller has one scale.
     """
     longer = max(width_px, height_px)
     steps = max(0, math.floor(math.log(longer / settings.min_scale_px) / math.log(settings.scale_step) + 1e-9))
     factors = [settings.scale_step**-k for k in range(steps, 0, -1)]
     coarse = [(max(1, round(width_px * factor)), max(1, round(height_px * factor))) for factor in factors]
-    return [*coarse, (width_px, height_px)]
+    return [*(size for size in coarse if min(size) >= min_side_px), (width_px, height_px)]
 
 
 def content_factors(coarse: Sequence[float], scales: int) -> list[float]:
@@ -46,12 +49,15 @@ def content_factors(coarse: Sequence[float], scales: int) -> list[float]:
     return [float(f) for f in np.interp(np.linspace(0, 1, scales), np.linspace(0, 1, len(coarse)), coarse)]
 
 
-def painting_size(painting: tuple[int, int], frame: tuple[int, int], scale: float) -> tuple[int, int]:
+def painting_size(
+    painting: tuple[int, int], frame: tuple[int, int], scale: float, *, min_side_px: int = 1
+) -> tuple[int, int]:
     """Size (width, height) at which a painting is looked at beside a frame: longer sides equal, times `scale`.
 
-    Never larger than the painting is: enlarging it would teach the frame blur.
+    Never larger than the painting is: enlarging it would teach the frame blur. The shorter side stays at `min_side_px`,
+    which the encoder needs.
     """
-    factor = min(1.0, scale * max(frame) / max(painting))
+    factor = min(1.0, max(scale * max(frame) / max(painting), min_side_px / min(painting)))
     return max(1, round(painting[0] * factor)), max(1, round(painting[1] * factor))
 
 
@@ -86,7 +92,7 @@ class NeuralStyler:
         self._targets: dict[tuple[int, int], tuple[StyleTarget, ...]] = {}
 
     def _tensor(self, rgb: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].to(self.device).float() / 255
+        return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].to(self.device).float() / 255
 
     def stylize(self, batch: FrameBatch) -> StyledBatch:
         """Paint every frame of the batch.
@@ -111,7 +117,7 @@ class NeuralStyler:
     def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
         cold = self.settings.optimize.cold
         height, width = content.shape[-2:]
-        scales = cold_scales(width, height, cold)
+        scales = cold_scales(width, height, cold, min_side_px=self.encoder.min_side_px)
         factors = content_factors(self.settings.losses.content.coarse, len(scales))
         images = self._cold_start(content, batch, scales[0])
         spent = 0
@@ -176,7 +182,8 @@ class NeuralStyler:
                 if image.weight == 0:
                     continue
                 own = (painting.shape[-1], painting.shape[-2])
-                shown = resized(painting, painting_size(own, size, image.scale or style.scale))
+                least_px = self.encoder.min_side_px
+                shown = resized(painting, painting_size(own, size, image.scale or style.scale, min_side_px=least_px))
                 targets.append(style_target(self.encoder, self.settings.losses, shown, image.weight))
             self._targets[size] = tuple(targets)
         return self._targets[size]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NOT_FINITE_HINT = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
+
 
 class Watcher(Protocol):
     """Who wants to know how a render goes."""
@@ -172,7 +174,11 @@ class _Session:
             return True
         seconds = (time.perf_counter() - began) / len(part)
         for (state, task), image, stats in zip(part, styled.images, styled.stats, strict=True):
-            self._keep(state, task, image, stats, seconds=seconds, batch=len(part))
+            if bool(image.isfinite().all()):
+                self._keep(state, task, image, stats, seconds=seconds, batch=len(part))
+            else:
+                broken = StylizeError("the painted picture has values that are not finite", hint=_NOT_FINITE_HINT)
+                self._fail(state.chain, state.index, broken)
         return True
 
     def _keep(
@@ -222,6 +228,11 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise _OutOfMemoryError from error
+    except MemoryError as error:
+        raise _OutOfMemoryError from error
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        # Decompositions refuse matrices with values that are not finite.
+        raise StylizeError(f"a matrix of the style loss has no roots: {error}", hint=_NOT_FINITE_HINT) from error
     except RuntimeError as error:
         # The CPU's allocator has no exception of its own.
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     import torch
@@ -55,16 +55,28 @@ def build_styler(config: Config, resources: Resources) -> Styler:
     return STYLERS[config.styler](config, resources)
 
 
-def picture_digest(path: Path) -> str:
-    """SHA-256 of a picture's bytes. Raises ConfigError if it cannot be read."""
+def picture_digest(path: Path, *, min_side_px: int = 1) -> str:
+    """SHA-256 of a picture's bytes. Raises ConfigError if it cannot be read, is no picture, or is too small."""
+    from pipeline.image import load_rgb
+
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: the style picture cannot be read ({error.strerror})",
+            f"{path}: the style picture cannot be read ({getattr(error, 'strerror', None) or error})",
             hint="check style.images in the config; paths are relative to the config file",
         ) from None
+    try:
+        height, width = load_rgb(path).shape[:2]
+    except InputError as error:
+        raise ConfigError(f"style picture {error.message}", hint=error.hint) from None
+    if min(height, width) < min_side_px:
+        raise ConfigError(
+            f"{path}: the style picture has {width}x{height} px, the encoder needs {min_side_px} along each side",
+            hint="choose a larger picture",
+        )
+    return digest
 
 
 def _neural(config: Config, resources: Resources) -> Styler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from dataclasses import asdict
 from fractions import Fraction
@@ -84,7 +85,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
     if total.left and found.state == "stopped":
-        lines.append(f"continue with: tempera resume {directory}")
+        lines.append(f"continue with: tempera resume {shlex.quote(str(directory))}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -112,7 +113,7 @@ def verify(
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(
             f"{directory}: {bad} frames are damaged or missing",
-            hint=f"delete the damaged files and run `tempera resume {directory}`",
+            hint=f"delete the damaged files and run `tempera resume {shlex.quote(str(directory))}`",
         )
 
 
@@ -128,7 +129,8 @@ def doctor(as_json: options.AsJson = False) -> None:
 
 
 def _examine() -> dict[str, Any]:
-    import av
+    from importlib.metadata import version
+
     import cv2
     import torch
 
@@ -144,7 +146,7 @@ def _examine() -> dict[str, Any]:
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         "precision": choose_precision("auto", device),
-        "video": f"PyAV {av.__version__}",
+        "video": f"PyAV {version('av')}",
         "opencv": cv2.__version__,
         "codecs": describe_codecs(),
         "encoder compact": _try_compact(),

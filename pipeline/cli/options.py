@@ -58,15 +58,17 @@ def parse_fps(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        fps = Fraction(text)
+        # Without exponents: 1e999999999 is a number too, and takes all memory.
+        fps = Fraction(text if re.fullmatch(r"[\d./ ]{1,32}", text) else "0")
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
+    fps = fps.limit_denominator(100_000)
     if not 0 < fps <= 1000:
         raise UsageError(
             f"--fps {text}: expected a number above 0 and up to 1000",
             hint="--fps 24, or as a fraction --fps 30000/1001",
         )
-    return fps.limit_denominator(100_000)
+    return fps
 
 
 def with_shortcuts(

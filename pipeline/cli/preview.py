@@ -32,17 +32,22 @@ def preview(
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Paint a few frames in a few styles on one sheet, to choose before the long render."""
-    from pipeline.errors import UsageError
+    from pipeline.config import OutputSettings
+    from pipeline.errors import UsageError, WriteError
     from pipeline.image import fit_size, save_png
     from pipeline.preview import preview as run_preview
     from pipeline.preview import variants
     from pipeline.progress import make_reporter
     from pipeline.reader import probe
+    from pipeline.render.prepare import refuse_input
+    from pipeline.writer import check_output
 
     if output.suffix.lower() != ".png":
-        raise UsageError(f"-o {output}: expected a .png", hint=f"-o {output.with_suffix('.png')}")
+        raise UsageError(f"-o {output}: expected a .png", hint="for example -o sheet.png")
     columns = variants(style, sweep, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed))
     source = probe(inputs, columns[0].config.input, frames=parse_frames(frames))
+    refuse_input(output, source)
+    check_output(output, OutputSettings(), frame_count=1)
     if width is None and height is None:
         landscape = source.width_px >= source.height_px
         width, height = (PREVIEW_SIDE_PX, None) if landscape else (None, PREVIEW_SIDE_PX)
@@ -50,11 +55,17 @@ def preview(
     sheet = run_preview(
         source,
         columns,
-        at,
+        list(dict.fromkeys(at)),
         width_px=size[0],
         height_px=size[1],
         weights=weights,
         reporter=make_reporter(progress),
     )
-    save_png(output, sheet)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_png(output, sheet)
+    except OSError as error:
+        raise WriteError(
+            f"{output}: cannot be written ({error.strerror})", hint="choose another name with -o"
+        ) from None
     sys.stdout.write(f"{output}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ def graceful_stop() -> Iterator[Callable[[], int]]:
         received = number
         # Written straight to the descriptor: a signal handler may interrupt a print in progress.
         if sys.stderr.isatty():
-            sys.stderr.write("\nfinishing the frames in flight; again to stop now\n")
+            os.write(sys.stderr.fileno(), b"\nfinishing the frames in flight; again to stop now\n")
 
     previous = {number: signal.signal(number, remember) for number in _CATCHABLE}
     try:

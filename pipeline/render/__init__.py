@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,14 @@ import pipeline
 from pipeline.errors import IncompleteError, Interrupted, UsageError
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
 from pipeline.render.deliver import export, write_style
-from pipeline.render.prepare import Prepared, RenderRequest, prepare, resolve_styles
+from pipeline.render.prepare import (
+    Prepared,
+    RenderRequest,
+    output_files,
+    prepare,
+    refuse_input,
+    resolve_styles,
+)
 from pipeline.store import RenderDirectory, check_same, fresh
 from pipeline.types import Chain, Phase
 
@@ -31,6 +39,9 @@ GPU_BATCH = 8
 
 StopRequest = Callable[[], int]
 """Returns the number of the signal that asked for an end, or 0."""
+
+_WRITTEN = "outputs.txt"
+"""In the cache: videos that this render wrote under other names than the plan's, relative to its directory."""
 
 
 def render(request: RenderRequest, reporter: Reporter, stop: StopRequest) -> list[Path]:
@@ -54,6 +65,7 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
     Raises RenderDirectoryError if there is none or if the input, the paintings or the weights have changed since.
     """
     from pipeline.reader import content_digest
+    from pipeline.writer import check_output
 
     directory = RenderDirectory.open(path)
     plan = directory.plan
@@ -66,6 +78,15 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
         resolved.append(style)
         resources.update(own)
     outputs = output_paths(plan, path)
+    for name, output in outputs.items():
+        refuse_input(output, source)
+        check_output(
+            output,
+            configs[name].output,
+            frame_count=source.frame_count,
+            width_px=plan.width_px,
+            height_px=plan.height_px,
+        )
     today = replace(source, digest=content_digest(source))
     wanted = make_plan(today, plan.width_px, plan.height_px, plan.shots, resolved, outputs=outputs, render_dir=path)
     check_same(plan, wanted, where=str(path))
@@ -81,6 +102,7 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
             written.append(
                 write_style(directory, name, config, prepared.source, output=prepared.outputs[name], reporter=reporter)
             )
+            _remember_output(directory, written[-1])
             log.info("wrote %s", written[-1])
         return written
 
@@ -144,26 +166,48 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
 
 
 def _keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
-    """Before a new render begins, make sure that its video will not replace one that is not its own."""
-    if "%" in output.name or not output.exists() or (prepared.path / "plan.json").exists():
+    """Before the work begins, make sure that its video will not replace one that is not its own."""
+    existing = [file for file in output_files(output, prepared.source.frame_count) if file.exists()]
+    if not existing or os.path.realpath(output) in _own_outputs(prepared.path):
         return
     if not request.fresh:
         raise UsageError(
-            f"{output}: exists, and is not of this render",
+            f"{existing[0]}: exists, and is not of this render",
             hint="choose another name with -o, or move the old file away",
         )
-    number = 1
-    while (aside := output.with_name(f"{output.stem}.old-{number}{output.suffix}")).exists():
-        number += 1
-    output.rename(aside)
+    for file in existing:
+        number = 1
+        while (aside := file.with_name(f"{file.stem}.old-{number}{file.suffix}")).exists():
+            number += 1
+        file.rename(aside)
     reporter.note(f"the old video is kept as {aside}")
+
+
+def _own_outputs(path: Path) -> set[str]:
+    """Where the render in a directory writes, and has written: videos that it may replace."""
+    if not (path / "plan.json").exists():
+        return set()
+    directory = RenderDirectory.open(path)
+    record = directory.cache_path / _WRITTEN
+    lines = record.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if record.is_file() else []
+    written = (os.path.realpath(path / line) for line in lines)
+    return {*map(os.path.realpath, output_paths(directory.plan, path).values()), *written}
+
+
+def _remember_output(directory: RenderDirectory, output: Path) -> None:
+    """Note that a video of another name than the plan's is ours too."""
+    if os.path.realpath(output) in _own_outputs(directory.path):
+        return
+    directory.cache_path.mkdir(exist_ok=True)
+    with (directory.cache_path / _WRITTEN).open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(os.path.relpath(os.path.realpath(output), os.path.realpath(directory.path)) + "\n")
 
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Send the package's log to a file of the render directory."""
     logger = logging.getLogger("pipeline")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import Config, InputSettings
-from pipeline.errors import TemperaError, UsageError
+from pipeline.config import Config, InputSettings, OutputSettings
+from pipeline.errors import InputError, TemperaError, UsageError
 from pipeline.plan import ResolvedStyle, make_plan
 from pipeline.store import RenderDirectory
 from pipeline.types import RenderPlan, Shot, Source
@@ -76,6 +76,13 @@ def prepare(request: RenderRequest, reporter: Reporter) -> Prepared:
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
     path = request.workdir or _default_workdir(outputs, request)
     resolved, resources = resolve_styles(request.styles, request.weights)
+    least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
+    if min(width_px, height_px) < least_px:
+        raise InputError(
+            f"{source.path}: {width_px}x{height_px} px is too small to paint, the encoder needs {least_px} px "
+            "along each side",
+            hint="ask for a larger --width or --height",
+        )
     shots = _known_shots(path, source, read) if not request.fresh else None
     if shots is None:
         shots = _find_shots(source, request.styles[0], reporter)
@@ -96,12 +103,13 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
         if key not in loaded:
             loaded[key] = find_resources(config, weights=weights)
         found = resources[config.name] = loaded[key]
+        least_px = found.encoder.min_side_px if found.encoder else 1
         init = config.optimize.cold.init
         resolved.append(
             ResolvedStyle(
                 name=config.name,
                 config=config,
-                image_digests=tuple(picture_digest(image.path) for image in config.style.images),
+                image_digests=tuple(picture_digest(image.path, min_side_px=least_px) for image in config.style.images),
                 encoder=found.encoder.name if found.encoder else "none",
                 encoder_digest=found.encoder.digest if found.encoder else "",
                 precision=found.precision,
@@ -143,9 +151,11 @@ def _distinct_names(styles: Sequence[Config]) -> None:
 
 def named_outputs(output: Path, styles: Sequence[str]) -> dict[str, Path]:
     """One path per style: `output` itself for a single style, else with the style's name in it."""
+    if output.name in ("", ".."):
+        raise UsageError(f"-o {output}: is a folder", hint=f"name the file: for example -o {output / 'out.mp4'}")
     if len(styles) == 1:
         return {styles[0]: output}
-    if "%" in output.name:
+    if _is_numbered(output):
         return {style: output.parent / style / output.name for style in styles}
     return {style: output.with_name(f"{output.stem}-{style}{output.suffix}") for style in styles}
 
@@ -158,6 +168,20 @@ def _outputs(source: Source, request: RenderRequest) -> dict[str, Path]:
     return {style: Path(f"{_input_name(source)}-{style}{suffix}") for style in styles}
 
 
+def output_files(output: Path, frame_count: int) -> list[Path]:
+    """The files that writing `output` makes: one, or one per frame for a name with a number."""
+    if not _is_numbered(output):
+        return [output]
+    return [output.with_name(output.name % index) for index in range(frame_count)]
+
+
+def _is_numbered(output: Path) -> bool:
+    """Whether a folder of pictures is meant, as in `out/%05d.png`, and not a video named `100%.mp4`."""
+    from pipeline.writer.target import resolve
+
+    return resolve(output, OutputSettings()).kind == "stills"
+
+
 def _input_name(source: Source) -> str:
     """A short name of the input: the file's stem, or the folder's name for several photos."""
     first = Path(source.files[0])
@@ -166,8 +190,9 @@ def _input_name(source: Source) -> str:
 
 def _default_workdir(outputs: dict[str, Path], request: RenderRequest) -> Path:
     output = request.output or next(iter(outputs.values()))
-    if "%" in output.name:
-        return output.parent.with_name(f"{output.parent.name or 'frames'}.render")
+    if _is_numbered(output):
+        folder = output.parent
+        return folder / "frames.render" if folder.name in ("", "..") else folder.with_name(f"{folder.name}.render")
     stem = output.stem
     if request.output is None and len(outputs) > 1:
         stem = f"{stem}+{len(outputs) - 1}"
@@ -175,8 +200,20 @@ def _default_workdir(outputs: dict[str, Path], request: RenderRequest) -> Path:
 
 
 def refuse_input(output: Path, source: Source) -> None:
-    if output.exists() and any(output.samefile(file) for file in source.files if Path(file).exists()):
-        raise UsageError(f"{output}: is the input itself", hint="choose another name with -o")
+    """Raise UsageError if writing `output` would replace a file of the input."""
+    inputs = {_file_id(Path(file)) for file in source.files} - {None}
+    for file in output_files(output, source.frame_count):
+        if _file_id(file) in inputs:
+            raise UsageError(f"{file}: is the input itself", hint="choose another name with -o")
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """What two names of one file have in common; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _known_shots(path: Path, source: Source, settings: InputSettings) -> tuple[Shot, ...] | None:
