@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-EPSILON = 1e-8
+EPSILON = 1e-16
 """Keeps a division by the energy of an all-zero target finite."""
 
 COVARIANCE_FLOOR = 1e-5
@@ -102,12 +102,14 @@ class _SquareRootTrace(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrices: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(matrices)
+        # The decomposition refuses a whole batch for one NaN: samples that have gone wrong are reported as NaN alone.
+        sound = torch.isfinite(matrices).all(dim=2).all(dim=1)[:, None, None]
+        values, vectors = torch.linalg.eigh(torch.where(sound, matrices, torch.eye(matrices.shape[1]).to(matrices)))
         roots = values.clamp_min(0).sqrt()
         # Directions in which the target has no energy carry no gradient worth its rounding error.
         floor = roots[:, -1:] * 1e-4 + 1e-20
         ctx.save_for_backward(vectors, roots.clamp_min(floor))
-        trace: Tensor = roots.sum(dim=1)
+        trace: Tensor = torch.where(sound[:, 0, 0], roots.sum(dim=1), torch.nan)
         return trace
 
     @staticmethod
@@ -152,14 +154,19 @@ class GaussianTarget:
     energy: Tensor
 
 
+def _precise(tensor: Tensor) -> Tensor:
+    """Float64 where the device has it: the distance of near Gaussians is a small difference of large numbers."""
+    return tensor if tensor.device.type == "mps" else tensor.double()
+
+
 def gaussian_target(features: Tensor) -> GaussianTarget:
     """The Gaussian of a painting's features (1, C, h, w)."""
-    mean, second = moments(features.detach())
+    mean, second = (_precise(moment) for moment in moments(features.detach()))
     covariance = second - mean[:, :, None] * mean[:, None, :]
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     channels = mean.shape[1]
     floor = trace * (COVARIANCE_FLOOR / channels) + EPSILON
-    covariance = covariance + floor[:, None, None] * torch.eye(channels, device=mean.device)
+    covariance = covariance + floor[:, None, None] * torch.eye(channels, device=mean.device, dtype=mean.dtype)
     values, vectors = torch.linalg.eigh(covariance)
     root = (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.mT
     energy = mean.square().sum(dim=1) + trace
@@ -172,16 +179,16 @@ def wasserstein_distance(features: Tensor, target: GaussianTarget) -> Tensor:
     |m - m_t|^2 + tr(C + C_t - 2 (C_t^1/2 C C_t^1/2)^1/2) (Dowson and Landau 1982; as a style loss: Mroueh 2019,
     "Wasserstein Style Transfer"). We add the same small multiple of the identity to both covariances.
     """
-    mean, second = moments(features)
+    mean, second = (_precise(moment) for moment in moments(features))
     covariance = second - mean[:, :, None] * mean[:, None, :]
     channels = mean.shape[1]
-    floor = target.floor[:, None, None] * torch.eye(channels, device=mean.device)
+    floor = target.floor[:, None, None] * torch.eye(channels, device=mean.device, dtype=mean.dtype)
     covariance = covariance + floor
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     product = target.root @ covariance @ target.root
     overlap: Tensor = _SquareRootTrace.apply(0.5 * (product + product.mT))  # type: ignore[no-untyped-call]
     distance = (mean - target.mean).square().sum(dim=1) + trace + target.trace - 2 * overlap
-    return distance.clamp_min(0) / (target.energy + EPSILON)
+    return (distance.clamp_min(0) / (target.energy + EPSILON)).float()
 
 
 @dataclass(frozen=True, slots=True)

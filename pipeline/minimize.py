@@ -12,7 +12,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -59,10 +61,11 @@ class _History:
         self.size = size
         # Rows [0, size) hold steps, rows [size, 2 size) gradient differences.
         self.pairs = like.new_zeros(batch, 2 * size, length)
-        self.dots = torch.zeros(batch, 2 * size, 2 * size, dtype=torch.float64)
+        self.dots = np.zeros((batch, 2 * size, 2 * size))
         self.order: list[list[int]] = [[] for _ in range(batch)]
 
     def forget(self, sample: int) -> None:
+        """Drop the pairs of one sample."""
         self.order[sample].clear()
 
     def add(self, sample: int, step: Tensor, change: Tensor) -> None:
@@ -74,50 +77,51 @@ class _History:
         order = self.order[sample]
         slot = order.pop(0) if len(order) == self.size else len(order)
         order.append(slot)
-        used = len(order)
         self.pairs[sample, slot] = step
         self.pairs[sample, self.size + slot] = change
-        both = torch.stack((step, change))
-        for first in (0, self.size):
-            rows = self.pairs[sample, first : first + used]
-            dots = (both @ rows.mT).double().cpu()
-            for row, line in ((slot, dots[0]), (self.size + slot, dots[1])):
-                self.dots[sample, row, first : first + used] = line
-                self.dots[sample, first : first + used, row] = line
+        rows = self._used_rows(sample)
+        with_step, with_change = self._products(sample, step), self._products(sample, change)
+        dots = self.dots[sample]
+        dots[slot, rows] = dots[rows, slot] = with_step
+        dots[self.size + slot, rows] = dots[rows, self.size + slot] = with_change
 
     def direction(self, sample: int, gradient: Tensor) -> Tensor | None:
         """The quasi-Newton descent direction for the gradient (N,), or None without curvature pairs."""
         order = self.order[sample]
         if not order:
             return None
-        used = len(order)
-        step_rows, change_rows = self.pairs[sample, :used], self.pairs[sample, self.size : self.size + used]
-        along = torch.cat((step_rows @ gradient, change_rows @ gradient)).double().cpu().tolist()
-        dots = self.dots[sample].tolist()
-        steps, changes = list(range(used)), [self.size + k for k in range(used)]
+        dots, size = self.dots[sample], self.size
+        along = np.zeros(2 * size)
+        along[self._used_rows(sample)] = self._products(sample, gradient)
 
-        def dot(row: int, weights: dict[int, float], gradient_weight: float) -> float:
-            own: float = along[row] if row < self.size else along[used + row - self.size]
-            return gradient_weight * own + math.fsum(weight * dots[row][other] for other, weight in weights.items())
-
-        # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of (steps, changes, gradient).
-        weights: dict[int, float] = dict.fromkeys((*steps, *changes), 0.0)
-        alphas: dict[int, float] = {}
+        # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of the pairs and the gradient.
+        weights, alphas = np.zeros(2 * size), np.zeros(size)
         for slot in reversed(order):
-            rho = 1.0 / dots[slot][self.size + slot]
-            alphas[slot] = rho * dot(slot, weights, 1.0)
-            weights[self.size + slot] -= alphas[slot]
+            alphas[slot] = (along[slot] + dots[slot] @ weights) / dots[slot, size + slot]
+            weights[size + slot] -= alphas[slot]
         newest = order[-1]
-        gamma = dots[newest][self.size + newest] / dots[self.size + newest][self.size + newest]
-        weights = {row: gamma * weight for row, weight in weights.items()}
+        gamma = float(dots[newest, size + newest] / dots[size + newest, size + newest])
+        weights *= gamma
         for slot in order:
-            rho = 1.0 / dots[slot][self.size + slot]
-            beta = rho * dot(self.size + slot, weights, gamma)
+            beta = (gamma * along[size + slot] + dots[size + slot] @ weights) / dots[slot, size + slot]
             weights[slot] += alphas[slot] - beta
-        of_steps = gradient.new_tensor([weights[row] for row in steps])
-        of_changes = gradient.new_tensor([weights[row] for row in changes])
-        step: Tensor = -(of_steps @ step_rows + of_changes @ change_rows + gamma * gradient)
-        return step
+        used = len(order)
+        coefficients = torch.from_numpy(weights).to(gradient)
+        steps = coefficients[:used] @ self.pairs[sample, :used]
+        changes = coefficients[size : size + used] @ self.pairs[sample, size : size + used]
+        return -(steps + changes + gamma * gradient)
+
+    def _used_rows(self, sample: int) -> NDArray[np.intp]:
+        used = np.arange(len(self.order[sample]))
+        return np.concatenate((used, self.size + used))
+
+    def _products(self, sample: int, vector: Tensor) -> NDArray[np.float64]:
+        """Dot products of a vector (N,) with the used rows, in float64."""
+        used = len(self.order[sample])
+        steps = self.pairs[sample, :used] @ vector
+        changes = self.pairs[sample, self.size : self.size + used] @ vector
+        found: NDArray[np.float64] = torch.cat((steps, changes)).double().cpu().numpy()
+        return found
 
 
 def _rms(vector: Tensor) -> float:

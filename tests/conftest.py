@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is loaded, and inherited by subprocesses: the tests' pictures are tiny, so threads only wait for each
+# other, and one thread makes every sum the same everywhere.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 DATA = Path(os.environ.get("TEMPERA_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 """Real media for tests: the environment variable TEMPERA_DATA, by default `shared/data` beside the checkout."""
 

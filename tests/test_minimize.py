@@ -1,0 +1,157 @@
+"""The minimizers: they find minima, survive bad steps, and keep the samples of a batch apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, adam, lbfgs
+
+Minimize = Callable[[Objective, Tensor], Minimum]
+SHAPE = (3, 8, 8)
+
+
+def random(count: int, seed: int) -> Tensor:
+    return torch.rand((count, *SHAPE), generator=torch.Generator().manual_seed(seed))
+
+
+class Quadratic:
+    """Per sample sum of a_i (x_i - c_i)^2, with curvatures a from 0.1 to 10."""
+
+    def __init__(self, count: int) -> None:
+        self.curvature = 0.1 + 9.9 * random(count, 1)
+        self.center = random(count, 2)
+        self.seen: list[Tensor] = []
+
+    def only(self, sample: int) -> Quadratic:
+        one = Quadratic(1)
+        one.curvature, one.center = self.curvature[sample, None], self.center[sample, None]
+        return one
+
+    def __call__(self, images: Tensor) -> Evaluation:
+        self.seen.append(images.clone())
+        difference = images - self.center
+        terms = (self.curvature * difference.square()).sum(dim=(2, 3))
+        return Evaluation(terms.sum(dim=1), 2 * self.curvature * difference, terms)
+
+
+def rosenbrock(images: Tensor) -> Evaluation:
+    """Rosenbrock's valley in every pair of channels 0 and 1: curved, badly scaled, minimum 0 at (0.5, 0.25)."""
+    pixels = images.detach().requires_grad_()
+    x, y = pixels[:, 0], pixels[:, 1]
+    losses = (100 * (y - x.square()).square() + (0.5 - x).square()).sum(dim=(1, 2))
+    (gradients,) = torch.autograd.grad(losses.sum(), pixels)
+    return Evaluation(losses.detach(), gradients, losses.detach()[:, None])
+
+
+MINIMIZERS: dict[str, Minimize] = {
+    "lbfgs": partial(lbfgs, evaluations=40),
+    "adam": partial(adam, evaluations=40, learning_rate=0.05),
+}
+
+
+def test_lbfgs_finds_the_minimum_of_a_quadratic() -> None:
+    problem = Quadratic(2)
+    found = lbfgs(problem, torch.full((2, *SHAPE), 0.5), evaluations=60)
+    assert found.losses.max() < 1e-4
+    assert torch.allclose(found.images, problem.center, atol=1e-2)
+    assert found.evaluations == len(problem.seen) == 60
+
+
+def test_adam_comes_closer() -> None:
+    problem = Quadratic(2)
+    start = torch.full((2, *SHAPE), 0.5)
+    found = adam(problem, start, evaluations=80, learning_rate=0.05)
+    assert (found.losses < 0.01 * problem(start).losses).all()
+
+
+def test_lbfgs_follows_a_curved_valley() -> None:
+    start = torch.full((1, *SHAPE), 0.9)
+    found = lbfgs(rosenbrock, start, evaluations=120)
+    assert found.losses.item() < 1e-3 * rosenbrock(start).losses.item()
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_reported_loss_and_terms_belong_to_the_picture(name: str) -> None:
+    problem = Quadratic(3)
+    found = MINIMIZERS[name](problem, torch.zeros((3, *SHAPE)))
+    again = problem(found.images)
+    assert torch.allclose(found.losses, again.losses)
+    assert torch.allclose(found.terms, again.terms)
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_batched_equals_one_by_one(name: str) -> None:
+    problem = Quadratic(3)
+    start = random(3, 5)
+    together = MINIMIZERS[name](problem, start)
+    for sample in range(3):
+        alone = MINIMIZERS[name](problem.only(sample), start[sample, None])
+        assert torch.allclose(together.images[sample], alone.images[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_a_wild_neighbor_changes_nothing(name: str) -> None:
+    problem = Quadratic(2)
+    start = random(2, 5)
+    alone = MINIMIZERS[name](problem.only(0), start[0, None])
+
+    def with_wild(images: Tensor) -> Evaluation:
+        found = problem(images)
+        losses, gradients = found.losses.clone(), found.gradients.clone()
+        losses[1] = float("nan")
+        gradients[1] = float("inf")
+        return Evaluation(losses, gradients, found.terms)
+
+    together = MINIMIZERS[name](with_wild, start)
+    assert torch.allclose(together.images[0], alone.images[0], atol=1e-6)
+    assert torch.isfinite(together.images).all()
+    assert not torch.isfinite(together.losses[1])
+
+
+def test_permuting_the_batch_permutes_the_result() -> None:
+    problem = Quadratic(2)
+    start = random(2, 5)
+    forward = lbfgs(problem, start, evaluations=15)
+    problem.curvature, problem.center = problem.curvature.flip(0), problem.center.flip(0)
+    backward = lbfgs(problem, start.flip(0), evaluations=15)
+    assert torch.allclose(forward.images, backward.images.flip(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_pixels_stay_in_range_and_no_step_is_too_long(name: str) -> None:
+    problem = Quadratic(1)
+    problem.center = torch.full((1, *SHAPE), 3.0)
+    found = MINIMIZERS[name](problem, torch.full((1, *SHAPE), 0.2))
+    assert found.losses.item() < 1.02 * problem(torch.ones((1, *SHAPE))).losses.item()
+    for earlier, later in zip(problem.seen, problem.seen[1:], strict=False):
+        assert later.min() >= 0 and later.max() <= 1
+        if name == "lbfgs":
+            assert (later - earlier).square().mean().sqrt() <= 1.01 * MAX_STEP_RMS
+
+
+def test_a_step_into_the_unknown_is_taken_back() -> None:
+    """Beyond a wall the loss is infinite: the minimizer must stay before it and still make progress."""
+
+    def walled(images: Tensor) -> Evaluation:
+        inside = images.mean() < 0.6
+        losses = (images - 0.55).square().sum(dim=(1, 2, 3))
+        gradients = 2 * (images - 0.55)
+        # The slope lies about the distance, so that steps overshoot.
+        return Evaluation(losses if inside else losses * float("inf"), 30 * gradients, losses[:, None])
+
+    found = lbfgs(walled, torch.full((1, *SHAPE), 0.1), evaluations=60)
+    assert torch.isfinite(found.losses).all()
+    assert found.losses.item() < 0.1 * walled(torch.full((1, *SHAPE), 0.1)).losses.item()
+
+
+def test_zero_gradient_stands_still() -> None:
+    def flat(images: Tensor) -> Evaluation:
+        return Evaluation(torch.ones(1), torch.zeros_like(images), torch.ones(1, 1))
+
+    start = random(1, 3)
+    assert torch.equal(lbfgs(flat, start, evaluations=5).images, start)

@@ -1,0 +1,191 @@
+"""The neural styler with the tiny encoder: scales, seeds, batches, warm frames."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.config import ColdSettings, Config, parse_config
+from pipeline.encoders import load_encoder
+from pipeline.errors import StylizeError
+from pipeline.neural import NeuralStyler, cold_scales, content_factors, painting_size
+from pipeline.types import FrameBatch
+
+SIZE = (40, 48)
+
+
+def config(**optimize: Any) -> Config:
+    return parse_config(
+        {
+            "style": {"images": [{"path": "a"}, {"path": "b", "weight": 45}]},
+            "optimize": {"cold": {"evaluations": 6, "min_scale_px": 33}, "warm": {"evaluations": 4}, **optimize},
+        },
+        where="test",
+    )
+
+
+def paintings() -> list[Any]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (50, 60, 3), dtype=np.uint8) for _ in range(2)]
+
+
+def styler(settings: Config | None = None, dtype: torch.dtype = torch.float32) -> NeuralStyler:
+    encoder = load_encoder("tiny", dtype=dtype)
+    return NeuralStyler(settings or config(), paintings(), encoder, device=torch.device("cpu"))
+
+
+def photos(count: int) -> Tensor:
+    """Smooth pictures, so that the content has structure."""
+    coarse = torch.rand((count, 3, 5, 6), generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(coarse, size=SIZE, mode="bicubic").clamp(0, 1)
+
+
+def cold(content: Tensor, seeds: tuple[int, ...]) -> FrameBatch:
+    return FrameBatch("cold", content, None, seeds)
+
+
+def test_scales_grow_by_the_step_and_end_at_full_size() -> None:
+    scales = cold_scales(512, 384, ColdSettings())
+    assert scales == [(128, 96), (181, 136), (256, 192), (362, 272), (512, 384)]
+    assert cold_scales(100, 50, ColdSettings()) == [(100, 50)]
+    for (earlier, _), (later, _) in itertools.pairwise(cold_scales(1001, 333, ColdSettings())):
+        assert 1.40 < later / earlier < 1.43
+    assert cold_scales(1001, 333, ColdSettings())[0][0] >= 128
+
+
+def test_a_512_px_cold_frame_costs_at_most_160_evaluations() -> None:
+    settings = ColdSettings()
+    assert len(cold_scales(512, 384, settings)) * settings.evaluations <= 160
+
+
+def test_content_factors_stretch_over_the_scales() -> None:
+    assert content_factors((0.2, 0.4, 0.7, 1.0), 4) == pytest.approx([0.2, 0.4, 0.7, 1.0])
+    assert content_factors((0.2, 1.0), 3) == pytest.approx([0.2, 0.6, 1.0])
+    assert content_factors((0.2, 0.4, 0.7, 1.0), 1) == [1.0]
+
+
+def test_paintings_are_never_enlarged() -> None:
+    assert painting_size((1200, 900), (400, 300), 1.0) == (400, 300)
+    assert painting_size((1200, 900), (300, 400), 0.5) == (200, 150)
+    assert painting_size((200, 100), (400, 300), 1.0) == (200, 100)
+
+
+def test_painting_lowers_the_loss_and_repeats_exactly() -> None:
+    content = photos(1)
+    few = styler(config(cold={"evaluations": 1, "min_scale_px": 33})).stylize(cold(content, (7,)))
+    first, second = styler().stylize(cold(content, (7,))), styler().stylize(cold(content, (7,)))
+    assert first.stats[0].loss < few.stats[0].loss
+    assert torch.equal(first.images, second.images)
+    assert first.images.shape == content.shape
+    assert first.images.min() >= 0 and first.images.max() <= 1
+    assert first.stats[0].evaluations == 12  # two scales
+
+
+def test_another_seed_paints_other_strokes() -> None:
+    content = photos(1)
+    first, second = styler().stylize(cold(content, (7,))), styler().stylize(cold(content, (8,)))
+    assert not torch.allclose(first.images, second.images, atol=0.02)
+
+
+def test_batched_equals_one_by_one() -> None:
+    content = photos(3)
+    together = styler().stylize(cold(content, (1, 2, 3)))
+    for sample in range(3):
+        alone = styler().stylize(cold(content[sample, None], (sample + 1,)))
+        assert torch.allclose(together.images[sample], alone.images[0], atol=2e-3)
+        assert together.stats[sample].loss == pytest.approx(alone.stats[0].loss, rel=1e-3)
+
+
+def test_loss_is_the_weighted_sum_of_its_terms() -> None:
+    from pipeline.objective import CONTENT_SCALE, STYLE_SCALE, TV_SCALE
+
+    stats = styler().stylize(cold(photos(1), (1,))).stats[0]
+    expected = (
+        CONTENT_SCALE * stats.content_loss + STYLE_SCALE * 145 * stats.style_loss + TV_SCALE * 0.5 * stats.tv_loss
+    )
+    assert stats.loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_weights_of_two_paintings_decide() -> None:
+    """With all weight on one painting the other one must not matter, and 100 : 45 lies between the two."""
+    content = photos(1)
+
+    def painted(first: float, second: float) -> Tensor:
+        settings = parse_config(
+            {
+                "style": {"images": [{"path": "a", "weight": first}, {"path": "b", "weight": second}]},
+                "optimize": {"cold": {"evaluations": 20, "min_scale_px": 64, "noise": 0}},
+                "losses": {"content": {"weight": 0}},
+            },
+            where="test",
+        )
+        dark = [np.full((50, 60, 3), 40, np.uint8), np.full((50, 60, 3), 220, np.uint8)]
+        one = NeuralStyler(settings, dark, load_encoder("tiny"), device=torch.device("cpu"))
+        return one.stylize(cold(content, (1,))).images.mean()
+
+    assert painted(100, 0) < painted(100, 45) < painted(0, 100)
+
+
+def test_a_warm_frame_continues_from_the_previous_one() -> None:
+    content = photos(1)
+    painter = styler(config(warm={"evaluations": 4}))
+    first = painter.stylize(cold(content, (1,)))
+    previous = (first.images * 255).round() / 255
+    warm = painter.stylize(FrameBatch("warm", content, previous, (2,)))
+    assert warm.stats[0].evaluations == 4
+    assert warm.stats[0].loss <= first.stats[0].loss * 1.01
+    assert (warm.images - previous).abs().mean() < 0.1
+
+
+def test_bfloat16_agrees_with_float32() -> None:
+    content = photos(1)
+    full, half = styler().stylize(cold(content, (1,))), styler(dtype=torch.bfloat16).stylize(cold(content, (1,)))
+    assert half.stats[0].loss == pytest.approx(full.stats[0].loss, rel=0.05)
+
+
+@pytest.mark.parametrize("init", ["content", "noise"])
+@pytest.mark.parametrize("minimizer", ["lbfgs", "adam"])
+def test_every_start_and_minimizer_paints(init: str, minimizer: str) -> None:
+    settings = config(minimizer=minimizer, cold={"evaluations": 6, "min_scale_px": 64, "init": init})
+    stats = styler(settings).stylize(cold(photos(1), (1,))).stats[0]
+    assert stats.evaluations == 6
+    assert np.isfinite(stats.loss)
+
+
+def test_a_given_picture_is_where_the_cold_frame_starts() -> None:
+    settings = config(cold={"evaluations": 1, "min_scale_px": 64, "noise": 0})
+    start = np.full((20, 24, 3), 51, np.uint8)
+    painter = NeuralStyler(settings, paintings(), load_encoder("tiny"), device=torch.device("cpu"), init_picture=start)
+    image = painter.stylize(cold(photos(1), (1,))).images
+    assert torch.allclose(image, torch.full_like(image, 0.2), atol=1e-3)
+
+
+def test_a_neighbor_that_is_not_finite_changes_nothing() -> None:
+    from pipeline.objective import Objective, content_targets, style_target
+
+    content = photos(2)
+    content[1, 0, 0, 0] = float("nan")
+    encoder, settings = load_encoder("tiny"), config().losses
+    style = style_target(encoder, settings, photos(1), 100.0)
+
+    def evaluated(images: Tensor) -> Any:
+        return Objective(encoder, settings, content_targets(encoder, settings, images), (style,))(images)
+
+    together, alone = evaluated(content), evaluated(content[:1])
+    assert together.losses[0].item() == pytest.approx(alone.losses[0].item(), rel=1e-5)
+    difference = (together.gradients[0] - alone.gradients[0]).norm() / alone.gradients[0].norm()
+    assert difference.item() < 1e-3
+    assert not torch.isfinite(together.losses[1])
+
+
+def test_a_loss_that_is_not_finite_is_an_error_with_a_hint() -> None:
+    content = photos(1)
+    content[0, 0, 0, 0] = float("nan")
+    with pytest.raises(StylizeError, match="expected a finite number") as caught:
+        styler().stylize(cold(content, (1,)))
+    assert "float32" in caught.value.hint
