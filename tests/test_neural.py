@@ -171,7 +171,7 @@ def test_a_neighbor_that_is_not_finite_changes_nothing() -> None:
     content = photos(2)
     content[1, 0, 0, 0] = float("nan")
     encoder, settings = load_encoder("tiny"), config().losses
-    style = style_target(encoder, settings, photos(1), 100.0)
+    style = style_target(encoder, settings, 1 - photos(2)[1:].flip(2), 100.0)
 
     def evaluated(images: Tensor) -> Any:
         return Objective(encoder, settings, content_targets(encoder, settings, images), (style,))(images)
