@@ -63,6 +63,9 @@ def decode(
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         if seek_to is not None:
+            # Some streams tell their decoder only at the start what it needs all along: without x264's version, which
+            # stands in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
+            next(container.decode(stream), None)
             container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
         yield from container.decode(stream)
 
@@ -148,9 +151,9 @@ def _from_near(source: Source, stamp: int) -> Generator[av.VideoFrame]:
 
 
 def _first_clean(frames: Generator[av.VideoFrame], stamp: int) -> av.VideoFrame | None:
-    """Skip what comes before the first key frame; None if that lies behind `stamp`."""
+    """Skip what comes before the first key frame; None if that is damaged or lies behind `stamp`."""
     for frame in frames:
-        if frame.pts is None or frame.pts > stamp:
+        if frame.pts is None or frame.pts > stamp or frame.is_corrupt:
             return None
         if frame.key_frame:
             return frame

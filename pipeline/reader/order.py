@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+_DIGITS: Final = "0123456789"
 _EXIF_IFD: Final = 0x8769
 # Time, fraction of a second, offset from UTC. DateTime of IFD0 is not here: it is the day of the last edit, which puts
 # an edited series in the order of its export. Inside the sub-IFD it is what libcamera writes when it takes the picture.
@@ -35,15 +36,15 @@ class CaptureTime:
 
 def natural_key(path: str) -> tuple[object, ...]:
     """Sort key for names as people count: folders first by the same rule, `img2` before `img10`, case ignored."""
-    parts = [
-        tuple((0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in _split_digits(part.casefold()))
-        for part in PurePath(path).parts
-    ]
-    return (*parts, path)
+    pure = PurePath(path)
+    parts = (*pure.parent.parts, pure.stem, pure.suffix)
+    return tuple(_counted(part.casefold()) for part in parts), path
 
 
-def _split_digits(text: str) -> list[str]:
-    return [piece for piece in re.split(r"([0-9]+)", text) if piece]
+def _counted(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A name in pieces that compare as people count: numbers by value and before letters."""
+    pieces = (piece for piece in re.split(r"([0-9]+)", text) if piece)
+    return tuple((0, int(piece), "") if piece[0] in _DIGITS else (1, 0, piece) for piece in pieces)
 
 
 def capture_time(image: Image.Image) -> CaptureTime | None:
