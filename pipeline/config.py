@@ -303,10 +303,8 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
     valid = config_keys()
     if key not in valid and not key.startswith(free):
         raise ConfigError(f"--set {key}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key")
-    if _has_alias(text):
-        raise ConfigError(f"--set {key}: YAML aliases are not allowed", hint="write the value out where it is used")
     try:
-        value = yaml.safe_load(text)
+        value = _load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"--set {_shortened(assignment)}: the value is not YAML ({error})", hint="quote it") from None
     place: Any = data
@@ -347,21 +345,35 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
-    if text.count("*") > 0 and _has_alias(text):
-        raise ConfigError(f"{path}: YAML aliases are not allowed", hint="write the value out where it is used")
     try:
-        return yaml.safe_load(text)
+        return _load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         first = str(error).replace("\n", " ")
         raise ConfigError(f"{path}: is not valid YAML: {first}", hint="`tempera styles swirl` shows the form") from None
 
 
-def _has_alias(text: str) -> bool:
-    """Whether the YAML uses an alias: they are how a small file explodes into gigabytes."""
-    try:
-        return any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return False  # the loader reports what is wrong, with its place
+class _Loader(yaml.SafeLoader):
+    """The safe loader without aliases, which let a small file explode, and without keys that hide earlier ones."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not allowed: write the value out where it is used",
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
 
 
 def config_schema() -> dict[str, Any]:

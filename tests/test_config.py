@@ -1,0 +1,394 @@
+"""The style config: complete help, no key out of reach, hostile YAML refused, and everything that ships loads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from pipeline import config as config_module
+from pipeline.catalog import TEMPLATE, configs_path, load_style, shipped_styles
+from pipeline.config import (
+    LAYERS,
+    MAX_CONFIG_BYTES,
+    Config,
+    StyleImage,
+    config_keys,
+    config_schema,
+    parse_config,
+    read_yaml,
+    set_value,
+)
+from pipeline.errors import ConfigError
+
+MINIMAL: dict[str, Any] = {"style": {"images": [{"path": "a.png"}]}}
+MODELS = [
+    model
+    for model in vars(config_module).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.model_fields
+]
+
+
+def minimal() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(json.dumps(MINIMAL))
+    return data
+
+
+def refused(data: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(data, where="test")
+    assert caught.value.hint and caught.value.exit_code == 3
+    return caught.value.message
+
+
+def leaves(data: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of plain config data that holds a value, dotted; layer tables count as one."""
+    if not isinstance(data, dict) or prefix.endswith("layers."):
+        return {prefix.removesuffix("."): data}
+    return {key: value for name, child in data.items() for key, value in leaves(child, f"{prefix}{name}.").items()}
+
+
+DEFAULTS = parse_config(minimal(), where="test").model_dump(mode="json", by_alias=True)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_key_has_a_sentence_of_help(model: type[BaseModel]) -> None:
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            assert info.annotation.__doc__, name
+        else:
+            assert info.description, f"{model.__name__}.{name} has no description"
+            assert info.description.endswith("."), name
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    # From the issue and DESIGN section 3: content 1 and style 100 work as written.
+    config = parse_config(minimal(), where="test")
+    assert config.losses.content.weight == 1 and config.style.images[0].weight == 100
+    assert config.losses.style.loss == "wasserstein"
+    assert config.losses.style.layers == {"relu1_1": 256, "relu2_1": 64, "relu3_1": 16, "relu4_1": 4, "relu5_1": 1}
+
+
+def test_defaults_pass_their_own_validation() -> None:
+    assert parse_config(DEFAULTS, where="test") == parse_config(minimal(), where="test")
+
+
+@pytest.mark.parametrize("key", [key for key in leaves(DEFAULTS) if key != "style.images"])
+def test_set_reaches_every_value(key: str) -> None:
+    data = minimal()
+    set_value(data, f"{key}={yaml.safe_dump(leaves(DEFAULTS)[key], default_flow_style=True).removesuffix('...')}")
+    assert leaves(data)[key] == leaves(DEFAULTS)[key]
+    parse_config(data, where="test")
+
+
+def test_config_keys_are_every_key_of_the_defaults() -> None:
+    sections = {key.rsplit(".", depth)[0] for key in leaves(DEFAULTS) for depth in range(key.count(".") + 1)}
+    assert set(config_keys()) == set(leaves(DEFAULTS)) | sections
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("losses.content.weight=2.5", "losses.content.weight", 2.5),
+        ("losses.style.layers.relu3_1=7", "losses.style.layers.relu3_1", 7),
+        ("losses.content.layers={relu3_2: 1, relu4_2: 2}", "losses.content.layers", {"relu3_2": 1, "relu4_2": 2}),
+        ("style.images.0.weight=45", "style.images.0.weight", 45),
+        ("optimize.cold.init=noise", "optimize.cold.init", "noise"),
+        ("name= two words ", "name", "two words"),
+        ("description=a=b", "description", "a=b"),
+    ],
+)
+def test_set_changes_what_it_names(assignment: str, key: str, value: Any) -> None:
+    data = minimal()
+    set_value(data, assignment)
+    found: Any = data
+    for part in key.split("."):
+        found = found[int(part)] if isinstance(found, list) else found[part]
+    assert found == value
+    parse_config(data, where="test")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "nearest"),
+    [
+        ("losses.content.wieght=1", "losses.content.weight"),
+        ("optimise.warm.evaluations=4", "optimize.warm.evaluations"),
+        ("encodr=tiny", "encoder"),
+        ("output.cfr=3", "output.crf"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest(assignment: str, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(nearest)):
+        set_value(minimal(), assignment)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "",
+        "=1",
+        "seed",
+        "nothing.like.it=1",
+        "style.images.7.weight=1",
+        "style.images.x.weight=1",
+        "name=[",
+        "name=*a",
+        "name=&a [*a]",
+        "name=2020-13-45",
+        "name=!!python/name:os.system x",
+        f"seed={'9' * 5000}",
+        f"name={'[' * 5000}",
+    ],
+)
+def test_a_broken_assignment_is_refused(assignment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        set_value(minimal(), assignment)
+    assert caught.value.hint and len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"losses": {"content": {"wieght": 1}}}, ["losses.content.wieght", "did you mean 'losses.content.weight'"]),
+        ({"style": {"images": [{"path": "a", "wieght": 1}]}}, ["did you mean 'style.images.0.weight'"]),
+        ({"sed": 3, "encoder": "vgg99"}, ["sed", "encoder", "vgg99"]),
+        ({"losses": {"style": {"layers": {"relu9_9": 1}}}}, ["relu9_9"]),
+        ({"losses": {"style": {"layers": {"relu4_1": 0}}}}, ["above 0"]),
+        ({"losses": {"content": {"layers": {}}}}, ["above 0"]),
+        ({"losses": {"content": {"coarse": []}}}, ["losses.content.coarse"]),
+        ({"losses": {"content": {"coarse": [0.2, -1]}}}, ["losses.content.coarse.1"]),
+        ({"style": {"images": []}}, ["style.images"]),
+        ({"style": {"images": [{"path": "a", "weight": 0}]}}, ["weight above 0"]),
+        ({"schema": 2}, ["schema"]),
+        ({"name": "a/b"}, ["name"]),
+        ({"optimize": {"cold": {"scale_step": 1.0000001}}}, ["optimize.cold.scale_step"]),
+        ({"optimize": {"warm": {"evaluations": 0}}}, ["optimize.warm.evaluations"]),
+        ({"optimize": None}, ["optimize"]),
+        ({"seed": -1}, ["seed"]),
+        ({"seed": 2**32}, ["seed"]),
+        ({"output": {"preset": "--help"}}, ["output.preset"]),
+    ],
+)
+def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
+    message = refused(minimal() | data)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("key", [key for key, value in leaves(DEFAULTS).items() if isinstance(value, float)])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-1", "1e300"])
+def test_numbers_that_are_none_are_refused(key: str, value: str) -> None:
+    data = minimal()
+    set_value(data, f"{key}={value}")
+    assert key in refused(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_a_config_is_a_mapping(data: Any) -> None:
+    assert "mapping" in refused(data)
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        "style: !!python/object/apply:os.system ['true']",
+        "name: !!binary x\nstyle: !unknown {}",
+        "[" * 5000,
+        "name: 2020-13-45",
+        f"seed: {'9' * 5000}",
+        "a: b: c",
+        "name: \x07",
+        "one: 1\n---\ntwo: 2",
+        "style: {images: [{path: a}]}\nseed: 1\nseed: 2",
+        "<<: {a: 1}\n? [a, b]\n: c",
+    ],
+    ids=[
+        "bomb",
+        "python",
+        "tag",
+        "deep",
+        "date",
+        "huge number",
+        "syntax",
+        "control",
+        "two documents",
+        "twice",
+        "merge",
+    ],
+)
+def test_hostile_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "style.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"style\.yaml") as caught:
+        parse_config(read_yaml(path), where=str(path))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\x00", b"#" * (MAX_CONFIG_BYTES + 1)], ids=["not text", "larger than a config"]
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "style.yaml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", ".", "~nobody-of-that-name", "x" * 5000, "a\0b", "swril"])
+def test_a_style_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load_style(name)
+    assert caught.value.hint
+    assert name != "swril" or "'swirl'" in caught.value.hint
+
+
+weights = st.floats(0, 1e9)
+positive = st.floats(0.01, 8)
+layers = st.dictionaries(st.sampled_from(LAYERS), st.floats(0.001, 1e9), min_size=1, max_size=4)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), max_size=30)
+configs = st.fixed_dictionaries(
+    {
+        "style": st.fixed_dictionaries(
+            {
+                "images": st.lists(
+                    st.fixed_dictionaries(
+                        {"path": texts.filter(bool), "weight": st.floats(0.001, 1e9)}, optional={"scale": positive}
+                    ),
+                    min_size=1,
+                    max_size=3,
+                )
+            },
+            optional={"scale": positive},
+        )
+    },
+    optional={
+        "schema": st.just(1),
+        "name": texts,
+        "description": texts,
+        "styler": st.sampled_from(["neural", "palette", "superpixel"]),
+        "encoder": st.sampled_from(["auto", "compact", "vgg19", "vgg16"]),
+        "seed": st.integers(0, 2**32 - 1),
+        "losses": st.fixed_dictionaries(
+            {},
+            optional={
+                "content": st.fixed_dictionaries(
+                    {},
+                    optional={"weight": weights, "layers": layers, "coarse": st.lists(weights, min_size=1, max_size=5)},
+                ),
+                "style": st.fixed_dictionaries({}, optional={"loss": st.just("gram"), "layers": layers}),
+                "tv": st.fixed_dictionaries({"weight": weights}),
+            },
+        ),
+        "optimize": st.fixed_dictionaries(
+            {},
+            optional={
+                "cold": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "scale_step": st.floats(1.05, 4),
+                        "init": st.sampled_from(["content", "noise"]) | texts.filter(bool),
+                    },
+                ),
+                "learning_rate": st.floats(0.001, 1),
+            },
+        ),
+        "output": st.fixed_dictionaries({"crf": st.integers(0, 63), "preset": st.just("slow")}),
+    },
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(configs)
+def test_a_config_survives_its_own_yaml(data: dict[str, Any]) -> None:
+    config = parse_config(data, where="test")
+    text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), allow_unicode=True)
+    assert parse_config(yaml.safe_load(text), where="test") == config
+
+
+def test_the_schema_describes_every_key() -> None:
+    schema = config_schema()
+    json.dumps(schema)
+    assert schema["additionalProperties"] is False and schema["required"] == ["style"]
+
+    def keys(node: dict[str, Any], prefix: str = "") -> set[str]:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+        found = set()
+        for name, child in node.get("properties", {}).items():
+            found |= {f"{prefix}{name}"} | keys(child, f"{prefix}{name}.")
+        return found
+
+    assert keys(schema) == set(config_keys())
+
+
+def test_the_schema_has_ranges_choices_and_defaults() -> None:
+    definitions = config_schema()["$defs"]
+    crf = definitions["OutputSettings"]["properties"]["crf"]
+    assert (crf["minimum"], crf["maximum"], crf["default"]) == (0, 63, 16)
+    assert definitions["StyleLoss"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
+
+
+@pytest.mark.parametrize("name", sorted(shipped_styles()))
+def test_what_ships_loads_and_has_its_paintings(name: str) -> None:
+    config = load_style(name)
+    assert config.name == name
+    assert re.fullmatch(r"[A-Z].*\.", config.description)
+    for image in config.style.images:
+        assert image.path.is_file() and image.path.is_relative_to(configs_path())
+
+
+def test_at_least_six_styles_ship_and_the_template_is_none_of_them() -> None:
+    assert len(shipped_styles()) >= 6 and TEMPLATE not in shipped_styles()
+
+
+TEMPLATE_PATH = configs_path() / f"{TEMPLATE}.yaml"
+
+
+def test_the_template_shows_every_key_with_its_default() -> None:
+    shown = leaves(read_yaml(TEMPLATE_PATH))
+    (image,) = shown.pop("style.images")
+    assert set(image) == set(StyleImage.model_fields)
+    wanted = {key: value for key, value in leaves(DEFAULTS).items() if key != "style.images"}
+    assert shown == wanted
+    assert image == StyleImage(path=Path(image["path"])).model_dump(mode="json")
+
+
+def test_the_template_explains_every_value_and_works() -> None:
+    config = load_style(str(TEMPLATE_PATH))
+    assert all(image.path.is_file() for image in config.style.images)
+    for line in TEMPLATE_PATH.read_text(encoding="utf-8").splitlines():
+        assert not line.strip() or line.startswith("#") or re.search(r"\S  # \S.{8,}", line), line
+
+
+def test_a_style_file_finds_its_paintings_beside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "styles"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        "style: {images: [{path: a.png}, {path: /b.png}]}\noptimize: {cold: {init: start.png}}", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    config = load_style("styles/mine.yaml", ["seed=7"])
+    assert [image.path for image in config.style.images] == [folder / "a.png", Path("/b.png")]
+    assert config.optimize.cold.init == folder / "start.png"
+    assert (config.name, config.seed) == ("mine", 7)
+
+
+def test_a_picture_is_a_style_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Starry Night.png").write_bytes(b"judged later")
+    monkeypatch.chdir(tmp_path)
+    config = load_style("Starry Night.png")
+    assert config.name == "Starry Night" and config.style.images[0].path == tmp_path / "Starry Night.png"
+    assert config == Config(**config.model_dump(by_alias=True))

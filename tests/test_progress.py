@@ -1,0 +1,116 @@
+"""Progress: an honest estimate, lines that programs and people can read, and stdout left alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from pipeline.progress import Estimate, Kind, PlainReporter, describe_seconds, make_reporter
+from pipeline.types import Chain, FrameStats, Phase
+
+CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0, 0)
+STATS = FrameStats(8, 0.25)
+
+
+def test_the_estimate_keeps_cold_and_warm_frames_apart() -> None:
+    estimate = Estimate({"cold": 2, "warm": 10})
+    assert estimate.seconds_left() is None
+    estimate.painted("cold", 100.0)
+    assert estimate.seconds_left() is None  # nobody knows yet what a warm frame costs
+    estimate.painted("warm", 2.0)
+    estimate.painted("warm", 4.0)
+    assert estimate.seconds_left() == pytest.approx(1 * 100.0 + 8 * 3.0)
+
+
+def test_the_estimate_asks_only_for_phases_that_are_left() -> None:
+    estimate = Estimate({"cold": 0, "warm": 3})  # resumed: the cold frame was stored before
+    estimate.painted("warm", 2.0)
+    assert estimate.seconds_left() == pytest.approx(4.0)
+    estimate.painted("warm", 2.0)
+    estimate.painted("warm", 2.0)
+    assert estimate.seconds_left() == 0.0
+
+
+def test_the_estimate_follows_recent_frames() -> None:
+    estimate = Estimate({"cold": 0, "warm": 1000})
+    for _ in range(50):
+        estimate.painted("warm", 100.0)
+    for _ in range(50):
+        estimate.painted("warm", 1.0)
+    assert estimate.seconds_left() == pytest.approx(900.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "..."), (0, "0 s"), (12.4, "12 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
+)
+def test_seconds_read_well(seconds: float | None, text: str) -> None:
+    assert describe_seconds(seconds) == text
+
+
+def play(kind: Kind) -> None:
+    """A resumed render of ten frames, of which four were stored."""
+    reporter = make_reporter(kind)
+    reporter.note("input: a [bold]gap[/bold]")
+    with reporter.stage("reading the input", 3) as advance:
+        for done in range(1, 4):
+            advance(done)
+    left: dict[Phase, int] = {"cold": 1, "warm": 5}
+    with reporter.painting(left, 4):
+        reporter.painted(CHAIN, 4, "cold", STATS, 60.0)
+        for index in range(5, 10):
+            reporter.painted(CHAIN, index, "warm", STATS, 2.0)
+
+
+@pytest.mark.parametrize("kind", ["plain", "json", "rich", "none", "auto"])
+def test_progress_never_touches_stdout(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
+    play(kind)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert (captured.err == "") == (kind == "none")
+    if kind != "none":
+        assert "[bold]gap[/bold]" in captured.err  # a path with brackets is no markup
+
+
+def test_json_lines_parse_and_count(capsys: pytest.CaptureFixture[str]) -> None:
+    play("json")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert events[0] == {"event": "note", "message": "input: a [bold]gap[/bold]"}
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [frame["done"] for frame in frames] == [5, 6, 7, 8, 9, 10]
+    assert {frame["total"] for frame in frames} == {10}
+    assert [frame["frame"] for frame in frames] == [4, 5, 6, 7, 8, 9]
+    assert [frame["phase"] for frame in frames] == ["cold"] + ["warm"] * 5
+    assert frames[0]["seconds_left"] is None
+    assert [frame["seconds_left"] for frame in frames[1:]] == [8.0, 6.0, 4.0, 2.0, 0.0]
+    assert frames[0]["chain"] == "swirl-s000" and frames[0]["evaluations"] == 8 and frames[0]["loss"] == 0.25
+
+
+def test_plain_lines_are_few_but_the_last_frame_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    play("plain")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("painted")]
+    assert len(lines) == 2  # the first at once, then every few seconds, and the last
+    assert "painted 5 of 10 frames" in lines[0] and "left ..." in lines[0]
+    assert "painted 10 of 10 frames" in lines[1] and "swirl-s000 frame 9, warm" in lines[1] and "left 0 s" in lines[1]
+
+
+def test_a_long_stage_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = 1000.0
+    monkeypatch.setattr("pipeline.progress.time.monotonic", lambda: now)
+    with PlainReporter().stage("writing out.mp4", 100) as advance:
+        for done in range(1, 101):
+            now += 0.3
+            advance(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"writing out.mp4: {done} of 100" for done in (34, 68, 100)]
+
+
+def test_auto_is_rich_on_a_terminal_and_plain_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert type(make_reporter("auto")).__name__ == "PlainReporter"
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert type(make_reporter("auto")).__name__ == "RichReporter"

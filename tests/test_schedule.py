@@ -1,0 +1,340 @@
+"""The scheduler, with stylers that are pure functions and a real render directory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError, StylizeError, TemperaError, WriteError
+from pipeline.image import to_tensor, to_uint8
+from pipeline.plan import frame_seed, make_chains
+from pipeline.schedule import Outcome, run_chains
+from pipeline.store import RenderDirectory
+from pipeline.store.plan_file import identity_digest
+from pipeline.types import Chain, Frame, FrameBatch, FrameStats, Phase, RenderPlan, Shot, Source, StyledBatch
+
+if TYPE_CHECKING:
+    from pipeline.feed import Feed
+
+RGB = NDArray[np.uint8]
+WIDTH, HEIGHT = 6, 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+def a_plan(styles: Sequence[str] = ("a",), cuts: Sequence[int] = (4,)) -> RenderPlan:
+    shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
+    identity = {"styles": list(styles), "cuts": list(cuts)}
+    source = Source(
+        path="../in.mp4",
+        kind="video",
+        files=(),
+        width_px=WIDTH,
+        height_px=HEIGHT,
+        frame_rate=Fraction(25),
+        time_base=Fraction(1, 25),
+        pts=tuple(range(cuts[-1])),
+        duration_ticks=1,
+        picks=tuple(range(cuts[-1])),
+        digest="0" * 64,
+    )
+    chains = make_chains(styles, shots, list(range(1, len(styles) + 1)))
+    outputs = {style: f"../{style}.mp4" for style in styles}
+    digest = identity_digest(identity)
+    return RenderPlan(digest, identity, source, WIDTH, HEIGHT, shots, chains, {s: {} for s in styles}, outputs)
+
+
+def photo(index: int) -> RGB:
+    return np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def paint(content: torch.Tensor, init: torch.Tensor | None, seed: int) -> torch.Tensor:
+    """What the fake stylers make of one frame: never a whole number of 1/255, so that rounding matters."""
+    start = torch.full_like(content, (seed % 997) / 997) if init is None else init
+    return (0.37 * content + 0.61 * start + 0.0013).clamp(0, 1)
+
+
+@dataclass
+class Painter:
+    """Paints by `paint`, remembers every batch, and can be told what goes wrong."""
+
+    fits: int = 1000
+    broken: Callable[[torch.Tensor], bool] = lambda content: False
+    raises: bool = True
+    failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
+    batches: list[FrameBatch] = field(default_factory=list)
+
+    def stylize(self, batch: FrameBatch) -> StyledBatch:
+        self.batches.append(batch)
+        count = batch.content.shape[0]
+        if count > self.fits:
+            raise self.failure()
+        inits = [None] * count if batch.init is None else list(batch.init)
+        images = [paint(*sample) for sample in zip(batch.content, inits, batch.seeds, strict=True)]
+        for place, content in enumerate(batch.content):
+            if self.broken(content):
+                if self.raises:
+                    raise StylizeError("the loss is nan", hint="smaller weights")
+                images[place] = images[place] * float("nan")
+        return StyledBatch(torch.stack(images), tuple(FrameStats(5, 0.5) for _ in images))
+
+    @property
+    def sizes(self) -> list[int]:
+        return [batch.content.shape[0] for batch in self.batches]
+
+
+class FakeFeed:
+    """Content by index, an error where the input is said to be damaged."""
+
+    def __init__(self, start: int, damaged: int | None) -> None:
+        self.at, self.damaged, self.closed = start, damaged, False
+
+    def next_frame(self) -> Frame:
+        index, self.at = self.at, self.at + 1
+        if index == self.damaged:
+            raise InputError(f"frame {index} is damaged", hint="mend it")
+        return Frame(index, index, photo(index))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Watch:
+    """Remembers what the scheduler says."""
+
+    notes: list[str] = field(default_factory=list)
+    frames: list[tuple[str, int, Phase]] = field(default_factory=list)
+
+    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+        self.frames.append((chain.id, index, phase))
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@dataclass
+class Run:
+    """One call of `run_chains` and all that it left."""
+
+    directory: RenderDirectory
+    outcome: Outcome
+    watch: Watch
+    feeds: list[FakeFeed]
+
+
+def run(
+    path: Path,
+    plan: RenderPlan,
+    painter: Painter,
+    *,
+    batch_size: int = 1,
+    stop_after: int | None = None,
+    damaged: int | None = None,
+) -> Run:
+    watch, feeds = Watch(), []
+
+    def open_feed(chain: Chain, start: int) -> Feed:
+        feeds.append(FakeFeed(start, damaged if damaged in range(chain.start, chain.stop) else None))
+        return cast("Feed", feeds[-1])
+
+    directory = RenderDirectory.create(path, plan)
+    with directory.lock():
+        outcome = run_chains(
+            directory,
+            dict.fromkeys((chain.style for chain in plan.chains), painter),
+            open_feed,
+            batch_size=batch_size,
+            watcher=watch,
+            should_stop=lambda: stop_after is not None and len(watch.frames) >= stop_after,
+        )
+    assert all(feed.closed for feed in feeds)
+    return Run(directory, outcome, watch, feeds)
+
+
+def expected(plan: RenderPlan) -> dict[tuple[str, int], RGB]:
+    """Every frame of a plan, painted one after the other from the rounded one before."""
+    frames = {}
+    for chain in plan.chains:
+        previous: RGB | None = None
+        for index in range(chain.start, chain.stop):
+            seed = frame_seed(chain.seed, chain.style, index)
+            init = None if previous is None else to_tensor(previous)
+            previous = frames[chain.id, index] = to_uint8(paint(to_tensor(photo(index)), init, seed))
+    return frames
+
+
+def stored(directory: RenderDirectory) -> dict[tuple[str, int], RGB]:
+    plan = directory.plan
+    return {(c.id, i): directory.read_frame(c.id, i) for c in plan.chains for i in sorted(directory.stored(c))}
+
+
+def assert_same(found: dict[tuple[str, int], RGB], wanted: dict[tuple[str, int], RGB]) -> None:
+    assert found.keys() == wanted.keys()
+    for key, rgb in wanted.items():
+        assert np.array_equal(found[key], rgb), key
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_every_frame_is_stored_once_in_order_whatever_the_batch(tmp_path: Path, batch_size: int) -> None:
+    plan = a_plan(("a", "b"), (3, 5, 9))
+    painter = Painter()
+    done = run(tmp_path, plan, painter, batch_size=batch_size)
+    assert not done.outcome.failed and not done.outcome.stopped
+    assert_same(stored(done.directory), expected(plan))
+    assert len(done.watch.frames) == 18 == sum(painter.sizes)
+    for chain in plan.chains:
+        own = [(index, phase) for name, index, phase in done.watch.frames if name == chain.id]
+        phases = ["cold"] + ["warm"] * (chain.stop - chain.start - 1)
+        assert own == list(zip(range(chain.start, chain.stop), phases, strict=True))
+    lines = done.directory.read_stats()
+    assert [(line["chain"], line["frame"], line["phase"]) for line in lines] == done.watch.frames
+    assert all(line["seconds"] >= 0 and line["loss"] == 0.5 and line["evaluations"] == 5 for line in lines)
+
+
+def test_a_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:
+    painter = Painter()
+    done = run(tmp_path, a_plan(), painter)
+    for index, batch in enumerate(painter.batches):
+        assert torch.equal(batch.content[0], to_tensor(photo(index)))
+        if index == 0:
+            assert batch.phase == "cold" and batch.init is None
+        else:
+            assert batch.phase == "warm" and batch.init is not None
+            assert torch.equal(batch.init[0], to_tensor(done.directory.read_frame("a-s000", index - 1)))
+
+
+def test_batches_mix_neither_styles_nor_phases_and_are_as_large_as_they_may(tmp_path: Path) -> None:
+    plan = a_plan(("a", "b"), (2, 5, 9))
+    style_of = {
+        frame_seed(chain.seed, chain.style, index): (chain.style, "cold" if index == chain.start else "warm")
+        for chain in plan.chains
+        for index in range(chain.start, chain.stop)
+    }
+    painter = Painter()
+    run(tmp_path, plan, painter, batch_size=3)
+    for batch in painter.batches:
+        kinds = {style_of[seed] for seed in batch.seeds}
+        assert len(kinds) == 1 and kinds.pop()[1] == batch.phase
+    assert max(painter.sizes) == 3
+
+
+def test_a_second_run_paints_only_what_is_left(tmp_path: Path) -> None:
+    plan = a_plan(cuts=(3, 6))
+    first = run(tmp_path, plan, Painter(), stop_after=2)
+    assert first.outcome.stopped and len(first.watch.frames) == 2
+    again = run(tmp_path, plan, Painter())
+    assert [index for _, index, _ in again.watch.frames] == [2, 3, 4, 5]
+    assert_same(stored(again.directory), expected(plan))
+    idle = run(tmp_path, plan, Painter(raises=False, fits=0))
+    assert idle.watch.frames == [] and idle.feeds == []
+
+
+def test_a_stop_finishes_and_stores_the_frames_in_flight(tmp_path: Path) -> None:
+    done = run(tmp_path, a_plan(cuts=(3, 6, 9)), Painter(), batch_size=3, stop_after=1)
+    assert done.outcome.stopped
+    assert sorted(stored(done.directory)) == [("a-s000", 0), ("a-s001", 3), ("a-s002", 6)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        lambda: torch.OutOfMemoryError("CUDA out of memory"),
+        lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 GB"),
+        MemoryError,
+    ],
+)
+def test_out_of_memory_halves_the_batch_for_good_and_says_so_once(
+    tmp_path: Path, failure: Callable[[], Exception]
+) -> None:
+    plan = a_plan(cuts=(3, 6, 9, 12))
+    painter = Painter(fits=2, failure=failure)
+    done = run(tmp_path, plan, painter, batch_size=4)
+    assert painter.sizes == [4, 2, 2] + [2] * 4
+    assert len(done.watch.notes) == 1 and "out of memory" in done.watch.notes[0]
+    assert_same(stored(done.directory), expected(plan))
+
+
+def test_out_of_memory_with_one_frame_ends_the_render_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(StylizeError, match=r"single frame of 6 x 4 px") as caught:
+        run(tmp_path, a_plan(), Painter(fits=0))
+    assert "--width" in caught.value.hint and caught.value.exit_code == 7
+
+
+def test_other_errors_of_torch_are_not_taken_for_memory(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(tmp_path, a_plan(), Painter(fits=0, failure=lambda: RuntimeError("shapes do not match")))
+
+
+def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
+    plan = a_plan(cuts=(3, 6, 9))
+    done = run(tmp_path, plan, Painter(), batch_size=2, damaged=4)
+    assert list(done.outcome.failed) == ["a-s001"]
+    error = done.outcome.failed["a-s001"]
+    assert isinstance(error, InputError) and "a-s001, frame 4" in error.message
+    left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
+    assert_same(stored(done.directory), left)
+
+
+@pytest.mark.parametrize("raises", [True, False], ids=["the styler raises", "the picture is not finite"])
+def test_a_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) -> None:
+    plan = a_plan(cuts=(3, 6, 9))
+    bad = to_tensor(photo(4))
+    painter = Painter(broken=lambda content: torch.equal(content, bad), raises=raises)
+    done = run(tmp_path, plan, painter, batch_size=3)
+    assert list(done.outcome.failed) == ["a-s001"]
+    assert isinstance(done.outcome.failed["a-s001"], StylizeError)
+    left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
+    assert_same(stored(done.directory), left)
+
+
+def test_a_matrix_without_roots_is_the_frames_fault(tmp_path: Path) -> None:
+    def failure() -> Exception:
+        return cast("Exception", torch.linalg.LinAlgError("eigh did not converge"))  # type: ignore[attr-defined]
+
+    done = run(tmp_path, a_plan(), Painter(fits=0, failure=failure))
+    assert isinstance(done.outcome.failed["a-s000"], StylizeError)
+
+
+def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = RenderDirectory.write_frame
+
+    def full(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
+        if index == 2:
+            raise WriteError("disk full", hint="free some space")
+        real(self, chain_id, index, rgb)
+
+    monkeypatch.setattr(RenderDirectory, "write_frame", full)
+    with pytest.raises(WriteError):
+        run(tmp_path, a_plan(), Painter())
+    monkeypatch.undo()
+    assert [index for _, index in stored(RenderDirectory.open(tmp_path))] == [0, 1]
+
+
+def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
+    feeds: list[FakeFeed] = []
+
+    def open_feed(chain: Chain, start: int) -> Feed:
+        feeds.append(FakeFeed(start, None))
+        return cast("Feed", feeds[-1])
+
+    directory = RenderDirectory.create(tmp_path, a_plan(cuts=(3, 6)))
+    with directory.lock(), contextlib.suppress(TemperaError):
+        run_chains(
+            directory, {"a": Painter(fits=0)}, open_feed, batch_size=2, watcher=Watch(), should_stop=lambda: False
+        )
+    assert len(feeds) == 2 and all(feed.closed for feed in feeds)
