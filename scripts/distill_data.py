@@ -177,7 +177,7 @@ def _recording(objective: Objective, seen: list[Tensor]) -> Callable[[Tensor], E
 
 @dataclass
 class Source:
-    """Draws training batches: files, generated pictures and iterates, half of each batch a small step from the other."""
+    """Draws training batches: files, generated pictures and iterates, half of a batch a small step from the other."""
 
     pictures: Sequence[Picture]
     iterates: Iterates

@@ -69,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--steps", type=int, default=9000)
     add("--batch", type=int, default=5, help="pairs of crops in a step")
     add("--crop", type=int, default=128, help="side of a crop, px")
-    add("--learning-rate", type=float, default=6e-4)
+    add("--learning-rate", type=float, default=4e-3, help="relative to the size of each tensor")
     add("--iterate-share", type=float, default=0.45, help="share of half-painted pictures")
     add("--iterate-every", type=int, default=30, help="steps between two stylizations")
     add("--iterate-side", type=int, default=176, help="side of half-painted pictures, px")
@@ -191,7 +191,7 @@ class Run:
             mine = recorder(images)
         loss = total_loss({name: layer_errors(mine[name], targets[name], self.statistics[name]) for name in targets})
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["size"]
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
@@ -279,7 +279,14 @@ def prepare(arguments: argparse.Namespace) -> Run:
         name: Statistics(s.mean[kept[name]], s.deviation[kept[name]], s.energy[kept[name]])
         for name, s in statistics.items()
     }
-    optimizer = torch.optim.Adam(student.parameters(), lr=arguments.learning_rate, betas=(0.9, 0.99))
+    # Weights differ in size by a factor of 500 from the first layer to the last: steps are relative to each tensor.
+    # Where the first convolution is the teacher's already, it moves least: everything stands on it.
+    groups = []
+    for name, parameter in student.named_parameters():
+        size = max(1e-3, float(parameter.detach().square().mean().sqrt()))
+        calm = arguments.init == "teacher" and name.startswith("conv1_1")
+        groups.append({"params": [parameter], "size": size * (0.01 if calm else 1.0)})
+    optimizer = torch.optim.Adam(groups, lr=arguments.learning_rate, betas=(0.9, 0.99))
     teacher = full.to(device, dtype)
     return Run(arguments, teacher, kept, chosen, student, average, optimizer, source, generator)
 
@@ -329,7 +336,6 @@ def train(arguments: argparse.Namespace) -> Path:
             raise SystemExit(f"the loss is {recent[-1]} at step {run.step}; try a smaller --learning-rate")
         if run.step % arguments.checkpoint_every == 0 or run.step == end:
             write_atomically(checkpoint, lambda path: torch.save(run.state(), path))
-            write_atomically(result, lambda path: save_compact(run.average, path))
         if run.step % arguments.evaluate_every == 0 or run.step == end:
             seconds = time.monotonic() - started
             line = {
@@ -342,6 +348,8 @@ def train(arguments: argparse.Namespace) -> Path:
             print(json.dumps(line), file=sys.stderr, flush=True)
             with (arguments.out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
+    notes = {"teacher_channels": {name: indices.tolist() for name, indices in run.kept.items()}}
+    write_atomically(result, lambda path: save_compact(run.average, path, notes=notes))
     return result
 
 

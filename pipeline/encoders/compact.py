@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from pipeline.encoders.network import Pooling, pad, pool, tap
 from pipeline.errors import ConfigError, MissingPartError
 
-FORMAT = "tempera-compact-1"
+HEADER = "tempera-compact-1"
+"""Key of the file's one metadata entry, a JSON object: several entries would be written in a random order."""
 PUBLIC_LAYERS = (
     "relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1",
 )  # fmt: skip
@@ -54,9 +55,8 @@ class Architecture:
     strided_widths: tuple[int, ...]
 
     @classmethod
-    def from_json(cls, text: str) -> Architecture:
+    def from_data(cls, raw: dict[str, Any]) -> Architecture:
         """The architecture of a weights file. Raises ValueError, TypeError or KeyError if it makes no sense."""
-        raw = json.loads(text)
         found = cls(
             widths=tuple(tuple(int(width) for width in stage) for stage in raw["widths"]),
             reductions=tuple(str(kind) for kind in raw["reductions"]),
@@ -70,9 +70,6 @@ class Architecture:
         if any(not 0 < width <= 4096 for stage in found.widths for width in stage):
             raise ValueError("widths out of range")
         return found
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
 
     def layer(self, stage: int, index: int) -> str:
         """VGG's name of a convolution's output, both numbers from 0."""
@@ -147,17 +144,23 @@ class CompactNetwork(nn.Module):
         return F.relu(x) if self.training else F.relu_(x)
 
 
-def save_compact(network: CompactNetwork, path: Path, dtype: torch.dtype = torch.float16) -> None:
-    """Write the weights and the architecture as safetensors."""
+def save_compact(
+    network: CompactNetwork,
+    path: Path,
+    dtype: torch.dtype = torch.float16,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights and the architecture as safetensors, always the same bytes; `notes` (JSON) go beside it."""
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": FORMAT, "architecture": network.architecture.to_json()})
+    header = {**(notes or {}), "architecture": asdict(network.architecture)}
+    save_file(tensors, path, metadata={HEADER: json.dumps(header, sort_keys=True)})
 
 
 def is_compact(path: Path) -> bool:
     """Whether a file says of itself that it holds weights of this network."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
+            return HEADER in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
 
@@ -169,10 +172,9 @@ def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
         raise MissingPartError(f"the weights of the encoder 'compact' are not at {path}", hint=hint)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            _check_format(metadata)
+            architecture = read_header(file.metadata())["architecture"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        network = CompactNetwork(_with_pooling(Architecture.from_json(metadata["architecture"]), pooling))
+        network = CompactNetwork(_with_pooling(Architecture.from_data(architecture), pooling))
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -180,16 +182,21 @@ def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
     return network
 
 
-def _check_format(metadata: Mapping[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
+def read_header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What `save_compact` wrote beside the tensors. Raises ValueError if it is not there."""
+    if metadata is None or HEADER not in metadata:
+        raise ValueError(f"it has no entry {HEADER!r}")
+    header = json.loads(metadata[HEADER])
+    if not isinstance(header, dict):
+        raise TypeError("its header is not an object")
+    return header
 
 
 def make_tiny(pooling: Pooling | None = None) -> tuple[CompactNetwork, str]:
     """A random network of a few channels, always the same, and the digest of its tensors: for tests only."""
     network = CompactNetwork(_with_pooling(TINY, pooling))
     generator = torch.Generator().manual_seed(20)
-    digest = hashlib.sha256(network.architecture.to_json().encode())
+    digest = hashlib.sha256(repr(network.architecture).encode())
     with torch.no_grad():
         for _, parameter in sorted(network.named_parameters()):
             if parameter.dim() == 1:

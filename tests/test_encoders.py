@@ -1,0 +1,392 @@
+"""Feature networks: names, shapes and gradients, loading, and the download of VGG's weights."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.encoders import Encoder, fetch, load_encoder, verify, weights_path
+from pipeline.encoders.compact import (
+    PUBLIC_LAYERS,
+    Architecture,
+    CompactNetwork,
+    load_compact,
+    make_tiny,
+    save_compact,
+)
+from pipeline.encoders.fetch import VGG_FILES, download, sha256_prefix
+from pipeline.encoders.network import pool, tap
+from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg, torchvision_vgg, weights_url
+from pipeline.errors import ConfigError, InputError, MissingPartError
+
+
+def pictures(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.rand((batch, 3, height, width), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module", params=["tiny", "compact"])
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    return load_encoder(request.param)
+
+
+def test_layers_have_the_names_and_strides_of_vgg(encoder: Encoder) -> None:
+    features = encoder(pictures(2, 37, 53), encoder.layers)
+    assert set(PUBLIC_LAYERS[:1]) < set(encoder.layers) <= set(PUBLIC_LAYERS)
+    assert list(features) == list(encoder.layers)
+    for layer, found in features.items():
+        stride = 2 ** (int(layer[4]) - 1)
+        assert encoder.stride(layer) == stride
+        assert found.shape[0] == 2
+        assert found.shape[2:] == (37 // stride, 53 // stride)
+        assert found.dtype == torch.float32
+        assert float(found.min()) >= 0
+
+
+def test_compact_has_every_promised_layer() -> None:
+    assert load_encoder("compact").layers == PUBLIC_LAYERS
+
+
+def test_bfloat16_features_are_bfloat16_and_close() -> None:
+    exact, half = load_encoder("compact"), load_encoder("compact", dtype=torch.bfloat16)
+    images = pictures(1, 48, 48)
+    for layer, found in half(images, half.layers).items():
+        assert found.dtype == torch.bfloat16
+        expected = exact(images, [layer])[layer]
+        assert float((found.float() - expected).norm() / expected.norm()) < 0.03
+
+
+def test_smallest_picture_works_and_a_smaller_one_is_refused(encoder: Encoder) -> None:
+    side = encoder.min_side_px
+    assert encoder(pictures(1, side, side), encoder.layers)[encoder.layers[-1]].shape[2:] == (1, 1)
+    with pytest.raises(InputError, match="too small"):
+        encoder(pictures(1, side - 1, 64), encoder.layers)
+
+
+def test_unknown_layer_names_the_valid_ones(encoder: Encoder) -> None:
+    with pytest.raises(ConfigError, match="relu9_9") as caught:
+        encoder(pictures(1, 32, 32), ["relu1_1", "relu9_9"])
+    assert "relu4_2" in caught.value.hint or "relu4_1" in caught.value.hint
+    with pytest.raises(ConfigError):
+        encoder.stride("features.3")
+
+
+def test_the_pass_ends_at_the_deepest_layer_asked_for() -> None:
+    network, _ = make_tiny()
+    network.eval()
+    ran: list[str] = []
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    network(pictures(1, 32, 32), ["relu1_1", "relu2_1"])
+    assert ran == ["conv1_1", "conv1_2", "conv2_1"]
+
+
+def test_frozen_but_differentiable_with_respect_to_the_picture(encoder: Encoder) -> None:
+    images = pictures(1, 32, 48).requires_grad_(True)
+    features = encoder(images, encoder.layers)
+    (gradient,) = torch.autograd.grad(features["relu4_1"].sum(), images)
+    assert float(gradient.abs().sum()) > 0
+    assert not any(parameter.requires_grad for parameter in encoder._network.parameters())  # type: ignore[attr-defined]
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    """Through tap, pad and every kind of pooling, asked for deep and shallow layers at once."""
+    architecture = Architecture(((3, 3), (3, 3), (3, 3, 3), (3, 3), (3,)), ("rms", "max", "average", "max"), (0,) * 4)
+    network = CompactNetwork(architecture).double().eval()
+    network.requires_grad_(False)
+    images = pictures(1, 18, 20, seed=3).double()
+    direction = torch.randn(images.shape, generator=torch.Generator().manual_seed(4)).double()
+    layers = ("relu1_1", "relu2_2", "relu3_1", "relu5_1")
+
+    def value(x: Tensor) -> Tensor:
+        features = network(x, layers)
+        return torch.stack([found.double().square().mean().sqrt() for found in features.values()]).sum()
+
+    images.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(value(images), images)
+    step = 1e-3
+    numeric = (value(images.detach() + step * direction) - value(images.detach() - step * direction)) / (2 * step)
+    assert float((gradient * direction).sum()) == pytest.approx(float(numeric), rel=0.02)
+
+
+def test_tap_equals_slicing_and_leaves_the_callers_gradient_alone() -> None:
+    weight = torch.randn(2, 2, 3, 3)
+    x = torch.randn(1, 2, 7, 8)
+    given = torch.randn(1, 2, 5, 6)
+    gradients: list[Tensor] = []
+    for way in (lambda y: tap(y, 1), lambda y: (y, y[:, :, 1:-1, 1:-1])):
+        leaf = x.clone().requires_grad_(True)
+        whole, middle = way(leaf * 2)
+        cotangent = given.clone()
+        after = torch.conv2d(whole, weight)
+        gradients += torch.autograd.grad([middle, after], leaf, [cotangent, torch.ones_like(after)])
+        assert torch.equal(cotangent, given)
+    assert torch.allclose(gradients[0], gradients[1])
+
+
+def test_rms_pooling_is_the_root_of_the_mean_square() -> None:
+    features = torch.tensor([[[[3.0, 4.0, 9.0], [0.0, 0.0, 9.0], [9.0, 9.0, 9.0]]]]).requires_grad_(True)
+    pooled = pool(features, "rms")
+    assert pooled.item() == pytest.approx(2.5)
+    (gradient,) = torch.autograd.grad(pooled.sum(), features)
+    assert gradient[0, 0, 0, :2].tolist() == pytest.approx([0.3, 0.4])
+    assert float(gradient.sum()) == pytest.approx(0.7)
+    zero = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    (at_zero,) = torch.autograd.grad(pool(zero, "rms").sum(), zero)
+    assert float(at_zero.abs().sum()) == 0
+
+
+def test_a_picture_does_not_see_its_neighbors_in_the_batch(encoder: Encoder) -> None:
+    first, wild = pictures(1, 32, 40, seed=1), 50 * pictures(1, 32, 40, seed=2)
+    together = encoder(torch.cat((first, wild)), encoder.layers)
+    for layer, found in encoder(first, encoder.layers).items():
+        assert torch.allclose(together[layer][:1], found, rtol=1e-4, atol=1e-4)
+
+
+def test_shifting_by_a_stride_shifts_the_features() -> None:
+    """Borders are mirrored, so the middle of a shifted picture has the same features."""
+    encoder = load_encoder("compact")
+    images = pictures(1, 128, 128)
+    middle = encoder(images[..., 16:], ["relu3_1"])["relu3_1"][..., 8:-8, 8:-8]
+    assert torch.allclose(encoder(images, ["relu3_1"])["relu3_1"][..., 8:-8, 12:-8], middle, atol=1e-3)
+
+
+def test_tiny_is_always_the_same() -> None:
+    first, second = load_encoder("tiny"), load_encoder("tiny")
+    assert first.digest == second.digest
+    images = pictures(1, 16, 16)
+    assert torch.equal(first(images, ["relu5_1"])["relu5_1"], second(images, ["relu5_1"])["relu5_1"])
+    assert float(first(pictures(1, 64, 64), ["relu5_1"])["relu5_1"].std()) > 1e-3
+
+
+def test_pooling_can_be_chosen() -> None:
+    images = pictures(1, 32, 32)
+    found = {kind: load_encoder("tiny", pooling=kind)(images, ["relu3_1"])["relu3_1"] for kind in ("max", "average")}
+    assert not torch.equal(found["max"], found["average"])
+    with pytest.raises(ConfigError, match="pooling"):
+        load_encoder("tiny", pooling="median")  # type: ignore[arg-type]
+
+
+def test_digest_is_that_of_the_shipped_file() -> None:
+    encoder = load_encoder("compact")
+    assert encoder.digest == hashlib.sha256(weights_path("compact").read_bytes()).hexdigest() == verify("compact")
+    assert weights_path("compact").stat().st_size <= 3_000_000
+    assert encoder.digest in weights_path("compact").with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_unknown_encoder_names_the_valid_ones() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_encoder("vgg20")
+    assert "compact" in caught.value.hint
+    with pytest.raises(ConfigError):
+        weights_path("vgg20")
+
+
+def test_compact_file_survives_saving_and_loading(tmp_path: Path) -> None:
+    network, _ = make_tiny()
+    path = tmp_path / "mine.safetensors"
+    save_compact(network, path, torch.float32, {"note": "kept"})
+    loaded = load_compact(path)
+    assert loaded.architecture == network.architecture
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
+    assert load_encoder("auto", weights=path).name == "compact"
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated", "empty", "text", "other", "shapes"])
+def test_damaged_compact_weights_are_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "compact.safetensors"
+    whole = weights_path("compact").read_bytes()
+    if damage == "other":
+        save_file({"a": torch.zeros(1)}, path)
+    elif damage == "shapes":
+        save_compact(make_tiny()[0], path)
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        save_file({"conv1_1.weight": torch.zeros(1)}, path, metadata=header)
+    elif damage != "absent":
+        path.write_bytes({"truncated": whole[:-1000], "empty": b"", "text": b"<html>not found</html>"}[damage])
+    with pytest.raises(MissingPartError) as caught:
+        load_encoder("compact", weights=path)
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict with the shapes of VGG-16's convolutions and seeded random values."""
+    module = torchvision_vgg()
+    torch.manual_seed(0)
+    features = module.make_layers(module.cfgs[CONFIGURATIONS["vgg16"]], batch_norm=False)
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    torch.save({f"features.{name}": value for name, value in features.state_dict().items()}, path)
+    return path
+
+
+def test_vgg_equals_torchvisions_own_forward(vgg_file: Path) -> None:
+    module = torchvision_vgg()
+    features = module.make_layers(module.cfgs[CONFIGURATIONS["vgg16"]], batch_norm=False)
+    state = torch.load(vgg_file, weights_only=True)
+    features.load_state_dict({name.removeprefix("features."): value for name, value in state.items()})
+    images = pictures(1, 35, 48)
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (images - mean[:, None, None]) / deviation[:, None, None]
+    expected = {}
+    places = {1: "relu1_1", 11: "relu3_1", 20: "relu4_2", 25: "relu5_1"}
+    with torch.no_grad():
+        for place, layer in enumerate(features[:26]):
+            x = layer(x)
+            if place in places:
+                expected[places[place]] = x.clone()
+    encoder = load_encoder("vgg16", weights=vgg_file)
+    found = encoder(images, tuple(expected))
+    for name, features_found in expected.items():
+        assert torch.allclose(found[name], features_found, rtol=1e-3, atol=1e-4), name
+    assert encoder.layers[-1] == "relu5_3"
+    assert encoder.digest == hashlib.sha256(vgg_file.read_bytes()).hexdigest()
+    average = load_encoder("vgg16", weights=vgg_file, pooling="average")
+    assert not torch.equal(average(images, ["relu3_1"])["relu3_1"], found["relu3_1"])
+
+
+def test_vgg_file_of_another_network_is_refused(vgg_file: Path) -> None:
+    with pytest.raises(MissingPartError, match="does not hold the weights of vgg19"):
+        load_encoder("vgg19", weights=vgg_file)
+
+
+class _Attack:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("code has run",))
+
+
+@pytest.mark.parametrize("damage", ["absent", "truncated", "empty", "text", "code", "list"])
+def test_bad_vgg_files_are_refused(
+    vgg_file: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "vgg16.pth"
+    if damage == "code":
+        path.write_bytes(pickle.dumps(_Attack()))
+    elif damage == "list":
+        torch.save([torch.zeros(1)], path)
+    elif damage != "absent":
+        content = vgg_file.read_bytes()[:200_000] if damage == "truncated" else b""
+        path.write_bytes(b"<html>" if damage == "text" else content)
+    with pytest.raises(MissingPartError) as caught:
+        load_vgg("vgg16", path)
+    assert "compact" in caught.value.hint
+    assert "code has run" not in capsys.readouterr().out
+
+
+def test_our_names_are_torchvisions() -> None:
+    for name, file_name in VGG_FILES.items():
+        assert weights_url(name).rpartition("/")[2] == file_name
+        assert len(sha256_prefix(file_name)) == 8
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Serves `content`; breaks off after `limit` bytes of an answer, and honors Range if `ranges`."""
+
+    content = b""
+    limit: int | None = None
+    ranges = True
+    asked: list[str | None]
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.asked.append(asked)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        if start >= len(self.content):
+            self.send_error(416)
+            return
+        body = self.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.limit is None else body[: self.limit])
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, type[_Server]]]:
+    handler = type("Handler", (_Server,), {"content": bytes(range(256)) * 9000, "asked": []})
+    with HTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}/net.pth", handler
+        running.shutdown()
+        thread.join()
+
+
+def test_broken_download_resumes(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+    url, handler = server
+    path = tmp_path / "cache" / "net.pth"
+    digest = hashlib.sha256(handler.content).hexdigest()
+    handler.limit = 1_500_000
+    with pytest.raises(MissingPartError, match="could not be downloaded"):
+        download(url, path, digest[:8])
+    assert not path.exists()
+    handler.limit = None
+    seen: list[tuple[int, int | None]] = []
+    download(url, path, digest[:8], lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == handler.content
+    assert handler.asked == [None, "bytes=1500000-"]
+    assert seen[-1] == (len(handler.content), len(handler.content))
+    assert [item.name for item in path.parent.iterdir()] == ["net.pth"]
+
+
+def test_server_without_ranges_starts_again(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+    url, handler = server
+    handler.ranges = False
+    path = tmp_path / "net.pth"
+    path.with_name("net.pth.part").write_bytes(b"half a file")
+    download(url, path, hashlib.sha256(handler.content).hexdigest())
+    assert path.read_bytes() == handler.content
+
+
+def test_finished_part_is_taken(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+    url, handler = server
+    path = tmp_path / "net.pth"
+    path.with_name("net.pth.part").write_bytes(handler.content)
+    download(url, path, hashlib.sha256(handler.content).hexdigest())
+    assert path.read_bytes() == handler.content
+
+
+def test_wrong_bytes_are_deleted(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+    url, _ = server
+    path = tmp_path / "net.pth"
+    with pytest.raises(MissingPartError, match="SHA-256"):
+        download(url, path, "00000000")
+    assert not list(tmp_path.iterdir())
+
+
+def test_offline_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MissingPartError) as caught:
+        download("http://127.0.0.1:9/net.pth", tmp_path / "net.pth", "00")
+    assert "compact" in caught.value.hint
+    assert "--weights" in caught.value.hint
+    assert caught.value.exit_code == 6
+
+
+def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
+    assert load_encoder("auto").name == "compact"
+    with pytest.raises(MissingPartError, match="not at"):
+        verify("vgg16")
+    path = tmp_path / VGG_FILES["vgg16"]
+    path.write_bytes(vgg_file.read_bytes())
+    assert fetch("vgg16") == path
+    with pytest.raises(MissingPartError, match="damaged"):
+        verify("vgg16")
+    assert load_encoder("vgg16").name == "vgg16"
