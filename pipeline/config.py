@@ -175,7 +175,7 @@ class InputSettings(Settings):
     )
     cuts: Literal["auto", "none"] = Field("auto", description="Find hard cuts, or treat the input as one shot.")
     cut_threshold: float = Field(
-        0.30,
+        0.25,
         gt=0,
         le=1,
         description="Smallest change between two frames that can be a cut; lower finds more.",

@@ -94,7 +94,7 @@ def _is_cut(steps: Sequence[float], returns: dict[tuple[int, int], float], place
     before, after = steps[max(0, place - _NEIGHBORS) : place], steps[place + 1 : place + 1 + _NEIGHBORS]
     if step < _STANDS_OUT * max((median(side) for side in (before, after) if side), default=0.0):
         return False
-    alike = step / 2
+    alike = min(step / 2, threshold)
     for distance in range(2, _FLASH_FRAMES + 2):
         taken_back = returns.get((place, place + distance), 1.0)
         takes_back = returns.get((place + 1 - distance, place + 1), 1.0)

@@ -30,7 +30,7 @@ _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FUL
 
 
 def texture(size: tuple[int, int], seed: int) -> RGB:
-    """Smooth colored texture, uint8 (H, W, 3) in 30 to 225: survives chroma subsampling and lossy codecs."""
+    """Smooth texture around one color, uint8 (H, W, 3): survives chroma subsampling and lossy codecs."""
     width, height = size
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
@@ -40,7 +40,7 @@ def texture(size: tuple[int, int], seed: int) -> RGB:
             np.sin((fx * x + fy * y) * 2 * math.pi / 48 + phase)
             for fx, fy, phase in rng.uniform((-3, -3, 0), (3, 3, 2 * math.pi), (3, 3))
         )
-        planes.append(127.5 + 97.5 * waves / 3)
+        planes.append(rng.uniform(80, 175) + 75 * waves / 3)
     picture: RGB = np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
     return picture
 

@@ -254,6 +254,7 @@ def test_a_raw_file_named_tiff_is_not_read_as_its_thumbnail(tmp_path: Path) -> N
         load_rgb(path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on metadata that it skips
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damage_anywhere_is_an_input_error_or_a_picture(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pipeline.image import fit_size, resize
+from pipeline.image import fit_size
 from pipeline.reader import animation, decode, inputs, photos, video
 from pipeline.reader.digest import digest_files
 from pipeline.types import Frame
@@ -90,11 +90,11 @@ def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], setti
     if start == stop:
         return
     if source.kind == "photos":
-        pictures = photos.read(source, start, stop, settings)
+        pictures = photos.read(source, start, stop, size, settings)
     elif inputs.is_animation(source.files[0]):
-        pictures = animation.read(source, start, stop)
+        pictures = animation.read(source, start, stop, size)
     else:
-        pictures = decode.read(source, start, stop)
+        pictures = decode.read(source, start, stop, size)
     with closing(pictures):
         for index, rgb in enumerate(pictures, start):
-            yield Frame(index, source.pts[index], resize(rgb, *size))
+            yield Frame(index, source.pts[index], rgb)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
-from pipeline.image import DECODE_ERRORS, open_image, render_frame, upright_size
+from pipeline.image import DECODE_ERRORS, open_image, render_frame, resize, upright_size
 from pipeline.reader.digest import digest_files
 from pipeline.reader.timing import check_fps, check_slice, check_slice_end, choose
 from pipeline.types import Source
@@ -73,8 +73,8 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
     )
 
 
-def read(source: Source, start: int, stop: int) -> Generator[NDArray[np.uint8]]:
-    """Decode frames [start, stop) in the source's size; transparent parts are laid over white.
+def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+    """Decode frames [start, stop) in the size (width, height) in px; transparent parts are laid over white.
 
     Raises InputError, naming the frame, if the file is damaged there.
     """
@@ -90,7 +90,7 @@ def read(source: Source, start: int, stop: int) -> Generator[NDArray[np.uint8]]:
                 raise InputError(
                     f"{file}: the animation is damaged at frame {index} ({error})", hint="copy or export it again"
                 ) from None
-            yield rgb
+            yield resize(rgb, *size)
 
 
 def _frame_count(image: Image.Image) -> int:

@@ -70,8 +70,8 @@ def decode(
         yield from container.decode(stream)
 
 
-def read(source: Source, start: int, stop: int) -> Generator[NDArray[np.uint8]]:
-    """Decode frames [start, stop) of a video in the source's size.
+def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+    """Decode frames [start, stop) of a video in the size (width, height) in px.
 
     Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.
     """
@@ -83,7 +83,7 @@ def read(source: Source, start: int, stop: int) -> Generator[NDArray[np.uint8]]:
         try:
             with closing(_wanted(source, index, stop, surely=surely)) as frames:
                 for frame in frames:
-                    yield resize(to_rgb(frame), source.width_px, source.height_px)
+                    yield resize(to_rgb(frame, size), *size)
                     index += 1
         except (av.FFmpegError, _LostFrameError) as error:
             reason = reason_of(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
-from pipeline.image import fit, load_rgb, open_image, upright_size
+from pipeline.image import fit, open_image, render_frame, resize, upright_size
 from pipeline.reader.digest import digest_files
 from pipeline.reader.order import CaptureTime, capture_time, describe_intervals, natural_key, seconds_since_first
 from pipeline.reader.timing import check_fps, check_slice_end, choose
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
     from pipeline.config import InputSettings
     from pipeline.reader.inputs import Found
@@ -75,23 +76,39 @@ def probe(
     )
 
 
-def read(source: Source, start: int, stop: int, settings: InputSettings) -> Generator[NDArray[np.uint8]]:
-    """Decode the photos of frames [start, stop), in the source's size, one at a time.
+def read(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[NDArray[np.uint8]]:
+    """Decode the photos of frames [start, stop), one at a time, in the size (width, height) in px.
 
     Raises InputError, naming the photo and the frame, if one is damaged or no longer has the size it had.
     """
+    common = (source.width_px, source.height_px)
     for index in range(start, stop):
         file = source.files[source.picks[index]]
         try:
-            rgb = load_rgb(file)
+            with open_image(file) as image:
+                found = upright_size(image)
+                if found == common or settings.fit != "strict":
+                    _decode_smaller(image, size)
+                    rgb = render_frame(image, file)
         except InputError as error:
             raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
-        size = (rgb.shape[1], rgb.shape[0])
-        if size != (source.width_px, source.height_px):
-            if settings.fit == "strict":
-                raise _odd_size(file, size, source.files[source.picks[0]], (source.width_px, source.height_px))
-            rgb = fit(rgb, source.width_px, source.height_px, settings.fit)
-        yield rgb
+        if found == common:
+            yield resize(rgb, *size)
+        elif settings.fit == "strict":
+            raise _odd_size(file, found, source.files[source.picks[0]], common)
+        else:
+            yield fit(rgb, *size, settings.fit)
+
+
+def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
+
+    A camera's photo of 24 megapixels is then read several times as fast.
+    """
+    longer = 2 * max(size)
+    image.draft(None, (longer, longer))
 
 
 def _look(file: str) -> _Photo:
