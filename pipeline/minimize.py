@@ -33,6 +33,8 @@ MAX_STEP_RMS = 0.08
 """No step moves the pixels by more than this (root mean square, pixel values in [0, 1])."""
 FIRST_STEP_RMS = 0.01
 """Length of the first step, before any curvature is known: a badly scaled one costs as much as ten evaluations."""
+WARM_FIRST_STEP_RMS = 0.002
+"""The same for a picture that is nearly finished: 0.01 is taken back there, which wastes one evaluation in eight."""
 ALLOWED_RISE = 0.02
 """A step that raises the loss by more than this fraction is taken back and tried at a quarter of its length."""
 MAX_REJECTIONS = 4
@@ -128,7 +130,14 @@ def _rms(vector: Tensor) -> float:
     return float(vector.square().mean().sqrt())
 
 
-def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int = 12) -> Minimum:
+def lbfgs(
+    objective: Objective,
+    start: Tensor,
+    *,
+    evaluations: int,
+    history: int = 12,
+    first_step_rms: float = FIRST_STEP_RMS,
+) -> Minimum:
     """Minimize a batch of pictures with exactly `evaluations` calls of the objective.
 
     Limited-memory BFGS (Liu and Nocedal 1989) without a line search: the unit step is taken, capped at `MAX_STEP_RMS`,
@@ -146,7 +155,7 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
     alive = [math.isfinite(values[b]) and bool(torch.isfinite(gradients[b]).all()) for b in range(batch)]
     for b in range(batch):
         if alive[b]:
-            steps[b] = _first_step(gradients[b])
+            steps[b] = _first_step(gradients[b], first_step_rms)
     for _ in range(evaluations - 1):
         trial = (points + steps).clamp_(0, 1)
         trial_values, trial_gradients, trial_terms = _evaluate(objective, trial, shape)
@@ -158,7 +167,7 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
                 rejections[b] += 1
                 if rejections[b] % MAX_REJECTIONS == 0:
                     memory.forget(b)
-                    steps[b] = _first_step(gradients[b]) * 0.25 ** (rejections[b] // MAX_REJECTIONS)
+                    steps[b] = _first_step(gradients[b], first_step_rms) * 0.25 ** (rejections[b] // MAX_REJECTIONS)
                 else:
                     steps[b] *= 0.25
                 continue
@@ -166,7 +175,7 @@ def lbfgs(objective: Objective, start: Tensor, *, evaluations: int, history: int
             memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b])
             points[b], gradients[b] = trial[b], trial_gradients[b]
             values[b], terms[b] = trial_values[b], trial_terms[b]
-            steps[b] = _next_step(memory, b, gradients[b])
+            steps[b] = _next_step(memory, b, gradients[b], first_step_rms)
     return Minimum(points.reshape(shape), torch.tensor(values), terms, evaluations)
 
 
@@ -175,16 +184,16 @@ def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[
     return found.losses.tolist(), found.gradients.reshape(points.shape), found.terms.float().cpu()
 
 
-def _first_step(gradient: Tensor) -> Tensor:
+def _first_step(gradient: Tensor, length_rms: float) -> Tensor:
     size = _rms(gradient)
-    return -gradient * (FIRST_STEP_RMS / size) if size > 0 else torch.zeros_like(gradient)
+    return -gradient * (length_rms / size) if size > 0 else torch.zeros_like(gradient)
 
 
-def _next_step(memory: _History, sample: int, gradient: Tensor) -> Tensor:
+def _next_step(memory: _History, sample: int, gradient: Tensor, first_step_rms: float) -> Tensor:
     step = memory.direction(sample, gradient)
     if step is None or not bool(torch.isfinite(step).all()) or float(step @ gradient) >= 0:
         memory.forget(sample)
-        return _first_step(gradient)
+        return _first_step(gradient, first_step_rms)
     size = _rms(step)
     return step * (MAX_STEP_RMS / size) if size > MAX_STEP_RMS else step
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.errors import StylizeError
-from pipeline.minimize import Minimum, adam, lbfgs
+from pipeline.minimize import FIRST_STEP_RMS, WARM_FIRST_STEP_RMS, Minimum, adam, lbfgs
 from pipeline.objective import Objective, StyleTarget, content_targets, style_target
 from pipeline.types import FrameBatch, FrameStats, StyledBatch
 
@@ -126,7 +126,7 @@ class NeuralStyler:
             target = resized(content, size)
             start = resized(images, size) + cold.noise * self._noise(batch.seeds, level, size)
             objective = self._objective(target, factor)
-            minimum = self._minimize(objective, start, cold.evaluations)
+            minimum = self._minimize(objective, start, cold.evaluations, FIRST_STEP_RMS)
             images = minimum.images
             spent += minimum.evaluations
         assert minimum is not None
@@ -135,7 +135,8 @@ class NeuralStyler:
     def _warm(self, content: Tensor, batch: FrameBatch) -> Minimum:
         assert batch.init is not None
         objective = self._objective(content, 1.0, batch.warped_previous, batch.reliability)
-        return self._minimize(objective, batch.init.to(self.device), self.settings.optimize.warm.evaluations)
+        evaluations = self.settings.optimize.warm.evaluations
+        return self._minimize(objective, batch.init.to(self.device), evaluations, WARM_FIRST_STEP_RMS)
 
     def _cold_start(self, content: Tensor, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
         if batch.init is not None:
@@ -188,8 +189,8 @@ class NeuralStyler:
             self._targets[size] = tuple(targets)
         return self._targets[size]
 
-    def _minimize(self, objective: Objective, start: Tensor, evaluations: int) -> Minimum:
+    def _minimize(self, objective: Objective, start: Tensor, evaluations: int, first_step_rms: float) -> Minimum:
         optimize = self.settings.optimize
         if optimize.minimizer == "adam":
             return adam(objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate)
-        return lbfgs(objective, start, evaluations=evaluations, history=optimize.history)
+        return lbfgs(objective, start, evaluations=evaluations, history=optimize.history, first_step_rms=first_step_rms)

@@ -1,0 +1,75 @@
+"""Why idle threads sleep: one evaluation of the objective with spinning and with sleeping threads.
+
+    python scripts/bench/threads.py
+
+Each measurement is a process of its own, because the OpenMP runtime reads the policy once; alone, and beside one busy
+process per core. The last line is JSON: median milliseconds and the fastest and slowest run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+RUNS = 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    if parser.parse_args().measure:
+        measure()
+        return
+    rows = []
+    for company in (0, os.cpu_count() or 1):
+        busy = [multiprocessing.Process(target=spin, daemon=True) for _ in range(company)]
+        for process in busy:
+            process.start()
+        for _ in range(2):  # twice, in turn: the machine's mood changes
+            for policy in ("ACTIVE", "PASSIVE"):
+                environment = {**os.environ, "OMP_WAIT_POLICY": policy}
+                command = [sys.executable, __file__, "--measure"]
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+                rows.append({"policy": policy, "busy_processes": company, **json.loads(done.stdout)})
+                sys.stderr.write(f"{rows[-1]}\n")
+        for process in busy:
+            process.kill()
+    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    sys.stdout.write(json.dumps({"machine": machine, "rows": rows}) + "\n")
+
+
+def spin() -> None:
+    while True:
+        sum(range(100_000))
+
+
+def measure() -> None:
+    import torch
+
+    from pipeline.config import LossSettings
+    from pipeline.encoders import load_encoder
+    from pipeline.objective import Objective, content_targets, style_target
+
+    encoder = load_encoder("compact", dtype=torch.bfloat16)
+    images, settings = torch.rand(1, 3, 384, 512), LossSettings()
+    style = style_target(encoder, settings, torch.rand(1, 3, 384, 512), 100.0)
+    objective = Objective(encoder, settings, content_targets(encoder, settings, images), (style,))
+    times = []
+    for run in range(RUNS + 3):
+        began = time.perf_counter()
+        objective(images)
+        if run >= 3:
+            times.append(1e3 * (time.perf_counter() - began))
+    figures = {"median_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times)}
+    sys.stdout.write(json.dumps({key: round(value, 1) for key, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
