@@ -58,6 +58,8 @@ class RenderDirectory:
         """
         path = Path(path)
         if not _exists(path / PLAN_NAME):
+            if not _exists(path / "lock"):
+                _refuse_others_files(path)  # before a lock is left in somebody's folder
             atomic.make_folders(path)
             with RenderLock(path):
                 if not _exists(path / PLAN_NAME):  # nobody else was faster
