@@ -171,7 +171,8 @@ class InputSettings(Settings):
     )
     order: Literal["auto", "name", "time", "listed"] = Field(
         "auto",
-        description="Order of photos; auto: capture time where all photos have it, else natural name order.",
+        description="Order of photos; auto: capture time where all photos have it, else natural name order; "
+        "a list that is not alphabetical stays as it is.",
     )
     cuts: Literal["auto", "none"] = Field("auto", description="Find hard cuts, or treat the input as one shot.")
     cut_threshold: float = Field(
