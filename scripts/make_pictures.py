@@ -1,0 +1,82 @@
+"""Make the pictures of the README from our own sample timelapse: docs/styles.jpg, docs/timelapse.jpg, docs/mix.jpg.
+
+    python scripts/make_pictures.py [--demo DIR]
+
+`--demo` is a finished `tempera demo` folder, for the strip of painted frames. Everything else is painted here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.catalog import load_style, shipped_styles
+from pipeline.config import Config
+from pipeline.image import load_rgb, resize, to_tensor, to_uint8
+from pipeline.sample import sample_frame
+from pipeline.store import RenderDirectory
+from pipeline.styler import build_styler, find_resources
+from pipeline.types import FrameBatch
+
+WIDTH_PX, HEIGHT_PX = 400, 225
+FRAME = 13
+STRIP = (3, 14, 25, 36, 45)
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demo", type=Path, help="folder of a finished demo")
+    options = parser.parse_args()
+    DOCS.mkdir(exist_ok=True)
+    photo = resize(sample_frame(FRAME), WIDTH_PX, HEIGHT_PX)
+    painted = [photo, *(paint(load_style(name), photo) for name in shipped_styles())]
+    save("styles.jpg", grid(painted, columns=4))
+    first, second = load_style("swirl"), load_style("woodcut")
+    save("mix.jpg", grid([paint(mixed(first, second, weight), photo) for weight in (0, 45, 100, 220)], columns=4))
+    if options.demo:
+        directory = RenderDirectory.open(next(iter(sorted(options.demo.glob("*.render")))))
+        chain = directory.plan.chains[0]
+        photos = sorted((options.demo / "photos").glob("*.jpg"))
+        pictures = [load_rgb(photos[index]) for index in STRIP]
+        pictures += [directory.read_frame(chain.id, index) for index in STRIP]
+        save("timelapse.jpg", grid([resize(picture, 320, 180) for picture in pictures], columns=len(STRIP)))
+
+
+def paint(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
+    styled = build_styler(config, find_resources(config)).stylize(
+        FrameBatch("cold", to_tensor(photo)[None], None, (1,))
+    )
+    return to_uint8(styled.images[0])
+
+
+def mixed(first: Config, second: Config, weight: float) -> Config:
+    """The first style's painting with weight 100, and the second's with the given one."""
+    other = second.style.images[0].model_copy(update={"weight": float(weight)})
+    images = (*first.style.images, other)
+    return first.model_copy(update={"style": first.style.model_copy(update={"images": images})})
+
+
+def grid(pictures: list[NDArray[Any]], columns: int) -> NDArray[Any]:
+    """Pictures of one size in rows, a thin white line between them."""
+    height, width, _ = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + 4) - 4, columns * (width + 4) - 4, 3), 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * (height + 4), place % columns * (width + 4)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def save(name: str, picture: NDArray[Any]) -> None:
+    Image.fromarray(picture).save(DOCS / name, quality=85, optimize=True)
+    print(DOCS / name, f"{(DOCS / name).stat().st_size // 1024} kB")
+
+
+if __name__ == "__main__":
+    main()
