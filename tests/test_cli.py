@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -439,6 +441,27 @@ def test_a_render_in_use_is_left_alone(render: Tempera, tmp_path: Path, media: P
     with RenderDirectory.open(tmp_path / "a.render").lock():
         assert_refused(render(*clip), 5, "a.render")
         assert_refused(render(*clip, "--fresh"), 5, "a.render")
+
+
+def test_ctrl_c_anywhere_is_no_bug(tempera: Tempera, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.config.config_schema", interrupted)
+    result = tempera("schema")
+    assert (result.code, result.out) == (130, "") and result.err.startswith("interrupted: ")
+
+
+def test_a_reader_that_left_is_no_bug(tmp_path: Path) -> None:
+    code = "import sys; from pipeline.cli import run; sys.exit(run(['schema']))"
+    root = Path(cli.__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root
+    ) as gone:
+        assert gone.stdout is not None and gone.stderr is not None
+        gone.stdout.close()
+        assert gone.stderr.read() == b""
+    assert gone.returncode == 128 + 13
 
 
 def test_a_bug_of_ours_says_so(tempera: Tempera, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,15 @@ import typer
 
 import pipeline
 from pipeline.cli import demo, inspect, paint, preview, styles
+from pipeline.cli.signals import StopNow
 from pipeline.errors import Interrupted, TemperaError
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+_CTRL_C = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="tempera",
@@ -74,13 +77,13 @@ def run(arguments: Sequence[str]) -> int:
     except TemperaError as error:
         _say(error.message, error.hint, kind="interrupted" if isinstance(error, Interrupted) else "error")
         return 128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code
-    except (typer.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt, StopNow) as stop:
         _say(
             "stopped at once", "every finished frame is stored; the same command goes on from there", kind="interrupted"
         )
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has left. Python would complain again when it flushes stdout at exit.
+        return 128 + stop.number if isinstance(stop, StopNow) else _CTRL_C
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has left (typer exits then). Python would complain again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
     except Exception as error:
@@ -101,6 +104,8 @@ def run(arguments: Sequence[str]) -> int:
 def _invoke(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     result = command.main(args=list(arguments), prog_name="tempera", standalone_mode=False)
+    if result == _CTRL_C:
+        raise KeyboardInterrupt  # which typer has made an exit code of
     return result if isinstance(result, int) else 0
 
 

@@ -12,9 +12,17 @@ from types import FrameType
 _CATCHABLE = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+class StopNow(BaseException):
+    """The second signal: nobody on the way up may hold it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 @contextmanager
 def graceful_stop() -> Iterator[Callable[[], int]]:
-    """Inside the block, the first signal is remembered and the second raises KeyboardInterrupt.
+    """Inside the block, the first signal is remembered and the second raises StopNow.
 
     Yields a function that returns the number of the signal that came, or 0.
     """
@@ -23,7 +31,7 @@ def graceful_stop() -> Iterator[Callable[[], int]]:
     def remember(number: int, _frame: FrameType | None) -> None:
         nonlocal received
         if received:
-            raise KeyboardInterrupt
+            raise StopNow(number)
         received = number
         # Written straight to the descriptor: a signal handler may interrupt a print in progress.
         if sys.stderr.isatty():

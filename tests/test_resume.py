@@ -1,0 +1,237 @@
+"""Interrupted at any moment and run again, a render ends with the very bytes of one that was never interrupted."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import cli
+from pipeline.image import decode_png
+from tests.clips import moving_square, texture, write_video
+
+FRAMES, CUT = 8, 5
+CHAINS = [f"paint-s000/{index:08d}.png" for index in range(CUT)]
+CHAINS += [f"paint-s001/{index:08d}.png" for index in range(CUT, FRAMES)]
+SETTINGS = ["encoder=tiny", "optimize.cold.evaluations=2", "optimize.warm.evaluations=2", "runtime.threads=1"]
+SETTINGS += ["optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
+
+# Runs a command and sends itself a signal around the writing of one frame: before it, while the frame is a temporary
+# file, or behind it, before the line of statistics.
+BREAKER = """
+import os, sys
+from pipeline.cli import run
+from pipeline.store import RenderDirectory, atomic
+
+moment, name, number, times, *arguments = sys.argv[1:]
+store, replace = RenderDirectory.write_frame, atomic.replace
+
+def hit():
+    for _ in range(int(times)):
+        os.kill(os.getpid(), int(number))
+
+def write_frame(self, chain, index, rgb):
+    this = f"{chain}/{index:08d}.png" == name
+    if this and moment == "before":
+        hit()
+    store(self, chain, index, rgb)
+    if this and moment == "after":
+        hit()
+
+def rename(source, target):
+    if moment == "during" and str(target).endswith(name):
+        hit()
+    replace(source, target)
+
+RenderDirectory.write_frame, atomic.replace = write_frame, rename
+sys.exit(run(arguments))
+"""
+
+
+def command(folder: Path) -> list[str]:
+    settings = [f"--set={setting}" for setting in SETTINGS]
+    inputs = ["render", str(folder / "in/clip.mp4"), "-s", str(folder / "in/paint.png")]
+    return [*inputs, "-o", str(folder / "my film.mp4"), "--progress", "none", *settings]
+
+
+def frames_of(folder: Path) -> dict[str, bytes]:
+    root = folder / "my film.render/frames"
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.glob("*/*")}
+
+
+def pictures_of(video: Path) -> list[np.ndarray]:
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with input and a render that was never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "in").mkdir()
+    write_video(folder / "in/clip.mp4", moving_square(FRAMES, cut_at=CUT), rate=10, tone_s=0.5)
+    Image.fromarray(texture((64, 48), 50)).save(folder / "in/paint.png")
+    assert cli.run(command(folder)) == 0
+    assert sorted(frames_of(folder)) == CHAINS  # the cut was found: two chains
+    return folder
+
+
+@pytest.fixture
+def begun(whole: Path, tmp_path: Path) -> Path:
+    """A folder with the same input and nothing rendered yet."""
+    shutil.copytree(whole / "in", tmp_path / "in")
+    return tmp_path
+
+
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the whole render, without its video."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    (folder / "my film.mp4").unlink()
+    return folder
+
+
+def broken_off(folder: Path, moment: str, name: str, number: int, times: int = 1) -> subprocess.CompletedProcess[str]:
+    breaker = [sys.executable, "-c", BREAKER, moment, name, str(int(number)), str(times)]
+    root = Path(cli.__file__).parents[2]
+    return subprocess.run([*breaker, *command(folder)], cwd=root, capture_output=True, text=True, check=False)
+
+
+def assert_whole(folder: Path, whole: Path) -> None:
+    assert frames_of(folder) == frames_of(whole)
+    found, wanted = pictures_of(folder / "my film.mp4"), pictures_of(whole / "my film.mp4")
+    assert len(found) == FRAMES
+    assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_frame_and_prints_how_to_go_on(
+    begun: Path, whole: Path, number: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = broken_off(begun, "before", CHAINS[2], number)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert done.stderr.startswith("interrupted: ")
+    stored = frames_of(begun)
+    assert sorted(stored) == CHAINS[:3]  # the frame in flight was finished, and no other begun
+    assert all(decode_png(data).shape == (32, 48, 3) for data in stored.values())
+    assert not (begun / "my film.mp4").exists()
+    words = shlex.split(done.stderr.partition("go on with: ")[2])
+    assert words[:2] == ["tempera", "resume"]
+    capsys.readouterr()
+    assert cli.run([*words[1:], "--progress", "none"]) == 0
+    assert capsys.readouterr().out == f"{begun / 'my film.mp4'}\n"
+    assert_whole(begun, whole)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_stops_at_once(begun: Path, whole: Path, number: int, code: int) -> None:
+    done = broken_off(begun, "before", CHAINS[2], number, times=2)
+    assert done.returncode == code and done.stdout == ""
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["interrupted", "hint"]
+    assert sorted(frames_of(begun)) == CHAINS[:2]
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+@pytest.mark.parametrize(
+    ("moment", "name", "stored"),
+    [("before", CHAINS[0], 0), ("during", CHAINS[3], 3), ("after", CHAINS[4], 5), ("after", CHAINS[6], 7)],
+    ids=["before the first", "in mid-write", "at the cut", "in the second chain"],
+)
+def test_a_killed_render_goes_on_to_the_same_bytes(
+    begun: Path, whole: Path, moment: str, name: str, stored: int
+) -> None:
+    done = broken_off(begun, moment, name, signal.SIGKILL)
+    assert done.returncode == -signal.SIGKILL
+    whole_frames = {key: data for key, data in frames_of(begun).items() if key in CHAINS}
+    assert sorted(whole_frames) == CHAINS[:stored]
+    assert all(frames_of(whole)[key] == data for key, data in whole_frames.items())
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+def test_everything_may_be_moved(copied: Path, whole: Path, tmp_path: Path) -> None:
+    for name in (*CHAINS[3:5], *CHAINS[6:]):
+        (copied / "my film.render/frames" / name).unlink()
+    moved = tmp_path / "another place" / "deeper"
+    moved.parent.mkdir()
+    copied.rename(moved)
+    assert cli.run(["resume", str(moved / "my film.render"), "--progress", "none"]) == 0
+    assert_whole(moved, whole)
+    assert not copied.exists()
+
+
+def flip(data: bytes) -> bytes:
+    return data[:-30] + bytes([data[-30] ^ 1]) + data[-29:]
+
+
+@pytest.mark.parametrize("damage", [flip, lambda data: data[:100], lambda data: b""], ids=["flipped", "cut", "empty"])
+def test_a_damaged_last_frame_is_painted_again(copied: Path, whole: Path, damage: Callable[[bytes], bytes]) -> None:
+    for name in CHAINS[CUT - 1 :]:
+        (copied / "my film.render/frames" / name).unlink()
+    last = copied / "my film.render/frames" / CHAINS[CUT - 2]
+    last.write_bytes(damage(last.read_bytes()))
+    assert cli.run(command(copied)) == 0
+    assert_whole(copied, whole)
+
+
+def test_what_follows_a_gap_is_painted_again(copied: Path, whole: Path) -> None:
+    frames = copied / "my film.render/frames"
+    (frames / CHAINS[1]).unlink()
+    # What stands behind the gap is not trusted, whatever it is.
+    shutil.copy(frames / CHAINS[0], frames / CHAINS[2])
+    assert cli.run(command(copied)) == 0
+    assert_whole(copied, whole)
+
+
+def test_damage_in_the_midst_is_named_and_mended_by_hand(
+    copied: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = copied / "my film.render/frames" / CHAINS[1]
+    bad.write_bytes(flip(bad.read_bytes()))
+    capsys.readouterr()
+    assert cli.run(command(copied)) == 5
+    assert str(bad) in capsys.readouterr().err
+    assert not (copied / "my film.mp4").exists()
+    bad.unlink()
+    assert cli.run(command(copied)) == 0
+    assert_whole(copied, whole)
+
+
+def test_resume_refuses_another_input_or_painting(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resume = ["resume", str(copied / "my film.render"), "--progress", "none"]
+    clip, paint = copied / "in/clip.mp4", copied / "in/paint.png"
+    before = frames_of(copied)
+    original = paint.read_bytes()
+    Image.fromarray(texture((64, 48), 51)).save(paint)
+    assert cli.run(resume) == 5
+    assert "styles.paint.style.images.0.digest" in capsys.readouterr().err
+    paint.unlink()
+    assert cli.run(resume) == 3
+    paint.write_bytes(original)
+    write_video(clip, moving_square(FRAMES, seed=3), rate=10)
+    assert cli.run(resume) == 5
+    assert "source.digest" in capsys.readouterr().err
+    clip.unlink()
+    assert cli.run(resume) == 4
+    assert "clip.mp4" in capsys.readouterr().err
+    assert frames_of(copied) == before
