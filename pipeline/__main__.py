@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -9,6 +10,8 @@ def main() -> None:
     """Run the command line and exit with the code of DESIGN: see `pipeline.cli.run`."""
     from pipeline.cli import run
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
     sys.exit(run(sys.argv[1:]))
 
 

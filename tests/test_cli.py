@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.render import resume_command
 from tests.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5
@@ -478,7 +480,7 @@ def test_a_bug_of_ours_says_so(tempera: Tempera, monkeypatch: pytest.MonkeyPatch
 
 def test_status(tempera: Tempera, rendered: Path) -> None:
     result = tempera("status", rendered)
-    assert result.code == 0 and f"{FRAMES} of {FRAMES} frames" in result.out and "resume" not in result.out
+    assert result.code == 0 and f"finished: {FRAMES} of {FRAMES} frames" in result.out and "resume" not in result.out
     facts = json.loads(tempera("status", rendered, "--json").out)
     assert (facts["total"]["done"], facts["total"]["left"], facts["total"]["seconds_left"]) == (FRAMES, 0, 0)
     assert [chain["id"] for chain in facts["chains"]] == ["paint-s000"]
@@ -508,6 +510,24 @@ def test_verify_finds_the_damaged_frame(tempera: Tempera, rendered: Path, tmp_pa
     assert "00000001.png: missing" in result.out and "damaged: frames/paint-s000/00000002.png" in result.out
     facts = json.loads(tempera("verify", copy, "--json", "--progress", "none").out)
     assert facts["ok"] is False and {finding["index"] for finding in facts["findings"]} == {1, 2}
+
+
+@pytest.mark.parametrize("name", ["my film.render", "-o.render", "it's.render", "/a b/c.render"])
+def test_the_printed_command_survives_a_shell(name: str) -> None:
+    words = shlex.split(resume_command(Path(name)))
+    assert words[:2] == ["tempera", "resume"] and not words[2].startswith("-") and Path(words[2]) == Path(name)
+
+
+def test_a_name_that_is_not_text_is_printed_as_it_is(rendered: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad\xff.render")
+    try:
+        shutil.copytree(rendered, tmp_path / name)
+    except OSError:
+        pytest.skip("this disk takes only names that are text")
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    export = [sys.executable, "-m", "pipeline", "export", name, "-o", os.fsdecode(b"o\xfe.png").replace(".", "%d.")]
+    done = subprocess.run(export, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"o\xfe%d.png\n"), done.stderr
 
 
 def test_export_writes_again_without_painting(tempera: Tempera, rendered: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
 import sys
 from dataclasses import asdict
 from fractions import Fraction
@@ -67,6 +66,7 @@ def probe(
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
     """What is done, what is left, how fast, how long still."""
     from pipeline.progress import describe_seconds
+    from pipeline.render import resume_command
     from pipeline.store import RenderDirectory
 
     found = RenderDirectory.open(directory).status()
@@ -76,7 +76,9 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         _print_json(facts)
         return
     total = found.total
-    lines = [f"{found.state}: {total.done} of {total.done + total.left} frames are painted"]
+    lines = [
+        f"{'finished' if found.finished else found.state}: {total.done} of {total.done + total.left} frames are painted"
+    ]
     if total.seconds_per_frame is not None:
         lines[0] += f", {total.seconds_per_frame:.1f} s a frame"
     if total.left:
@@ -85,7 +87,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
     if total.left and found.state == "stopped":
-        lines.append(f"continue with: tempera resume {shlex.quote(str(directory))}")
+        lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -109,11 +111,12 @@ def verify(
         sys.stdout.write("\n".join(lines) + "\n")
     if not report.ok:
         from pipeline.errors import RenderDirectoryError
+        from pipeline.render import resume_command
 
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(
             f"{directory}: {bad} frames are damaged or missing",
-            hint=f"delete the damaged files and run `tempera resume {shlex.quote(str(directory))}`",
+            hint=f"delete the damaged files and run `{resume_command(directory)}`",
         )
 
 

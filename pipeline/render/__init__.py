@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.feed import Feed
     from pipeline.progress import Reporter
 
-__all__ = ["Prepared", "RenderRequest", "StopRequest", "export", "prepare", "render", "resume"]
+__all__ = ["Prepared", "RenderRequest", "StopRequest", "export", "prepare", "render", "resume", "resume_command"]
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,12 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
     return _work(directory, Prepared(plan, path, source, configs, resources, outputs), reporter, stop)
 
 
+def resume_command(path: Path) -> str:
+    """The command that goes on with the render in a directory, ready to be pasted into a shell."""
+    text = str(path)
+    return f"tempera resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
+
+
 def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, stop: StopRequest) -> list[Path]:
     with directory.lock(), _logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", pipeline.__version__, directory.path, directory.plan.digest)
@@ -150,7 +156,7 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
         outcome = run_chains(
             directory, stylers, open_feed, batch_size=batch_size, watcher=reporter, should_stop=lambda: bool(stop())
         )
-    again = f"tempera resume {shlex.quote(str(directory.path))}"
+    again = resume_command(directory.path)
     if outcome.stopped:
         raise Interrupted(
             "interrupted: every finished frame is stored", hint=f"go on with: {again}", signal_number=stop()
