@@ -150,6 +150,18 @@ def choose_channels(statistics: Mapping[str, Statistics], most: Mapping[str, int
     return kept
 
 
+def untouched(statistics: Mapping[str, Statistics], kept: Mapping[str, Tensor], reductions: Sequence[str]) -> set[str]:
+    """Layers in which an inheriting student equals its teacher: nothing that fires is missing, pooling is the same."""
+    result: set[str] = set()
+    for (stage, index), name in zip(CONVOLUTIONS, LAYERS, strict=True):
+        if index == 0 and stage > 0 and reductions[stage - 1] != "max":
+            break
+        if len(kept[name]) < len(choose_channels(statistics, {})[name]):
+            break
+        result.add(name)
+    return result
+
+
 def architecture_for(
     kept: Mapping[str, Tensor], reductions: Sequence[str], strided_widths: Sequence[int]
 ) -> Architecture:

@@ -37,6 +37,7 @@ from distill_teacher import (
     inherit,
     load_teacher,
     measure,
+    untouched,
 )
 from torch import Tensor, nn
 
@@ -47,6 +48,7 @@ LAYER_WEIGHTS = {"relu4_2": 2.0, "relu1_2": 0.5, "relu2_2": 0.5, "relu3_2": 0.5}
 """Of the loss, where not 1: the content layer is learned worst; the others are not in the default objective."""
 AVERAGE_DECAY = 0.998
 WARM_UP_STEPS = 100
+CALM_FACTOR = 0.01
 MARGINS = {"1": 1, "2": 2, "3": 3, "4": 3, "5": 2}
 """Features along a crop's border that are not compared, by stage: there student and teacher pad in different places,
 which the student should not try to learn."""
@@ -280,12 +282,13 @@ def prepare(arguments: argparse.Namespace) -> Run:
         for name, s in statistics.items()
     }
     # Weights differ in size by a factor of 500 from the first layer to the last: steps are relative to each tensor.
-    # Where the first convolution is the teacher's already, it moves least: everything stands on it.
+    # Layers that equal the teacher's already move least: everything else stands on them.
+    calm = untouched(statistics, kept, reductions) if arguments.init == "teacher" else set[str]()
     groups = []
     for name, parameter in student.named_parameters():
         size = max(1e-3, float(parameter.detach().square().mean().sqrt()))
-        calm = arguments.init == "teacher" and name.startswith("conv1_1")
-        groups.append({"params": [parameter], "size": size * (0.01 if calm else 1.0)})
+        factor = CALM_FACTOR if name.partition(".")[0].replace("conv", "relu") in calm else 1.0
+        groups.append({"params": [parameter], "size": size * factor})
     optimizer = torch.optim.Adam(groups, lr=arguments.learning_rate, betas=(0.9, 0.99))
     teacher = full.to(device, dtype)
     return Run(arguments, teacher, kept, chosen, student, average, optimizer, source, generator)

@@ -69,6 +69,8 @@ class Architecture:
             raise ValueError("unknown reduction or empty stage")
         if any(not 0 < width <= 4096 for stage in found.widths for width in stage):
             raise ValueError("widths out of range")
+        if any(kind == "strided" and len(found.widths[s]) != 2 for s, kind in enumerate(found.reductions)):
+            raise ValueError("a strided reduction needs a stage of two convolutions")
         return found
 
     def layer(self, stage: int, index: int) -> str:
@@ -109,21 +111,27 @@ class CompactNetwork(nn.Module):
         wanted, found = set(layers), dict[str, Tensor]()
         weight = self._conv("conv1_1").weight
         mean = images.new_tensor(MEAN)[:, None, None]
-        x = (images.float() - mean).to(dtype=weight.dtype, memory_format=torch.channels_last)
+        # Padded before it is converted: mirroring three planes is cheaper than mirroring interleaved colors.
+        x = pad(images, min(2, len(self.architecture.widths[0]))) - mean
+        x = x.to(dtype=weight.dtype, memory_format=torch.channels_last)
         for stage, widths in enumerate(self.architecture.widths):
             last = stage == len(self.architecture.widths) - 1
             reduction = None if last else self.architecture.reductions[stage]
             for start in range(0, len(widths), 2):
                 group = range(start, min(start + 2, len(widths)))
                 margin = len(group)
-                x = pad(x, margin)
+                x = x if stage == start == 0 else pad(x, margin)
                 for index in group:
                     margin -= 1
                     name = self.architecture.layer(stage, index)
                     side = reduction == "strided" and index > 0
                     if side and name not in wanted:
                         continue
-                    y = self._relu(self._conv(f"conv{stage + 1}_{index + 1}")(x))
+                    y = self._conv(f"conv{stage + 1}_{index + 1}")(x)
+                    if reduction == "max" and index == len(widths) - 1 and name not in wanted:
+                        # Maximum and ReLU commute, and after pooling there is a quarter of the work.
+                        y, reduction = pool(y, "max"), None
+                    y = self._relu(y)
                     if name in wanted:
                         y, found[name] = tap(y, margin)
                     if len(found) == len(wanted):
