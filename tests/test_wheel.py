@@ -1,0 +1,40 @@
+"""The wheel is complete: far from the checkout, the styles and the bundled weights are found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+PROBE = """
+import pipeline.catalog
+from pipeline.encoders import weights_path
+for name in pipeline.catalog.shipped_styles():
+    for image in pipeline.catalog.load_style(name).style.images:
+        assert image.path.is_file(), image.path
+assert (pipeline.catalog.configs_path() / "template.yaml").is_file()
+assert weights_path("compact").is_file()
+print(pipeline.__file__, *pipeline.catalog.shipped_styles(), sep="\\n")
+"""
+
+
+def test_an_installed_wheel_finds_its_styles_and_weights(tmp_path: Path) -> None:
+    build = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    away = tmp_path / "away"
+    away.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE], cwd=away, env=environment, check=True, capture_output=True, text=True
+    )
+    where, *styles = done.stdout.splitlines()
+    assert Path(where).is_relative_to(site)
+    assert styles == sorted(path.stem for path in (ROOT / "configs").glob("*.yaml") if path.stem != "template")
