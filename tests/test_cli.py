@@ -35,6 +35,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a clip with sound, one with a cut, photos, and two paintings."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(FRAMES), rate=10, tone_s=0.5)
+    write_video(folder / "cut.mp4", moving_square(6, cut_at=3))
     write_video(folder / "uneven.mp4", moving_square(4), time_base=Fraction(1, 1000), pts=[0, 40, 140, 200])
     write_photos(folder / "photos", moving_square(3))
     for number, name in enumerate(("paint", "other")):
@@ -202,11 +203,15 @@ def test_several_styles_make_several_videos(render: Tempera, tmp_path: Path) -> 
     assert tree(tmp_path / "alone.render/frames/other-s000") == tree(tmp_path / "o.render/frames/other-s000")
 
 
-def test_batches_do_not_change_the_video(render: Tempera, tmp_path: Path) -> None:
-    styles = ("-s", "{media}/paint.png", "-s", "{media}/other.png", "--set", "input.cuts=none")
-    render("{media}/clip.mp4", *styles, "-o", "one.mp4", "--set", "runtime.batch_size=1")
-    render("{media}/clip.mp4", *styles, "-o", "many.mp4", "--set", "runtime.batch_size=4")
-    assert tree(tmp_path / "one.render/frames") == tree(tmp_path / "many.render/frames")
+def test_a_batch_changes_the_speed_and_not_the_picture(render: Tempera, tmp_path: Path) -> None:
+    command = ("{media}/cut.mp4", "-s", "{media}/paint.png")
+    assert render(*command, "-o", "one.mp4", "--set", "runtime.batch_size=1").code == 0
+    assert render(*command, "-o", "two.mp4", "--set", "runtime.batch_size=2").code == 0
+    batches = [json.loads(line)["batch"] for line in (tmp_path / "two.render/stats.jsonl").read_text().splitlines()]
+    assert batches == [2] * 6
+    for name in tree(tmp_path / "one.render/frames"):
+        one, two = (np.asarray(Image.open(tmp_path / f"{which}.render/frames" / name)) for which in ("one", "two"))
+        assert np.abs(one.astype(int) - two).max() <= 2  # float tolerance
 
 
 @pytest.mark.parametrize(
@@ -300,6 +305,8 @@ def test_the_input_is_never_overwritten(render: Tempera, media: Path, tmp_path: 
         assert_refused(render("clip.mp4", "-s", "{media}/paint.png", "-o", output), 2, "input itself")
         assert_refused(render("clip.mp4", "-s", "{media}/paint.png", "-o", output, "--fresh"), 2, "input itself")
     assert_refused(render(photos, "-s", "{media}/paint.png", "-o", "photos/shot_%03d.png"), 2, "shot_001.png")
+    for output in ("photos/p_%03d.png", "photos/all.gif"):  # would be input of the second run
+        assert_refused(render("photos", "-s", "{media}/paint.png", "-o", output), 2, output)
     assert_refused(render("photos/shot_001.png", "-s", "{media}/paint.png", "-o", "photos/shot_001.png"), 2)
     assert tree(tmp_path) == before
 

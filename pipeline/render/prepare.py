@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -177,9 +178,13 @@ def output_files(output: Path, frame_count: int) -> list[Path]:
 
 def _is_numbered(output: Path) -> bool:
     """Whether a folder of pictures is meant, as in `out/%05d.png`, and not a video named `100%.mp4`."""
+    return _kind(output) == "stills"
+
+
+def _kind(output: Path) -> str:
     from pipeline.writer.target import resolve
 
-    return resolve(output, OutputSettings()).kind == "stills"
+    return resolve(output, OutputSettings()).kind
 
 
 def _input_name(source: Source) -> str:
@@ -200,11 +205,16 @@ def _default_workdir(outputs: dict[str, Path], request: RenderRequest) -> Path:
 
 
 def refuse_input(output: Path, source: Source) -> None:
-    """Raise UsageError if writing `output` would replace a file of the input."""
+    """Raise UsageError if writing `output` would replace a file of the input, or add a picture to its folder."""
     inputs = {_file_id(Path(file)) for file in source.files} - {None}
     for file in output_files(output, source.frame_count):
         if _file_id(file) in inputs:
             raise UsageError(f"{file}: is the input itself", hint="choose another name with -o")
+    folder = Path(source.path)
+    if folder.is_dir() and _kind(output) != "video" and os.path.realpath(output.parent) == os.path.realpath(folder):
+        raise UsageError(
+            f"{output}: would be taken for a photo of the input the next time", hint="choose another folder with -o"
+        )
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:
