@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +24,10 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.config import Config
+from pipeline.errors import InputError
+from pipeline.feed import Feed
 from pipeline.render import resume_command
+from pipeline.types import Frame
 from tests.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5
@@ -212,6 +218,48 @@ def test_a_batch_changes_the_speed_and_not_the_picture(render: Tempera, tmp_path
     for name in tree(tmp_path / "one.render/frames"):
         one, two = (np.asarray(Image.open(tmp_path / f"{which}.render/frames" / name)) for which in ("one", "two"))
         assert np.abs(one.astype(int) - two).max() <= 2  # float tolerance
+
+
+def test_a_failing_chain_does_not_harm_the_others(
+    render: Tempera, tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Feed.next_frame
+
+    def failing(self: Feed) -> Frame:
+        frame = real(self)
+        if frame.index == 1:
+            raise InputError("frame 1 is damaged", hint="mend it")
+        return frame
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Feed, "next_frame", failing)
+        result = render("{media}/cut.mp4", "-s", "{media}/paint.png", "-o", "a.mp4")
+        assert_refused(result, 9, "1 of 2 chains", "chain paint-s000, frame 1: frame 1 is damaged", "tempera resume")
+        alone = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "b.mp4")
+        assert_refused(alone, 4, "frame 1 is damaged")  # nothing else was left to do
+    assert not (tmp_path / "a.mp4").exists()
+    assert len(tree(tmp_path / "a.render/frames/paint-s001")) == 3
+    assert tempera("resume", "a.render", "--progress", "none").code == 0
+    assert len(video_times(tmp_path / "a.mp4")) == 6
+
+
+@pytest.mark.parametrize("place", ["pipeline.shots.find_cuts", "pipeline.writer.write_video"])
+def test_an_interruption_beside_the_painting(
+    render: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    module, _, name = place.rpartition(".")
+    real = getattr(importlib.import_module(module), name)
+
+    def interrupted(*arguments: Any, **settings: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, interrupted)
+        result = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "a.mp4")
+    assert (result.code, result.out) == (130, "") and result.err.startswith("interrupted")
+    assert not (tmp_path / "a.mp4").exists() and not list(tmp_path.glob(".*"))
+    assert render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "a.mp4").code == 0
 
 
 @pytest.mark.parametrize(

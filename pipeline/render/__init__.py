@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.render.deliver import export, write_style
 from pipeline.render.prepare import (
     Prepared,
     RenderRequest,
+    StopRequest,
     output_files,
     prepare,
     refuse_input,
@@ -37,9 +38,6 @@ log = logging.getLogger(__name__)
 GPU_BATCH = 8
 """Frames in a batch on an accelerator, unless `runtime.batch_size` is set; the CPU gains nothing from batches."""
 
-StopRequest = Callable[[], int]
-"""Returns the number of the signal that asked for an end, or 0."""
-
 _WRITTEN = "outputs.txt"
 """In the cache: videos that this render wrote under other names than the plan's, relative to its directory."""
 
@@ -50,7 +48,7 @@ def render(request: RenderRequest, reporter: Reporter, stop: StopRequest) -> lis
     Raises RenderDirectoryError if the directory holds a render with other settings, Interrupted when `stop` said so,
     IncompleteError if some chains failed.
     """
-    prepared = prepare(request, reporter)
+    prepared = prepare(request, reporter, stop)
     if request.fresh and (moved := fresh(prepared.path)) is not None:
         reporter.note(f"the old render directory is kept as {moved}")
     for output in prepared.outputs.values():
@@ -106,7 +104,15 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
         written = []
         for name, config in prepared.configs.items():
             written.append(
-                write_style(directory, name, config, prepared.source, output=prepared.outputs[name], reporter=reporter)
+                write_style(
+                    directory,
+                    name,
+                    config,
+                    prepared.source,
+                    output=prepared.outputs[name],
+                    reporter=reporter,
+                    before_frame=lambda: _heed(stop, directory),
+                )
             )
             _remember_output(directory, written[-1])
             log.info("wrote %s", written[-1])
@@ -156,18 +162,25 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
         outcome = run_chains(
             directory, stylers, open_feed, batch_size=batch_size, watcher=reporter, should_stop=lambda: bool(stop())
         )
-    again = resume_command(directory.path)
-    if outcome.stopped:
-        raise Interrupted(
-            "interrupted: every finished frame is stored", hint=f"go on with: {again}", signal_number=stop()
-        )
+    _heed(stop, directory)
     if outcome.failed:
+        again = resume_command(directory.path)
         errors = list(outcome.failed.values())
         if len(outcome.failed) == len(plan.chains):
             raise errors[0]
         raise IncompleteError(
             f"{len(outcome.failed)} of {len(plan.chains)} chains failed: {errors[0].message}",
             hint=f"{errors[0].hint}; then go on with: {again}",
+        )
+
+
+def _heed(stop: StopRequest, directory: RenderDirectory) -> None:
+    """Raise Interrupted if the user asked for an end."""
+    if number := stop():
+        raise Interrupted(
+            "interrupted: every finished frame is stored",
+            hint=f"go on with: {resume_command(directory.path)}",
+            signal_number=number,
         )
 
 

@@ -67,18 +67,19 @@ def write_style(
     output: Path,
     reporter: Reporter,
     fps: Fraction | None = None,
+    before_frame: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the stored frames of a style and write its video."""
+    """Finish the stored frames of a style and write its video; what `before_frame` raises ends it without a trace."""
     from pipeline.writer import write_video
 
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        frames = stack.enter_context(closing(_finished_frames(directory, style, config, source)))
+        frames = stack.enter_context(closing(_finished_frames(directory, style, config, source, before_frame)))
         return write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
 
 
 def _finished_frames(
-    directory: RenderDirectory, style: str, config: Config, source: Source
+    directory: RenderDirectory, style: str, config: Config, source: Source, before_frame: Callable[[], None]
 ) -> Generator[NDArray[np.uint8]]:
     """The delivered frames of a style in order, finished."""
     from pipeline.finish import finish
@@ -90,12 +91,14 @@ def _finished_frames(
     plan = directory.plan
     if settings == FinishSettings():
         for chain, index in indices:
+            before_frame()
             if index < source.frame_count:
                 yield directory.read_frame(chain.id, index)
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
         for (chain, index), content in zip(indices, contents, strict=False):
+            before_frame()
             styled = directory.read_frame(chain.id, index)
             yield finish(styled, content.rgb, settings, index=index, seed=config.seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config, InputSettings, OutputSettings
-from pipeline.errors import InputError, TemperaError, UsageError
+from pipeline.errors import InputError, Interrupted, TemperaError, UsageError
 from pipeline.plan import ResolvedStyle, make_plan
 from pipeline.store import RenderDirectory
 from pipeline.types import RenderPlan, Shot, Source
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from pipeline.progress import Reporter
     from pipeline.styler import Resources
+
+StopRequest = Callable[[], int]
+"""Returns the number of the signal that asked for an end, or 0."""
 
 DEFAULT_MAX_SIDE_PX = 1920
 """Inputs larger than this are painted at this size unless --width or --height asks for another."""
@@ -55,10 +58,10 @@ class Prepared:
     outputs: dict[str, Path]
 
 
-def prepare(request: RenderRequest, reporter: Reporter) -> Prepared:
+def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lambda: 0) -> Prepared:
     """Understand the input and decide everything; nothing is written.
 
-    Raises the errors of whatever does not fit: input, styles, weights, outputs.
+    Raises the errors of whatever does not fit: input, styles, weights, outputs; Interrupted when `stop` said so.
     """
     from pipeline.reader import probe
     from pipeline.writer import check_output
@@ -86,7 +89,7 @@ def prepare(request: RenderRequest, reporter: Reporter) -> Prepared:
         )
     shots = _known_shots(path, source, read) if not request.fresh else None
     if shots is None:
-        shots = _find_shots(source, request.styles[0], reporter)
+        shots = _find_shots(source, request.styles[0], reporter, stop)
     plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path)
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs)
@@ -238,7 +241,7 @@ def _known_shots(path: Path, source: Source, settings: InputSettings) -> tuple[S
     return tuple(plan.shots) if same and cuts == wanted else None
 
 
-def _find_shots(source: Source, config: Config, reporter: Reporter) -> tuple[Shot, ...]:
+def _find_shots(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> tuple[Shot, ...]:
     from pipeline.reader import read_frames
     from pipeline.shots import find_cuts, split_shots
 
@@ -252,6 +255,10 @@ def _find_shots(source: Source, config: Config, reporter: Reporter) -> tuple[Sho
         def pictures() -> Iterator[NDArray[np.uint8]]:
             with closing(frames):
                 for frame in frames:
+                    if number := stop():
+                        raise Interrupted(
+                            "interrupted before the first frame", hint="run it again to begin", signal_number=number
+                        )
                     yield frame.rgb
                     advance(frame.index + 1)
 
