@@ -20,6 +20,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from clips import moving_square, texture, truncate, write_photos, write_video
 from PIL import Image
 
 from pipeline import cli
@@ -28,7 +29,6 @@ from pipeline.errors import InputError
 from pipeline.feed import Feed
 from pipeline.render import resume_command
 from pipeline.types import Frame
-from tests.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5
 QUICK = ["--encoder", "tiny", "--progress", "none"]

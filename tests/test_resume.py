@@ -14,11 +14,11 @@ import av
 import numpy as np
 import pytest
 import torch
+from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
 from pipeline.image import decode_png
-from tests.clips import moving_square, texture, write_video
 
 FRAMES, CUT = 8, 5
 CHAINS = [f"paint-s000/{index:08d}.png" for index in range(CUT)]
