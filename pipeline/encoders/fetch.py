@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError, MissingPartError
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in all (None if the server does not say)."""
 
-COMPACT_SHA256 = "be1e2fe02a072ceaae155d4e2c2a1e7f98ebfa9c340b7a3c5b60754eb650e607"
+COMPACT_SHA256 = "feb42f43a3d02b43f8efb43f7dde263d15d8685a16f5d6f4779f8af60684fa06"
 """Of pipeline/weights/compact.safetensors."""
 VGG_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "vgg16": "vgg16-397923af.pth"}
 """torchvision's file names, known here so that looking for a file does not import torchvision; a test compares them."""
