@@ -42,11 +42,16 @@ def cold_scales(
     return [*(size for size in coarse if min(size) >= min_side_px), (width_px, height_px)]
 
 
-def content_factors(coarse: Sequence[float], scales: int) -> list[float]:
-    """Relative content weight at each scale: the configured curve, stretched over however many scales there are."""
+NOISE_CURVE = (1.0, 1.0, 0.5, 0.2)
+"""Noise from the coarsest to the finest scale: at the coarse ones it lets large strokes form, at the fine ones there
+are too few evaluations left to paint over all of it, and what stays is speckle."""
+
+
+def stretched(curve: Sequence[float], scales: int) -> list[float]:
+    """A curve from the coarsest to the finest scale, stretched over however many scales there are."""
     if scales == 1:
-        return [coarse[-1]]
-    return [float(f) for f in np.interp(np.linspace(0, 1, scales), np.linspace(0, 1, len(coarse)), coarse)]
+        return [curve[-1]]
+    return [float(value) for value in np.interp(np.linspace(0, 1, scales), np.linspace(0, 1, len(curve)), curve)]
 
 
 def painting_size(
@@ -118,13 +123,14 @@ class NeuralStyler:
         cold = self.settings.optimize.cold
         height, width = content.shape[-2:]
         scales = cold_scales(width, height, cold, min_side_px=self.encoder.min_side_px)
-        factors = content_factors(self.settings.losses.content.coarse, len(scales))
+        factors = stretched(self.settings.losses.content.coarse, len(scales))
+        deviations = [cold.noise * factor for factor in stretched(NOISE_CURVE, len(scales))]
         images = self._cold_start(content, batch, scales[0])
         spent = 0
         minimum = None
-        for level, (size, factor) in enumerate(zip(scales, factors, strict=True)):
+        for level, (size, factor, deviation) in enumerate(zip(scales, factors, deviations, strict=True)):
             target = resized(content, size)
-            start = resized(images, size) + cold.noise * self._noise(batch.seeds, level, size)
+            start = resized(images, size) + deviation * self._noise(batch.seeds, level, size)
             objective = self._objective(target, factor)
             minimum = self._minimize(objective, start, cold.evaluations, FIRST_STEP_RMS)
             images = minimum.images

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.config import ColdSettings, Config, parse_config
 from pipeline.encoders import load_encoder
 from pipeline.errors import StylizeError
-from pipeline.neural import NeuralStyler, cold_scales, content_factors, painting_size
+from pipeline.neural import NeuralStyler, cold_scales, painting_size, stretched
 from pipeline.types import FrameBatch
 
 SIZE = (40, 48)
@@ -63,10 +63,10 @@ def test_a_512_px_cold_frame_costs_at_most_160_evaluations() -> None:
     assert len(cold_scales(512, 384, settings)) * settings.evaluations <= 160
 
 
-def test_content_factors_stretch_over_the_scales() -> None:
-    assert content_factors((0.2, 0.4, 0.7, 1.0), 4) == pytest.approx([0.2, 0.4, 0.7, 1.0])
-    assert content_factors((0.2, 1.0), 3) == pytest.approx([0.2, 0.6, 1.0])
-    assert content_factors((0.2, 0.4, 0.7, 1.0), 1) == [1.0]
+def test_curves_stretch_over_the_scales() -> None:
+    assert stretched((0.2, 0.4, 0.7, 1.0), 4) == pytest.approx([0.2, 0.4, 0.7, 1.0])
+    assert stretched((0.2, 1.0), 3) == pytest.approx([0.2, 0.6, 1.0])
+    assert stretched((0.2, 0.4, 0.7, 1.0), 1) == [1.0]
 
 
 def test_paintings_are_never_enlarged() -> None:
