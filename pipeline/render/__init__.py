@@ -178,7 +178,7 @@ def _heed(stop: StopRequest, directory: RenderDirectory) -> None:
     """Raise Interrupted if the user asked for an end."""
     if number := stop():
         raise Interrupted(
-            "interrupted: every finished frame is stored",
+            "every finished frame is stored",
             hint=f"go on with: {resume_command(directory.path)}",
             signal_number=number,
         )

@@ -257,7 +257,7 @@ def _find_shots(source: Source, config: Config, reporter: Reporter, stop: StopRe
                 for frame in frames:
                     if number := stop():
                         raise Interrupted(
-                            "interrupted before the first frame", hint="run it again to begin", signal_number=number
+                            "stopped before the first frame", hint="run it again to begin", signal_number=number
                         )
                     yield frame.rgb
                     advance(frame.index + 1)
