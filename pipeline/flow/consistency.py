@@ -1,0 +1,80 @@
+"""Where a flow can be trusted: the tests of Ruder, Dosovitskiy and Brox 2016 (arXiv:1604.08610), with their constants.
+
+They come from Sundaram, Brox and Keutzer 2010, "Dense point trajectories by GPU-accelerated large displacement optical
+flow", ECCV.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+CONSISTENCY_RELATIVE, CONSISTENCY_PX2 = 0.01, 0.5
+BOUNDARY_RELATIVE, BOUNDARY_PX2 = 0.01, 0.002
+SOFTNESS_PX = 0.8
+
+
+def positions(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where each pixel lies in the other frame: x and y, each float32 (H, W) in px."""
+    height, width = flow.shape[:2]
+    x = np.asarray(flow[..., 0] + np.arange(width, dtype=np.float32), np.float32)
+    y = np.asarray(flow[..., 1] + np.arange(height, dtype=np.float32)[:, None], np.float32)
+    return x, y
+
+
+def reliability(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each pixel of the current frame may trust its backward flow: float32 (H, W) in [0, 1], 1 = trust.
+
+    `backward` leads from the current frame to the previous one, `forward` from the previous to the current, both
+    float32 (H, W, 2) in px. The map is exactly 0 where a pixel comes from outside the frame, where the two flows
+    disagree (disocclusion) or where the flow is discontinuous (motion boundary).
+
+    We depart from the papers by taking away one more pixel around every such place, because a boundary is rarely
+    estimated where it is, and by a soft edge inside what is left, so that the paint shows no seam.
+    """
+    if backward.shape != forward.shape or backward.ndim != 3 or backward.shape[2] != 2:
+        raise ValueError(f"two flows of shape (H, W, 2) expected, not {backward.shape} and {forward.shape}")
+    trusted = (inside(backward) & consistent(backward, forward) & ~at_boundary(backward)).astype(np.uint8) * 255
+    eroded = cv2.erode(trusted, np.ones((3, 3), np.uint8))
+    soft = cv2.GaussianBlur(eroded, (0, 0), SOFTNESS_PX)
+    return np.where(trusted > 0, soft, 0).astype(np.float32) / np.float32(255)
+
+
+def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each pixel's position in the other frame lies within that frame; bool (H, W)."""
+    height, width = flow.shape[:2]
+    x, y = positions(flow)
+    within: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return within
+
+
+def consistent(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """|w_f + w_b|^2 < 0.01 (|w_f|^2 + |w_b|^2) + 0.5, with w_f taken where w_b leads; bool (H, W).
+
+    Disoccluded regions of Ruder et al. 2016: there the flow that leads back does not return.
+    """
+    x, y = positions(backward)
+    returned = np.asarray(cv2.remap(forward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    mismatch = _squared(backward + returned)
+    agree: NDArray[np.bool_] = (
+        mismatch < CONSISTENCY_RELATIVE * (_squared(backward) + _squared(returned)) + CONSISTENCY_PX2
+    )
+    return agree
+
+
+def at_boundary(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """|grad u|^2 + |grad v|^2 > 0.01 |w|^2 + 0.002, by central differences; bool (H, W).
+
+    Motion boundaries of Ruder et al. 2016: there the flow is a mixture of two motions.
+    """
+    padded = np.asarray(cv2.copyMakeBorder(flow, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
+    across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)
+    down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) * np.float32(0.5)
+    steep: NDArray[np.bool_] = _squared(across) + _squared(down) > BOUNDARY_RELATIVE * _squared(flow) + BOUNDARY_PX2
+    return steep
+
+
+def _squared(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    length: NDArray[np.float32] = np.square(vectors[..., 0]) + np.square(vectors[..., 1])
+    return length

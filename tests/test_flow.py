@@ -1,0 +1,386 @@
+"""Motion: known shifts, what must not be trusted, a warp that neither blurs nor rings, published pairs of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.flow import estimate_motion, is_static, reliability, warp
+from pipeline.types import Motion
+
+Array = NDArray[Any]
+Data = Callable[[str], Path]
+
+HEIGHT, WIDTH = 96, 128
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+def texture(height: int, width: int, seed: int, blur_px: float = 1.5) -> NDArray[np.uint8]:
+    """Blotches a few pixels wide, uint8 (H, W, 3)."""
+    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
+    blurred = cv2.GaussianBlur(noise, (0, 0), blur_px)
+    return np.asarray((128 + 50 * blurred / blurred.std()).clip(0, 255), np.uint8)
+
+
+def noisy(picture: Array, levels: float, seed: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).normal(0, levels, picture.shape)
+    return np.asarray(np.rint(picture + noise).clip(0, 255), np.uint8)
+
+
+def constant_flow(u: float, v: float, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.float32]:
+    return np.broadcast_to(np.array([u, v], np.float32), (height, width, 2)).copy()
+
+
+def motion_of(previous: Array, current: Array, **settings_: Any) -> Motion:
+    return estimate_motion(previous, current, from_index=3, to_index=4, **settings_)
+
+
+def read_flo(path: Path) -> NDArray[np.float32]:
+    """A flow in the Middlebury format: the tag 202021.25, int32 width and height, float32 (H, W, 2)."""
+    raw = path.read_bytes()
+    assert np.frombuffer(raw, "<f4", 1)[0] == np.float32(202021.25)
+    width, height = np.frombuffer(raw, "<i4", 2, offset=4)
+    return np.frombuffer(raw, "<f4", 2 * width * height, offset=12).reshape(height, width, 2).astype(np.float32)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return np.asarray(picture[..., ::-1], np.uint8)
+
+
+def end_point_error(flow: Array, truth: Array) -> NDArray[np.float64]:
+    return np.asarray(np.hypot(flow[..., 0] - truth[..., 0], flow[..., 1] - truth[..., 1]), np.float64)
+
+
+# --- estimating ---
+
+
+def test_motion_has_the_shapes_and_types_of_its_contract() -> None:
+    motion = motion_of(texture(HEIGHT, WIDTH, 1), texture(HEIGHT, WIDTH, 2))
+    assert (motion.from_index, motion.to_index) == (3, 4)
+    assert motion.backward_flow.shape == (HEIGHT, WIDTH, 2)
+    assert motion.reliability.shape == (HEIGHT, WIDTH)
+    assert motion.backward_flow.dtype == motion.reliability.dtype == np.float32
+    assert motion.reliability.min() >= 0
+    assert motion.reliability.max() <= 1
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+def test_shift_of_the_whole_frame_is_found(preset: str) -> None:
+    scene = texture(HEIGHT + 40, WIDTH + 40, 1)
+    # The scene moves 5 px right and 3 px up, so a pixel's paint was 5 px further left and 3 px lower.
+    previous, current = scene[20:-20, 20:-20], scene[23:-17, 15:-25]
+    motion = motion_of(previous, current, preset=preset)
+    error = end_point_error(motion.backward_flow, constant_flow(-5, 3))[16:-16, 16:-16]
+    assert np.median(error) < (0.05 if preset == "medium" else 0.5)
+    assert motion.reliability[16:-16, 16:-16].mean() > (0.95 if preset == "medium" else 0.7)
+    # What came in over the left and lower edges was not there before.
+    assert motion.reliability[:, :4].max() == 0
+    assert motion.reliability[-2:].max() == 0
+
+
+def moved_square() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two frames in which a square of 40 px moves 8 px right; where it is now, and what it has uncovered."""
+    background, square = texture(HEIGHT, WIDTH, 3), texture(40, 40, 4)
+    frames = []
+    for left in (40, 48):
+        frame = background.copy()
+        frame[28:68, left : left + 40] = square
+        frames.append(frame)
+    covered, uncovered = np.zeros((2, HEIGHT, WIDTH), np.bool_)
+    covered[28:68, 48:88] = True
+    uncovered[28:68, 40:48] = True
+    return frames[0], frames[1], covered, uncovered
+
+
+def test_moving_square_takes_its_paint_along_and_what_it_uncovers_is_not_trusted() -> None:
+    previous, current, covered, uncovered = moved_square()
+    motion = motion_of(previous, current)
+    middle = cv2.erode(covered.astype(np.uint8), np.ones((13, 13))) > 0
+    error = end_point_error(motion.backward_flow, constant_flow(-8, 0))
+    assert np.median(error[middle]) < 0.1
+    assert np.percentile(error[middle], 95) < 0.5
+    assert motion.reliability[middle].mean() > 0.95
+    assert motion.reliability[uncovered].mean() < 0.1
+    far = ~(cv2.dilate((covered | uncovered).astype(np.uint8), np.ones((25, 25))) > 0)
+    assert np.abs(motion.backward_flow[far]).max() < 0.5
+    assert motion.reliability[far].mean() > 0.98
+    moved = warp(previous, motion.backward_flow)
+    assert np.abs(moved[middle].astype(int) - current[middle]).mean() < 3
+
+
+def test_uncovered_and_outside_are_exactly_zero_for_exact_flow() -> None:
+    _, _, covered, uncovered = moved_square()
+    backward, forward = constant_flow(0, 0), constant_flow(0, 0)
+    backward[covered] = -8, 0
+    forward[np.roll(covered, -8, axis=1)] = 8, 0
+    trust = reliability(backward, forward)
+    assert trust[uncovered].max() == 0
+    changed = (covered | uncovered).astype(np.uint8)
+    edges = cv2.dilate(changed, np.ones((9, 9))) != cv2.erode(changed, np.ones((9, 9)))
+    edges |= cv2.dilate(uncovered.astype(np.uint8), np.ones((9, 9))) > 0
+    assert trust[~edges].min() == 1
+
+    leaving = reliability(constant_flow(-6.5, 0), constant_flow(6.5, 0))
+    assert leaving[:, :7].max() == 0
+    assert leaving[:, 12:].min() == 1
+
+
+@pytest.mark.parametrize("size", [(192, 256), (191, 255), (193, 258)])
+def test_flow_of_halved_frames_is_in_pixels_of_the_frame(size: tuple[int, int]) -> None:
+    height, width = size
+    scene = texture(height + 40, width + 40, 5, blur_px=3)
+    previous, current = scene[20:-20, 20:-20], scene[12:-28, 26:-14]
+    motion = motion_of(previous, current, max_side_px=200)
+    assert motion.backward_flow.shape == (height, width, 2)
+    inner = motion.backward_flow[20:-20, 20:-20]
+    assert np.median(inner[..., 0]) == pytest.approx(6, abs=0.15)
+    assert np.median(inner[..., 1]) == pytest.approx(-8, abs=0.15)
+
+
+def test_motion_does_not_depend_on_the_number_of_threads() -> None:
+    previous, current, _, _ = moved_square()
+    alone = motion_of(previous, current)
+    for threads in (2, 3, 8):
+        cv2.setNumThreads(threads)
+        crowd = motion_of(previous, current)
+        np.testing.assert_array_equal(alone.backward_flow, crowd.backward_flow)
+        np.testing.assert_array_equal(alone.reliability, crowd.reliability)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (11, 11), (3, 64), (64, 3)])
+def test_tiny_frames_are_no_special_case(size: tuple[int, int]) -> None:
+    picture = texture(*size, 6)
+    motion = motion_of(picture, picture)
+    assert motion.reliability.shape == size
+    np.testing.assert_array_equal(warp(picture, motion.backward_flow), picture)
+
+
+def test_frames_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="one size"):
+        motion_of(texture(20, 20, 1), texture(20, 21, 1))
+    with pytest.raises(ValueError, match="preset"):
+        motion_of(texture(20, 20, 1), texture(20, 20, 1), preset="slow")
+    with pytest.raises(ValueError, match="belong together"):
+        warp(texture(20, 20, 1), constant_flow(0, 0))
+    with pytest.raises(ValueError, match="two flows"):
+        reliability(constant_flow(0, 0), constant_flow(0, 0, 20, 20))
+
+
+# --- tripod shots ---
+
+
+def test_same_frame_twice_does_not_move_and_is_trusted_everywhere() -> None:
+    picture = texture(HEIGHT, WIDTH, 7)
+    motion = motion_of(picture, picture)
+    assert not motion.backward_flow.any()
+    assert motion.reliability.min() == 1
+    assert is_static(motion)
+    np.testing.assert_array_equal(warp(picture, motion.backward_flow), picture)
+
+
+def half_flat() -> NDArray[np.uint8]:
+    """A textured ground under a flat sky, where an estimator follows the noise."""
+    picture = texture(240, 320, 8)
+    picture[:120] = 180
+    return picture
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_camera_noise_is_not_motion(levels: float) -> None:
+    motion = motion_of(noisy(half_flat(), levels, 1), noisy(half_flat(), levels, 2))
+    assert is_static(motion)
+    assert (motion.backward_flow == 0).all(axis=2).mean() > 0.95
+
+
+def test_clouds_move_over_a_resting_ground() -> None:
+    """Faint ones: a pixel changes by one level per frame."""
+    blotches = cv2.GaussianBlur(np.random.default_rng(1).normal(size=(80, 360)), (0, 0), 8)
+    frames = []
+    for step in (0, 1):
+        frame = texture(240, 320, 8).astype(np.float64)
+        frame[:80] = (180 + 8 * blotches / blotches.std())[:, 20 - step : 340 - step, None]
+        frames.append(noisy(frame, 1, step))
+    motion = motion_of(*frames)
+    assert not is_static(motion)
+    sky = motion.backward_flow[10:70, 10:-10]
+    assert (sky != 0).any(axis=2).mean() > 0.9
+    assert np.median(sky[..., 0]) == pytest.approx(-1, abs=0.15)
+    assert not motion.backward_flow[130:].any()
+
+
+def test_slow_pan_is_motion() -> None:
+    picture = half_flat()
+    shifted = warp(picture, constant_flow(-0.2, 0, 240, 320))
+    motion = motion_of(noisy(picture, 1, 1), noisy(shifted, 1, 2))
+    assert not is_static(motion)
+    assert np.median(motion.backward_flow[130:-10, 10:-10, 0]) == pytest.approx(-0.2, abs=0.08)
+
+
+def test_object_moving_before_a_resting_camera_is_not_static() -> None:
+    previous, current, covered, _ = moved_square()
+    motion = motion_of(noisy(previous, 1, 1), noisy(current, 1, 2))
+    assert not is_static(motion)
+    assert np.median(motion.backward_flow[covered][:, 0]) == pytest.approx(-8, abs=0.2)
+    assert (motion.backward_flow[:16] == 0).mean() > 0.8
+
+
+def test_cut_is_not_static() -> None:
+    assert not is_static(motion_of(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10)))
+
+
+# --- warping ---
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    dtype=st.sampled_from([np.uint8, np.float32]),
+    seed=st.integers(0, 99),
+)
+def test_whole_pixels_are_moved_exactly_and_edges_repeat(size: tuple[int, int], dtype: type, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    height, width = size
+    image: Array = random.integers(0, 256, (height, width, 3)).astype(dtype)
+    flow = random.integers(-9, 10, (height, width, 2)).astype(np.float32)
+    y, x = np.indices(size)
+    expected = image[
+        (y + flow[..., 1].astype(int)).clip(0, height - 1), (x + flow[..., 0].astype(int)).clip(0, width - 1)
+    ]
+    moved = warp(image, flow)
+    assert moved.dtype == dtype
+    np.testing.assert_array_equal(moved, expected)
+    # also next to pixels that move by a fraction
+    flow[::2] += 0.4
+    np.testing.assert_array_equal(warp(image, flow)[1::2], expected[1::2])
+
+
+def test_warp_leaves_its_input_alone_and_returns_new_memory() -> None:
+    image = texture(HEIGHT, WIDTH, 11)
+    kept = image.copy()
+    for flow in (constant_flow(0, 0), constant_flow(1, 0), constant_flow(0.3, 0.2)):
+        moved = warp(image, flow)
+        assert not np.shares_memory(moved, image)
+        np.testing.assert_array_equal(image, kept)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.25, 0.5, 0.8])
+@pytest.mark.parametrize("cycles", [0.1, 0.25, 0.35, 0.4])
+def test_waves_keep_their_height_and_move_by_the_flow(fraction: float, cycles: float) -> None:
+    """Up to 0.8 of the Nyquist frequency nothing is lost, and nothing ever grows: growth rings after 200 frames."""
+    x = np.arange(160, dtype=np.float64)
+    for transposed in (False, True):
+        wave = np.broadcast_to(np.cos(2 * np.pi * cycles * x)[:, None], (160, 40))
+        image = np.repeat(wave[..., None], 3, axis=2).astype(np.float32)
+        flow = np.zeros((160, 40, 2), np.float32)
+        flow[..., 1] = fraction
+        if transposed:
+            image, flow = image.swapaxes(0, 1).copy(), flow.swapaxes(0, 1)[..., ::-1].copy()
+        moved = warp(image, flow)
+        line = (moved[20, 40:120, 1] if transposed else moved[40:120, 20, 1]).astype(np.float64)
+        expected = np.cos(2 * np.pi * cycles * (x[40:120] + fraction))
+        gain = float(line @ expected / (expected @ expected))
+        assert 0.985 < gain < 1.0005
+        assert np.abs(line - gain * expected).max() < 0.01
+
+
+def test_flat_picture_stays_flat_and_the_mean_does_not_drift() -> None:
+    noise = np.random.default_rng(1).normal(size=(HEIGHT, WIDTH, 2)) * 150
+    flow = np.asarray(cv2.GaussianBlur(noise, (0, 0), 5), np.float32)
+    gray = np.full((HEIGHT, WIDTH, 3), 0.6, np.float32)
+    np.testing.assert_allclose(warp(gray, flow), 0.6, atol=1e-6)
+    image = texture(HEIGHT, WIDTH, 12)
+    for index in range(30):
+        image = warp(image, constant_flow(0.37 * (-1) ** index, 0.21 * (-1) ** index))
+    assert image.mean() == pytest.approx(texture(HEIGHT, WIDTH, 12).mean(), abs=0.1)
+
+
+def test_fifty_steps_leave_a_painting_sharp() -> None:
+    """A pan of (0.27, 0.13) px per frame, stored as 8 bits, against the scene at its final place."""
+    scene = texture(HEIGHT, WIDTH, 13, blur_px=0.8)
+    image, lanczos = scene, scene.astype(np.float32)
+    flow = constant_flow(-0.27, -0.13)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    for _ in range(50):
+        image = warp(image, flow)
+        moved = cv2.remap(
+            lanczos, x - np.float32(0.27), y - np.float32(0.13), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
+        )
+        lanczos = np.rint(moved).clip(0, 255)
+    truth = warp(scene.astype(np.float32), 50 * flow)
+
+    def error(picture: Array) -> float:
+        return float(np.square(picture.astype(np.float64) - truth)[30:-30, 30:-30].mean())
+
+    def sharpness(picture: Array) -> float:
+        return float(np.square(cv2.Laplacian(picture.astype(np.float32), cv2.CV_32F)[30:-30, 30:-30]).mean())
+
+    assert sharpness(image) / sharpness(truth) == pytest.approx(0.95, abs=0.08)
+    assert error(image) < error(lanczos) / 4
+
+
+# --- published pairs of frames ---
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (2, 3)])
+def test_reliability_agrees_with_the_reference_maps(data: Data, pair: tuple[int, int]) -> None:
+    folder = data("flow/marple8")
+    first, second = pair
+    forward, backward = (
+        read_flo(folder / f"{name}.flo") for name in (f"forward_{first}_{second}", f"backward_{second}_{first}")
+    )
+    for name, there, back in (
+        (f"reliable_{first}_{second}", forward, backward),
+        (f"reliable_{second}_{first}", backward, forward),
+    ):
+        reference = cv2.imread(str(folder / f"{name}.pgm"), cv2.IMREAD_UNCHANGED)
+        assert reference is not None
+        ours = reliability(there, back)
+        agreement = ((ours > 0.5) == (reference > 127)).mean()
+        assert agreement > 0.97  # measured 0.974 to 0.980; 0.999 without the erosion
+        assert ((ours > 0.5) & (reference <= 127)).mean() < 0.001
+
+
+def test_flying_chairs_ground_truth(data: Data) -> None:
+    folder = data("flow/flyingchairs")
+    first, second = (read_rgb(folder / f"0000003-img{i}.ppm") for i in (0, 1))
+    truth = read_flo(folder / "0000003-gt.flo")
+    # The truth leads from img0 to img1: as backward flow, img1 is the previous frame.
+    motion = motion_of(second, first)
+    error = end_point_error(motion.backward_flow, truth)
+    trusted = motion.reliability > 0.5
+    assert error.mean() < 1.6
+    assert np.median(error) < 0.15
+    assert trusted.mean() > 0.6
+    assert error[trusted].mean() < 0.5
+
+
+def test_motorcycle_stereo_ground_truth(data: Data) -> None:
+    folder = data("flow/motorcycle_stereo")
+    left, right = (read_rgb(folder / f"motorcycle_{side}.png") for side in ("left", "right"))
+    disparity = np.load(folder / "motorcycle_disp.npz")["arr_0"]
+    known = np.isfinite(disparity)
+    truth = np.stack([np.where(known, -disparity, 0), np.zeros_like(disparity)], axis=2)
+    motion = motion_of(right, left)
+    error = end_point_error(motion.backward_flow, truth)[known]
+    trusted = motion.reliability[known] > 0.5
+    assert error.mean() < 3.2
+    assert np.median(error) < 0.6
+    assert error[trusted].mean() < 2
+    assert trusted.mean() > 0.8
