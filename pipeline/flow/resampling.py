@@ -7,7 +7,7 @@ size with a long half-band filter (Kaiser-windowed sinc) and that is interpolate
 "Splines: a perfect fit for signal and image processing"), which is all but exact for a picture without detail near the
 Nyquist frequency. Both prefilters are folded into one short filter per half-pixel phase.
 
-We rely on OpenCV 5, whose bilinear lookups do not round positions (4.12 rounds them to 1/32 px: no error, more drift).
+We need OpenCV 5, whose bilinear lookups take positions as they are; 4.14 still rounds them to 1/32 px.
 The figures are in `scripts/bench/results/warp.json`.
 """
 
