@@ -61,21 +61,22 @@ def run_chains(
     stylers: Mapping[str, Styler],
     open_feed: Callable[[Chain, int], Feed],
     *,
+    starts: Mapping[str, int],
     batch_size: int,
     watcher: Watcher,
     should_stop: Callable[[], bool],
 ) -> Outcome:
     """Paint every frame of the plan that is not stored yet.
 
-    `stylers` by style name; `open_feed(chain, start)` delivers the chain's content from frame `start`. At most
-    `batch_size` chains are open at a time, and each batch holds frames of one style and one phase. Out of memory halves
-    the batches for the rest of the session. A chain that fails is left where it is and the others go on. When
-    `should_stop` says so, the frames in flight are finished and stored.
+    `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
+    `open_feed(chain, start)` delivers the chain's content from frame `start`. At most `batch_size` chains are open at a
+    time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the rest of the
+    session. A chain that fails is left where it is and the others go on. When `should_stop` says so, the frames in
+    flight are finished and stored.
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
-    waiting = [(chain, start) for chain in directory.plan.chains if (start := directory.done(chain)) < chain.stop]
-    waiting.reverse()
+    waiting = [(chain, starts[chain.id]) for chain in reversed(directory.plan.chains) if starts[chain.id] < chain.stop]
     session = _Session(directory, stylers, watcher, batch_size)
     stopped = False
     try:

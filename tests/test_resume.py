@@ -203,18 +203,20 @@ def test_what_follows_a_gap_is_painted_again(copied: Path, whole: Path) -> None:
     assert_whole(copied, whole)
 
 
-def test_damage_in_the_midst_is_named_and_mended_by_hand(
-    copied: Path, whole: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bad = copied / "my film.render/frames" / CHAINS[1]
+def test_damage_in_the_midst_is_named_and_healed(copied: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = copied / "my film.render"
+    bad = directory / "frames" / CHAINS[1]
     bad.write_bytes(flip(bad.read_bytes()))
     capsys.readouterr()
-    assert cli.run(command(copied)) == 5
-    assert str(bad) in capsys.readouterr().err
-    assert not (copied / "my film.mp4").exists()
-    bad.unlink()
+    assert cli.run(["verify", str(directory), "--progress", "none"]) == 5
+    shown = capsys.readouterr()
+    assert f"damaged: frames/{CHAINS[1]}" in shown.out
+    assert "tempera resume" in shown.err
+    painted = len((directory / "stats.jsonl").read_text().splitlines())
     assert cli.run(command(copied)) == 0
     assert_whole(copied, whole)
+    # The damaged frame and what was painted over it, not the frame before and no other chain.
+    assert len((directory / "stats.jsonl").read_text().splitlines()) - painted == CUT - 1
 
 
 def test_resume_refuses_another_input_or_painting(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

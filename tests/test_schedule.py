@@ -158,6 +158,7 @@ def run(
             directory,
             dict.fromkeys((chain.style for chain in plan.chains), painter),
             open_feed,
+            starts={chain.id: directory.done(chain) for chain in plan.chains},
             batch_size=batch_size,
             watcher=watch,
             should_stop=lambda: stop_after is not None and len(watch.frames) >= stop_after,
@@ -335,6 +336,12 @@ def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
     directory = RenderDirectory.create(tmp_path, a_plan(cuts=(3, 6)))
     with directory.lock(), contextlib.suppress(TemperaError):
         run_chains(
-            directory, {"a": Painter(fits=0)}, open_feed, batch_size=2, watcher=Watch(), should_stop=lambda: False
+            directory,
+            {"a": Painter(fits=0)},
+            open_feed,
+            starts={chain.id: chain.start for chain in directory.plan.chains},
+            batch_size=2,
+            watcher=Watch(),
+            should_stop=lambda: False,
         )
     assert len(feeds) == 2 and all(feed.closed for feed in feeds)

@@ -116,7 +116,7 @@ def verify(
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(
             f"{directory}: {bad} frames are damaged or missing",
-            hint=f"delete the damaged files and run `{resume_command(directory)}`",
+            hint=f"`{resume_command(directory)}` paints them again, with what was painted over them",
         )
 
 

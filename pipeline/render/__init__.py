@@ -128,8 +128,10 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
     plan = directory.plan
     left: dict[Phase, int] = {"cold": 0, "warm": 0}
     styles = set()
+    # Thorough: every stored frame is read once, so that a flipped bit anywhere is healed by painting on from there.
+    starts = {chain.id: directory.done(chain, thorough=True) for chain in plan.chains}
     for chain in plan.chains:
-        missing = chain.stop - directory.done(chain)
+        missing = chain.stop - starts[chain.id]
         if missing:
             styles.add(chain.style)
             cold = missing == chain.stop - chain.start + chain.lead_in
@@ -160,7 +162,13 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
     total = sum(chain.stop - chain.start + chain.lead_in for chain in plan.chains)
     with reporter.painting(left, total - sum(left.values())):
         outcome = run_chains(
-            directory, stylers, open_feed, batch_size=batch_size, watcher=reporter, should_stop=lambda: bool(stop())
+            directory,
+            stylers,
+            open_feed,
+            starts=starts,
+            batch_size=batch_size,
+            watcher=reporter,
+            should_stop=lambda: bool(stop()),
         )
     _heed(stop, directory)
     if outcome.failed:
