@@ -26,7 +26,7 @@ from pipeline.encoders.compact import (
     save_compact,
 )
 from pipeline.encoders.fetch import VGG_FILES, download, sha256_prefix
-from pipeline.encoders.network import pool, tap
+from pipeline.encoders.network import enter, pad, pool, tap
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg, torchvision_vgg, weights_url
 from pipeline.errors import ConfigError, InputError, MissingPartError
 
@@ -390,3 +390,16 @@ def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypat
     with pytest.raises(MissingPartError, match="damaged"):
         verify("vgg16")
     assert load_encoder("vgg16").name == "vgg16"
+
+
+@pytest.mark.parametrize("size", [(5, 4), (3, 7), (2, 6)])
+def test_entrance_equals_padding(size: tuple[int, int]) -> None:
+    gradients: list[Tensor] = []
+    results: list[Tensor] = []
+    for ours in (True, False):
+        images = pictures(2, *size).double().requires_grad_(True)
+        results.append(enter(images, 2, torch.float64) if ours else pad(images, 2))
+        weight = torch.arange(results[0].numel(), dtype=torch.float64).view(results[0].shape)
+        gradients += torch.autograd.grad((results[-1] * weight).sum(), images)
+    assert torch.equal(results[0], results[1])
+    assert torch.allclose(gradients[0], gradients[1])

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.encoders.network import Pooling, pad, pool, tap
+from pipeline.encoders.network import Pooling, enter, pad, pool, tap
 from pipeline.errors import ConfigError, MissingPartError
 
 HEADER = "tempera-compact-1"
@@ -111,9 +111,7 @@ class CompactNetwork(nn.Module):
         wanted, found = set(layers), dict[str, Tensor]()
         weight = self._conv("conv1_1").weight
         mean = images.new_tensor(MEAN)[:, None, None]
-        # Padded before it is converted: mirroring three planes is cheaper than mirroring interleaved colors.
-        x = pad(images, min(2, len(self.architecture.widths[0]))) - mean
-        x = x.to(dtype=weight.dtype, memory_format=torch.channels_last)
+        x = enter(images - mean, min(2, len(self.architecture.widths[0])), weight.dtype)
         for stage, widths in enumerate(self.architecture.widths):
             last = stage == len(self.architecture.widths) - 1
             reduction = None if last else self.architecture.reductions[stage]

@@ -121,6 +121,36 @@ def pad(features: Tensor, margin: int) -> Tensor:
     return F.pad(features, (margin,) * 4, mode=mode)
 
 
+class _Entrance(torch.autograd.Function):
+    """Mirrors `margin` px around pictures and converts them; its backward pass converts first and folds in place."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
+        ctx.margin, ctx.dtype = margin, images.dtype
+        return F.pad(images, (margin,) * 4, mode="reflect").to(dtype=dtype, memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        margin = ctx.margin
+        whole = grads[0].to(dtype=ctx.dtype, memory_format=torch.contiguous_format, copy=True)
+        for axis in (2, 3):
+            side = whole.shape[axis]
+            inside = side - 2 * margin
+            first, last = whole.narrow(axis, 0, margin), whole.narrow(axis, side - margin, margin)
+            whole.narrow(axis, margin + 1, margin).add_(first.flip(axis))
+            whole.narrow(axis, inside - 1, margin).add_(last.flip(axis))
+        height, width = whole.shape[-2:]
+        return whole[:, :, margin : height - margin, margin : width - margin].contiguous(), None, None
+
+
+def enter(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
+    """Pictures (B, 3, H, W) with `margin` px more on every side, as `pad` does, in `dtype` and channels-last."""
+    if min(images.shape[-2:]) <= margin:
+        return pad(images, margin).to(dtype=dtype, memory_format=torch.channels_last)
+    entered: Tensor = _Entrance.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
+    return entered
+
+
 class _RootMeanSquarePool(torch.autograd.Function):
     """sqrt(mean of the squares of 2x2 features), with a backward pass of one product instead of three passes."""
 
