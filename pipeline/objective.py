@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 TERMS = ("content", "style", "tv", "temporal")
 """The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over paintings by weight)."""
 
-CONTENT_SCALE = 0.6
+CONTENT_SCALE = 0.5
 STYLE_SCALE = 1.0
-TV_SCALE = 20.0
+TV_SCALE = 10.0
 TEMPORAL_SCALE = 1.0
 """Multiply the user's weights, so that the field's usual numbers (content 1, style 100) give the look of a painting
 that still is the photo: chosen by eye on photographs and paintings, see scripts/bench/stills.py."""
