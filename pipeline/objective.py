@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TERMS = ("content", "style", "tv", "temporal")
 """The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over paintings by weight)."""
 
-CONTENT_SCALE = 0.5
+CONTENT_SCALE = 0.7
 STYLE_SCALE = 1.0
 TV_SCALE = 10.0
 TEMPORAL_SCALE = 1.0
