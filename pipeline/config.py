@@ -186,6 +186,9 @@ class InputSettings(Settings):
 class FinishSettings(Settings):
     """Pure functions of the stored frame, applied when the video is written: changing them renders nothing again."""
 
+    follow_light: float = Field(
+        0.0, ge=0, le=1, description="1: broad light and shade are the photo's, so that a day in it is a day in paint."
+    )
     preserve_color: float = Field(0.0, ge=0, le=1, description="1: the photo's own colors, 0: the painting's.")
     sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
     grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")

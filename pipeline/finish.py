@@ -46,6 +46,9 @@ _CODE_OF: Final = np.rint(
 _LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # BT.709
 _GAMUT_STEPS: Final = 8  # halvings: chroma right to 1/256
 _GRAIN_SIGMA_PX: Final = 0.7
+_LIGHT_SIGMA: Final = 0.03  # of the longer side: broader than strokes, narrower than sky and ground
+_LIGHT_RANGE: Final = (0.2, 2.0)  # of lightness: nothing goes black, and nothing glows
+_LIGHT_COLOR: Final = 0.6  # share of the light's color: all of it would wash the painting's palette out
 
 
 def finish(
@@ -53,15 +56,18 @@ def finish(
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; both pictures and the result are uint8 (H, W, 3) sRGB of one size.
 
-    In this order: the photo's colors (`settings.preserve_color`, 0 to 1), sharpening (`settings.sharpen`), grain
-    (`settings.grain`, standard deviation where the picture is middle gray, in pixel values of [0, 1]). The result
-    depends on nothing but the arguments; `seed` and the frame's `index` choose the grain. With everything 0 it is
-    `styled` itself. Raises ValueError when the sizes differ.
+    In this order: the photo's broad light (`settings.follow_light`, 0 to 1), the photo's colors
+    (`settings.preserve_color`, 0 to 1), sharpening (`settings.sharpen`), grain (`settings.grain`, standard deviation
+    where the picture is middle gray, in pixel values of [0, 1]). The result depends on nothing but the arguments;
+    `seed` and the frame's `index` choose the grain. With everything 0 it is `styled` itself. Raises ValueError when the
+    sizes differ.
     """
     if styled.shape != content.shape:
         raise ValueError(f"painted frame {styled.shape} and photo {content.shape} differ in size")
-    if settings.preserve_color == settings.sharpen == settings.grain == 0:
+    if settings.follow_light == settings.preserve_color == settings.sharpen == settings.grain == 0:
         return styled
+    if settings.follow_light > 0:
+        styled = _in_light_of(styled, content, settings.follow_light)
     if settings.preserve_color > 0:
         styled = _with_colors_of(styled, content, settings.preserve_color)
     if settings.sharpen == settings.grain == 0:
@@ -105,6 +111,21 @@ def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((lab @ _LMS_FROM_LAB.T) ** 3 @ _RGB_FROM_LMS.T, np.float32)
+
+
+def _in_light_of(styled: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+    """The painting with (as far as `amount` says) the photo's low-pass lightness, and part of its low-pass color.
+
+    Lightness is scaled, so that strokes keep their contrast; color is shifted, so that gray paint can take on a hue.
+    """
+    lab, light = oklab_from_srgb(styled), oklab_from_srgb(content)
+    sigma_px = max(1.0, _LIGHT_SIGMA * max(styled.shape[:2]))
+    broad_lab, broad_light = cv2.GaussianBlur(lab, (0, 0), sigma_px), cv2.GaussianBlur(light, (0, 0), sigma_px)
+    # The small constant keeps black on black at a ratio of 1.
+    ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
+    lit = lab * np.clip(ratio, *_LIGHT_RANGE)
+    lit[..., 1:] += np.float32(_LIGHT_COLOR * amount) * (broad_light - broad_lab)[..., 1:]
+    return srgb_from_oklab(lit)
 
 
 def _with_colors_of(styled: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:

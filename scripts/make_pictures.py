@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.catalog import load_style, shipped_styles
+from pipeline.cli.demo import FOLLOW_LIGHT
 from pipeline.config import Config
+from pipeline.finish import finish
 from pipeline.image import load_rgb, resize, to_tensor, to_uint8
 from pipeline.sample import sample_frame
 from pipeline.store import RenderDirectory
@@ -44,7 +46,11 @@ def main() -> None:
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
         pictures = [load_rgb(photos[index]) for index in STRIP]
-        pictures += [directory.read_frame(chain.id, index) for index in STRIP]
+        settings = load_style("swirl", [f"output.finish.follow_light={FOLLOW_LIGHT}"]).output.finish
+        pictures += [
+            finish(directory.read_frame(chain.id, index), photo, settings, index=index, seed=0)
+            for index, photo in zip(STRIP, pictures, strict=True)
+        ]
         save("timelapse.jpg", grid([resize(picture, 320, 180) for picture in pictures], columns=len(STRIP)))
 
 

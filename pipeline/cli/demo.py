@@ -12,6 +12,8 @@ import typer
 from pipeline.cli import options
 
 FRAMES = 48
+FOLLOW_LIGHT = 0.9
+"""The sample goes from dawn to night, and the painting should show it."""
 SHOWN = (0, 12, 24, 36, 47)
 """Frames on the side-by-side picture."""
 
@@ -27,6 +29,7 @@ def demo(
     from pipeline.catalog import load_style
     from pipeline.cli.signals import graceful_stop
     from pipeline.errors import WriteError
+    from pipeline.finish import finish
     from pipeline.image import load_rgb, save_png
     from pipeline.progress import describe_seconds, make_reporter
     from pipeline.render import RenderRequest, render
@@ -46,19 +49,20 @@ def demo(
     if len(list(photos.glob("*.jpg"))) < FRAMES:
         with reporter.stage("making the sample timelapse", None):
             write_sample(photos, FRAMES)
-    config = load_style(style)
+    config = load_style(style, [f"output.finish.follow_light={FOLLOW_LIGHT}"])
     video = output / f"sample-{config.name}.mp4"
     with graceful_stop() as stop:
         render(RenderRequest(inputs=(str(photos),), styles=(config,), output=video), reporter, stop)
     directory = RenderDirectory.open(video.with_suffix(".render"))
     chain = directory.plan.chains[0]
-    content = [(f"photo {index}", load_rgb(path)) for index, path in enumerate(sorted(photos.glob("*.jpg")))]
-    sheet = contact_sheet(
-        [
-            [content[index] for index in SHOWN],
-            [(f"painted {index}", directory.read_frame(chain.id, index)) for index in SHOWN if index < chain.stop],
-        ]
-    )
+    files = sorted(photos.glob("*.jpg"))
+    before, after = [], []
+    for index in SHOWN:
+        photo = load_rgb(files[index])
+        painted = directory.read_frame(chain.id, index)
+        before.append((f"photo {index}", photo))
+        after.append((f"painted {index}", finish(painted, photo, config.output.finish, index=index, seed=config.seed)))
+    sheet = contact_sheet([before, after])
     picture = output / f"sample-{config.name}.png"
     save_png(picture, sheet)
     reporter.note(f"done in {describe_seconds(time.monotonic() - began)}; the frames are in {directory.frames_path}")
