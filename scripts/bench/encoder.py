@@ -176,7 +176,7 @@ def feature_errors(student: Encoder, teacher: Encoder, weights: Path, photos: Se
             with torch.no_grad():
                 mine = student(as_tensor(photo), [layer])[layer]
                 theirs = teacher(as_tensor(photo), [layer])[layer][:, channels[layer]]
-            margin = 5
+            margin = min(5, min(mine.shape[-2:]) // 4)
             mine, theirs = (f[..., margin:-margin, margin:-margin].contiguous() for f in (mine, theirs))
             errors.append(float((mine - theirs).norm() / theirs.norm()))
             (_, my_gram), (_, their_gram) = moments(mine), moments(theirs)
