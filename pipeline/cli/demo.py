@@ -12,7 +12,7 @@ import typer
 from pipeline.cli import options
 
 FRAMES = 48
-FOLLOW_LIGHT = 0.9
+FOLLOW_LIGHT = 0.75
 """The sample goes from dawn to night, and the painting should show it."""
 SHOWN = (0, 12, 24, 36, 47)
 """Frames on the side-by-side picture."""
