@@ -82,9 +82,9 @@ class _Moments(torch.autograd.Function):
 
 
 def _rows(features: Tensor) -> Tensor:
-    """Features as float32 (B, h*w, C): a view when they are channels-last float32."""
+    """Features as float32 (B, h*w, C): a view when they are dense channels-last float32, else one copy, never two."""
     batch, channels, height, width = features.shape
-    return features.permute(0, 2, 3, 1).reshape(batch, height * width, channels).float()
+    return features.permute(0, 2, 3, 1).float().reshape(batch, height * width, channels)
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
