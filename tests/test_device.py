@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.device import choose_device, choose_precision
+from pipeline.device import choose_device, choose_precision, keep_memory
 from pipeline.errors import MissingPartError
 
 CPU = torch.device("cpu")
@@ -55,3 +55,21 @@ def test_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert choose_precision("auto", torch.device("cuda")) == "bfloat16"
     assert choose_precision("auto", torch.device("mps")) == "float32"
+
+
+def test_memory_is_kept_only_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        def mallopt(self, parameter: int, value: int) -> int:
+            asked.append((parameter, value))
+            return 1
+
+    monkeypatch.setattr("pipeline.device.ctypes.CDLL", lambda _name: Library())
+    monkeypatch.setattr("pipeline.device.sys.platform", "linux")
+    assert keep_memory()
+    assert [parameter for parameter, _ in asked] == [-3, -1]
+    monkeypatch.setattr("pipeline.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
+    assert not keep_memory()
+    monkeypatch.setattr("pipeline.device.sys.platform", "darwin")
+    assert not keep_memory()

@@ -1,8 +1,8 @@
-"""Why idle threads sleep: one evaluation of the objective with spinning and with sleeping threads.
+"""Two habits of the runtime: one evaluation with spinning or sleeping threads, and with memory kept or given back.
 
-    python scripts/bench/threads.py
+    python scripts/bench/runtime.py
 
-Each measurement is a process of its own, because the OpenMP runtime reads the policy once; alone, and beside one busy
+Each measurement is a process of its own, because the OpenMP runtime reads its policy once; alone, and beside one busy
 process per core. The last line is JSON: median milliseconds and the fastest and slowest run.
 """
 
@@ -24,8 +24,10 @@ RUNS = 30
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    if parser.parse_args().measure:
-        measure()
+    parser.add_argument("--keep-memory", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(keep=options.keep_memory)
         return
     rows = []
     for company in (0, os.cpu_count() or 1):
@@ -33,11 +35,12 @@ def main() -> None:
         for process in busy:
             process.start()
         for _ in range(2):  # twice, in turn: the machine's mood changes
-            for policy in ("ACTIVE", "PASSIVE"):
+            for policy, keep in (("ACTIVE", True), ("PASSIVE", False), ("PASSIVE", True)):
                 environment = {**os.environ, "OMP_WAIT_POLICY": policy}
-                command = [sys.executable, __file__, "--measure"]
+                command = [sys.executable, __file__, "--measure", *(["--keep-memory"] if keep else [])]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                rows.append({"policy": policy, "busy_processes": company, **json.loads(done.stdout)})
+                figures = json.loads(done.stdout)
+                rows.append({"policy": policy, "memory_kept": keep, "busy_processes": company, **figures})
                 sys.stderr.write(f"{rows[-1]}\n")
         for process in busy:
             process.kill()
@@ -50,13 +53,16 @@ def spin() -> None:
         sum(range(100_000))
 
 
-def measure() -> None:
+def measure(*, keep: bool) -> None:
     import torch
 
     from pipeline.config import LossSettings
+    from pipeline.device import keep_memory
     from pipeline.encoders import load_encoder
     from pipeline.objective import Objective, content_targets, style_target
 
+    if keep:
+        keep_memory()
     encoder = load_encoder("compact", dtype=torch.bfloat16)
     images, settings = torch.rand(1, 3, 384, 512), LossSettings()
     style = style_target(encoder, settings, torch.rand(1, 3, 384, 512), 100.0)
