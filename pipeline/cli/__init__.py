@@ -69,6 +69,9 @@ app.command()(demo.demo)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; no traceback for anything but a bug of ours."""
+    # Read when torch loads. Threads that spin while they wait make a render many times slower as soon as anything else
+    # runs on the machine; scripts/bench/runtime.py measures both.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _invoke(arguments)
     except TemperaError as error:
