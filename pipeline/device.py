@@ -27,8 +27,6 @@ def choose_device(name: str) -> torch.device:
             f"device {name}: not available with torch {torch.__version__}",
             hint="use --device cpu, or install the torch build for your accelerator; `tempera doctor` shows what works",
         )
-    if name == "cpu":
-        keep_memory()
     return torch.device(name)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "ALGORITHM",
     "ResolvedStyle",
     "absolute_source",
+    "check_names",
     "check_same",
     "frame_seed",
     "make_chains",
@@ -127,6 +128,17 @@ def make_identity(
     return identity
 
 
+def check_names(styles: Sequence[str]) -> None:
+    """Raise UsageError if there is no style, or if two have the same name."""
+    if not styles:
+        raise UsageError("no style given", hint="add --style with a shipped style, a .yaml file or a painting")
+    twice = next((name for name in styles if styles.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            f"two styles are named {twice!r}", hint="give one of them another name with the key `name` of its config"
+        )
+
+
 def make_plan(
     source: Source,
     width_px: int,
@@ -145,13 +157,7 @@ def make_plan(
     differently, ValueError (a bug of the caller) if shots or sizes make no sense.
     """
     names = [style.name for style in styles]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(
-            f"two styles are named {twice!r}", hint="give one of them another name with the key `name` of its config"
-        )
-    if not styles:
-        raise ValueError("a render needs at least one style")
+    check_names(names)
     identity = make_identity(source, width_px, height_px, shots, styles)
     plan = RenderPlan(
         digest=identity_digest(identity),

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.encoders.compact import MEAN, Architecture, CompactNetwork
+from pipeline.encoders.network import Pooling
 
 STAGES = (2, 2, 4, 4, 1)
 """Convolutions by stage, as far as relu5_1."""
@@ -26,7 +27,7 @@ TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 """Places of these convolutions in torchvision's `vgg19().features`."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-GAINS = {"max": 1.0, "average": 1.5, "rms": 1.25}
+GAINS = {"max": 1.0, "average": 1.5}
 """How much less another pooling hands on than the teacher's maximum, roughly: where training starts."""
 
 
@@ -150,7 +151,9 @@ def choose_channels(statistics: Mapping[str, Statistics], most: Mapping[str, int
     return kept
 
 
-def untouched(statistics: Mapping[str, Statistics], kept: Mapping[str, Tensor], reductions: Sequence[str]) -> set[str]:
+def untouched(
+    statistics: Mapping[str, Statistics], kept: Mapping[str, Tensor], reductions: Sequence[Pooling]
+) -> set[str]:
     """Layers in which an inheriting student equals its teacher: nothing that fires is missing, pooling is the same."""
     result: set[str] = set()
     for (stage, index), name in zip(CONVOLUTIONS, LAYERS, strict=True):
@@ -162,12 +165,10 @@ def untouched(statistics: Mapping[str, Statistics], kept: Mapping[str, Tensor], 
     return result
 
 
-def architecture_for(
-    kept: Mapping[str, Tensor], reductions: Sequence[str], strided_widths: Sequence[int]
-) -> Architecture:
+def architecture_for(kept: Mapping[str, Tensor], reductions: Sequence[Pooling]) -> Architecture:
     """The student's architecture that has exactly the kept channels."""
     widths = [tuple(len(kept[f"relu{s + 1}_{i + 1}"]) for i in range(count)) for s, count in enumerate(STAGES)]
-    return Architecture(tuple(widths), tuple(reductions), tuple(strided_widths))
+    return Architecture(tuple(widths), tuple(reductions))
 
 
 @torch.no_grad()
@@ -175,7 +176,6 @@ def inherit(student: CompactNetwork, teacher: Teacher, kept: Mapping[str, Tensor
     """Copy the kept channels of the teacher into the student: wherever both have the same convolution.
 
     With "max" reductions and all live channels kept, the student then equals its teacher except along the borders.
-    Convolutions behind a strided reduction see another input and keep their random start.
     """
     previous = torch.arange(3)
     mean = torch.tensor(MEAN)
@@ -188,7 +188,6 @@ def inherit(student: CompactNetwork, teacher: Teacher, kept: Mapping[str, Tensor
         target = student.get_submodule(name.replace("relu", "conv"))
         assert isinstance(target, torch.nn.Conv2d)
         reduction = student.architecture.reductions[stage - 1] if index == 0 and stage > 0 else "max"
-        if reduction != "strided":
-            target.weight.copy_(GAINS[reduction] * weight[chosen][:, previous])
+        target.weight.copy_(GAINS[reduction] * weight[chosen][:, previous])
         target.bias.copy_(bias[chosen])  # type: ignore[union-attr]
         previous = chosen

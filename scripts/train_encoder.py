@@ -41,8 +41,8 @@ from distill_teacher import (
 )
 from torch import Tensor, nn
 
-from pipeline.encoders import Encoder
-from pipeline.encoders.compact import PUBLIC_LAYERS, CompactNetwork, save_compact
+from pipeline.encoders import Encoder, Pooling
+from pipeline.encoders.compact import POOLINGS, PUBLIC_LAYERS, CompactNetwork, save_compact
 
 LAYER_WEIGHTS = {"relu4_2": 2.0, "relu1_2": 0.5, "relu2_2": 0.5, "relu3_2": 0.5}
 """Of the loss, where not 1: the content layer is learned worst; the others are not in the default objective."""
@@ -65,8 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--longest", type=int, default=640, help="pictures are shrunk to this many px")
     add("--out", type=Path, required=True, help="folder of the run: checkpoint, log and result")
     add("--init", choices=("teacher", "random"), default="teacher")
-    add("--reductions", default="max,max,max,max", help="max, average or strided after each of the first four stages")
-    add("--strided-widths", default="32,48,0,0", help="channels of the strided reductions")
+    add("--reductions", default="max,max,max,max", help="max or average after each of the first four stages")
     add("--width", action="append", default=[], help="layer=channels at most, as in relu4_4=96 (may be repeated)")
     add("--steps", type=int, default=9000)
     add("--batch", type=int, default=5, help="pairs of crops in a step")
@@ -266,10 +265,11 @@ def prepare(arguments: argparse.Namespace) -> Run:
     if not set(widths) <= set(LAYERS):
         raise SystemExit(f"--width: the layers are {', '.join(LAYERS)}")
     kept = choose_channels(statistics, widths)
-    reductions = arguments.reductions.split(",")
-    strided = [int(width) for width in arguments.strided_widths.split(",")]
+    reductions: list[Pooling] = arguments.reductions.split(",")
+    if len(reductions) != 4 or not set(reductions) <= set(POOLINGS):
+        raise SystemExit(f"--reductions: expected four of {', '.join(POOLINGS)}, separated by commas")
     torch.manual_seed(arguments.seed)
-    student = CompactNetwork(architecture_for(kept, reductions, strided))
+    student = CompactNetwork(architecture_for(kept, reductions))
     if arguments.init == "teacher":
         inherit(student, full, kept)
     average = CompactNetwork(student.architecture)

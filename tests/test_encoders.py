@@ -26,7 +26,7 @@ from pipeline.encoders.compact import (
     save_compact,
 )
 from pipeline.encoders.fetch import VGG_FILES, download, sha256_prefix
-from pipeline.encoders.network import enter, pad, pool, tap
+from pipeline.encoders.network import enter, pad, tap
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg, torchvision_vgg, weights_url
 from pipeline.errors import ConfigError, InputError, MissingPartError
 
@@ -102,7 +102,7 @@ def test_frozen_but_differentiable_with_respect_to_the_picture(encoder: Encoder)
 
 def test_gradient_agrees_with_finite_differences() -> None:
     """Through tap, pad and every kind of pooling, asked for deep and shallow layers at once."""
-    architecture = Architecture(((3, 3), (3, 3), (3, 3, 3), (3, 3), (3,)), ("rms", "max", "average", "max"), (0,) * 4)
+    architecture = Architecture(((3, 3), (3, 3), (3, 3, 3), (3, 3), (3,)), ("average", "max", "average", "max"))
     torch.manual_seed(0)
     network = CompactNetwork(architecture).double().eval()
     network.requires_grad_(False)
@@ -135,18 +135,6 @@ def test_tap_equals_slicing_and_leaves_the_callers_gradient_alone() -> None:
         gradients += torch.autograd.grad([middle, after], leaf, [cotangent, torch.ones_like(after)])
         assert torch.equal(cotangent, given)
     assert torch.allclose(gradients[0], gradients[1])
-
-
-def test_rms_pooling_is_the_root_of_the_mean_square() -> None:
-    features = torch.tensor([[[[3.0, 4.0, 9.0], [0.0, 0.0, 9.0], [9.0, 9.0, 9.0]]]]).requires_grad_(True)
-    pooled = pool(features, "rms")
-    assert pooled.item() == pytest.approx(2.5)
-    (gradient,) = torch.autograd.grad(pooled.sum(), features)
-    assert gradient[0, 0, 0, :2].tolist() == pytest.approx([0.3, 0.4])
-    assert float(gradient.sum()) == pytest.approx(0.7)
-    zero = torch.zeros(1, 1, 2, 2, requires_grad=True)
-    (at_zero,) = torch.autograd.grad(pool(zero, "rms").sum(), zero)
-    assert float(at_zero.abs().sum()) == 0
 
 
 def test_a_picture_does_not_see_its_neighbors_in_the_batch(encoder: Encoder) -> None:

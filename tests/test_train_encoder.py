@@ -82,7 +82,7 @@ def test_pruned_student_equals_its_teacher_away_from_borders(folder: Path) -> No
     assert 2 not in kept["relu2_1"].tolist()
     assert len(kept["relu4_2"]) == 5
     kept = distill_teacher.choose_channels(statistics, {})
-    student = CompactNetwork(distill_teacher.architecture_for(kept, ["max"] * 4, [0] * 4)).eval()
+    student = CompactNetwork(distill_teacher.architecture_for(kept, ["max"] * 4)).eval()
     distill_teacher.inherit(student, teacher, kept)
     expected = teacher(images, PUBLIC_LAYERS)
     with torch.no_grad():
@@ -113,8 +113,8 @@ def test_other_settings_on_the_same_folder_are_refused(folder: Path, tmp_path: P
 
 
 def test_result_loads_as_an_encoder(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    strided = ("--reductions", "strided,average,rms,max", "--strided-widths", "6,0,0,0", "--init", "random")
-    train_encoder.main(arguments(folder, tmp_path, "--steps", "1", *strided))
+    smooth = ("--reductions", "average,average,average,max", "--init", "random")
+    train_encoder.main(arguments(folder, tmp_path, "--steps", "1", *smooth))
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     encoder = load_encoder("compact", weights=line["weights"])
     assert encoder.layers == PUBLIC_LAYERS
@@ -122,6 +122,12 @@ def test_result_loads_as_an_encoder(folder: Path, tmp_path: Path, capsys: pytest
     features = encoder(torch.rand(1, 3, 33, 47), PUBLIC_LAYERS)
     assert features["relu1_2"].shape[2:] == (33, 47)
     assert features["relu5_1"].shape[2:] == (2, 2)
+
+
+def test_unknown_reductions_are_refused(folder: Path, tmp_path: Path) -> None:
+    for wrong in ("max,max", "max,max,max,nearest"):
+        with pytest.raises(SystemExit, match="--reductions"):
+            train_encoder.main(arguments(folder, tmp_path, "--steps", "1", "--reductions", wrong))
 
 
 def test_torchvision_teacher_is_normalized_and_pruned(folder: Path, tmp_path: Path) -> None:

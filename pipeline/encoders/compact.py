@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.encoders.network import Pooling, enter, pad, pool, tap
-from pipeline.errors import ConfigError, MissingPartError
+from pipeline.errors import MissingPartError
 
 HEADER = "tempera-compact-1"
 """Key of the file's one metadata entry, a JSON object: several entries would be written in a random order."""
@@ -38,39 +38,32 @@ PUBLIC_LAYERS = (
 """The layers that losses may ask for. Deeper convolutions of stages 3 and 4 exist in some architectures only."""
 MEAN = (0.485, 0.456, 0.406)
 """Subtracted from the picture: ImageNet's mean color."""
-POOLINGS: tuple[Pooling, ...] = ("max", "average", "rms")
+POOLINGS: tuple[Pooling, ...] = ("max", "average")
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """Channels of every convolution by stage, and how the picture shrinks between stages.
 
-    `reductions[s]` leads from stage s to stage s + 1: "max" or "average" pooling after its last convolution, or
-    "strided", a learned 4x4 convolution of stride 2 with `strided_widths[s]` channels straight from its *first*
-    convolution. The other convolutions of such a stage are then a side branch that runs only when they are asked for.
+    `reductions[s]`, "max" or "average", is the pooling that leads from stage s to stage s + 1.
     """
 
     widths: tuple[tuple[int, ...], ...]
-    reductions: tuple[str, ...]
-    strided_widths: tuple[int, ...]
+    reductions: tuple[Pooling, ...]
 
     @classmethod
     def from_data(cls, raw: dict[str, Any]) -> Architecture:
         """The architecture of a weights file. Raises ValueError, TypeError or KeyError if it makes no sense."""
         found = cls(
             widths=tuple(tuple(int(width) for width in stage) for stage in raw["widths"]),
-            reductions=tuple(str(kind) for kind in raw["reductions"]),
-            strided_widths=tuple(int(width) for width in raw["strided_widths"]),
+            reductions=tuple(cast(Pooling, str(kind)) for kind in raw["reductions"]),
         )
-        known = {*POOLINGS, "strided"}
-        if len(found.widths) != 5 or len(found.reductions) != 4 or len(found.strided_widths) != 4:
+        if len(found.widths) != 5 or len(found.reductions) != 4:
             raise ValueError("expected five stages and four reductions")
-        if not set(found.reductions) <= known or not all(found.widths):
+        if not set(found.reductions) <= set(POOLINGS) or not all(found.widths):
             raise ValueError("unknown reduction or empty stage")
         if any(not 0 < width <= 4096 for stage in found.widths for width in stage):
             raise ValueError("widths out of range")
-        if any(kind == "strided" and len(found.widths[s]) != 2 for s, kind in enumerate(found.reductions)):
-            raise ValueError("a strided reduction needs a stage of two convolutions")
         return found
 
     def layer(self, stage: int, index: int) -> str:
@@ -78,11 +71,11 @@ class Architecture:
         return f"relu{stage + 1}_{index + 1}"
 
 
-TINY = Architecture(((4, 4), (6, 6), (8, 8), (8, 8), (8,)), ("max", "average", "max", "average"), (0, 0, 0, 0))
+TINY = Architecture(((4, 4), (6, 6), (8, 8), (8, 8), (8,)), ("max", "average", "max", "average"))
 
 
 class CompactNetwork(nn.Module):
-    """Convolutions named `conv1_1` and so on, each followed by ReLU; `reduce1` where a reduction is strided.
+    """Convolutions named `conv1_1` and so on, each followed by ReLU.
 
     In training mode ReLU leaves its input alone, so that a forward hook on a convolution sees pre-activations (with the
     margin that later convolutions of the same group take away).
@@ -95,14 +88,10 @@ class CompactNetwork(nn.Module):
         strides: dict[str, int] = {}
         channels = 3
         for stage, widths in enumerate(architecture.widths):
-            first = channels
             for index, width in enumerate(widths):
                 self.add_module(f"conv{stage + 1}_{index + 1}", nn.Conv2d(channels, width, 3))
                 strides[architecture.layer(stage, index)] = 2**stage
-                channels, first = width, width if index == 0 else first
-            if stage < len(architecture.reductions) and architecture.reductions[stage] == "strided":
-                channels = architecture.strided_widths[stage]
-                self.add_module(f"reduce{stage + 1}", nn.Conv2d(first, channels, 4, stride=2))
+                channels = width
         self.all_strides: Mapping[str, int] = strides
         self.strides: Mapping[str, int] = {name: strides[name] for name in PUBLIC_LAYERS if name in strides}
 
@@ -122,23 +111,17 @@ class CompactNetwork(nn.Module):
                 for index in group:
                     margin -= 1
                     name = self.architecture.layer(stage, index)
-                    side = reduction == "strided" and index > 0
-                    if side and name not in wanted:
-                        continue
-                    y = self._conv(f"conv{stage + 1}_{index + 1}")(x)
+                    x = self._conv(f"conv{stage + 1}_{index + 1}")(x)
                     if reduction == "max" and index == len(widths) - 1 and name not in wanted:
                         # Maximum and ReLU commute, and after pooling there is a quarter of the work.
-                        y, reduction = pool(y, "max"), None
-                    y = self._relu(y)
+                        x, reduction = pool(x, "max"), None
+                    x = self._relu(x)
                     if name in wanted:
-                        y, found[name] = tap(y, margin)
+                        x, found[name] = tap(x, margin)
                     if len(found) == len(wanted):
                         return found
-                    x = x if side else y
-            if reduction == "strided":
-                x = self._relu(self._conv(f"reduce{stage + 1}")(x))
-            elif reduction is not None:
-                x = pool(x, cast(Pooling, reduction))
+            if reduction is not None:
+                x = pool(x, reduction)
         return found
 
     def _conv(self, name: str) -> nn.Conv2d:
@@ -217,10 +200,4 @@ def make_tiny(pooling: Pooling | None = None) -> tuple[CompactNetwork, str]:
 def _with_pooling(architecture: Architecture, pooling: Pooling | None) -> Architecture:
     if pooling is None:
         return architecture
-    if "strided" in architecture.reductions:
-        raise ConfigError(
-            f"the encoder 'compact' has learned how to shrink a picture: pooling {pooling!r} cannot replace that",
-            hint="leave the pooling at its default, or use vgg19",
-        )
-    changed: dict[str, Any] = asdict(architecture) | {"reductions": (pooling,) * len(architecture.reductions)}
-    return Architecture(**changed)
+    return replace(architecture, reductions=(pooling,) * len(architecture.reductions))

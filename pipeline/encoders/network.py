@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError, InputError
 
-Pooling = Literal["max", "average", "rms"]
+Pooling = Literal["max", "average"]
 
 
 class FeatureNetwork(Protocol):
@@ -151,34 +151,6 @@ def enter(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
     return entered
 
 
-class _RootMeanSquarePool(torch.autograd.Function):
-    """sqrt(mean of the squares of 2x2 features), with a backward pass of one product instead of three passes."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        pooled = F.avg_pool2d(features.square(), 2).sqrt_()
-        ctx.save_for_backward(features, pooled)
-        return pooled
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (grad,) = grads
-        features, pooled = ctx.saved_tensors
-        # d pooled / d feature = feature / (4 pooled), at most 1/2; where all four are 0 it is 0.
-        share = F.interpolate(grad / (4 * pooled + 1e-6), scale_factor=2, mode="nearest")
-        bottom, right = (features.shape[side] - share.shape[side] for side in (2, 3))
-        if bottom or right:
-            share = F.pad(share, (0, right, 0, bottom))
-        return share.mul_(features)
-
-
 def pool(features: Tensor, kind: Pooling) -> Tensor:
-    """Features at half the resolution; an odd last row or column is dropped, as VGG does.
-
-    "rms" is the root of the mean square: between average and maximum, and unlike the maximum it hands a gradient to
-    all four positions.
-    """
-    if kind == "rms":
-        pooled: Tensor = _RootMeanSquarePool.apply(features)  # type: ignore[no-untyped-call]
-        return pooled
+    """Features at half the resolution; an odd last row or column is dropped, as VGG does."""
     return F.max_pool2d(features, 2) if kind == "max" else F.avg_pool2d(features, 2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import Config, InputSettings, OutputSettings
 from pipeline.errors import InputError, Interrupted, TemperaError, UsageError
-from pipeline.plan import ResolvedStyle, make_plan
+from pipeline.plan import ResolvedStyle, check_names, make_plan
 from pipeline.store import RenderDirectory
 from pipeline.types import RenderPlan, Shot, Source
 
@@ -66,7 +66,7 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
     from pipeline.reader import probe
     from pipeline.writer import check_output
 
-    _distinct_names(request.styles)
+    check_names([style.name for style in request.styles])
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
         source = probe(request.inputs, read, frames=request.frames, fps=request.fps)
@@ -140,17 +140,6 @@ def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[i
         )
         return size
     return fit_size(source.width_px, source.height_px, width, height)
-
-
-def _distinct_names(styles: Sequence[Config]) -> None:
-    if not styles:
-        raise UsageError("no style given", hint="add --style with a shipped style, a .yaml file or a painting")
-    names = [style.name for style in styles]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(
-                f"two styles are named {name!r}", hint="give one of them another name with the key `name` of its config"
-            )
 
 
 def named_outputs(output: Path, styles: Sequence[str]) -> dict[str, Path]:
