@@ -86,9 +86,14 @@ class TotalVariation(Settings):
 
 
 class TemporalLoss(Settings):
-    """What holds a warm frame to the moved previous one."""
+    """What holds a warm frame to the moved earlier ones."""
 
-    weight: Weight = Field(30.0, description="Weight of the temporal loss, where the motion is reliable.")
+    weight: Weight = Field(10.0, description="Weight of the temporal loss, where the motion is reliable.")
+    earlier: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+        (5,),
+        max_length=4,
+        description="Frames to look back to, beside the previous one: what was hidden comes back in the paint it had.",
+    )
 
 
 class LossSettings(Settings):
@@ -130,7 +135,11 @@ class ColdSettings(Settings):
 class WarmSettings(Settings):
     """Every other frame: from the previous one."""
 
-    evaluations: int = Field(8, ge=1, le=10000, description="Evaluations of the objective for a warm frame.")
+    evaluations: int = Field(10, ge=1, le=10000, description="Evaluations of the objective for a warm frame at most.")
+    min_evaluations: int = Field(5, ge=1, le=10000, description="And at least.")
+    tolerance: float = Field(
+        0.004, ge=0, le=1, description="A warm frame is done when an evaluation lowers the loss by less than this share."
+    )
 
 
 class OptimizeSettings(Settings):
@@ -146,6 +155,26 @@ class OptimizeSettings(Settings):
     )
 
 
+class MotionSettings(Settings):
+    """How the paint moves from frame to frame."""
+
+    method: Literal["auto", "dis", "raft", "none"] = Field(
+        "auto",
+        description="auto: dense inverse search, and no motion at all in shots from a tripod; dis: always search; "
+        "raft: a network, needs its weights; none: the paint stays where it is.",
+    )
+    preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="Care of the dense inverse search.")
+    boil: float = Field(
+        0.0, ge=0, le=1, description="0: the paint sticks to what it shows; 1: fresh strokes in every frame."
+    )
+    hold: int = Field(1, ge=1, le=24, description="Paint every so many frames and hold them; 2 is on twos.")
+    segment_frames: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        "auto",
+        description="Split longer shots into parts of this length that are painted side by side; 0: never. "
+        "auto: 0 on the CPU, 48 on an accelerator.",
+    )
+
+
 class PaintSettings(Settings):
     """Everything about a style that changes pixels."""
 
@@ -157,6 +186,7 @@ class PaintSettings(Settings):
     pooling: Literal["native", "max", "average"] = Field("native", description="Pooling of the feature network.")
     losses: LossSettings = Field(default_factory=LossSettings)
     optimize: OptimizeSettings = Field(default_factory=OptimizeSettings)
+    motion: MotionSettings = Field(default_factory=MotionSettings)
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Another seed paints other strokes.")
     palette_colors: int = Field(12, ge=2, le=256, description="Colors of the palette styler.")
     superpixel_count: int = Field(900, ge=4, le=100000, description="Cells of the superpixel styler.")
@@ -180,6 +210,17 @@ class InputSettings(Settings):
         gt=0,
         le=1,
         description="Smallest change between two frames that can be a cut; lower finds more.",
+    )
+    deflicker: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Evens out the flicker of exposure before painting, where there is any; 0: leave it.",
+    )
+    on_damaged: Literal["stop", "hold", "skip"] = Field(
+        "stop",
+        description="A frame of the input that cannot be decoded: stop there, show the one before it again (hold), "
+        "or leave it out (skip).",
     )
 
 

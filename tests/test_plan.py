@@ -157,7 +157,7 @@ def neighbor(config: Config, place: tuple[Any, ...]) -> Config | None:
     old = look(data, place)
     numbers = [old + 1, old - 1, old * 2, old / 2] if type(old) in (int, float) else []
     others = [*numbers, 0.5, 0.1, 1, *sorted(set(words(config_schema())), key=str), "other", True, False]
-    for new in [[*old[:-1], 0.9], *others] if isinstance(old, list) else others:
+    for new in [[*old[:-1], 0.9], [*old[:-1], 9], *others] if isinstance(old, list) else others:
         if new == old:
             continue
         look(data, place[:-1])[place[-1]] = new
