@@ -138,7 +138,10 @@ class WarmSettings(Settings):
     evaluations: int = Field(10, ge=1, le=10000, description="Evaluations of the objective for a warm frame at most.")
     min_evaluations: int = Field(5, ge=1, le=10000, description="And at least.")
     tolerance: float = Field(
-        0.004, ge=0, le=1, description="A warm frame is done when an evaluation lowers the loss by less than this share."
+        0.004,
+        ge=0,
+        le=1,
+        description="A warm frame is done when an evaluation lowers the loss by less than this share.",
     )
 
 

@@ -57,7 +57,8 @@ class ResolvedStyle:
     """A style with everything that its config leaves open found out.
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`; `init_digest` that of the picture
-    named by `optimize.cold.init` ("" if it names none). `encoder` and `encoder_digest` name the feature network that
+    named by `optimize.cold.init` ("" if it names none), `segment_frames` what `motion.segment_frames` came down to.
+    `encoder` and `encoder_digest` name the feature network that
     was chosen and its weights ("" for a styler without one); `weights` is the weights file, if the user gave one. Paths
     in `config` are absolute or relative to the current folder. `name` must be unique among the styles of a render: it
     enters the seeds.
@@ -71,6 +72,7 @@ class ResolvedStyle:
     precision: Literal["float32", "bfloat16"]
     init_digest: str = ""
     weights: Path | None = None
+    segment_frames: int = 0
 
 
 def frame_seed(render_seed: int, style: str, frame_index: int) -> int:
@@ -79,26 +81,54 @@ def frame_seed(render_seed: int, style: str, frame_index: int) -> int:
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") >> 1
 
 
-def make_chains(styles: Sequence[str], shots: Sequence[Shot], seeds: Sequence[int]) -> tuple[Chain, ...]:
-    """One chain for every style and shot, style by style; `seeds` holds one seed per style.
+def make_chains(
+    styles: Sequence[str],
+    shots: Sequence[Shot],
+    seeds: Sequence[int],
+    segment_frames: Sequence[int] = (),
+    holds: Sequence[int] = (),
+) -> tuple[Chain, ...]:
+    """The chains of every style and shot, style by style; `seeds` holds one seed per style.
+
+    One chain for a shot; or, where the style's `segment_frames` is above 0 and the shot is much longer than that, a
+    chain of keyframes and one chain for each segment. Segments begin at multiples of the style's hold.
 
     Ids are safe folder names on every system and differ also where names differ only by case or by what is not ASCII:
-    `swirl-s000`, and for a second style that comes down to `swirl`: `swirl-2-s000`.
+    `swirl-s000`, and for a second style that comes down to `swirl`: `swirl-2-s000`; with segments `swirl-s000-keys`,
+    `swirl-s000-p000`, `swirl-s000-p001`, ...
     """
     chains: list[Chain] = []
     taken: set[str] = set()
-    for style, seed in zip(styles, seeds, strict=True):
+    for place, (style, seed) in enumerate(zip(styles, seeds, strict=True)):
         slug = base = _slug(style)
         number = 2
         while slug in taken:
             slug = f"{base}-{number}"
             number += 1
         taken.add(slug)
-        chains.extend(
-            Chain(f"{slug}-s{shot.index:03d}", style, shot.index, shot.start, shot.stop, lead_in=0, seed=seed)
-            for shot in shots
-        )
+        for shot in shots:
+            name = f"{slug}-s{shot.index:03d}"
+            length = _segment_length(shot, segment_frames[place] if segment_frames else 0, holds[place] if holds else 1)
+            if length == 0:
+                chains.append(Chain(name, style, shot.index, shot.start, shot.stop, lead_in=0, seed=seed))
+                continue
+            keys = Chain(f"{name}-keys", style, shot.index, shot.start, shot.stop, lead_in=0, seed=seed, step=length)
+            chains.append(keys)
+            for part, start in enumerate(keys.frames):
+                stop = min(start + length, shot.stop)
+                chains.append(Chain(f"{name}-p{part:03d}", style, shot.index, start, stop, 0, seed, keys=keys.id))
     return tuple(chains)
+
+
+def _segment_length(shot: Shot, wanted: int, hold: int) -> int:
+    """Length of the segments that a shot is split into, all about equal; 0 if it stays whole."""
+    count = shot.stop - shot.start
+    parts = round(count / wanted) if wanted else 1
+    if parts < 2:
+        return 0
+    length = max(2, -(-count // parts))
+    length = -(-length // hold) * hold
+    return length if length < count else 0
 
 
 def make_identity(
@@ -166,7 +196,13 @@ def make_plan(
         width_px=width_px,
         height_px=height_px,
         shots=tuple(shots),
-        chains=make_chains(names, shots, [style.config.seed for style in styles]),
+        chains=make_chains(
+            names,
+            shots,
+            [style.config.seed for style in styles],
+            [style.segment_frames for style in styles],
+            [style.config.motion.hold for style in styles],
+        ),
         styles={style.name: _relative_config(style.config, render_dir) for style in styles},
         outputs={name: _relative(path, render_dir) for name, path in outputs.items()},
         weights={style.name: _relative(style.weights, render_dir) for style in styles if style.weights is not None},
@@ -224,6 +260,7 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
         cold["init"] = style.init_digest
     settings["encoder"] = {"name": style.encoder, "digest": style.encoder_digest}
     settings["optimize"]["precision"] = style.precision
+    settings["motion"]["segment_frames"] = style.segment_frames
     return settings
 
 

@@ -89,9 +89,11 @@ class Shot:
 class Chain:
     """One style over one run of frames [start, stop) inside one shot: the unit of order, seeding and resume.
 
-    Frame t may read frame t-1 of its own chain and nothing of any other chain. `style` is the name of the style,
-    `lead_in` the number of frames before `start` that are painted only to warm up and are not delivered, `seed` the
-    render's seed for this style.
+    A frame may read earlier frames of its own chain, and nothing of any other but one: where a long shot is split into
+    segments, a chain of *keyframes* (`step` above 1: every so many frames, not delivered) is painted first, and each
+    segment names it in `keys`, starts from its own keyframe and heads for the next one. `style` is the name of the
+    style, `lead_in` the number of frames before `start` that are painted only to warm up and are not delivered, `seed`
+    the render's seed for this style.
     """
 
     id: str
@@ -101,6 +103,22 @@ class Chain:
     stop: int
     lead_in: int
     seed: int
+    step: int = 1
+    keys: str = ""
+
+    @property
+    def frames(self) -> range:
+        """Indices of the frames that the chain paints, in order."""
+        return range(self.start - self.lead_in, self.stop, self.step)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the chain's frames belong in the video: keyframes are there again in their segments."""
+        return self.step == 1
+
+    def left(self, start: int) -> int:
+        """How many frames there are to paint from `start` on."""
+        return len(range(start, self.stop, self.step))
 
 
 @dataclass(frozen=True, slots=True)

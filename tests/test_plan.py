@@ -151,6 +151,28 @@ def words(schema: Any) -> list[Any]:
     return [word for value in schema for word in words(value)] if isinstance(schema, list) else []
 
 
+def test_a_long_shot_is_split_into_segments_that_start_from_keyframes() -> None:
+    shots = (Shot(0, 0, 100), Shot(1, 100, 110))
+    chains = make_chains(["Swirl"], shots, [7], [24], [2])
+    keys, *parts, short = chains
+    assert (keys.id, keys.step, keys.keys, keys.delivered) == ("swirl-s000-keys", 26, "", False)
+    assert list(keys.frames) == [part.start for part in parts] == [0, 26, 52, 78]
+    assert [(part.id, part.stop, part.keys) for part in parts][-1] == ("swirl-s000-p003", 100, keys.id)
+    assert (short.id, short.start, short.stop, short.keys) == ("swirl-s001", 100, 110, "")
+
+
+@given(st.integers(1, 300), st.integers(0, 60), st.integers(1, 5))
+def test_segments_cover_every_frame_once(count: int, wanted: int, hold: int) -> None:
+    chains = make_chains(["a"], [Shot(0, 0, count)], [0], [wanted], [hold])
+    covered = [index for chain in chains if chain.delivered for index in chain.frames]
+    assert covered == list(range(count))
+    for chain in chains:
+        assert chain.step % hold == 0 or chain.step == 1
+        if chain.keys:
+            (keys,) = (other for other in chains if other.id == chain.keys)
+            assert chain.start in keys.frames
+
+
 def neighbor(config: Config, place: tuple[Any, ...]) -> Config | None:
     """The same config with one setting changed to some other valid value; None if there is no other value."""
     data = json.loads(config.model_dump_json(by_alias=True))
@@ -172,7 +194,9 @@ def neighbor(config: Config, place: tuple[Any, ...]) -> Config | None:
 
 EVERY_SETTING = leaves(json.loads(a_config().model_dump_json(by_alias=True)))
 # What the plan replaces by what it stands for: the content's digest, or what "auto" came down to.
-RESOLVED = {("encoder",), ("optimize", "precision"), ("style", "images", 0, "path"), ("style", "images", 1, "path")}
+RESOLVED = {("encoder",), ("optimize", "precision"), ("motion", "segment_frames")} | {
+    ("style", "images", place, "path") for place in (0, 1)
+}
 OUTSIDE = {"schema", "name", "description", "output", "runtime"}
 
 

@@ -131,10 +131,10 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
     # Thorough: every stored frame is read once, so that a flipped bit anywhere is healed by painting on from there.
     starts = {chain.id: directory.done(chain, thorough=True) for chain in plan.chains}
     for chain in plan.chains:
-        missing = chain.stop - starts[chain.id]
+        missing = chain.left(starts[chain.id])
         if missing:
             styles.add(chain.style)
-            cold = missing == chain.stop - chain.start + chain.lead_in
+            cold = missing == len(chain.frames) and not chain.keys
             left["cold"] += cold
             left["warm"] += missing - cold
     if not styles:
@@ -159,7 +159,7 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
             ahead=runtime.prefetch,
         )
 
-    total = sum(chain.stop - chain.start + chain.lead_in for chain in plan.chains)
+    total = sum(len(chain.frames) for chain in plan.chains)
     with reporter.painting(left, total - sum(left.values())):
         outcome = run_chains(
             directory,

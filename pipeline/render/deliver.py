@@ -14,7 +14,7 @@ from pipeline.errors import RenderDirectoryError
 from pipeline.plan import absolute_source, output_paths, style_configs
 from pipeline.render.prepare import named_outputs, refuse_input
 from pipeline.store import RenderDirectory
-from pipeline.types import Source
+from pipeline.types import Chain, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def _finished_frames(
     from pipeline.reader import read_frames
 
     settings = config.output.finish
-    chains = sorted((chain for chain in directory.plan.chains if chain.style == style), key=lambda chain: chain.start)
+    chains = _delivered(directory, style)
     indices = ((chain, index) for chain in chains for index in range(chain.start, chain.stop))
     plan = directory.plan
     if settings == FinishSettings():
@@ -103,10 +103,16 @@ def _finished_frames(
             yield finish(styled, content.rgb, settings, index=index, seed=config.seed)
 
 
+def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:
+    """The chains whose frames make the video of a style, in order."""
+    chains = (chain for chain in directory.plan.chains if chain.style == style and chain.delivered)
+    return sorted(chains, key=lambda chain: chain.start)
+
+
 def _ready(directory: RenderDirectory, style: str) -> int:
     """How many frames of a style are stored without a gap from the first one."""
     ready = 0
-    for chain in sorted((c for c in directory.plan.chains if c.style == style), key=lambda c: c.start):
+    for chain in _delivered(directory, style):
         ready = max(chain.start, min(chain.stop, directory.done(chain)))
         if ready < chain.stop:
             break

@@ -122,7 +122,7 @@ class RenderDirectory:
     def frame_path(self, chain_id: str, index: int) -> Path:
         """Where frame `index` of a chain is, or will be, stored."""
         chain = self._chains[chain_id]
-        if not chain.start - chain.lead_in <= index < chain.stop:
+        if index not in chain.frames:
             raise IndexError(f"frame {index} is not in chain {chain_id} [{chain.start}, {chain.stop})")
         return self.frames_path / chain_id / frames.frame_name(index)
 
@@ -181,7 +181,7 @@ class RenderDirectory:
     def stored(self, chain: Chain) -> set[int]:
         """Indices of the chain's frames that have a file, whole or not."""
         indices = (frames.frame_index(entry.name) for entry in _entries(self.frames_path / chain.id))
-        return {index for index in indices if index is not None and chain.start - chain.lead_in <= index < chain.stop}
+        return {index for index in indices if index is not None and index in chain.frames}
 
     def done(self, chain: Chain, *, thorough: bool = False) -> int:
         """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
@@ -193,14 +193,15 @@ class RenderDirectory:
         size = self.plan.width_px, self.plan.height_px
         look = frames.checksum_problem if thorough else frames.outline_problem
         stored = self.stored(chain)
-        first = stop = chain.start - chain.lead_in
-        while stop in stored:
-            if look(self.frame_path(chain.id, stop), *size):
+        indices = chain.frames
+        count = 0
+        while count < len(indices) and indices[count] in stored:
+            if look(self.frame_path(chain.id, indices[count]), *size):
                 break
-            stop += 1
-        while stop > first and frames.load(self.frame_path(chain.id, stop - 1), *size)[0] is None:
-            stop -= 1
-        return stop
+            count += 1
+        while count > 0 and frames.load(self.frame_path(chain.id, indices[count - 1]), *size)[0] is None:
+            count -= 1
+        return indices[count] if count < len(indices) else chain.stop
 
     def set_aside(self, chain_id: str, index: int) -> Path:
         """Move a stored frame out of the way, so that it and what follows from it are painted again; return where to.

@@ -64,7 +64,10 @@ def plan_to_json(plan: RenderPlan) -> str:
         "height_px": plan.height_px,
         "shots": [[shot.index, shot.start, shot.stop] for shot in plan.shots],
         "chains": [
-            {name: getattr(chain, name) for name in ("id", "style", "shot", "start", "stop", "lead_in", "seed")}
+            {
+                name: getattr(chain, name)
+                for name in ("id", "style", "shot", "start", "stop", "lead_in", "seed", "step", "keys")
+            }
             for chain in plan.chains
         ],
         "styles": {name: dict(settings) for name, settings in plan.styles.items()},
@@ -122,6 +125,7 @@ def check_plan(plan: RenderPlan) -> None:
     ids = [chain.id for chain in plan.chains]
     _expect(len(set(ids)) == len(ids), "two chains have the same id")
     runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    by_id = {chain.id: chain for chain in plan.chains}
     for chain in plan.chains:
         _expect(_CHAIN_ID.fullmatch(chain.id) is not None, f"chain id {_shown(chain.id)} is not a safe name")
         _expect(chain.style in plan.styles, f"chain {chain.id} has an unknown style")
@@ -131,7 +135,15 @@ def check_plan(plan: RenderPlan) -> None:
         _expect(
             shot.start <= chain.start - chain.lead_in and chain.stop <= shot.stop, f"chain {chain.id} crosses a cut"
         )
-        runs[chain.style].append((chain.start, chain.stop))
+        _expect(chain.step >= 1 and chain.start < chain.stop, f"chain {chain.id} has no frames")
+        if chain.keys:
+            keys = by_id.get(chain.keys)
+            _expect(
+                keys is not None and keys.style == chain.style and chain.start in keys.frames and not chain.lead_in,
+                f"chain {chain.id} starts from a keyframe that there is not",
+            )
+        if chain.delivered:
+            runs[chain.style].append((chain.start, chain.stop))
     for style in plan.styles:
         _expect(_tiles(sorted(runs[style]), count), f"the chains of {style!r} must cover every frame once")
     _expect(set(plan.outputs) <= set(plan.styles), "an output belongs to no style")
@@ -217,6 +229,8 @@ def _plan(document: dict[str, Any]) -> RenderPlan:
                 stop=_whole(chain["stop"]),
                 lead_in=_whole(chain["lead_in"]),
                 seed=_whole(chain["seed"]),
+                step=_whole(chain["step"]),
+                keys=_text(chain["keys"]),
             )
             for chain in map(_mapping, _list(document["chains"]))
         ),

@@ -107,9 +107,8 @@ def status(directory: RenderDirectory) -> Status:
             per_chain[chain_id].append(record)
     rows = []
     for chain in directory.plan.chains:
-        start = chain.start - chain.lead_in
-        stop = directory.done(chain)
-        progress = _progress(stop - start, chain.stop - stop, per_chain[chain.id], session)
+        left = chain.left(directory.done(chain))
+        progress = _progress(len(chain.frames) - left, left, per_chain[chain.id], session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
     total = _progress(
         sum(row.progress.done for row in rows),
@@ -133,9 +132,11 @@ def verify(directory: RenderDirectory, on_frame: Callable[[int, int], None] | No
     findings: list[Finding] = []
     for chain in plan.chains:
         indices = stored[chain.id]
-        last = max(indices, default=chain.start - chain.lead_in - 1)
-        unpainted += chain.stop - 1 - last
-        for index in range(chain.start - chain.lead_in, last + 1):
+        last = max(indices, default=chain.frames.start - 1)
+        unpainted += sum(index > last for index in chain.frames)
+        for index in chain.frames:
+            if index > last:
+                break
             if index in indices:
                 _, problem = frames.load(directory.frame_path(chain.id, index), plan.width_px, plan.height_px)
                 checked += 1
@@ -182,7 +183,7 @@ def _strangers(directory: RenderDirectory) -> list[Finding]:
 
 def _belongs(chain: Chain, path: Path) -> bool:
     index = frames.frame_index(path.name)
-    return index is not None and chain.start - chain.lead_in <= index < chain.stop
+    return index is not None and index in chain.frames
 
 
 def _stranger(root: Path, path: Path) -> Finding:
