@@ -6,8 +6,11 @@ import errno
 import os
 import resource
 import stat
+import subprocess
+import sys
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -24,7 +27,6 @@ from pipeline.writer.timing import output_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -631,13 +633,32 @@ def test_a_file_that_cannot_be_read_back_is_not_delivered(tmp_path: Path, monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_a_partial_file_of_a_killed_process_is_in_nobody_s_way(tmp_path: Path) -> None:
-    (tmp_path / ".a.mp4.partial.mp4").write_bytes(b"half")
-    stale = tmp_path / "out" / ".05d.png.partial"
-    stale.mkdir(parents=True)
-    (stale / "00000.png").write_bytes(b"half")
-    write_video(tmp_path / "a.mp4", ramps(6), source=source_of(), settings=FAST)
-    write_video(tmp_path / "out" / "%05d.png", ramps(6), source=source_of(), settings=FAST)
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.writer.partial import filling, replacing
+with (filling if "%" in sys.argv[1] else replacing)(Path(sys.argv[1])) as partial:
+    print(partial, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "out/%05d.png"])
+def test_a_partial_file_of_a_killed_process_is_in_nobody_s_way(tmp_path: Path, name: str) -> None:
+    """One that is still being written is left alone; both results are whole, and the last one wins."""
+    path = tmp_path / name
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", KILLED, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as other:
+        assert other.stdout is not None
+        partial = Path(other.stdout.readline().strip())
+        assert partial.exists()
+        write_video(path, ramps(6), source=source_of(), settings=FAST)
+        assert partial.exists()
+        other.kill()
+        other.wait()
+    assert partial.exists()
+    write_video(path, ramps(6), source=source_of(), settings=FAST)
     assert not leftovers(tmp_path)
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+import secrets
 import shutil
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import WriteError
 
+if sys.platform != "win32":
+    import fcntl
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _HINTS = {
     errno.ENOSPC: "free some space, or choose another disk with -o; painted frames are kept",
@@ -26,6 +33,8 @@ _HINTS = {
     errno.EISDIR: "there is a folder of this name: choose another name with -o",
     errno.ENAMETOOLONG: "choose a shorter name with -o",
 }
+_SHOWN_NAME: Final = 40
+_TRIES: Final = 8
 
 
 def write_error(path: Path, error: Exception, doing: str = "writing") -> WriteError:
@@ -36,60 +45,106 @@ def write_error(path: Path, error: Exception, doing: str = "writing") -> WriteEr
     return WriteError(f"{path}: {doing} failed: {reason}", hint=hint)
 
 
-def partial_path(path: Path) -> Path:
-    """Where a result is written until it is complete: a hidden file or folder beside it, with the same suffix."""
-    return path.with_name(f".{path.name}.partial{path.suffix}")
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a partial file's path; when the block succeeds it becomes `path`, otherwise it is removed.
+    """Yield the path of an empty partial file; when the block succeeds it becomes `path`, otherwise it is removed.
 
-    Missing parent folders are created. The data and the name are flushed to the disk, so that after a power cut either
-    the old file or the whole new one is there. Raises WriteError.
+    Missing parent folders are created, and partial files that killed processes left for `path` are removed. The data
+    and the name are flushed to the disk, so that after a power cut either the old file or the whole new one is there.
+    Two processes that write the same `path` do not meet: the last one to finish wins. Raises WriteError.
     """
-    partial = partial_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
+        make_folders(path.parent)
+        sweep_partials(path)
+        partial, descriptor = _begin(path, folder=False)
     except OSError as error:
         raise write_error(path, error) from error
     try:
         yield partial
         try:
             sync(partial)
-            partial.replace(path)
+            replace(partial, path)
             sync(path.parent)
         except OSError as error:
             raise write_error(path, error) from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        remove(partial)
         raise
+    finally:
+        _end(descriptor)
 
 
 @contextmanager
-def filling(folder: Path, partial: Path) -> Iterator[Path]:
-    """Yield the empty folder `partial`; when the block succeeds its files move into `folder`, one after the other.
+def filling(path: Path) -> Iterator[Path]:
+    """Yield an empty partial folder; when the block succeeds its files move beside `path`, one after the other.
 
-    Files of `folder` with other names stay. Raises WriteError.
+    `path` is a name with a number, as `out/%05d.png`. Files of other names stay. Raises WriteError.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
-        partial.mkdir()
+        make_folders(path.parent)
+        sweep_partials(path)
+        partial, descriptor = _begin(path, folder=True)
     except OSError as error:
-        raise write_error(folder, error) from error
+        raise write_error(path.parent, error) from error
     try:
         yield partial
         try:
             for file in sorted(partial.iterdir()):
                 sync(file)
-                file.replace(folder / file.name)
-            sync(folder)
+                replace(file, path.parent / file.name)
+            sync(path.parent)
         except OSError as error:
-            raise write_error(folder, error) from error
+            raise write_error(path.parent, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
+        _end(descriptor)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Partial files and folders for `path` that nobody writes any more: left by processes that were killed."""
+    found = []
+    for entry in _partials(path):
+        with _abandoned(entry) as abandoned:
+            if abandoned:
+                found.append(entry)
+    return found
+
+
+def sweep_partials(path: Path) -> None:
+    """Remove the leftovers for `path`."""
+    for entry in _partials(path):
+        with _abandoned(entry) as abandoned, suppress(OSError):  # what cannot be removed is in nobody's way
+            if abandoned:
+                remove(entry)
+
+
+# --- what touches the disk: short functions, so that tests can make each of them fail -------------------------------
+
+
+def make_folders(path: Path) -> None:
+    """Create a folder and its missing parents."""
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def create(path: Path, *, folder: bool) -> int:
+    """Create a new file, or a new folder, and return a descriptor of it (-1 for a folder on Windows)."""
+    if not folder:
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666)
+    path.mkdir()
+    return -1 if os.name == "nt" else os.open(path, os.O_RDONLY)
+
+
+def replace(old: Path, new: Path) -> None:
+    """Rename a file over another one, in one step."""
+    old.replace(new)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with what is in it; it is fine if it is not there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -105,4 +160,74 @@ def sync(path: Path) -> None:
         if not folder or error.errno not in {errno.EINVAL, errno.ENOTSUP}:
             raise
     finally:
+        os.close(descriptor)
+
+
+# --- names, and who is writing --------------------------------------------------------------------------------------
+
+
+def _begin(path: Path, *, folder: bool) -> tuple[Path, int]:
+    """Create the partial of `path` and lock it, so that others see that somebody is writing it."""
+    for _ in range(_TRIES):
+        partial = path.with_name(f"{_stem(path)}{secrets.token_hex(4)}.partial{path.suffix}")
+        descriptor = create(partial, folder=folder)
+        if _lock(descriptor) and partial.exists():
+            return partial, descriptor
+        _end(descriptor)  # somebody looked for leftovers in this very moment, and took it for one
+        remove(partial)
+    raise OSError(errno.EBUSY, "partial files are removed as soon as they are made")
+
+
+def _stem(path: Path) -> str:
+    """How the name of a partial begins: hidden, readable, not too long, and another one for every `path`."""
+    name = path.name.replace("%", "")
+    return f".{name[:_SHOWN_NAME]}.{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}."
+
+
+def _partials(path: Path) -> list[Path]:
+    """Everything beside `path` that has the name of a partial of it."""
+    pattern = re.compile(re.escape(_stem(path)) + r"[0-9a-f]{8}\.partial" + re.escape(path.suffix), re.DOTALL)
+    try:
+        return [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]
+    except OSError:
+        return []
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; False if somebody else has. True also where there are no such locks."""
+    if sys.platform == "win32":
+        return True  # an open file cannot be removed there anyway
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def _abandoned(partial: Path) -> Iterator[bool]:
+    """Whether nobody writes it, which stays so inside the block; False where the system cannot tell."""
+    if sys.platform == "win32":
+        yield True
+        return
+    try:
+        descriptor = os.open(partial, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _end(descriptor: int) -> None:
+    if descriptor >= 0:
         os.close(descriptor)

@@ -138,8 +138,7 @@ def write_numbered(
     progress: Callable[[int], None] | None,
 ) -> None:
     """Write frame i to `path` with its number pattern filled in (from 0), all of them or none. Raises WriteError."""
-    staging = path.parent / f".{path.name.replace('%', '')}.partial"
-    with filling(path.parent, staging) as folder:
+    with filling(path) as folder:
         for index, rgb in enumerate(frames):
             write_still(path, folder / (path.name % index), rgb, target=target, settings=settings)
             if progress is not None:
