@@ -9,9 +9,11 @@ import sys
 def main() -> None:
     """Run the command line and exit with the code of DESIGN: see `pipeline.cli.run`."""
     from pipeline.cli import run
+    from pipeline.cli.streams import prepare_streams
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 

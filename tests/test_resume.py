@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from breakers import Hit, Wait
 from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
 from pipeline.image import decode_png
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from torture_rig import children
 
 FRAMES, CUT = 8, 5
 CHAINS = [f"paint-s000/{index:08d}.png" for index in range(CUT)]
@@ -26,36 +38,7 @@ CHAINS += [f"paint-s001/{index:08d}.png" for index in range(CUT, FRAMES)]
 SETTINGS = ["encoder=tiny", "optimize.cold.evaluations=2", "optimize.warm.evaluations=2", "runtime.threads=1"]
 SETTINGS += ["optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
 
-# Runs a command and sends itself a signal around the writing of one frame: before it, while the frame is a temporary
-# file, or behind it, before the line of statistics.
-BREAKER = """
-import os, sys
-from pipeline.cli import run
-from pipeline.store import RenderDirectory, atomic
-
-moment, name, number, times, *arguments = sys.argv[1:]
-store, replace = RenderDirectory.write_frame, atomic.replace
-
-def hit():
-    for _ in range(int(times)):
-        os.kill(os.getpid(), int(number))
-
-def write_frame(self, chain, index, rgb):
-    this = f"{chain}/{index:08d}.png" == name
-    if this and moment == "before":
-        hit()
-    store(self, chain, index, rgb)
-    if this and moment == "after":
-        hit()
-
-def rename(source, target):
-    if moment == "during" and str(target).endswith(name):
-        hit()
-    replace(source, target)
-
-RenderDirectory.write_frame, atomic.replace = write_frame, rename
-sys.exit(run(arguments))
-"""
+ROOT = Path(__file__).parents[1]
 
 
 def command(folder: Path) -> list[str]:
@@ -109,10 +92,20 @@ def copied(whole: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def broken_off(folder: Path, moment: str, name: str, number: int, times: int = 1) -> subprocess.CompletedProcess[str]:
-    breaker = [sys.executable, "-c", BREAKER, moment, name, str(int(number)), str(times)]
-    root = Path(cli.__file__).parents[2]
-    return subprocess.run([*breaker, *command(folder)], cwd=root, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Ended:
+    """How a render in a process of its own went."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+def broken_off(folder: Path, moment: str, name: str, number: int, times: int = 1) -> Ended:
+    out, err = folder / "out.txt", folder / "err.txt"
+    process = children.start(command(folder), hook=Hit(moment, name, int(number), times), out=out, err=err)
+    process.join(60)
+    return Ended(process.exitcode, out.read_text(), err.read_text())
 
 
 def assert_whole(folder: Path, whole: Path) -> None:
@@ -149,6 +142,104 @@ def test_a_second_signal_stops_at_once(begun: Path, whole: Path, number: int, co
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["interrupted", "hint"]
     assert sorted(frames_of(begun)) == CHAINS[:2]
     assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+@contextmanager
+def waiting(folder: Path, name: str, *arguments: str, **options: Any) -> Iterator[tuple[ForkServerProcess, Path]]:
+    """A render that waits before it stores a frame, until the flag is removed; its stderr is `err.txt`."""
+    flag, err = folder / "flag", folder / "err.txt"
+    process = children.start([*command(folder), *arguments], hook=Wait(name, flag, **options), err=err)
+    try:
+        end = time.monotonic() + 60
+        while not flag.exists():
+            assert process.is_alive() and time.monotonic() < end, err.read_text()
+            time.sleep(0.01)
+        yield process, flag
+    finally:
+        process.kill()
+
+
+def code_of(process: ForkServerProcess) -> int | None:
+    process.join(60)
+    return process.exitcode
+
+
+def closed_terminal(folder: Path, name: str, *, ignoring: int = 0) -> int | None:
+    """Exit code of a render whose terminal is closed while a frame is being painted."""
+    master, slave = pty.openpty()
+    options = {"terminal": os.ttyname(slave), "ignoring": int(ignoring)}
+    with waiting(folder, name, "--progress", "json", **options) as (process, flag):
+        os.close(slave)
+        os.close(master)
+        flag.unlink()
+        return code_of(process)
+
+
+def test_a_closed_terminal_is_a_request_to_stop(begun: Path, whole: Path) -> None:
+    """And nobody who reads what we write, as the progress of the frame that was finished, is no mistake."""
+    assert closed_terminal(begun, CHAINS[2]) == 128 + signal.SIGHUP
+    assert sorted(frames_of(begun)) == CHAINS[:3]
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+def test_who_was_started_to_survive_hangups_does(begun: Path, whole: Path) -> None:
+    """`nohup`, but without its file: every line of progress goes to a terminal that is gone."""
+    assert closed_terminal(begun, CHAINS[2], ignoring=signal.SIGHUP) == 0
+    assert_whole(begun, whole)
+
+
+def test_a_hangup_never_counts_as_the_second_signal(begun: Path, whole: Path) -> None:
+    """A closed terminal sends two: one comes from the kernel, one from the shell."""
+    for first, second, last, stored in (
+        (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP, 3),  # asked once, however often
+        (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM, 3),  # asked twice: the frame in work is given up
+    ):
+        with waiting(begun, CHAINS[stored - (first == second)], "--progress", "none") as (process, flag):
+            assert process.pid is not None
+            for number in (first, second):
+                os.kill(process.pid, number)
+                time.sleep(0.05)  # two that arrive at once may come in any order
+            flag.unlink(missing_ok=True)
+            assert code_of(process) == 128 + last
+        said = (begun / "err.txt").read_text()
+        assert ("stopped at once" in said) == (first != second)
+        assert sorted(frames_of(begun)) == CHAINS[:stored]
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+def test_who_reads_the_log_may_leave(begun: Path, whole: Path) -> None:
+    os.mkfifo(begun / "err.txt")
+    reader = os.open(begun / "err.txt", os.O_RDONLY | os.O_NONBLOCK)
+    with waiting(begun, CHAINS[2], "--progress", "json") as (process, flag):
+        os.close(reader)
+        flag.unlink()
+        assert code_of(process) == 0
+    assert_whole(begun, whole)
+
+
+def test_without_any_stream_the_lock_is_not_written_to_instead(begun: Path, whole: Path) -> None:
+    words = [sys.executable, "-m", "pipeline", *command(begun), "--progress", "json"]
+    closed = ["sh", "-c", 'exec "$@" 2>&- 1>&- 0<&-', "sh", *words]
+    assert subprocess.run(closed, cwd=ROOT, check=False).returncode == 0
+    assert_whole(begun, whole)
+
+
+def test_export_while_a_render_runs(begun: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the frames that are there; the render does not notice, also when both write to one place."""
+    with waiting(begun, CHAINS[3]) as (process, flag):
+        directory = str(begun / "my film.render")
+        for output in (["-o", str(begun / "so far.mp4")], []):
+            capsys.readouterr()
+            assert cli.run(["export", directory, *output, "--progress", "plain"]) == 0
+            assert f"3 of {FRAMES} frames are painted" in capsys.readouterr().err
+        assert cli.run(["resume", directory]) == 5
+        assert f"process {process.pid}" in capsys.readouterr().err
+        flag.unlink()
+        assert code_of(process) == 0
+    assert len(pictures_of(begun / "so far.mp4")) == 3
     assert_whole(begun, whole)
 
 

@@ -90,6 +90,7 @@ def export(
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Write the video again with another codec, rate or finish, without painting again (--set output.crf=12)."""
+    from pipeline.cli.signals import graceful_stop
     from pipeline.config import Config, parse_config, set_value
     from pipeline.errors import ConfigError
     from pipeline.progress import make_reporter
@@ -108,7 +109,8 @@ def export(
         return config.model_copy(update={"output": parse_config(data, where="--set").output})
 
     reporter = make_reporter(progress)
-    _print_paths(run_export(directory, output, reporter, fps=parse_fps(fps), settings=changed))
+    with graceful_stop() as stop:
+        _print_paths(run_export(directory, output, reporter, stop, fps=parse_fps(fps), settings=changed))
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

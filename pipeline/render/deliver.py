@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config, FinishSettings
-from pipeline.errors import RenderDirectoryError
+from pipeline.errors import Interrupted, RenderDirectoryError
 from pipeline.plan import absolute_source, output_paths, style_configs
-from pipeline.render.prepare import named_outputs, refuse_input
+from pipeline.render.prepare import StopRequest, named_outputs, refuse_input
 from pipeline.store import RenderDirectory
 from pipeline.types import Chain, Source
 
@@ -27,6 +27,7 @@ def export(
     path: Path,
     output: Path | None,
     reporter: Reporter,
+    stop: StopRequest = lambda: 0,
     *,
     fps: Fraction | None = None,
     settings: Callable[[Config], Config] = lambda config: config,
@@ -34,8 +35,13 @@ def export(
     """Write the videos of a render again, from the stored frames; also while it is running, as far as it is.
 
     `output` None writes where the render itself would. `settings` changes the config: what concerns the output.
-    Raises RenderDirectoryError if no frame is stored yet.
+    Raises RenderDirectoryError if no frame is stored yet, Interrupted when `stop` said so; then no video is changed.
     """
+
+    def heed() -> None:
+        if number := stop():
+            raise Interrupted("the video is not written", hint="the same command begins it again", signal_number=number)
+
     directory = RenderDirectory.open(path)
     source = absolute_source(directory.plan, path)
     configs = {name: settings(config) for name, config in style_configs(directory.plan, path).items()}
@@ -54,7 +60,18 @@ def export(
         if ready < source.frame_count:
             reporter.note(f"{name}: {ready} of {source.frame_count} frames are painted; the video ends there")
         part = _shortened(source, ready)
-        written.append(write_style(directory, name, config, part, output=outputs[name], reporter=reporter, fps=fps))
+        written.append(
+            write_style(
+                directory,
+                name,
+                config,
+                part,
+                output=outputs[name],
+                reporter=reporter,
+                fps=fps,
+                before_frame=heed,
+            )
+        )
     return written
 
 
@@ -82,6 +99,7 @@ def _finished_frames(
     directory: RenderDirectory, style: str, config: Config, source: Source, before_frame: Callable[[], None]
 ) -> Generator[NDArray[np.uint8]]:
     """The delivered frames of a style in order, finished."""
+    from pipeline.exposure import correct
     from pipeline.finish import finish
     from pipeline.reader import read_frames
 
@@ -100,7 +118,8 @@ def _finished_frames(
         for (chain, index), content in zip(indices, contents, strict=False):
             before_frame()
             styled = directory.read_frame(chain.id, index)
-            yield finish(styled, content.rgb, settings, index=index, seed=config.seed)
+            evened = correct(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
+            yield finish(styled, evened, settings, index=index, seed=config.seed)
 
 
 def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:

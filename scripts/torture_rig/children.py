@@ -1,0 +1,49 @@
+"""Renders in processes of their own that begin at once: forked from one that has imported everything and done nothing.
+
+A process that starts from nothing spends two seconds on importing torch, where killing it shows nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+_PRELOADED = ["torch", "cv2", "av", "numpy", "PIL.Image", "rich.progress", "pipeline.cli", "pipeline.render"]
+_PRELOADED += ["pipeline.reader", "pipeline.writer", "pipeline.schedule", "pipeline.styler", "pipeline.neural"]
+_PRELOADED += ["pipeline.encoders", "pipeline.finish", "pipeline.shots", "pipeline.flow"]
+
+Hook = Callable[[], None]
+"""Called in the new process before the command; must be picklable."""
+
+
+def start(
+    arguments: Sequence[str], *, hook: Hook | None = None, out: Path | None = None, err: Path | None = None
+) -> ForkServerProcess:
+    """Start `tempera` with these arguments; stdout and stderr go to files, or nowhere."""
+    # Read when torch loads; one thread, because the pictures are tiny and every sum must be the same.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    process = context.Process(target=_run, args=(list(arguments), hook, out or os.devnull, err or os.devnull))
+    process.start()
+    return process
+
+
+def _run(arguments: list[str], hook: Hook | None, out: str | Path, err: str | Path) -> None:
+    for descriptor, path in ((1, out), (2, err)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    if hook is not None:
+        hook()
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    sys.argv = ["tempera", *arguments]
+    from pipeline.__main__ import main
+
+    main()
