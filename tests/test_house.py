@@ -14,12 +14,12 @@ HOUSE = Path(__file__).parents[1] / "pipeline"
 LAYERS = (
     {"config", "types", "errors"},
     {"encoders", "losses", "minimize", "flow", "shots", "reader", "writer", "finish", "image", "progress"}
-    | {"catalog", "device", "objective", "sample", "sheet"},
+    | {"catalog", "device", "exposure", "objective", "sample", "sheet"},
     {"neural", "palette", "superpixel"},
     {"feed", "store", "styler"},
     {"schedule", "plan"},
     {"distribute"},
-    {"render", "preview"},
+    {"render", "preview", "evaluate"},
     {"__init__", "__main__", "cli"},
 )
 LAYER = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
@@ -33,6 +33,7 @@ ROOMS_OF = {
     "ray": {"distribute"},
     "yaml": {"config"},
     "safetensors": {"encoders"},
+    "matplotlib": {"evaluate"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 HEAVY = ("torch", "torchvision", "cv2", "av", "numpy", "PIL", "scipy", "safetensors")

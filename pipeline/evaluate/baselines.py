@@ -1,0 +1,78 @@
+"""What a render is compared with: the same frames painted in two simpler ways, and every picture's losses."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.image import to_tensor, to_uint8
+from pipeline.plan import frame_seed
+from pipeline.types import Chain, FrameBatch, Phase, Styler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.progress import Reporter
+
+    RGB = NDArray[np.uint8]
+
+
+class Losses(NamedTuple):
+    """Losses of one picture: dimensionless, `content` and `style` unweighted.
+
+    `total` is the weighted sum of the content, style and total variation terms, without the temporal one, so that
+    frames that were held to others compare with frames that were not.
+    """
+
+    total: float
+    content: float
+    style: float
+
+
+class Baselines:
+    """Paints the frames of a chain as it would be painted without what makes it coherent."""
+
+    def __init__(self, styler: Styler, reporter: Reporter) -> None:
+        self._styler = styler
+        self._reporter = reporter
+
+    def independent(self, chain: Chain, index: int, content: RGB) -> RGB:
+        """The frame on its own, with the seed that the render would give it."""
+        return self._paint(chain, index, "cold", content, None)
+
+    def without_flow(self, chain: Chain, index: int, content: RGB, previous: RGB) -> RGB:
+        """The frame from the previous stylized one as it is: not moved, and held to nothing."""
+        return self._paint(chain, index, "warm", content, previous)
+
+    def _paint(self, chain: Chain, index: int, phase: Phase, content: RGB, previous: RGB | None) -> RGB:
+        began = time.perf_counter()
+        batch = FrameBatch(
+            phase,
+            to_tensor(content)[None],
+            None if previous is None else to_tensor(previous)[None],
+            (frame_seed(chain.seed, chain.style, index),),
+        )
+        styled = self._styler.stylize(batch)
+        self._reporter.painted(chain, index, phase, styled.stats[0], time.perf_counter() - began)
+        return to_uint8(styled.images[0])
+
+
+def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Losses] | None:
+    """Losses of stored pictures, uint8 (H, W, 3), under the style's objective at full size; None for a styler without.
+
+    Measured with the render's own encoder in the render's precision.
+    """
+    from pipeline.neural import NeuralStyler
+
+    if not isinstance(styler, NeuralStyler):
+        return None
+    objective = styler._objective(to_tensor(content)[None].to(styler.device), 1.0)
+    found = []
+    for picture in pictures:
+        evaluation = objective(to_tensor(picture)[None].to(styler.device))
+        content_loss, style_loss, _, _ = evaluation.terms[0].tolist()
+        found.append(Losses(float(evaluation.losses[0]), content_loss, style_loss))
+    return found

@@ -1,0 +1,183 @@
+"""One style of a render, frame by frame beside its baselines."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import Interrupted
+from pipeline.evaluate.baselines import Baselines, losses_of
+from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
+from pipeline.evaluate.measures import LONG_FRAMES, mean_luma, measure_motion, sharpness, temporal_error
+from pipeline.reader import read_frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.config import Config
+    from pipeline.progress import Advance, Reporter
+    from pipeline.store import RenderDirectory
+    from pipeline.types import Chain, Phase, Source, Styler
+
+    RGB = NDArray[np.uint8]
+    Pictures = dict[RowName, RGB]
+
+Figures = dict[RowName, list[FrameFigures]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The frames of one style and who paints its baselines.
+
+    `stored` maps the indices of the stored frames to the chains that hold them; `stop` returns the number of the signal
+    that asked for an end, or 0.
+    """
+
+    directory: RenderDirectory
+    source: Source
+    config: Config
+    stored: Mapping[int, Chain]
+    styler: Styler
+    reporter: Reporter
+    stop: Callable[[], int]
+
+    def longest_run(self) -> list[int]:
+        """The longest run of neighboring stored frames of one shot."""
+        runs: list[list[int]] = []
+        for index in sorted(self.stored):
+            if runs and index == runs[-1][-1] + 1 and self._shot(index) == self._shot(index - 1):
+                runs[-1].append(index)
+            else:
+                runs.append([index])
+        return max(runs, key=len)
+
+    def measure(
+        self, window: Sequence[int], *, run: Sequence[int], baselines: bool, cold_frames: Collection[int] | None
+    ) -> StyleEvaluation:
+        """Figures of the frames `window`; luma and sharpness of render and input also of the others of `run`.
+
+        Both are increasing indices of stored frames. `cold_frames` limits the independent ones to these.
+        """
+        cold = set(window if cold_frames is None else cold_frames) & set(window) if baselines else set()
+        figures, shares = self._compare(window, cold, baselines=baselines)
+        rest = self._follow(sorted(set(run) - set(window)))
+        first = min(index for index in self.stored if self._shot(index) == self._shot(window[0]))
+        unit = sharpness(self._stylized(first))
+        input_luma = {each.frame: each.luma for each in (*figures["input"], *rest["input"])}
+        rows = tuple(
+            make_row(name, figures[name] + rest[name], window, sharpness_unit=unit, input_luma=input_luma)
+            for name in ROWS
+            if figures[name]
+        )
+        trusted = statistics.fmean(shares) if shares else None
+        return StyleEvaluation(self.config.name, window[0], window[-1] + 1, first, trusted, rows)
+
+    def _compare(self, window: Sequence[int], cold: Collection[int], *, baselines: bool) -> tuple[Figures, list[float]]:
+        """Figures of every row, and the trusted share of every pair of neighbors.
+
+        Only the latest pictures are kept, so that the length of the window does not matter.
+        """
+        figures: Figures = {name: [] for name in ROWS}
+        shares: list[float] = []
+        past: deque[tuple[int, Pictures]] = deque(maxlen=LONG_FRAMES)
+        painter = Baselines(self.styler, self.reporter)
+        with self._progress(window, cold, baselines=baselines) as advance, closing(self._contents(window)) as contents:
+            for number, (index, content) in enumerate(contents, 1):
+                earlier = {at: known for at, known in past if self._shot(at) == self._shot(index)}
+                pictures: Pictures = {"render": self._stylized(index), "input": content}
+                if index in cold:
+                    pictures["independent"] = painter.independent(self.stored[index], index, content)
+                if baselines:
+                    before = earlier.get(index - 1)
+                    pictures["warm without flow"] = (
+                        painter.without_flow(self.stored[index], index, content, before["warm without flow"])
+                        if before
+                        else pictures["render"]
+                    )
+                short, trusted = _errors(index, pictures, earlier, 1)
+                long, _ = _errors(index, pictures, earlier, LONG_FRAMES)
+                losses = losses_of(self.styler, content, list(pictures.values()))
+                for place, (name, picture) in enumerate(pictures.items()):
+                    known = (None, None, None) if losses is None else losses[place]
+                    figures[name].append(
+                        FrameFigures(
+                            index, sharpness(picture), mean_luma(picture), short.get(name), long.get(name), *known
+                        )
+                    )
+                shares += [] if trusted is None else [trusted]
+                past.append((index, pictures))
+                advance(number)
+        return figures, shares
+
+    def _follow(self, frames: Sequence[int]) -> Figures:
+        """Luma and sharpness of render and input."""
+        figures: Figures = {name: [] for name in ROWS}
+        if not frames:
+            return figures
+        with self.reporter.stage("measuring", len(frames)) as advance, closing(self._contents(frames)) as contents:
+            for number, (index, content) in enumerate(contents, 1):
+                stylized = self._stylized(index)
+                figures["render"].append(FrameFigures(index, sharpness(stylized), mean_luma(stylized)))
+                figures["input"].append(FrameFigures(index, sharpness(content), mean_luma(content)))
+                advance(number)
+        return figures
+
+    @contextmanager
+    def _progress(self, window: Sequence[int], cold: Collection[int], *, baselines: bool) -> Iterator[Advance]:
+        """Baselines are painted frames with their own estimate; without them it is a matter of seconds."""
+        if not baselines:
+            with self.reporter.stage("measuring", len(window)) as advance:
+                yield advance
+            return
+        known = set(window)
+        warm = sum(index - 1 in known and self._shot(index - 1) == self._shot(index) for index in window)
+        left: dict[Phase, int] = {"cold": len(cold), "warm": warm}
+        with self.reporter.painting(left, 0):
+            yield lambda _done: None
+
+    def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
+        """Content frames as the render sees them, exposure evened out, with their indices."""
+        from pipeline.exposure import correct
+
+        plan, wanted = self.directory.plan, set(frames)
+        found = read_frames(
+            self.source,
+            start=frames[0],
+            stop=frames[-1] + 1,
+            width_px=plan.width_px,
+            height_px=plan.height_px,
+            settings=self.config.input,
+        )
+        with closing(found):
+            for frame in found:
+                if number := self.stop():
+                    raise Interrupted(
+                        "stopped before all was measured", hint="the same command begins again", signal_number=number
+                    )
+                if frame.index in wanted:
+                    yield frame.index, correct(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb
+
+    def _stylized(self, index: int) -> RGB:
+        return self.directory.read_frame(self.stored[index].id, index)
+
+    def _shot(self, index: int) -> int:
+        return self.stored[index].shot
+
+
+def _errors(
+    index: int, pictures: Pictures, earlier: Mapping[int, Pictures], distance: int
+) -> tuple[dict[RowName, float | None], float | None]:
+    """Temporal error of every row against the frame `distance` before, and the trusted share, where that is known."""
+    before = earlier.get(index - distance)
+    if before is None:
+        return {}, None
+    motion = measure_motion(before["input"], pictures["input"], from_index=index - distance, to_index=index)
+    errors = {
+        name: temporal_error(before[name], picture, motion) for name, picture in pictures.items() if name in before
+    }
+    return errors, float(motion.reliability.mean())
