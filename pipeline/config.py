@@ -8,6 +8,7 @@ digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 from __future__ import annotations
 
 import difflib
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,7 +22,10 @@ Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
-MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 1 << 17
+_LONGEST_NUMBER = 64
+# What PyYAML raises on hostile text, beside its own errors: `!!bool maybe`, `!!int ""`, `!!timestamp now` are all bugs.
+_YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
 
 class Settings(BaseModel):
@@ -335,6 +339,11 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
+
+
 def set_value(data: dict[str, Any], assignment: str) -> None:
     """Apply one `section.key=value` of `--set` to plain config data; the value is read as YAML.
 
@@ -353,8 +362,10 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
         raise ConfigError(f"--set {key}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key")
     try:
         value = _load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"--set {_shortened(assignment)}: the value is not YAML ({error})", hint="quote it") from None
+    except _YAML_ERRORS as error:
+        raise ConfigError(
+            f"--set {_shortened(assignment)}: the value is not YAML ({_one_line(error)})", hint="quote it"
+        ) from None
     place: Any = data
     *parents, last = key.split(".")
     try:
@@ -383,7 +394,10 @@ def read_yaml(path: Path) -> Any:
     Raises ConfigError if the file is missing, too large, not text or not YAML.
     """
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise ConfigError(f"{path}: is no file", hint="a style config is a page of YAML in a file")
+        size = found.st_size
         if size > MAX_CONFIG_BYTES:
             raise ConfigError(
                 f"{path}: {size} bytes is too large for a style config", hint="a config is a page of YAML"
@@ -395,13 +409,15 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
     try:
         return _load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        first = str(error).replace("\n", " ")
-        raise ConfigError(f"{path}: is not valid YAML: {first}", hint="`tempera styles swirl` shows the form") from None
+    except _YAML_ERRORS as error:
+        raise ConfigError(
+            f"{path}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
+        ) from None
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which let a small file explode, and without keys that hide earlier ones."""
+    """The safe loader without aliases, which let a small file explode, without keys that hide earlier ones, and without
+    numbers so long that reading or printing them takes minutes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -410,6 +426,13 @@ class _Loader(yaml.SafeLoader):
                 problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
             )
         return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        if node.tag.endswith((":int", ":float")) and len(node.value) > _LONGEST_NUMBER:
+            raise yaml.MarkedYAMLError(
+                problem=f"a number of {len(node.value)} characters is too long", problem_mark=node.start_mark
+            )
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -38,6 +38,10 @@ class InputError(TemperaError):
     exit_code = 4
 
 
+class DamagedInputError(InputError):
+    """A file of a kind that we read whose data are damaged, cut off or absurd: `input.on_damaged` may go past it."""
+
+
 class RenderDirectoryError(TemperaError):
     """The render directory belongs to other settings, is locked or is damaged (exit code 5)."""
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from pipeline.errors import InputError
+from pipeline.errors import DamagedInputError, InputError
 from pipeline.image.sniff import RAW_SUFFIXES, describe_content, is_raw, picture_format, read_head
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         )
     kind = picture_format(head)
     if kind is None:
-        raise InputError(
+        raise DamagedInputError(
             f"{path}: expected a picture, found {describe_content(head)}",
             hint="JPEG, PNG, TIFF, WebP, AVIF, GIF and BMP can be read",
         )
@@ -85,7 +85,7 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         try:
             image = Image.open(path)
         except UnidentifiedImageError:
-            raise InputError(
+            raise DamagedInputError(
                 f"{path}: starts like a {kind} picture, but the rest of its header is damaged",
                 hint="copy or export the file again, or leave it out",
             ) from None
@@ -96,7 +96,7 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
     width_px, height_px = image.size
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > max_px:
         image.close()
-        raise InputError(
+        raise DamagedInputError(
             f"{path}: {width_px}x{height_px} px is too large; expected at most {MAX_SIDE_PX} px a side "
             f"and {max_px / 1e6:.0f} megapixels",
             hint="scale the picture down first",
@@ -143,8 +143,8 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height_px, width_px) if exif_orientation(image) >= 5 else (width_px, height_px)
 
 
-def _damaged(path: str | Path, error: Exception) -> InputError:
-    return InputError(
+def _damaged(path: str | Path, error: Exception) -> DamagedInputError:
+    return DamagedInputError(
         f"{path}: the picture is damaged or cut off ({' '.join(str(error).split()) or type(error).__name__})",
         hint="copy or export the file again, or leave it out",
     )

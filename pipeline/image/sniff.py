@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import InputError
+from pipeline.errors import DamagedInputError, InputError
 
 RAW_SUFFIXES: Final = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw"}
@@ -37,13 +37,15 @@ _BMP_HEADER_SIZES: Final = tuple(struct.pack("<I", size) for size in (12, 40, 52
 def read_head(path: str | Path, size: int = 4096) -> bytes:
     """First bytes of a file.
 
-    Raises InputError if it is missing, a folder, no regular file (opening a pipe would wait forever), unreadable or
-    empty.
+    Raises InputError if it is missing, a folder, no regular file (opening a pipe waits forever, and a device may never
+    end), unreadable or empty.
     """
     try:
-        if stat.S_ISFIFO(Path(path).stat().st_mode):
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            what = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
             raise InputError(
-                f"{path}: is a pipe; expected a file", hint="write it to a file first: frames are read twice"
+                f"{path}: is a {what}; expected a file", hint="write it to a file first: frames are read twice"
             )
         with Path(path).open("rb") as file:
             head = file.read(size)
@@ -58,7 +60,7 @@ def read_head(path: str | Path, size: int = 4096) -> bytes:
     except ValueError:
         raise InputError(f"{path!r}: is not a path", hint="a path has no null characters") from None
     if not head:
-        raise InputError(f"{path}: is empty (0 bytes)", hint="copy or download the file again")
+        raise DamagedInputError(f"{path}: is empty (0 bytes)", hint="copy or download the file again")
     return head
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.image import fit_size
 from pipeline.reader import animation, decode, inputs, photos, video
+from pipeline.reader.damage import damaged_frame, first_damaged
 from pipeline.reader.digest import digest_files
 from pipeline.types import Frame
 
@@ -50,7 +51,7 @@ def probe(
         return photos.probe(found, settings, frames=frames, fps=fps)
     if found.kind == "animation":
         return animation.probe(found, frames=frames, fps=fps)
-    return video.probe(found, frames=frames, fps=fps)
+    return video.probe(found, settings, frames=frames, fps=fps)
 
 
 def content_digest(source: Source) -> str:
@@ -87,8 +88,16 @@ def read_frames(
 
 
 def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Frame]:
-    if start == stop:
-        return
+    end = first_damaged(source.picks, start, stop)
+    if start < end:
+        yield from _pictures(source, start, end, size, settings)
+    if end < stop:
+        raise damaged_frame(source.files[0], end, source.picks[end], source.pts[end] * source.time_base)
+
+
+def _pictures(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[Frame]:
     if source.kind == "photos":
         pictures = photos.read(source, start, stop, size, settings)
     elif inputs.is_animation(source.files[0]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 
@@ -16,12 +17,40 @@ if TYPE_CHECKING:
 
     import numpy as np
     from av.container import InputContainer
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
     from pipeline.types import Source
 
 _STEPS_BACK_S: Final = (0, 4, 20)
 """Seconds before the wanted frame to seek to, one after the other, until a clean start is found."""
+MAX_VIDEO_PX: Final = 80_000_000
+"""Pixels in a frame that the decoder may reserve memory for, many times over; 8K has 33 million."""
+_FAILED_READS: Final = 4
+"""Attempts to read on in a container, one after the other without a packet, until it counts as broken off."""
+
+
+@dataclass(slots=True)
+class PacketLog:
+    """What went through the decoder and what failed, in the order of the file; stamps in ticks of the stream."""
+
+    stamps: list[int | None] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    """Which packets the decoder refused, by their place in `stamps`."""
+    torn: bool = False
+    """Whether the last packet is incomplete."""
+    reason: str = ""
+    """FFmpeg's words for the first failure."""
+    broke_off: str = ""
+    """And for what ended the reading before the end of the file; "" where nothing did."""
+
+    def note(self, packet: av.Packet[Any]) -> None:
+        """Take note of a packet that goes into the decoder and is meant to be shown."""
+        if packet.size and not packet.is_discard:
+            self.stamps.append(packet.pts)
+            self.keys.append(packet.is_keyframe)
+            self.torn = packet.is_corrupt
 
 
 class _LostFrameError(Exception):
@@ -49,37 +78,82 @@ def reason_of(error: Exception) -> str:
 
 
 def decode(
-    file: str, stream_index: int, *, threads: int = 0, seek_to: int | None = None, seconds_before: int = 0
+    file: str,
+    stream_index: int,
+    log: PacketLog | None = None,
+    *,
+    seek_to: int | None = None,
+    seconds_before: int = 0,
 ) -> Generator[av.VideoFrame]:
-    """Every frame of a stream in the order of showing, from the start or from near a time stamp.
+    """Every frame of a stream in the order of showing, from the start or from near a time stamp, on all cores.
 
     `seek_to` is in ticks of the stream: decoding starts at the key frame that the container finds for the time
-    `seconds_before` it. `threads` 0 takes as many as there are cores. Raises av.FFmpegError at damage.
+    `seconds_before` it. Raises av.FFmpegError at damage; but the last frames may also be missing without a word, which
+    only the stamps in `log` tell.
     """
+    log = PacketLog() if log is None else log
     with open_video(file) as container:
-        stream = next((s for s in container.streams.video if s.index == stream_index), None)
+        stream = _stream(container, stream_index, threads=0)
         if stream is None:
             return  # the file is another one now: the caller misses its frames
-        stream.codec_context.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
         if seek_to is not None:
             # Some streams tell their decoder only at the start what it needs all along: without x264's version, which
             # stands in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
             next(container.decode(stream), None)
             container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
-        yield from container.decode(stream)
+        for packet in container.demux(stream):
+            log.note(packet)
+            yield from stream.decode(packet)
+
+
+def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = None) -> Generator[av.VideoFrame]:
+    """Every frame of a stream that can be decoded, in the order of showing, from the start and always the same ones.
+
+    On one thread: with several, damage takes frames down that lie before it. What failed is noted in `log`.
+    """
+    log = PacketLog() if log is None else log
+    with open_video(file) as container:
+        stream = _stream(container, stream_index, threads=1)
+        attempts = _FAILED_READS
+        while stream is not None and attempts:
+            try:
+                for packet in container.demux(stream):
+                    attempts = _FAILED_READS
+                    log.note(packet)
+                    try:
+                        frames = stream.decode(packet)
+                    except av.FFmpegError as error:
+                        log.reason = log.reason or reason_of(error)
+                        if log.stamps:
+                            log.failed.append(len(log.stamps) - 1)
+                    else:
+                        yield from frames
+            except av.FFmpegError as error:
+                attempts -= 1
+                log.broke_off = reason_of(error)
+            else:
+                return
+
+
+def _stream(container: InputContainer, index: int, threads: int) -> VideoStream | None:
+    stream = next((s for s in container.streams.video if s.index == index), None)
+    if stream is not None:
+        stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        stream.codec_context.options = {"max_pixels": str(MAX_VIDEO_PX)}
+    return stream
 
 
 def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
-    """Decode frames [start, stop) of a video in the size (width, height) in px.
+    """Decode frames [start, stop) of a video in the size (width, height) in px; none may have a negative pick.
 
     Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.
     """
     index = start
     reason = ""
     # The second way is slow and sure: from the start, counting, on one thread. With several threads damage takes frames
-    # down that lie before it, and some containers cannot seek exactly.
-    for surely in (False, True):
+    # down that lie before it, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
+    for surely in (False, True) if source.stream_pts else (True,):
         try:
             with closing(_wanted(source, index, stop, surely=surely)) as frames:
                 for frame in frames:
@@ -97,22 +171,25 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
 
 def _wanted(source: Source, start: int, stop: int, *, surely: bool) -> Generator[av.VideoFrame]:
     """The decoded frames of [start, stop)."""
-    if surely or not source.stream_pts or source.picks[start] == 0:
-        return _by_counting(source, start, stop, threads=1 if surely else 0)
+    if surely:
+        return _by_counting(source, start, stop, decode_past_damage(source.files[0], source.stream_index))
+    if source.picks[start] == 0:
+        return _by_counting(source, start, stop, decode(source.files[0], source.stream_index))
     return _by_stamp(source, start, stop)
 
 
-def _by_counting(source: Source, start: int, stop: int, *, threads: int) -> Generator[av.VideoFrame]:
-    wanted = dict(zip(source.picks[start:stop], range(start, stop), strict=True))
-    with closing(decode(source.files[0], source.stream_index, threads=threads)) as frames:
-        for position, frame in enumerate(frames):
-            index = wanted.pop(position, None)
-            if index is not None:
+def _by_counting(source: Source, start: int, stop: int, decoded: Generator[av.VideoFrame]) -> Generator[av.VideoFrame]:
+    """Frames by their position among all decoded ones; a position may be wanted several times in a row."""
+    index = start
+    with closing(decoded):
+        for position, frame in enumerate(decoded):
+            while position == source.picks[index]:
                 if source.stream_pts and frame.pts != source.stream_pts[index]:
                     raise _LostFrameError(f"its time stamp is {frame.pts}, expected {source.stream_pts[index]}")
                 yield frame
-            if not wanted:
-                return
+                index += 1
+                if index == stop:
+                    return
     raise _LostFrameError("the video ends before it")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob as globbing
+import os
 import re
+import stat
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -37,7 +40,8 @@ PICTURE_SUFFIXES: Final = frozenset(
 )
 _ANIMATED_FORMATS: Final = ("GIF", "PNG", "WEBP", "AVIF")
 _DESKTOP_FILES: Final = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
-_NUMBER_PATTERN: Final = re.compile(r"%(0(\d+))?d")
+_NUMBER_PATTERN: Final = re.compile(r"%(0(\d{1,9}))?d")
+_LONGEST_NAME: Final = 255
 _SHOWN_NAMES: Final = 3
 
 
@@ -106,6 +110,8 @@ def _from_list(texts: list[str], settings: InputSettings) -> Found:
                 f"{text}: is a folder among {len(texts)} inputs; expected photos",
                 hint="give one folder alone, or list the photos",
             )
+        if settings.on_damaged != "stop" and _named_like_a_picture(Path(text)) and _exists(Path(text)):
+            continue  # whether it is one, and a good one, is found out where it is decoded
         head = read_head(text)
         if picture_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
             raise InputError(
@@ -135,13 +141,27 @@ def _from_folder(folder: Path, settings: InputSettings) -> Found:
 
 
 def _from_glob(text: str, settings: InputSettings) -> Found:
-    matches = [Path(name) for name in sorted(globbing.glob(text, recursive=True))]  # noqa: PTH207 - absolute ones too
-    files = [path for path in matches if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
+    files = [path for path in _matching(text) if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
     if not files:
         raise InputError(f"{text}: no file matches", hint=_missing_hint(Path(text)))
     if len(files) == 1:
         return _from_file(str(files[0]))
     return _from_many(text, files, settings)
+
+
+def _matching(text: str) -> list[Path]:
+    """What matches a glob, sorted. `**` goes into every folder, but not through links: they may lead in circles."""
+    path = Path(text)
+    if "**" not in path.parts:
+        return [Path(name) for name in sorted(globbing.glob(text))]  # noqa: PTH207 - absolute ones too
+    start = path.parts.index("**")
+    found: list[Path] = []
+    for top in _matching(str(Path(*path.parts[:start]))) if start else [Path()]:
+        for place, folders, _ in os.walk(top):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+            rest = path.parts[start + 1 :] or ("*",)
+            found += _matching(str(Path(globbing.escape(place), *rest)))
+    return sorted(set(found))
 
 
 def _from_pattern(path: Path, settings: InputSettings) -> Found:
@@ -150,7 +170,7 @@ def _from_pattern(path: Path, settings: InputSettings) -> Found:
         raise InputError(f"{path}: expected one number in the pattern, found {len(places)}", hint="as in shot_%04d.jpg")
     place = places[0]
     # As printf does: %04d is at least four digits, padded with zeros; %d has no padding.
-    width = int(place[2]) if place[2] else 1
+    width = min(int(place[2]), _LONGEST_NAME) if place[2] else 1
     digits = rf"(\d{{{width}}}|[1-9]\d{{{width},}})"
     before, after = path.name[: place.start()].replace("%%", "%"), path.name[place.end() :].replace("%%", "%")
     expression = re.compile(re.escape(before) + digits + re.escape(after))
@@ -161,9 +181,9 @@ def _from_pattern(path: Path, settings: InputSettings) -> Found:
     numbered = sorted((int(match[1]), name) for name in names if (match := expression.fullmatch(name)))
     if not numbered:
         raise InputError(f"{path}: no file matches the pattern", hint=_missing_hint(path))
-    numbers = {number for number, _ in numbered}
-    missing = [n for n in range(numbered[0][0], numbered[-1][0] + 1) if n not in numbers]
-    notes = (f"The numbering has gaps: {_shorten([str(n) for n in missing])} missing.",) if missing else ()
+    missing = [(a + 1, b - 1) for (a, _), (b, _) in pairwise(numbered) if b - a > 1]
+    gaps = [str(first) if first == last else f"{first} to {last}" for first, last in missing]
+    notes = (f"The numbering has gaps: {_shorten(gaps)} missing.",) if gaps else ()
     files = tuple(str(path.parent / name) for _, name in numbered)
     by_number = settings.order in ("auto", "listed")
     return Found("photos", str(path), files, in_given_order=by_number, by_number=by_number, notes=notes)
@@ -179,9 +199,12 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found
         if entry.suffix.lower() in RAW_SUFFIXES:
             raws.append(entry)
             continue
-        suspect = entry.suffix.lower() in PICTURE_SUFFIXES
-        if not suspect and _is_empty(entry):
+        suspect = _named_like_a_picture(entry)
+        if not suspect and not _holds_something(entry):
             others.append(entry.name)
+            continue
+        if suspect and settings.on_damaged != "stop" and _exists(entry):
+            photos.append(str(entry))
             continue
         head = read_head(entry)
         if picture_format(head) is not None:
@@ -226,11 +249,19 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _is_empty(path: Path) -> bool:
+def _named_like_a_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether this is a file with content; false for pipes, devices, and links that lead nowhere or in circles."""
     try:
-        return path.stat().st_size == 0
+        found = path.stat()
+    except PermissionError:
+        return True  # reading it will say why
     except OSError:
-        return False  # reading it will say why
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
 def _missing_hint(path: Path) -> str:

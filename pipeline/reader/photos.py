@@ -1,14 +1,16 @@
-"""Photos as frames: their order, their common size, and what can be known about each before it is decoded."""
+"""Photos as frames: their order, their common size, and what can be known about each before it is painted."""
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import InputError
+from pipeline.errors import DamagedInputError, InputError
 from pipeline.image import fit, open_image, render_frame, resize, upright_size
+from pipeline.reader.damage import describe, fill
 from pipeline.reader.digest import digest_files
 from pipeline.reader.order import CaptureTime, capture_time, describe_intervals, natural_key, seconds_since_first
 from pipeline.reader.timing import check_fps, check_slice_end, choose
@@ -25,15 +27,16 @@ if TYPE_CHECKING:
     from pipeline.reader.inputs import Found
 
 PHOTO_FPS: Final = Fraction(24)
+_GO_PAST: Final = "--set input.on_damaged=hold or =skip goes past it"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, slots=True)
 class _Photo:
-    """What the header of a photo says."""
+    """What the header of a photo says; no size if it cannot be read."""
 
     file: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     taken: CaptureTime | None
 
 
@@ -44,36 +47,80 @@ def probe(
     frames: tuple[int | None, int | None] | None,
     fps: Fraction | None,
 ) -> Source:
-    """Order the photos, choose the slice, and check each chosen one as far as that goes without decoding it.
+    """Order the photos, choose the slice, and check each chosen one.
 
-    Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises InputError for a photo that is cut
-    off or, with `input.fit=strict`, of another size than the first; UsageError for a bad slice or rate.
+    With `input.on_damaged=stop` as far as that goes without decoding it; else each is decoded, since only that shows
+    which ones to hold or skip. Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises
+    InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first; UsageError for a
+    bad slice or rate.
     """
     check_fps(fps)
     begin, end = check_slice_end(frames, len(found.files))
-    photos, order, notes = _in_order([_look(file) for file in found.files], found, settings)
-    chosen = photos[begin:end]
-    for photo in chosen:
-        _check_whole(photo.file)
-    sizes = [photo.size for photo in chosen]
-    notes += _check_sizes(chosen, sizes, settings)
+    photos, order, notes = _in_order([_look(file, settings) for file in found.files], found, settings)
     rate = fps or PHOTO_FPS
-    timeline = choose(list(range(len(chosen))), begin, len(chosen), 1 / rate, None)
+    picks = list(range(begin, end))
+    if settings.on_damaged == "stop":
+        for photo in photos[begin:end]:
+            _check_whole(photo.file)
+    else:
+        picks, sentence = _without_damaged(photos, begin, end, settings, rate)
+        notes += sentence
+    chosen = [photos[pick] for pick in picks]
+    size = chosen[0].size
+    assert size is not None  # a photo without one is damaged, and picks are good
+    notes += _check_sizes(chosen, size, settings)
+    timeline = choose(list(range(len(chosen))), 0, len(chosen), 1 / rate, None)
     return Source(
         path=found.path,
         kind="photos",
         files=tuple(photo.file for photo in photos),
-        width_px=sizes[0][0],
-        height_px=sizes[0][1],
+        width_px=size[0],
+        height_px=size[1],
         frame_rate=rate,
         time_base=timeline.time_base,
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,
-        picks=timeline.picks,
+        picks=tuple(picks),
         digest=digest_files([photo.file for photo in chosen]),
         order=order,
         notes=(*found.notes, *notes),
     )
+
+
+def _without_damaged(
+    photos: list[_Photo], begin: int, end: int, settings: InputSettings, rate: Fraction
+) -> tuple[list[int], list[str]]:
+    """The photo to show for each of [begin, end), good ones only, and what to tell the user.
+
+    Raises InputError if none can be decoded.
+    """
+    damage = {place: reason for place in range(begin, end) if (reason := _damage(photos[place]))}
+    if len(damage) == end - begin:
+        raise DamagedInputError(
+            f"not one of {len(damage)} photos can be decoded: {damage[begin]}", hint="copy or export them again"
+        )
+    good: list[int | None] = [None if place in damage else place for place in range(end)]
+    if begin in damage and settings.on_damaged == "hold":
+        # The one before the first is not rendered, but it is the one to hold.
+        before = next((place for place in range(begin - 1, -1, -1) if not _damage(photos[place])), None)
+        good[:begin] = [before] * begin
+    picks = [pick for pick in fill(good, settings.on_damaged)[begin:] if pick is not None]
+    named = [f"{place} ({Path(photos[place].file).name}, {float((place - begin) / rate):.3f} s)" for place in damage]
+    return picks, [describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)] if named else []
+
+
+def _damage(photo: _Photo) -> str:
+    """Why a photo cannot be decoded, "" if it can. JPEG is decoded small: every byte is read all the same."""
+    if photo.size is None:
+        return f"{photo.file}: cannot be read"
+    try:
+        _check_whole(photo.file)
+        with open_image(photo.file) as image:
+            _decode_smaller(image, (1, 1))
+            render_frame(image, photo.file)
+    except DamagedInputError as error:
+        return error.message
+    return ""
 
 
 def read(
@@ -92,6 +139,8 @@ def read(
                 if found == common or settings.fit != "strict":
                     _decode_smaller(image, size)
                     rgb = render_frame(image, file)
+        except DamagedInputError as error:
+            raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {_GO_PAST}") from None
         except InputError as error:
             raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
         if found == common:
@@ -111,16 +160,22 @@ def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
     image.draft(None, (longer, longer))
 
 
-def _look(file: str) -> _Photo:
-    with open_image(file) as image:
-        return _Photo(file, upright_size(image), capture_time(image))
+def _look(file: str, settings: InputSettings) -> _Photo:
+    try:
+        with open_image(file) as image:
+            return _Photo(file, upright_size(image), capture_time(image))
+    except DamagedInputError as error:
+        if settings.on_damaged != "stop":
+            return _Photo(file, None, None)
+        raise DamagedInputError(error.message, hint=f"{error.hint}; or {_GO_PAST}") from None
 
 
 def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:
     """The photos in the order of the settings, why they stand so, and notes about their capture times."""
-    seconds = seconds_since_first([photo.taken for photo in photos])
-    if settings.order == "time" and seconds is None and len(photos) > 1:
-        without = next((photo.file for photo in photos if photo.taken is None), None)
+    readable = [photo for photo in photos if photo.size is not None]
+    seconds = seconds_since_first([photo.taken for photo in readable])
+    if settings.order == "time" and seconds is None and len(readable) > 1:
+        without = next((photo.file for photo in readable if photo.taken is None), None)
         raise InputError(
             f"{without}: has no capture time" if without else f"{found.path}: all photos have the same capture time",
             hint="--set input.order=name orders the photos by name",
@@ -132,24 +187,30 @@ def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tu
         return photos, "name" if found.by_number else "as listed", []
     if seconds is None:
         partly = sum(photo.taken is not None for photo in photos)
-        notes = [f"Only {partly} of {len(photos)} photos have a capture time: ordered by name."] if partly else []
-        return photos, "name", notes if 0 < partly < len(photos) else []
-    # The sort is stable and the photos come in name order: that breaks ties between photos of the same moment.
-    ranking = sorted(range(len(photos)), key=lambda place: seconds[place])
-    notes = describe_intervals([seconds[i] for i in ranking], [Path(photos[i].file).name for i in ranking])
+        notes = [f"Only {partly} of {len(readable)} photos have a capture time: ordered by name."] if partly else []
+        return photos, "name", notes if 0 < partly < len(readable) else []
+    # The sort is stable and the photos come in name order: that breaks ties between photos of the same moment. A photo
+    # whose header is damaged goes behind the one before it in that order.
+    times: list[float] = []
+    clock = iter(seconds)
+    for photo in photos:
+        times.append(next(clock) if photo.size is not None else times[-1] if times else 0.0)
+    ranking = sorted(range(len(photos)), key=lambda place: times[place])
+    timed = [place for place in ranking if photos[place].size is not None]
+    notes = describe_intervals([times[place] for place in timed], [Path(photos[place].file).name for place in timed])
     if ranking != sorted(ranking):
         notes.insert(0, "The capture times order the photos differently from their names: --set input.order=name.")
-    return [photos[i] for i in ranking], "capture time", notes
+    return [photos[place] for place in ranking], "capture time", notes
 
 
-def _check_sizes(photos: Sequence[_Photo], sizes: Sequence[tuple[int, int]], settings: InputSettings) -> list[str]:
-    odd = [photo for photo in photos if photo.size != sizes[0]]
+def _check_sizes(photos: Sequence[_Photo], size: tuple[int, int], settings: InputSettings) -> list[str]:
+    odd = [photo for photo in photos if photo.size != size]
     if not odd:
         return []
     if settings.fit == "strict":
-        raise _odd_size(odd[0].file, odd[0].size, photos[0].file, sizes[0])
+        raise _odd_size(odd[0].file, odd[0].size or (0, 0), photos[0].file, size)
     done = "cropped" if settings.fit == "cover" else "letterboxed"
-    return [f"{len(odd)} of {len(photos)} photos have another size and are {done} to {sizes[0][0]}x{sizes[0][1]} px."]
+    return [f"{len(odd)} of {len(photos)} photos have another size and are {done} to {size[0]}x{size[1]} px."]
 
 
 def _odd_size(file: str, size: tuple[int, int], first: str, expected: tuple[int, int]) -> InputError:
@@ -164,22 +225,27 @@ def _check_whole(file: str) -> None:
 
     A card that ran full is found now and not after hours of painting. Damage inside shows only when decoded.
     """
-    data = Path(file).read_bytes()
-    whole = True
-    if data.startswith(b"\xff\xd8"):
-        # Inside the pixel data 0xFF is always escaped, so the next end marker is the real one. Looking from the file's
-        # end would not do: a thumbnail before the pixels has an end marker, and phones append whole videos.
-        whole = data.find(b"\xff\xd9", _start_of_scan(data)) >= 0
-    elif data.startswith(b"\x89PNG"):
-        whole = _PNG_END in data
+    try:
+        with Path(file).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            size = len(data)
+            whole = True
+            if data[:2] == b"\xff\xd8":
+                # Inside the pixel data 0xFF is always escaped, so the next end marker is the real one. Looking from the
+                # file's end would not do: a thumbnail before the pixels has an end marker, and phones append whole
+                # videos.
+                whole = data.find(b"\xff\xd9", _start_of_scan(data)) >= 0
+            elif data[:4] == b"\x89PNG":
+                whole = data.rfind(_PNG_END) >= 0
+    except (OSError, ValueError) as error:  # it was readable a moment ago: taken away, or emptied
+        raise InputError(f"{file}: cannot be read ({error})", hint="check the file and its permissions") from None
     if not whole:
-        raise InputError(
-            f"{file}: the picture is cut off after {len(data)} bytes",
-            hint="copy or export the file again, or leave it out",
+        raise DamagedInputError(
+            f"{file}: the picture is cut off after {size} bytes",
+            hint=f"copy or export the file again, or leave it out; or {_GO_PAST}",
         )
 
 
-def _start_of_scan(data: bytes) -> int:
+def _start_of_scan(data: mmap.mmap) -> int:
     """Where the pixels of a JPEG start: behind its segments, each of which says how long it is."""
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
@@ -13,40 +12,35 @@ from av.stream import Disposition
 
 from pipeline.errors import InputError
 from pipeline.image import MAX_PX, MAX_SIDE_PX
-from pipeline.reader.decode import decode, open_video, reason_of
+from pipeline.reader.damage import describe, fill
+from pipeline.reader.decode import MAX_VIDEO_PX, open_video
 from pipeline.reader.digest import digest_files
-from pipeline.reader.pixels import Orientation, color_tags, orientation
+from pipeline.reader.scan import Scan, scan
 from pipeline.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
-from pipeline.types import ColorTags, Source
+from pipeline.types import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+    from pipeline.config import InputSettings
+    from pipeline.reader.damage import Policy
     from pipeline.reader.inputs import Found
 
 _NO_MOTION: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 
 
-@dataclass(slots=True)
-class _Scan:
-    """What one pass through the frames of a stream has shown; stamps in ticks of the stream."""
-
-    stamps: list[int | None] = field(default_factory=list)
-    last_duration: int = 0
-    size: tuple[int, int] = (0, 0)
-    turn: Orientation = field(default_factory=Orientation)
-    color: ColorTags = field(default_factory=ColorTags)
-    resized_at: int | None = None
-    patched: list[int] = field(default_factory=list)
-    interlaced: bool = False
-    broke_off: str = ""
-    complete: bool = False
-
-
-def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fraction | None) -> Source:
-    """Decode a video up to the end of the slice for its exact time stamps, and describe it.
+def probe(
+    found: Found,
+    settings: InputSettings,
+    *,
+    frames: tuple[int | None, int | None] | None,
+    fps: Fraction | None,
+) -> Source:
+    """Decode a video up to the end of the slice for its exact time stamps and its damage, and describe it.
 
     Raises InputError if it is no video, has no video stream that we can decode, or not one frame can be decoded;
     UsageError for a bad slice or rate.
@@ -57,24 +51,34 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file)
         # One frame more than wanted: it says how long the last wanted one stays.
-        scan = _scan(file, stream.index, None if wanted_end is None else wanted_end + 1)
-        if not scan.stamps:
+        scanned = scan(file, stream.index, None if wanted_end is None else wanted_end + 1, stream.frames)
+        if not any(position is not None for position in scanned.positions):
+            claimed = stream.codec_context.width * stream.codec_context.height
+            why = "its pictures are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
             raise InputError(
-                f"{file}: not one frame of the video can be decoded ({scan.broke_off or 'it has none'})",
-                hint="copy or export the file again",
+                f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
             )
-        begin, end = check_slice_end(frames, len(scan.stamps))
-        width_px, height_px = _display_size(scan, stream, file)
+        begin, end = check_slice_end(frames, len(scanned.stamps))
+        width_px, height_px = _display_size(scanned, stream, file)
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         average = stream.average_rate or stream.guessed_rate
         nominal = max(1, round(1 / (average * time_base))) if average else 1
-        pts, made_up = repair(scan.stamps, usual_step([s for s in scan.stamps if s is not None], nominal))
-        last_end = pts[-1] + (scan.last_duration or usual_step(pts, nominal))
-        timeline = choose(pts[begin:end], begin, pts[end] if end < len(pts) else last_end, time_base, fps)
+        pts, made_up = repair(scanned.stamps, usual_step([s for s in scanned.stamps if s is not None], nominal))
+        last_end = pts[-1] + (scanned.last_duration or usual_step(pts, nominal))
+        shown = _shown(scanned, settings.on_damaged)
+        chosen = [index for index in range(begin, end) if shown[index] is not None]
+        if not chosen:
+            raise InputError(
+                f"{file}: not one of the frames {begin}:{end} can be decoded", hint="choose others with --frames"
+            )
+        over = pts[end] if end < len(pts) else last_end
+        timeline = choose([pts[index] for index in chosen], 0, over, time_base, fps)
+        numbers = [chosen[pick] for pick in timeline.picks]
         if made_up:
             notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
-        notes += _about_the_end(scan, stream, container, (last_end - pts[0]) * time_base)
-        notes += _about_the_picture(scan)
+        notes += _about_damage(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
+        notes += _about_the_end(scanned, stream, container, (last_end - pts[0]) * time_base)
+        notes += _about_the_picture(scanned)
         return Source(
             path=found.path,
             kind="video",
@@ -85,15 +89,27 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
             time_base=timeline.time_base,
             pts=timeline.pts,
             duration_ticks=timeline.duration_ticks,
-            picks=timeline.picks,
-            rotation_deg=scan.turn.rotation_deg,
-            color=scan.color,
+            picks=tuple(pick for number in numbers if (pick := shown[number]) is not None),
+            rotation_deg=scanned.turn.rotation_deg,
+            color=scanned.color,
             has_audio=bool(container.streams.audio),
             digest=digest_files([file]),
             notes=(*found.notes, *notes),
             stream_index=stream.index,
-            stream_pts=() if made_up else tuple(pts[pick] for pick in timeline.picks),
+            # Without them frames are counted from the start: what comes out beside damage depends on where one begins.
+            stream_pts=() if made_up or scanned.lost or scanned.patched else tuple(pts[number] for number in numbers),
         )
+
+
+def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
+    """For each of the video's own frames the position of the decoded one to show, as `damage.fill` says.
+
+    What the decoder patched is a picture, if not a good one: `stop` does not stop there.
+    """
+    bad = set() if policy == "stop" else set(scanned.patched)
+    if len(bad) == sum(position is not None for position in scanned.positions):
+        bad = set()  # all we have
+    return fill([None if index in bad else at for index, at in enumerate(scanned.positions)], policy)
 
 
 def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, list[str]]:
@@ -119,43 +135,32 @@ def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, l
     return stream, [f"Rendered is video stream {stream.index}, not {others}."] if others else []
 
 
-def _scan(file: str, stream_index: int, limit: int | None) -> _Scan:
-    """Decode up to `limit` frames; on one thread again if that fails, since only that says exactly where it breaks."""
-    scan = _scan_once(file, stream_index, limit, threads=0)
-    return _scan_once(file, stream_index, limit, threads=1) if scan.broke_off else scan
+def _about_damage(
+    scanned: Scan, pts: Sequence[int], time_base: Fraction, chosen: range, name: str, policy: Policy
+) -> list[str]:
+    """Which of the chosen frames are damaged, and what is done about it."""
+
+    def at(index: int) -> str:
+        return f"{index} ({float(pts[index] * time_base):.3f} s)"
+
+    bad = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.patched})
+    notes = [describe(name, damaged, policy)] if (damaged := [at(i) for i in bad if i in chosen]) else []
+    patched = [index for index in scanned.patched if index in chosen and policy == "stop"]
+    if patched:
+        notes.append(
+            f"{len(patched)} damaged frame{'s' * (len(patched) > 1)} patched by the decoder, first {at(patched[0])}: "
+            "--set input.on_damaged=hold or =skip does without."
+        )
+    return notes
 
 
-def _scan_once(file: str, stream_index: int, limit: int | None, *, threads: int) -> _Scan:
-    scan = _Scan()
-    try:
-        with closing(decode(file, stream_index, threads=threads)) as frames:
-            for frame in frames:
-                if not scan.stamps:
-                    scan.size = (frame.width, frame.height)
-                    scan.turn = orientation(frame)
-                    scan.color = color_tags(frame)
-                    scan.interlaced = bool(frame.interlaced_frame)
-                elif (frame.width, frame.height) != scan.size and scan.resized_at is None:
-                    scan.resized_at = len(scan.stamps)
-                if frame.is_corrupt:
-                    scan.patched.append(len(scan.stamps))
-                scan.stamps.append(frame.pts)
-                scan.last_duration = int(frame.duration or 0)
-                if limit is not None and len(scan.stamps) >= limit:
-                    return scan
-        scan.complete = True
-    except av.FFmpegError as error:
-        scan.broke_off = reason_of(error)
-    return scan
-
-
-def _about_the_end(scan: _Scan, stream: VideoStream, container: InputContainer, found_s: Fraction) -> list[str]:
+def _about_the_end(scanned: Scan, stream: VideoStream, container: InputContainer, found_s: Fraction) -> list[str]:
     """What a user should know if the video is not as long as its header says."""
-    count = len(scan.stamps)
-    if scan.broke_off:
+    count = len(scanned.stamps)
+    if scanned.broke_off:
         of = f" of {stream.frames}" if stream.frames > count else ""
-        return [f"The file is damaged: only the first {count}{of} frames can be decoded ({scan.broke_off})."]
-    if not scan.complete:
+        return [f"The file breaks off: only the first {count}{of} frames can be decoded ({scanned.broke_off})."]
+    if not scanned.complete:
         return []
     stated_s = _stated_seconds(stream, container)
     if stated_s is None:
@@ -181,19 +186,17 @@ def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction 
     return None if container.duration is None else Fraction(container.duration, av.time_base)
 
 
-def _about_the_picture(scan: _Scan) -> list[str]:
+def _about_the_picture(scanned: Scan) -> list[str]:
     """What a user should know about frames that are not quite what they seem."""
     notes = []
-    if scan.patched:
+    if scanned.resized_at is not None:
         notes.append(
-            f"{len(scan.patched)} frames are damaged and were patched by the decoder, first {scan.patched[0]}."
+            f"The picture size changes at frame {scanned.resized_at}; all frames are scaled to the first one's."
         )
-    if scan.resized_at is not None:
-        notes.append(f"The picture size changes at frame {scan.resized_at}; all frames are scaled to the first one's.")
-    if scan.interlaced:
+    if scanned.interlaced:
         notes.append("The video is interlaced; its fields are not separated.")
-    if scan.color.transfer in _HDR:
-        notes.append(f"The video is HDR ({_HDR[scan.color.transfer]}): read without tone mapping, it may look flat.")
+    if scanned.color.transfer in _HDR:
+        notes.append(f"The video is HDR ({_HDR[scanned.color.transfer]}): read without tone mapping, it may look flat.")
     return notes
 
 
@@ -208,12 +211,12 @@ def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_ba
     return measured.limit_denominator(1001)
 
 
-def _display_size(scan: _Scan, stream: VideoStream, file: str) -> tuple[int, int]:
+def _display_size(scanned: Scan, stream: VideoStream, file: str) -> tuple[int, int]:
     """Width and height in px, upright, with square pixels: the coarser sampled side grows, so that no detail is lost.
 
     Raises InputError if that is too large.
     """
-    width_px, height_px = scan.size
+    width_px, height_px = scanned.size
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     if aspect and Fraction(1, 8) <= aspect <= 8:  # beyond that it is a damaged header
         if aspect > 1:
@@ -222,4 +225,4 @@ def _display_size(scan: _Scan, stream: VideoStream, file: str) -> tuple[int, int
             height_px = round(height_px / aspect)
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PX:
         raise InputError(f"{file}: {width_px}x{height_px} px is too large", hint="scale the video down first")
-    return (height_px, width_px) if scan.turn.swap else (width_px, height_px)
+    return (height_px, width_px) if scanned.turn.swap else (width_px, height_px)
