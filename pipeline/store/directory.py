@@ -154,7 +154,7 @@ class RenderDirectory:
         if rgb.shape != expected or rgb.dtype != "uint8":
             raise ValueError(f"frame {index} of {chain_id}: {rgb.dtype} {rgb.shape}, expected uint8 {expected}")
         path = self.frame_path(chain_id, index)
-        self._working().check()
+        self.check_lock()
         try:
             for folder in (self.frames_path, path.parent):
                 if not folder.is_dir():
@@ -210,7 +210,7 @@ class RenderDirectory:
         finds. Raises WriteError if it cannot be moved.
         """
         path = self.frame_path(chain_id, index)
-        self._working().check()
+        self.check_lock()
         folder = self.cache_path / "damaged"
         target = _free_name(folder, f"{chain_id}-{path.name}")
         atomic.make_folders(folder)
@@ -220,6 +220,10 @@ class RenderDirectory:
         except OSError as error:
             raise atomic.explain(error, path) from error
         return target
+
+    def check_lock(self) -> None:
+        """Raise RenderDirectoryError if the lock was taken from us, RuntimeError if we never took it."""
+        self._working().check()
 
     def append_stats(self, record: Mapping[str, Any]) -> None:
         """Add one line to `stats.jsonl`: `chain`, `frame`, `phase`, `evaluations`, losses, `seconds`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.types import Chain
+
+FRAMES_NAME: Final = "frames"
 _NAME: Final = re.compile(r"(\d{8,})\.png")
 _HEAD: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _HEAD_BYTES: Final = len(_HEAD) + 13 + 4
@@ -31,6 +35,16 @@ def frame_index(name: str) -> int | None:
         return None
     index = int(match[1])
     return index if frame_name(index) == name else None
+
+
+def stored_sizes(render_path: Path, chain: Chain) -> list[int]:
+    """Sizes in bytes of the chain's frames that have a file, whole or not, in no order; empty if there is no folder."""
+    try:
+        with os.scandir(render_path / FRAMES_NAME / chain.id) as entries:
+            found = [(frame_index(entry.name), entry.stat().st_size) for entry in entries]
+    except OSError:
+        return []
+    return [size for index, size in found if index is not None and index in chain.frames]
 
 
 def outline_problem(path: Path, width_px: int, height_px: int) -> str | None:

@@ -1,0 +1,95 @@
+"""Comparing the checksums of every stored frame while something else happens: reading gigabytes takes its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Self
+
+from pipeline.store import frames
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pipeline.store.directory import RenderDirectory
+
+_THREADS: Final = 2
+
+
+class FrameCheck:
+    """Looks for damaged frames below where each chain continues, on threads of its own.
+
+    `starts` says by chain id where that is (see `RenderDirectory.done`); chains that are not complete are checked
+    first, and those that it does not name not at all. Use as a context manager: leaving it stops and joins.
+    """
+
+    def __init__(self, directory: RenderDirectory, starts: Mapping[str, int]) -> None:
+        known = [chain for chain in directory.plan.chains if chain.id in starts]
+        chains = sorted(known, key=lambda chain: starts[chain.id] >= chain.stop)
+        self._directory: Final = directory
+        self._left: Final = deque(
+            (chain.id, index) for chain in chains for index in chain.frames if index < starts[chain.id]
+        )
+        self.total: Final = len(self._left)
+        self._stopping: Final = threading.Event()
+        self._lock: Final = threading.Lock()
+        self._damaged: dict[str, int] = {}
+        self._failure: Exception | None = None
+        self._threads: Final = [
+            threading.Thread(target=self._work, name="frame check", daemon=True) for _ in range(_THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def left(self) -> int:
+        """How many frames are not checked yet, of `total`."""
+        return len(self._left)
+
+    def damaged(self) -> dict[str, int]:
+        """The first damaged frame of every chain in which one was found so far.
+
+        Raises RenderDirectoryError if the disk refused to read a frame: a bad cable must not make a render start over.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            return dict(self._damaged)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until everything is checked, at most so long; returns whether it is."""
+        end = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self.wait()
+
+    def _work(self) -> None:
+        plan = self._directory.plan
+        while not self._stopping.is_set():
+            try:
+                chain_id, index = self._left.popleft()
+            except IndexError:
+                return
+            try:
+                problem = frames.checksum_problem(
+                    self._directory.frame_path(chain_id, index), plan.width_px, plan.height_px
+                )
+            except Exception as error:
+                with self._lock:
+                    self._failure = self._failure or error
+                self._stopping.set()
+                return
+            if problem:
+                with self._lock:
+                    self._damaged[chain_id] = min(index, self._damaged.get(chain_id, index))
