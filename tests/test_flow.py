@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.flow import estimate_motion, is_static, reliability, warp
+from pipeline.flow import estimate_motion, is_static, reliability, rests, warp
 from pipeline.types import Motion
 
 Array = NDArray[Any]
@@ -243,6 +244,95 @@ def test_object_moving_before_a_resting_camera_is_not_static() -> None:
 
 def test_cut_is_not_static() -> None:
     assert not is_static(motion_of(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10)))
+
+
+# --- the quick look ---
+
+
+def scene(data: Data, name: str = "photo/tubingen.jpg") -> NDArray[np.uint8]:
+    """A photograph at 1280x720, and 16 px more on every side."""
+    return np.asarray(cv2.resize(read_rgb(data(name)), (1312, 752), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def panned(picture: Array, x_px: float, y_px: float = 0) -> NDArray[np.uint8]:
+    """What a camera sees that has moved right and down; 32 px less on both axes."""
+    height, width = picture.shape[:2]
+    moved = warp(np.asarray(picture, np.uint8), constant_flow(x_px, y_px, height, width))
+    return moved[16:-16, 16:-16]
+
+
+@pytest.mark.parametrize("levels", [0, 1, 4, 8])
+def test_tripod_rests_under_noise_and_changing_light(levels: float) -> None:
+    picture = half_flat()
+    assert rests(noisy(picture, levels, 1), noisy(picture, levels, 2))
+    assert rests(noisy(picture, levels, 1), noisy(0.8 * picture + 5.0, levels, 2))
+    shade = np.linspace(0.96, 1, 320)[None, :, None]
+    assert rests(noisy(picture, levels, 1), noisy(shade * picture, levels, 2))
+
+
+def test_flat_and_tiny_pictures_rest() -> None:
+    for size in ((1, 1), (5, 7), (64, 3), (90, 120)):
+        picture = texture(*size, 6)
+        assert rests(picture, picture)
+        assert rests(np.zeros_like(picture), np.full_like(picture, 30))
+
+
+@pytest.mark.parametrize("name", ["photo/tubingen.jpg", "photo/rocket.jpg", "timelapse/sunset_rpi/frame-100.jpg"])
+def test_slowest_pan_at_720p_is_not_rest(data: Data, name: str) -> None:
+    picture = scene(data, name)
+    here = noisy(panned(picture, 0), 1, 1)
+    assert rests(here, noisy(panned(picture, 0), 1, 2))
+    for x_px, y_px in ((0.5, 0), (0, -0.5), (0.25, 0), (3, 1), (12, 5)):
+        assert not rests(here, noisy(panned(picture, x_px, y_px), 1, 2))
+
+
+@pytest.mark.parametrize(("share", "step_px"), [(0.006, 4), (0.006, 15), (0.02, 1), (0.02, 40)])
+def test_object_over_a_resting_ground_is_not_rest(data: Data, share: float, step_px: int) -> None:
+    ground = panned(scene(data), 0)
+    side = round((share * 1280 * 720) ** 0.5)
+    frames = []
+    for step in (0, 1):
+        frame = ground.copy()
+        left = 400 + step * step_px
+        frame[300 : 300 + side, left : left + side] = texture(side, side, 4, blur_px=2)
+        frames.append(noisy(frame, 1, step))
+    assert not rests(*frames)
+
+
+def test_cut_is_not_rest(data: Data) -> None:
+    assert not rests(panned(scene(data), 0), panned(scene(data, "photo/kodim03.png"), 0))
+    assert not rests(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10))
+
+
+def test_quick_look_depends_on_nothing_but_the_pictures() -> None:
+    previous, current, _, _ = moved_square()
+    kept = previous.copy(), current.copy()
+    for threads in (1, 2, 8):
+        cv2.setNumThreads(threads)
+        assert not rests(previous, current)
+        assert rests(noisy(half_flat(), 2, 1), noisy(half_flat(), 2, 2))
+    np.testing.assert_array_equal((previous, current), kept)
+    with pytest.raises(ValueError, match="one size"):
+        rests(previous, current[:-1])
+
+
+def share_at_rest(paths: list[Path]) -> float:
+    frames = [read_rgb(path) for path in paths]
+    return float(np.mean([rests(*pair) for pair in pairwise(frames)]))
+
+
+def test_real_clips_rest_exactly_when_nothing_moves(data: Data) -> None:
+    ice = sorted(data("timelapse/icecube_s60").glob("*.jpg"))
+    # The cube melts, slides and loses water for fifty minutes; then only the light flickers.
+    assert share_at_rest(ice[:55]) == 0
+    assert share_at_rest(ice[-9:]) >= 0.5
+    # Clouds that drift by 4 to 9 px per frame.
+    assert share_at_rest(sorted(data("timelapse/sunset_rpi").glob("*.jpg"))[::8]) == 0
+    assert share_at_rest(sorted(data("flow/marple8").glob("*.ppm"))) == 0
+    mug = sorted(data("burst/handheld_mug").glob("*.jpg"))
+    # The hand kept still for the first four, to a tenth of a pixel.
+    assert share_at_rest(mug[3:]) == 0
+    assert share_at_rest(mug[:4]) == 1
 
 
 # --- warping ---
