@@ -20,14 +20,16 @@ from typing import Any, Final, Literal
 from pipeline.config import IDENTITY_SECTIONS, Config, parse_config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
 from pipeline.store.plan_file import (
+    EXPOSURE_KEY,
     canonical_json,
     check_plan,
     check_same,
+    exposure_digest,
     identity_digest,
     plan_from_json,
     plan_to_json,
 )
-from pipeline.types import Chain, RenderPlan, Shot, Source
+from pipeline.types import Chain, RenderPlan, Shot, Source, ToneCurve
 
 __all__ = [
     "ALGORITHM",
@@ -132,7 +134,12 @@ def _segment_length(shot: Shot, wanted: int, hold: int) -> int:
 
 
 def make_identity(
-    source: Source, width_px: int, height_px: int, shots: Sequence[Shot], styles: Sequence[ResolvedStyle]
+    source: Source,
+    width_px: int,
+    height_px: int,
+    shots: Sequence[Shot],
+    styles: Sequence[ResolvedStyle],
+    exposure: Sequence[ToneCurve] = (),
 ) -> dict[str, Any]:
     """Everything that changes pixels, flat. Raises ConfigError if two styles want the input read differently."""
     identity: dict[str, Any] = {
@@ -143,6 +150,8 @@ def make_identity(
         "geometry.height_px": height_px,
         "shots": [[shot.start, shot.stop] for shot in shots],
     }
+    if exposure:
+        identity[EXPOSURE_KEY] = exposure_digest(exposure)
     first = styles[0]
     identity.update(_flat("input", _plain(first.config.input.model_dump())))
     for style in styles[1:]:
@@ -178,17 +187,19 @@ def make_plan(
     *,
     outputs: Mapping[str, str | Path],
     render_dir: Path,
+    exposure: Sequence[ToneCurve] = (),
 ) -> RenderPlan:
     """Decide everything before the first frame.
 
     `width_px` and `height_px` are the size of the painted frames; `shots` cover all frames of the source without gap;
-    `outputs` maps style names to videos. Paths are taken relative to the current folder and stored relative to
-    `render_dir`. Raises UsageError if two styles have the same name, ConfigError if they want the input read
-    differently, ValueError (a bug of the caller) if shots or sizes make no sense.
+    `outputs` maps style names to videos; `exposure` has a tone curve for every frame or is empty. Paths are taken
+    relative to the current folder and stored relative to `render_dir`. Raises UsageError if two styles have the same
+    name, ConfigError if they want the input read differently, ValueError (a bug of the caller) if shots, curves or
+    sizes make no sense.
     """
     names = [style.name for style in styles]
     check_names(names)
-    identity = make_identity(source, width_px, height_px, shots, styles)
+    identity = make_identity(source, width_px, height_px, shots, styles, exposure)
     plan = RenderPlan(
         digest=identity_digest(identity),
         identity=identity,
@@ -206,6 +217,7 @@ def make_plan(
         styles={style.name: _relative_config(style.config, render_dir) for style in styles},
         outputs={name: _relative(path, render_dir) for name, path in outputs.items()},
         weights={style.name: _relative(style.weights, render_dir) for style in styles if style.weights is not None},
+        exposure=tuple(exposure),
     )
     check_plan(plan)
     return plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Phase = Literal["cold", "warm"]
+
+ToneCurve = tuple[int, ...]
+"""How the exposure of one frame is corrected, in thousandths of a logit: the shift at each of `TONE_NODES`, then those
+of R, G and B. Empty: not at all. See `pipeline.exposure`."""
+TONE_NODES: Final = (16, 48, 96, 144, 192, 232)
+"""Levels at which a tone curve is given; between them it is linear in logits, outside constant."""
+TONE_UNIT: Final = 1000
+MAX_TONE_SHIFT: Final = 750
+"""No shift of a tone curve is larger, up or down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +220,8 @@ class RenderPlan:
 
     `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
     canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
-    encoder's weights file where one was given. Paths are relative to the render directory.
+    encoder's weights file where one was given. Paths are relative to the render directory. `exposure` has a tone curve
+    for every frame of the source, or is empty: the content is corrected by it before it is painted or finished.
     """
 
     digest: str
@@ -224,3 +234,4 @@ class RenderPlan:
     styles: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, str]
     weights: Mapping[str, str] = field(default_factory=dict)
+    exposure: Sequence[ToneCurve] = ()

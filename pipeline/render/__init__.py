@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pipeline
-from pipeline.errors import IncompleteError, Interrupted, UsageError
+from pipeline.errors import IncompleteError, Interrupted
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
+from pipeline.render.checked import paint_checked
 from pipeline.render.deliver import export, write_style
+from pipeline.render.outputs import check_delivered, keep_old_video
 from pipeline.render.prepare import (
     Prepared,
     RenderRequest,
     StopRequest,
-    output_files,
     prepare,
     refuse_input,
     resolve_styles,
 )
-from pipeline.store import RenderDirectory, check_same, fresh
+from pipeline.render.space import check_space, needs
+from pipeline.store import RenderDirectory, check_same, delivered, fresh
 from pipeline.types import Chain, Phase
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 GPU_BATCH = 8
 """Frames in a batch on an accelerator, unless `runtime.batch_size` is set; the CPU gains nothing from batches."""
 
-_WRITTEN = "outputs.txt"
-"""In the cache: videos that this render wrote under other names than the plan's, relative to its directory."""
-
 
 def render(request: RenderRequest, reporter: Reporter, stop: StopRequest) -> list[Path]:
     """Render from the beginning or go on with what is stored; returns the written videos in the order of the styles.
@@ -49,10 +47,11 @@ def render(request: RenderRequest, reporter: Reporter, stop: StopRequest) -> lis
     IncompleteError if some chains failed.
     """
     prepared = prepare(request, reporter, stop)
+    _look_for_space(prepared, reporter, anew=request.fresh)
     if request.fresh and (moved := fresh(prepared.path)) is not None:
         reporter.note(f"the old render directory is kept as {moved}")
     for output in prepared.outputs.values():
-        _keep_old_video(output, prepared, request, reporter)
+        keep_old_video(output, prepared, request, reporter)
     directory = RenderDirectory.create(prepared.path, prepared.plan)
     return _work(directory, prepared, reporter, stop)
 
@@ -86,9 +85,20 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
             height_px=plan.height_px,
         )
     today = replace(source, digest=content_digest(source))
-    wanted = make_plan(today, plan.width_px, plan.height_px, plan.shots, resolved, outputs=outputs, render_dir=path)
+    wanted = make_plan(
+        today,
+        plan.width_px,
+        plan.height_px,
+        plan.shots,
+        resolved,
+        outputs=outputs,
+        render_dir=path,
+        exposure=plan.exposure,
+    )
     check_same(plan, wanted, where=str(path))
-    return _work(directory, Prepared(plan, path, source, configs, resources, outputs), reporter, stop)
+    prepared = Prepared(plan, path, source, configs, resources, outputs)
+    _look_for_space(prepared, reporter)
+    return _work(directory, prepared, reporter, stop)
 
 
 def resume_command(path: Path) -> str:
@@ -100,9 +110,23 @@ def resume_command(path: Path) -> str:
 def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, stop: StopRequest) -> list[Path]:
     with directory.lock(), _logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", pipeline.__version__, directory.path, directory.plan.digest)
-        _paint(directory, prepared, reporter, stop)
+        done = check_delivered(directory, prepared.outputs)
+        for name, output in done.items():
+            reporter.note(
+                f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
+            )
+        paint_checked(
+            directory,
+            reporter,
+            lambda starts, watcher, halted: _paint(directory, prepared, watcher, stop, starts, halted),
+            finished=done,
+            before_look=lambda: _heed(stop, directory),
+        )
         written = []
         for name, config in prepared.configs.items():
+            if name in done:
+                written.append(prepared.outputs[name])
+                continue
             written.append(
                 write_style(
                     directory,
@@ -114,13 +138,27 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
                     before_frame=lambda: _heed(stop, directory),
                 )
             )
-            _remember_output(directory, written[-1])
             log.info("wrote %s", written[-1])
         return written
 
 
-def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, stop: StopRequest) -> None:
-    """Paint every frame that is not stored yet."""
+def _look_for_space(prepared: Prepared, reporter: Reporter, *, anew: bool = False) -> None:
+    """Refuse what cannot fit on the disk, and say so where it is tight."""
+    done = () if anew else delivered(RenderDirectory(prepared.path, prepared.plan))
+    configs = {name: config for name, config in prepared.configs.items() if name not in done}
+    for sentence in check_space(needs(prepared.plan, prepared.path, configs, prepared.outputs, anew=anew)):
+        reporter.note(sentence)
+
+
+def _paint(
+    directory: RenderDirectory,
+    prepared: Prepared,
+    reporter: Reporter,
+    stop: StopRequest,
+    starts: Mapping[str, int],
+    halted: Callable[[], bool],
+) -> None:
+    """Paint every chain from where `starts` says, until it is done or `halted` says that there is news."""
     from pipeline.feed import Feed
     from pipeline.schedule import run_chains
     from pipeline.styler import build_styler
@@ -128,8 +166,6 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
     plan = directory.plan
     left: dict[Phase, int] = {"cold": 0, "warm": 0}
     styles = set()
-    # Thorough: every stored frame is read once, so that a flipped bit anywhere is healed by painting on from there.
-    starts = {chain.id: directory.done(chain, thorough=True) for chain in plan.chains}
     for chain in plan.chains:
         missing = chain.left(starts[chain.id])
         if missing:
@@ -168,7 +204,7 @@ def _paint(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, s
             starts=starts,
             batch_size=batch_size,
             watcher=reporter,
-            should_stop=lambda: bool(stop()),
+            should_stop=lambda: bool(stop()) or halted(),
         )
     _heed(stop, directory)
     if outcome.failed:
@@ -192,49 +228,28 @@ def _heed(stop: StopRequest, directory: RenderDirectory) -> None:
         )
 
 
-def _keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
-    """Before the work begins, make sure that its video will not replace one that is not its own."""
-    existing = [file for file in output_files(output, prepared.source.frame_count) if file.exists()]
-    if not existing or os.path.realpath(output) in _own_outputs(prepared.path):
-        return
-    if not request.fresh:
-        raise UsageError(
-            f"{existing[0]}: exists, and is not of this render",
-            hint="choose another name with -o, or move the old file away",
-        )
-    for file in existing:
-        number = 1
-        while (aside := file.with_name(f"{file.stem}.old-{number}{file.suffix}")).exists():
-            number += 1
-        file.rename(aside)
-    reporter.note(f"the old video is kept as {aside}")
+class _LogFile(logging.FileHandler):
+    """A log that is silent on a full disk, where what matters is said by others."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.FileHandler`."""
+        with suppress(OSError):
+            super().emit(record)
 
-def _own_outputs(path: Path) -> set[str]:
-    """Where the render in a directory writes, and has written: videos that it may replace."""
-    if not (path / "plan.json").exists():
-        return set()
-    directory = RenderDirectory.open(path)
-    record = directory.cache_path / _WRITTEN
-    lines = record.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if record.is_file() else []
-    written = (os.path.realpath(path / line) for line in lines)
-    return {*map(os.path.realpath, output_paths(directory.plan, path).values()), *written}
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """See `logging.Handler`."""
 
-
-def _remember_output(directory: RenderDirectory, output: Path) -> None:
-    """Note that a video of another name than the plan's is ours too."""
-    if os.path.realpath(output) in _own_outputs(directory.path):
-        return
-    directory.cache_path.mkdir(exist_ok=True)
-    with (directory.cache_path / _WRITTEN).open("a", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(os.path.relpath(os.path.realpath(output), os.path.realpath(directory.path)) + "\n")
+    def close(self) -> None:
+        """See `logging.FileHandler`."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Send the package's log to a file of the render directory."""
     logger = logging.getLogger("pipeline")
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)

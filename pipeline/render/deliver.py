@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import hashlib
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import Config, FinishSettings
 from pipeline.errors import Interrupted, RenderDirectoryError
 from pipeline.plan import absolute_source, output_paths, style_configs
+from pipeline.render.outputs import keep_longer_video, note_video
 from pipeline.render.prepare import StopRequest, named_outputs, refuse_input
 from pipeline.store import RenderDirectory
 from pipeline.types import Chain, Source
@@ -59,6 +61,7 @@ def export(
             )
         if ready < source.frame_count:
             reporter.note(f"{name}: {ready} of {source.frame_count} frames are painted; the video ends there")
+        keep_longer_video(directory, outputs[name], ready)
         part = _shortened(source, ready)
         written.append(
             write_style(
@@ -89,35 +92,55 @@ def write_style(
     """Finish the stored frames of a style and write its video; what `before_frame` raises ends it without a trace."""
     from pipeline.writer import write_video
 
+    seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        frames = stack.enter_context(closing(_finished_frames(directory, style, config, source, before_frame)))
-        return write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
+        stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, before_frame)))
+        frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
+        write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
+    note_video(directory, style, output, source.frame_count, seen.hexdigest())
+    return output
 
 
-def _finished_frames(
-    directory: RenderDirectory, style: str, config: Config, source: Source, before_frame: Callable[[], None]
+def shown_pixels(directory: RenderDirectory, style: str, before_frame: Callable[[], None]) -> str:
+    """SHA-256 of the frames that a whole video of a style shows, as `Video.pixels` has it.
+
+    Raises RenderDirectoryError if one is missing or damaged.
+    """
+    seen = hashlib.sha256()
+    for _ in _stored_frames(directory, style, directory.plan.source.frame_count, seen, before_frame):
+        pass
+    return seen.hexdigest()
+
+
+def _stored_frames(
+    directory: RenderDirectory, style: str, count: int, seen: hashlib._Hash, before_frame: Callable[[], None]
+) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    """The first `count` delivered frames of a style, in order, as they are stored; `seen` hashes their pixels."""
+    for chain in _delivered(directory, style):
+        for index in range(chain.start, min(chain.stop, count)):
+            before_frame()
+            styled = directory.read_frame(chain.id, index)
+            seen.update(styled.data)
+            yield index, styled
+
+
+def _finished(
+    stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
 ) -> Generator[NDArray[np.uint8]]:
-    """The delivered frames of a style in order, finished."""
+    """Stored frames as the video shows them."""
     from pipeline.exposure import correct
     from pipeline.finish import finish
     from pipeline.reader import read_frames
 
-    settings = config.output.finish
-    chains = _delivered(directory, style)
-    indices = ((chain, index) for chain in chains for index in range(chain.start, chain.stop))
-    plan = directory.plan
+    settings, plan = config.output.finish, directory.plan
     if settings == FinishSettings():
-        for chain, index in indices:
-            before_frame()
-            if index < source.frame_count:
-                yield directory.read_frame(chain.id, index)
+        for _, styled in stored:
+            yield styled
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
-        for (chain, index), content in zip(indices, contents, strict=False):
-            before_frame()
-            styled = directory.read_frame(chain.id, index)
+        for (index, styled), content in zip(stored, contents, strict=False):
             evened = correct(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
             yield finish(styled, evened, settings, index=index, seed=config.seed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pipeline.config import Config, InputSettings, OutputSettings
 from pipeline.errors import InputError, Interrupted, TemperaError, UsageError
 from pipeline.plan import ResolvedStyle, check_names, make_plan
 from pipeline.store import RenderDirectory
-from pipeline.types import RenderPlan, Shot, Source
+from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Reporter
     from pipeline.styler import Resources
 
+_Look = tuple[tuple[Shot, ...], tuple[ToneCurve, ...]]
 StopRequest = Callable[[], int]
 """Returns the number of the signal that asked for an end, or 0."""
 
@@ -87,10 +89,9 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
             "along each side",
             hint="ask for a larger --width or --height",
         )
-    shots = _known_shots(path, source, read) if not request.fresh else None
-    if shots is None:
-        shots = _find_shots(source, request.styles[0], reporter, stop)
-    plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path)
+    known = _known(path, source, read) if not request.fresh else None
+    shots, exposure = known or _look_through(source, request.styles[0], reporter, stop)
+    plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path, exposure=exposure)
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs)
 
@@ -218,28 +219,35 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _known_shots(path: Path, source: Source, settings: InputSettings) -> tuple[Shot, ...] | None:
-    """The shots of an existing plan for the same frames, so that going on does not look for cuts again."""
+def _known(path: Path, source: Source, settings: InputSettings) -> _Look | None:
+    """The shots and tone curves of an existing plan for the same frames, so that going on does not look again."""
     try:
         plan = RenderDirectory.open(path).plan
     except TemperaError:
         return None  # opening it to work on it will say what is wrong
     same = plan.source.digest == source.digest and plan.source.picks == source.picks
-    cuts = {key: value for key, value in plan.identity.items() if key.startswith("input.cut")}
-    wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold")}
-    return tuple(plan.shots) if same and cuts == wanted else None
+    wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
+    if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
+        return None
+    return tuple(plan.shots), tuple(plan.exposure)
 
 
-def _find_shots(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> tuple[Shot, ...]:
+def _look_through(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> _Look:
+    """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
+    from pipeline.exposure import MIN_FRAMES, Meter
     from pipeline.reader import read_frames
     from pipeline.shots import find_cuts, split_shots
 
-    if config.input.cuts == "none" or source.frame_count < 3:
-        return split_shots(source.frame_count, [])
-    with reporter.stage("looking for cuts", source.frame_count) as advance:
+    settings = config.input
+    meter = Meter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
+    if not seek_cuts and meter is None:
+        return split_shots(source.frame_count, []), ()
+    goals = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (meter is not None))
+    with reporter.stage(f"looking for {goals}", source.frame_count) as advance:
         small = min(1.0, 160 / max(source.width_px, source.height_px))
         width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
-        frames = read_frames(source, width_px=width, height_px=height, settings=config.input)
+        frames = read_frames(source, width_px=width, height_px=height, settings=settings)
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             with closing(frames):
@@ -248,8 +256,22 @@ def _find_shots(source: Source, config: Config, reporter: Reporter, stop: StopRe
                         raise Interrupted(
                             "stopped before the first frame", hint="run it again to begin", signal_number=number
                         )
+                    if meter:
+                        meter.add(frame.rgb)
                     yield frame.rgb
                     advance(frame.index + 1)
 
-        cuts = find_cuts(pictures(), threshold=config.input.cut_threshold)
-    return split_shots(source.frame_count, cuts)
+        cuts: list[int] = []
+        if seek_cuts:
+            cuts = find_cuts(pictures(), threshold=settings.cut_threshold)
+        else:
+            deque(pictures(), maxlen=0)
+    shots = split_shots(source.frame_count, cuts)
+    if meter is None:
+        return shots, ()
+    flicker = meter.flicker(shots, settings.deflicker)
+    if flicker.curves:
+        reporter.note(
+            f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
+        )
+    return shots, flicker.curves

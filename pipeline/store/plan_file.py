@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, NoReturn
 
 from pipeline.errors import RenderDirectoryError
-from pipeline.types import Chain, ColorTags, RenderPlan, Shot, Source
+from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Chain, ColorTags, RenderPlan, Shot, Source, ToneCurve
 
 PLAN_VERSION: Final = 1
 MAX_SIDE_PX: Final = 65_535
@@ -23,6 +23,8 @@ _VERSION_KEY: Final = "tempera_plan"
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN: Final = 80
+EXPOSURE_KEY: Final = "exposure"
+"""Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -33,6 +35,11 @@ def canonical_json(value: Any) -> bytes:
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """SHA-256 of the identity's canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(dict(identity))).hexdigest()
+
+
+def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:
+    """SHA-256 of the curves that even out the exposure, in hex; None where there are none."""
+    return hashlib.sha256(canonical_json([list(curve) for curve in curves])).hexdigest() if curves else None
 
 
 def plan_to_json(plan: RenderPlan) -> str:
@@ -74,6 +81,8 @@ def plan_to_json(plan: RenderPlan) -> str:
         "outputs": dict(plan.outputs),
         "weights": dict(plan.weights),
     }
+    if plan.exposure:
+        document["exposure"] = [list(curve) for curve in plan.exposure]
     document["checksum"] = hashlib.sha256(canonical_json(document)).hexdigest()
     return _pretty(document)
 
@@ -148,6 +157,11 @@ def check_plan(plan: RenderPlan) -> None:
         _expect(_tiles(sorted(runs[style]), count), f"the chains of {style!r} must cover every frame once")
     _expect(set(plan.outputs) <= set(plan.styles), "an output belongs to no style")
     _expect(set(plan.weights) <= set(plan.styles), "weights belong to no style")
+    _expect(len(plan.exposure) in (0, count), "as many tone curves as frames are needed")
+    for curve in plan.exposure:
+        _expect(len(curve) in (0, len(TONE_NODES) + 3), "a tone curve has the wrong length")
+        _expect(all(abs(shift) <= MAX_TONE_SHIFT for shift in curve), "a tone curve is out of range")
+    _expect(plan.identity.get(EXPOSURE_KEY) == exposure_digest(plan.exposure), "the tone curves are not the identity's")
     _expect(plan.digest == identity_digest(plan.identity), "the digest does not match the identity")
 
 
@@ -185,7 +199,7 @@ def differences(existing: RenderPlan, wanted: RenderPlan) -> list[tuple[str, str
 def _plan(document: dict[str, Any]) -> RenderPlan:
     """Turn checked JSON into a plan. Raises KeyError, TypeError or ValueError where it is not of the right form."""
     known = {_VERSION_KEY, "digest", "identity", "source", "width_px", "height_px", "shots", "chains", "styles"}
-    _expect(set(document) <= known | {"outputs", "weights"}, "has keys that do not belong in a plan")
+    _expect(set(document) <= known | {"outputs", "weights", "exposure"}, "has keys that do not belong in a plan")
     source = _mapping(document["source"])
     color = _mapping(source["color"])
     full_range = color["full_range"]
@@ -237,6 +251,7 @@ def _plan(document: dict[str, Any]) -> RenderPlan:
         styles={name: _mapping(settings) for name, settings in _mapping(document["styles"]).items()},
         outputs={name: _text(path) for name, path in _mapping(document["outputs"]).items()},
         weights={name: _text(path) for name, path in _mapping(document["weights"]).items()},
+        exposure=tuple(tuple(map(_whole, _list(curve))) for curve in _list(document.get("exposure", []))),
     )
     _expect(_SHA256.fullmatch(plan.digest) is not None, "the digest is not a SHA-256")
     check_plan(plan)
