@@ -33,6 +33,7 @@ from pipeline.store.plan_file import canonical_json, identity_digest
 from pipeline.types import Chain, ColorTags, RenderPlan, Shot, Source
 
 DIGEST = "0" * 64
+CURVE = (10, -20, 30, 0, 0, 750, -5, 0, -750)
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\"), min_size=1, max_size=20)
 
 
@@ -238,6 +239,7 @@ def test_the_digest_has_every_setting_that_changes_pixels_and_no_other(place: tu
         a_plan(source=a_source(digest="1" * 64)),
         a_plan(source=a_source(picks=(0, 1, 2, 3, 4, 6))),
         a_plan(source=a_source(frames=5)),
+        a_plan(exposure=(CURVE, (), (), (), (), ())),
     ],
     ids=str,
 )
@@ -456,7 +458,11 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         for name in names
     ]
     outputs = {name: f"{name}.mp4" for name in names}
-    return make_plan(source, 64, 48, shots, styles, outputs=outputs, render_dir=Path("/out/x.render"))
+    curve = st.tuples(*[st.integers(-750, 750)] * len(CURVE)) | st.just(())
+    exposure = draw(st.just([]) | st.lists(curve, min_size=count, max_size=count))
+    return make_plan(
+        source, 64, 48, shots, styles, outputs=outputs, render_dir=Path("/out/x.render"), exposure=exposure
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -514,7 +520,7 @@ def sealed(document: dict[str, Any]) -> str:
     return json.dumps({**document, "checksum": hashlib.sha256(canonical_json(document)).hexdigest()})
 
 
-DOCUMENT = json.loads(plan_to_json(a_plan(outputs={"swirl": "x.mp4"})))
+DOCUMENT = json.loads(plan_to_json(a_plan(outputs={"swirl": "x.mp4"}, exposure=(CURVE, (), (), (), (), CURVE))))
 JUNK: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "../../x", "\ud800", [], {}, [[]], {"a": 1}, [1, 2], ["x"]]
 
 
@@ -565,3 +571,24 @@ def test_chains_must_fit_the_shots(changes: dict[str, Any]) -> None:
     chain: Chain = dataclasses.replace(plan.chains[0], **changes)
     with pytest.raises(RenderDirectoryError):
         plan_from_json(plan_to_json(dataclasses.replace(plan, chains=(chain,))))
+
+
+@pytest.mark.parametrize(
+    "curves", [(CURVE,), (CURVE,) * 7, ((0,) * 8,) * 6, ((0,) * 10,) * 6, ((751,) + (0,) * 8,) * 6], ids=len
+)
+def test_impossible_tone_curves_are_refused(curves: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ValueError, match="tone curve"):
+        a_plan(exposure=curves)
+
+
+def test_tone_curves_belong_to_the_identity() -> None:
+    plan = a_plan(exposure=(CURVE,) * 6)
+    for other in ((), ((),) * 6):
+        with pytest.raises(RenderDirectoryError, match="tone curves"):
+            plan_from_json(plan_to_json(dataclasses.replace(plan, exposure=other)))
+
+
+def test_a_plan_from_before_there_were_tone_curves_opens() -> None:
+    document = json.loads(plan_to_json(a_plan()))
+    assert "exposure" not in document
+    assert plan_from_json(sealed(document)).exposure == ()

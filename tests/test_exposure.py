@@ -1,0 +1,319 @@
+"""Flicker of exposure: what zigzags is evened out, what really changes and what only moves is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import texture, write_video
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.catalog import load_style
+from pipeline.config import InputSettings
+from pipeline.exposure import Flicker, Meter, correct, correction
+from pipeline.progress import make_reporter
+from pipeline.reader import probe, read_frames
+from pipeline.render import RenderRequest, prepare
+from pipeline.shots import find_cuts, split_shots
+from pipeline.store import RenderDirectory
+from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Shot, ToneCurve
+
+RGB = NDArray[np.uint8]
+SIZE = (96, 64)
+COUNT = 40
+LENGTH = len(TONE_NODES) + 3
+
+
+def scene(seed: int = 3, size: tuple[int, int] = SIZE) -> NDArray[np.float64]:
+    """Patches of many levels over a texture: linear light (H, W, 3) in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    picture = texture(size, seed).astype(float)
+    for _ in range(60):
+        x, y = rng.integers(0, size[0] - 8), rng.integers(0, size[1] - 8)
+        width, height = rng.integers(6, 24, 2)
+        picture[y : y + height, x : x + width] = rng.uniform(10, 200) + rng.uniform(-10, 10, 3)
+    return (picture / 255) ** 2.2
+
+
+def exposed(light: NDArray[np.float64], stops: float | NDArray[Any], rng: np.random.Generator) -> RGB:
+    """What a camera makes of linear light: exposure in stops (or one for each channel), gamma, noise, clipping."""
+    levels = 255 * (light * 2.0 ** np.asarray(stops, float)) ** (1 / 2.2) + rng.normal(0, 1.0, light.shape)
+    return np.asarray(np.rint(levels.clip(0, 255)), np.uint8)
+
+
+def clip(stops: NDArray[Any], seed: int = 0) -> list[RGB]:
+    """A scene at rest under the given exposures, (frames,) or (frames, 3) in stops."""
+    rng, light = np.random.default_rng(seed), scene()
+    return [exposed(light, stop, rng) for stop in stops]
+
+
+def measured(frames: list[RGB], strength: float = 1.0, shots: tuple[Shot, ...] | None = None) -> Flicker:
+    meter = Meter()
+    for frame in frames:
+        meter.add(frame)
+    return meter.flicker(shots or (Shot(0, 0, len(frames)),), strength)
+
+
+def evened(frames: list[RGB]) -> list[RGB]:
+    even = correction(measured(frames).curves)
+    return frames if even is None else [even(index, frame) for index, frame in enumerate(frames)]
+
+
+def means(frames: list[RGB]) -> NDArray[np.float64]:
+    """Mean level of each channel of each frame, (frames, 3)."""
+    return np.array([frame.mean(axis=(0, 1)) for frame in frames])
+
+
+def zigzag(frames: list[RGB]) -> float:
+    """Mean absolute second difference of the channels' means, in levels."""
+    return float(np.abs(np.diff(means(frames), 2, axis=0)).mean())
+
+
+FLICKER: dict[str, NDArray[Any]] = {
+    "noise": np.random.default_rng(5).normal(0, 0.12, COUNT),
+    "every other frame": 0.12 * (-1.0) ** np.arange(COUNT),
+    "a wave of 5 frames": 0.15 * np.sin(np.arange(COUNT) * 2 * np.pi / 5),
+    "white balance": np.random.default_rng(6).normal(0, 0.1, (COUNT, 3)),
+}
+
+
+@pytest.mark.parametrize("stops", FLICKER.values(), ids=FLICKER)
+def test_flicker_is_removed_to_a_few_tenths_of_a_level(stops: NDArray[Any]) -> None:
+    frames = clip(stops)
+    inside = slice(2, -2)
+    assert zigzag(frames) > 4
+    assert zigzag(evened(frames)[inside]) < (0.5 if stops.ndim == 1 else 1)
+    before, after = (means(each) - means(clip(0 * stops)) for each in (frames, evened(frames)))
+    assert np.abs(after).mean() < np.abs(before).mean() / 2
+    assert np.abs((after - before).mean(axis=0)).max() < 0.5
+
+
+def test_sunrise_under_flicker_stays_sunrise() -> None:
+    ramp = 2 / (1 + np.exp(-np.linspace(-4, 4, COUNT))) - 1.5
+    frames = evened(clip(ramp + FLICKER["noise"] / 2))
+    assert zigzag(frames) < 1
+    assert np.abs(means(frames) - means(clip(ramp))).max() < 3
+
+
+SLOW: dict[str, NDArray[Any]] = {
+    "sunrise": np.linspace(-2, 0.3, COUNT),
+    "passing cloud": -0.5 * np.exp(-np.square((np.arange(COUNT) - 20) / 6)),
+    "lamp": np.repeat([-0.7, 0.2], COUNT // 2),
+    "lamp off and on": np.repeat([0.2, -0.6, 0.2, 0.2], COUNT // 4),
+    "fade to black": np.concatenate([np.zeros(COUNT // 2), -np.linspace(0, 8, COUNT // 2)]),
+    "nothing": np.zeros(COUNT),
+}
+
+
+@pytest.mark.parametrize("stops", SLOW.values(), ids=SLOW)
+def test_light_that_really_changes_is_left_alone(stops: NDArray[Any]) -> None:
+    assert measured(clip(stops)) == Flicker((), 0.0)
+
+
+@pytest.mark.parametrize("after", [0.6, -0.6])
+def test_a_lasting_step_stays_a_step_under_flicker(after: float) -> None:
+    step = np.where(np.arange(COUNT) < 20, 0.0, after)
+    frames = evened(clip(step + FLICKER["noise"] / 3))
+    truth, found = means(clip(step)), means(frames)
+    assert np.abs(found - truth)[2:-2].max() < 2
+    assert np.abs(np.diff(found, axis=0)[18:21]).max() > 0.9 * np.abs(np.diff(truth, axis=0)).max()
+
+
+@pytest.mark.parametrize("stops", [0.5, -0.4])
+def test_one_frame_that_is_off_in_flickering_light_is_put_right(stops: float) -> None:
+    once = np.where(np.arange(COUNT) == 17, stops, 0)
+    frames = evened(clip(FLICKER["every other frame"] / 2 + once))
+    assert np.abs(means(frames) - means(clip(np.zeros(COUNT))))[3:-3].max() < 2
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_lightning_stays_and_its_neighbors_do_not_suffer(level: int) -> None:
+    frames = clip(FLICKER["every other frame"] / 2)
+    frames[17] = np.full_like(frames[17], level)
+    result = evened(frames)
+    assert np.array_equal(result[17], frames[17])
+    rest = [frame for index, frame in enumerate(result) if index != 17]
+    assert np.abs(np.diff(means(rest), axis=0))[2:-2].max() < 1.5
+
+
+@pytest.mark.parametrize("step_px", [(1, 0), (3, 1), (7, 0)])
+def test_a_pan_over_texture_is_left_alone(step_px: tuple[int, int]) -> None:
+    wide, rng = scene(8, size=(512, 160)), np.random.default_rng(1)
+    places = [(step_px[0] * index, step_px[1] * index) for index in range(COUNT)]
+    frames = [exposed(wide[y : y + SIZE[1], x : x + SIZE[0]], 0, rng) for x, y in places]
+    assert measured(frames).curves == ()
+
+
+def test_a_shaking_camera_is_left_alone_and_its_flicker_is_not() -> None:
+    wide, rng = scene(9, size=(160, 120)), np.random.default_rng(1)
+    places = rng.integers(0, 8, (COUNT, 2))
+    views = [wide[y : y + SIZE[1], x : x + SIZE[0]] for x, y in places]
+    assert measured([exposed(view, 0, rng) for view in views]).curves == ()
+    steady, shaken = [exposed(view, 0, rng) for view in views], zip(views, FLICKER["noise"], strict=True)
+    result = evened([exposed(view, stops, rng) for view, stops in shaken])
+    assert np.abs(np.diff(means(result) - means(steady), axis=0))[2:-2].mean() < 1.2
+
+
+def test_objects_that_come_and_go_are_no_flicker() -> None:
+    """A third of the picture is something else in every frame, as in a timelapse of traffic."""
+    light, rng = scene(), np.random.default_rng(2)
+    frames = []
+    for index in range(COUNT):
+        frame = exposed(light, 0, rng)
+        x = int(rng.integers(0, SIZE[0] * 2 // 3))
+        frame[:, x : x + SIZE[0] // 3] = (20, 240)[index % 2]
+        frames.append(frame)
+    assert measured(frames).curves == ()
+
+
+def test_each_shot_is_judged_by_itself() -> None:
+    frames = clip(FLICKER["noise"]) + [255 - frame for frame in clip(np.zeros(COUNT))]
+    curves = measured(frames, shots=(Shot(0, 0, COUNT), Shot(1, COUNT, 2 * COUNT))).curves
+    assert any(curves[:COUNT]) and not any(curves[COUNT:])
+    assert curves[:COUNT] == measured(frames[:COUNT]).curves
+
+
+def test_calm_frames_of_a_long_shot_are_left_alone() -> None:
+    stops = np.concatenate([np.zeros(120), np.tile(FLICKER["noise"], 2)])
+    curves = measured(clip(stops)).curves
+    assert not any(curves[:100])
+    assert all(len(curve) == LENGTH for curve in curves[125:])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_a_few_frames_have_no_trend(count: int) -> None:
+    assert measured(clip(FLICKER["noise"][:count])).curves == ()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (400, 9), (9, 400), (5, 5)])
+def test_any_size_is_measured(size: tuple[int, int]) -> None:
+    frames = [np.full((size[1], size[0], 3), 100 + 20 * (index % 2), np.uint8) for index in range(8)]
+    assert len(measured(frames).curves) in (0, 8)
+
+
+def test_strength_scales_the_correction() -> None:
+    frames = clip(FLICKER["noise"])
+    whole, half = (np.array(measured(frames, strength).curves) for strength in (1.0, 0.5))
+    assert np.abs(whole - 2 * half).max() <= 1
+    assert measured(frames, 0.0).curves == ()
+
+
+def test_the_same_frames_give_the_same_curves() -> None:
+    frames = clip(FLICKER["white balance"])
+    first = measured(frames)
+    assert first == measured([frame.copy() for frame in frames])
+    assert all(type(shift) is int for curve in first.curves for shift in curve)
+    assert first.levels > 2
+
+
+def test_the_shots_must_cover_what_was_measured() -> None:
+    with pytest.raises(ValueError, match="do not cover"):
+        measured(clip(np.zeros(6)), shots=(Shot(0, 0, 5),))
+
+
+# Curves
+
+CURVES = st.lists(st.integers(-MAX_TONE_SHIFT, MAX_TONE_SHIFT), min_size=LENGTH, max_size=LENGTH).map(tuple)
+EVERY_LEVEL: RGB = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+
+
+@given(CURVES)
+def test_every_curve_is_monotone_and_keeps_black_and_white(curve: ToneCurve) -> None:
+    changed = correct(EVERY_LEVEL, curve)
+    assert changed.shape == EVERY_LEVEL.shape and changed.dtype == np.uint8
+    assert (np.diff(changed[0].astype(int), axis=0) >= 0).all()
+    assert (changed[0, 0] == 0).all() and (changed[0, 255] == 255).all()
+
+
+def test_no_curve_returns_the_same_array() -> None:
+    frame = clip(np.zeros(1))[0]
+    assert correct(frame, ()) is frame
+    assert correction(()) is None
+    assert np.array_equal(correct(EVERY_LEVEL, (0,) * LENGTH), EVERY_LEVEL)
+
+
+def test_a_shift_moves_middle_gray_by_its_logit() -> None:
+    gray = np.full((1, 1, 3), 127, np.uint8)
+    assert correct(gray, (400,) * len(TONE_NODES) + (0, 0, 0)).tolist() == [[[152] * 3]]
+    assert correct(gray, (0,) * len(TONE_NODES) + (400, 0, -400)).tolist() == [[[152, 127, 102]]]
+
+
+# In a render
+
+
+def a_request(source: Path, out: Path, **changes: object) -> RenderRequest:
+    painting = out / "painting.png"
+    if not painting.exists():
+        from PIL import Image
+
+        Image.fromarray(texture((40, 40), 1)).save(painting)
+    style = load_style(str(painting), ["styler=palette", *(f"{key}={value}" for key, value in changes.items())])
+    return RenderRequest(inputs=(str(source),), styles=(style,), output=out / "out.mp4")
+
+
+def test_the_plan_has_the_curves_and_going_on_does_not_measure_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "in.mp4", clip(FLICKER["noise"][:12]))
+    request = a_request(tmp_path / "in.mp4", tmp_path)
+    prepared = prepare(request, make_reporter("plain"))
+    assert "flicker of" in capsys.readouterr().err
+    assert len(prepared.plan.exposure) == 12 and len(prepared.plan.identity["exposure"]) == 64
+    RenderDirectory.create(prepared.path, prepared.plan)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("pipeline.exposure.Meter.add", refuse)
+    assert prepare(request, make_reporter("none")).plan == prepared.plan
+    off = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.deflicker": 0}), make_reporter("none")).plan
+    assert off.exposure == () and "exposure" not in off.identity
+
+
+def test_flicker_is_measured_without_looking_for_cuts(tmp_path: Path) -> None:
+    write_video(tmp_path / "in.mp4", clip(FLICKER["noise"][:12]))
+    plan = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.cuts": "none"}), make_reporter("none")).plan
+    assert len(plan.exposure) == 12 and len(plan.shots) == 1
+
+
+# Real media
+
+
+def real(path: Path) -> list[RGB]:
+    source = probe([path], InputSettings())
+    frames = read_frames(source, stop=min(160, source.frame_count), width_px=160, settings=InputSettings())
+    return [frame.rgb for frame in frames]
+
+
+@pytest.mark.parametrize(("name", "share"), [("timelapse/icecube_s60", 0.15), ("timelapse/sunset_rpi", 0.25)])
+def test_timelapses_that_flicker(data: Callable[[str], Path], name: str, share: float) -> None:
+    frames = real(data(name))
+    result = evened(frames)
+    assert zigzag(result) < share * zigzag(frames)
+    window = np.ones(15) / 15
+    trends = [
+        np.array([np.convolve(channel, window, "valid") for channel in means(each).T]) for each in (frames, result)
+    ]
+    assert np.abs(trends[0] - trends[1]).max() < 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timelapse/drawing_portrait.mp4",
+        "video/bbb_vp8_cuts_fadein.webm",
+        "video/chaplin_bw_audio.mp4",
+        "video/cockatoo_yuv444_audio.mp4",
+        "video/webcam_vfr.webm",
+        "masks/apple_video/apple.mp4",
+    ],
+)
+def test_videos_are_left_alone(data: Callable[[str], Path], name: str) -> None:
+    frames = real(data(name))
+    cuts = find_cuts(iter(frames), threshold=InputSettings().cut_threshold)
+    assert measured(frames, shots=split_shots(len(frames), cuts)).curves == ()
