@@ -25,9 +25,10 @@ from pipeline.encoders.compact import (
     make_tiny,
     save_compact,
 )
-from pipeline.encoders.fetch import VGG_FILES, download, sha256_prefix
+from pipeline.encoders.fetch import FILES, download, sha256_prefix
 from pipeline.encoders.network import enter, pad, tap
-from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg, torchvision_vgg, weights_url
+from pipeline.encoders.pretrained import torchvision_module, weights_url
+from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg
 from pipeline.errors import ConfigError, InputError, MissingPartError
 
 
@@ -216,7 +217,7 @@ def test_damaged_compact_weights_are_refused(tmp_path: Path, damage: str) -> Non
 @pytest.fixture(scope="module")
 def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state dict with the shapes of VGG-16's convolutions and seeded random values."""
-    module = torchvision_vgg()
+    module = torchvision_module("models.vgg")
     torch.manual_seed(0)
     features = module.make_layers(module.cfgs[CONFIGURATIONS["vgg16"]], batch_norm=False)
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
@@ -225,7 +226,7 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_vgg_equals_torchvisions_own_forward(vgg_file: Path) -> None:
-    module = torchvision_vgg()
+    module = torchvision_module("models.vgg")
     features = module.make_layers(module.cfgs[CONFIGURATIONS["vgg16"]], batch_norm=False)
     state = torch.load(vgg_file, weights_only=True)
     features.load_state_dict({name.removeprefix("features."): value for name, value in state.items()})
@@ -278,7 +279,7 @@ def test_bad_vgg_files_are_refused(
 
 
 def test_our_names_are_torchvisions() -> None:
-    for name, file_name in VGG_FILES.items():
+    for name, file_name in FILES.items():
         assert weights_url(name).rpartition("/")[2] == file_name
         assert len(sha256_prefix(file_name)) == 8
 
@@ -325,11 +326,11 @@ def test_broken_download_resumes(server: tuple[str, type[_Server]], tmp_path: Pa
     digest = hashlib.sha256(handler.content).hexdigest()
     handler.limit = 1_500_000
     with pytest.raises(MissingPartError, match="could not be downloaded"):
-        download(url, path, digest[:8])
+        download(url, path, digest[:8], hint="again")
     assert not path.exists()
     handler.limit = None
     seen: list[tuple[int, int | None]] = []
-    download(url, path, digest[:8], lambda done, total: seen.append((done, total)))
+    download(url, path, digest[:8], lambda done, total: seen.append((done, total)), hint="again")
     assert path.read_bytes() == handler.content
     assert handler.asked == [None, "bytes=1500000-"]
     assert seen[-1] == (len(handler.content), len(handler.content))
@@ -341,7 +342,7 @@ def test_server_without_ranges_starts_again(server: tuple[str, type[_Server]], t
     handler.ranges = False
     path = tmp_path / "net.pth"
     path.with_name("net.pth.part").write_bytes(b"half a file")
-    download(url, path, hashlib.sha256(handler.content).hexdigest())
+    download(url, path, hashlib.sha256(handler.content).hexdigest(), hint="again")
     assert path.read_bytes() == handler.content
 
 
@@ -349,7 +350,7 @@ def test_finished_part_is_taken(server: tuple[str, type[_Server]], tmp_path: Pat
     url, handler = server
     path = tmp_path / "net.pth"
     path.with_name("net.pth.part").write_bytes(handler.content)
-    download(url, path, hashlib.sha256(handler.content).hexdigest())
+    download(url, path, hashlib.sha256(handler.content).hexdigest(), hint="again")
     assert path.read_bytes() == handler.content
 
 
@@ -357,16 +358,25 @@ def test_wrong_bytes_are_deleted(server: tuple[str, type[_Server]], tmp_path: Pa
     url, _ = server
     path = tmp_path / "net.pth"
     with pytest.raises(MissingPartError, match="SHA-256"):
-        download(url, path, "00000000")
+        download(url, path, "00000000", hint="again")
     assert not list(tmp_path.iterdir())
 
 
-def test_offline_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(MissingPartError) as caught:
-        download("http://127.0.0.1:9/net.pth", tmp_path / "net.pth", "00")
-    assert "compact" in caught.value.hint
-    assert "--weights" in caught.value.hint
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [("vgg19", "--encoder compact"), ("vgg16", "--weights"), ("raft_small", "--set motion.method=dis")],
+)
+def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way_out: str) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
+    monkeypatch.setattr("pipeline.encoders.pretrained.weights_url", lambda name: f"http://127.0.0.1:9/{name}.pth")
+    with pytest.raises(MissingPartError, match="could not be downloaded") as caught:
+        fetch(name)
+    assert f"tempera weights fetch {name}" in caught.value.hint
+    assert str(tmp_path / FILES[name]) in caught.value.hint
+    assert way_out in caught.value.hint
     assert caught.value.exit_code == 6
+    with pytest.raises(MissingPartError, match="not at"):
+        verify(name)
 
 
 def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +384,7 @@ def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypat
     assert load_encoder("auto").name == "compact"
     with pytest.raises(MissingPartError, match="not at"):
         verify("vgg16")
-    path = tmp_path / VGG_FILES["vgg16"]
+    path = tmp_path / FILES["vgg16"]
     path.write_bytes(vgg_file.read_bytes())
     assert fetch("vgg16") == path
     with pytest.raises(MissingPartError, match="damaged"):

@@ -86,6 +86,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     lines += [
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
+    lines += [f"  {name}: its frames were removed, its video stands for them" for name in found.delivered]
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -126,7 +127,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     if as_json:
         _print_json(facts)
     else:
-        sys.stdout.write("".join(f"{name:<16} {_plain(value)}\n" for name, value in facts.items()))
+        sys.stdout.write("".join(f"{name:<17} {_plain(value)}\n" for name, value in facts.items()))
     if not facts["encoder compact"].startswith("works"):
         raise typer.Exit(6)
 
@@ -154,11 +155,10 @@ def _examine() -> dict[str, Any]:
         "codecs": describe_codecs(),
         "encoder compact": _try_compact(),
     }
-    for name in ("vgg19", "vgg16"):
+    for part in ("encoder vgg19", "encoder vgg16", "motion raft_small", "motion raft_large"):
+        name = part.partition(" ")[2]
         here = weights_path(name).is_file()
-        facts[f"encoder {name}"] = (
-            "weights at hand" if here else f"no weights; `tempera weights fetch {name}` loads them"
-        )
+        facts[part] = "weights at hand" if here else f"no weights; `tempera weights fetch {name}` loads them"
     facts["styles"] = ", ".join(shipped_styles()) or "none found: the installation is incomplete"
     return facts
 

@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-Network = Annotated[Literal["vgg19", "vgg16", "compact"], typer.Argument(help="Feature network.", show_default=False)]
+Network = Annotated[
+    Literal["vgg19", "vgg16", "compact", "raft_small", "raft_large"],
+    typer.Argument(help="Feature network, or RAFT for motion.", show_default=False),
+]
 
-weights = typer.Typer(name="weights", help="Weights of the feature networks.")
+weights = typer.Typer(name="weights", help="Weights of the networks.")
 
 
 def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:

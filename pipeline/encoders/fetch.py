@@ -1,6 +1,6 @@
-"""Where the weights of feature networks live, and how VGG's get there: a resumable, verified download.
+"""Where the weights of networks live, and how VGG's and RAFT's get there: a resumable, verified download.
 
-`compact` ships inside the package. VGG's weights are looked for in `TEMPERA_CACHE` if that is set, else in
+`compact` ships inside the package. torchvision's weights are looked for in `TEMPERA_CACHE` if that is set, else in
 `$XDG_CACHE_HOME/tempera` (usually `~/.cache/tempera`) and in the cache of torch hub, so that a file which torchvision
 has downloaded once is used.
 """
@@ -22,7 +22,12 @@ Progress = Callable[[int, int | None], None]
 
 COMPACT_SHA256 = "feb42f43a3d02b43f8efb43f7dde263d15d8685a16f5d6f4779f8af60684fa06"
 """Of pipeline/weights/compact.safetensors."""
-VGG_FILES = {"vgg19": "vgg19-dcbb9e9d.pth", "vgg16": "vgg16-397923af.pth"}
+FILES = {
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "raft_small": "raft_small_C_T_V2-01064c6d.pth",
+    "raft_large": "raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+}
 """torchvision's file names, known here so that looking for a file does not import torchvision; a test compares them."""
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30
@@ -38,17 +43,17 @@ def cache_folder() -> Path:
 
 
 def weights_path(name: str) -> Path:
-    """Where the weights of an encoder are, or would be put: "compact", "vgg19" or "vgg16".
+    """Where the weights of a network are, or would be put: "compact" or one of `FILES`.
 
     Raises ConfigError for another name.
     """
     if name == "compact":
         return Path(__file__).resolve().parent.parent / "weights" / "compact.safetensors"
-    if name not in VGG_FILES:
+    if name not in FILES:
         raise ConfigError(
-            f"there are no weights of an encoder {name!r}", hint=f"choose from compact, {', '.join(VGG_FILES)}"
+            f"there are no weights of a network {name!r}", hint=f"choose from compact, {', '.join(FILES)}"
         )
-    file_name = VGG_FILES[name]
+    file_name = FILES[name]
     own = cache_folder() / file_name
     if own.is_file() or os.environ.get("TEMPERA_CACHE"):
         return own
@@ -59,7 +64,7 @@ def weights_path(name: str) -> Path:
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """The weights of an encoder on this machine, downloaded if they are not here yet; an interrupted download resumes.
+    """The weights of a network on this machine, downloaded if they are not here yet; an interrupted download resumes.
 
     Raises MissingPartError if they cannot be had or are damaged, ConfigError for an unknown name.
     """
@@ -68,14 +73,14 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         return path
     if name == "compact":
         verify(name)
-    from pipeline.encoders.vgg import weights_url
+    from pipeline.encoders import pretrained
 
-    download(weights_url(name), path, sha256_prefix(path.name), progress)
+    download(pretrained.weights_url(name), path, sha256_prefix(path.name), progress, hint=_offline_hint(name, path))
     return path
 
 
 def verify(name: str) -> str:
-    """SHA-256 of an encoder's weights, after comparing it with the published one.
+    """SHA-256 of a network's weights, after comparing it with the published one.
 
     Raises MissingPartError if the file is absent or damaged, ConfigError for an unknown name.
     """
@@ -84,7 +89,7 @@ def verify(name: str) -> str:
     remedy = "reinstall tempera" if name == "compact" else f"delete it and run `tempera weights fetch {name}`"
     if not path.is_file():
         remedy = remedy.removeprefix("delete it and ")
-        raise MissingPartError(f"the weights of the encoder {name!r} are not at {path}", hint=remedy)
+        raise MissingPartError(f"the weights of {name} are not at {path}", hint=remedy)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not digest.startswith(expected):
@@ -99,11 +104,19 @@ def sha256_prefix(file_name: str) -> str:
     return file_name.rpartition(".")[0].rpartition("-")[2]
 
 
-def download(url: str, path: Path, expected: str, progress: Progress | None = None) -> None:
+def _offline_hint(name: str, path: Path) -> str:
+    again = f"`tempera weights fetch {name}` with a network continues where it stopped; or bring the file to {path}"
+    if name.startswith("raft"):
+        return f"{again}; or use --set motion.method=dis, which needs no weights"
+    return f"{again} or name it with --weights; or use --encoder compact, which ships with tempera"
+
+
+def download(url: str, path: Path, expected: str, progress: Progress | None = None, *, hint: str) -> None:
     """Download to `path` through `path.part`, continuing a part that is there, and check that the SHA-256 of the whole
     begins with `expected`.
 
-    Raises MissingPartError if the server cannot be reached, the disk refuses, or the bytes are not the expected ones.
+    Raises MissingPartError, with this hint, if the server cannot be reached, the disk refuses, or the bytes are not the
+    expected ones.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -113,8 +126,7 @@ def download(url: str, path: Path, expected: str, progress: Progress | None = No
         reason = getattr(error, "reason", None) or error
         raise MissingPartError(
             f"{url} could not be downloaded to {path.parent}: {reason}",
-            hint=f"try again with a network (it continues where it stopped), or bring the file to {path} "
-            "or name it with --weights; or use --encoder compact, which ships with tempera and needs no download",
+            hint=hint,
         ) from error
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -122,8 +134,7 @@ def download(url: str, path: Path, expected: str, progress: Progress | None = No
         part.unlink()
         raise MissingPartError(
             f"{url} was downloaded, but its SHA-256 is {digest}, expected {expected}...; it has been deleted",
-            hint="try again; if that happens twice something between you and the server changes files: "
-            "use --encoder compact, or another network",
+            hint=f"if that happens twice, something between you and the server changes files; {hint}",
         )
     part.replace(path)
 

@@ -5,26 +5,21 @@ torchvision is imported only when one of these networks is asked for.
 
 from __future__ import annotations
 
-import importlib
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.encoders.network import Pooling, pool
+from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.errors import MissingPartError
 
 CONFIGURATIONS = {"vgg19": "E", "vgg16": "D"}
 """Names of the networks in the paper's table, which torchvision uses too."""
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-_schemas: list[torch.library.Library] = []
 
 
 class VggNetwork(nn.Module):
@@ -73,35 +68,6 @@ def _numbered(features: nn.Sequential) -> list[tuple[int, int, nn.Conv2d]]:
     return found
 
 
-def torchvision_vgg() -> ModuleType:
-    """torchvision's `models.vgg`. Raises MissingPartError if torchvision cannot be imported.
-
-    Its wheels are built for CUDA builds of torch; with a CPU build their C++ operators do not load and the import dies
-    on two that are only mentioned. Declaring these makes everything that we use work.
-    """
-    try:
-        if not _schemas and not hasattr(torch.ops.torchvision, "nms"):
-            library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-            arguments = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            for operator in ("nms", "qnms"):
-                library.define(operator + arguments)  # type: ignore[no-untyped-call]
-            _schemas.append(library)
-        return importlib.import_module("torchvision.models.vgg")
-    except (ImportError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise MissingPartError(
-            f"torchvision, which defines VGG, cannot be imported: {reason}",
-            hint="install the torchvision that belongs to your torch, or use --encoder compact, which needs none",
-        ) from error
-
-
-def weights_url(name: str) -> str:
-    """Where torchvision keeps its ImageNet weights of vgg19 or vgg16."""
-    module = torchvision_vgg()
-    enumeration = {"vgg19": "VGG19_Weights", "vgg16": "VGG16_Weights"}[name]
-    return str(getattr(module, enumeration).IMAGENET1K_V1.url)
-
-
 def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwork:
     """Build a VGG from a state dict of torchvision's, .pth or .safetensors; the classifier may be missing.
 
@@ -110,8 +76,8 @@ def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwor
     hint = f"`tempera weights fetch {name}` gets torchvision's file; or use --encoder compact, which ships with tempera"
     if not path.is_file():
         raise MissingPartError(f"the weights of the encoder {name!r} are not at {path}", hint=hint)
-    state = _read_state(name, path, hint)
-    module = torchvision_vgg()
+    state = read_state(name, path, hint)
+    module = torchvision_module("models.vgg")
     with torch.device("meta"):
         features: nn.Sequential = module.make_layers(module.cfgs[CONFIGURATIONS[name]], batch_norm=False)
     expected = features.state_dict()
@@ -128,23 +94,3 @@ def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwor
         raise MissingPartError(f"{path} does not hold the weights of {name}: {problems[0]}", hint=hint)
     features.load_state_dict({key: value.float().contiguous() for key, value in given.items()}, assign=True)
     return VggNetwork(features, pooling)
-
-
-def _read_state(name: str, path: Path, hint: str) -> dict[str, Tensor]:
-    """The named tensors of a weights file; code in a pickle is never run."""
-    try:
-        if path.suffix == ".safetensors":
-            state: object = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError,
-        AttributeError, IndexError,
-    ) as error:  # fmt: skip
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MissingPartError(f"{path} is no weights file of {name}: {reason}", hint=hint) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise MissingPartError(f"{path} is no weights file of {name}: expected named tensors only", hint=hint)
-    return state

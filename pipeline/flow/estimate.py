@@ -1,8 +1,8 @@
-"""Dense inverse search both ways (Kroeger et al. 2016, arXiv:1603.03590)."""
+"""Motion between two frames: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590) both ways, or a network."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -26,6 +26,17 @@ SMALLEST_SIDE_PX = 16
 """The search refuses pictures whose longer side is below 12 px."""
 
 
+class FlowNetwork(Protocol):
+    """What can search instead: `pipeline.flow.raft.load_raft` gives one."""
+
+    max_side_px: int
+
+    def __call__(
+        self, previous: NDArray[np.uint8], current: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Backward and forward flow, each float32 (H, W, 2) in px, of two frames uint8 (H, W, 3) sRGB of one size."""
+
+
 def estimate_motion(
     previous: NDArray[np.uint8],
     current: NDArray[np.uint8],
@@ -33,12 +44,14 @@ def estimate_motion(
     from_index: int,
     to_index: int,
     preset: Preset = "medium",
-    max_side_px: int = MAX_SIDE_PX,
+    max_side_px: int | None = None,
+    network: FlowNetwork | None = None,
 ) -> Motion:
     """How the picture moved between two frames, uint8 (H, W, 3) sRGB of the same size; flow in px of that size.
 
-    The search runs on luma, at half resolution (repeatedly) while the longer side exceeds `max_side_px`. The result
-    depends on nothing but the arguments: the search cuts its work into the same stripes however many threads there are.
+    The search runs on luma, or `network` on colors, at half resolution (repeatedly) while the longer side exceeds
+    `max_side_px` (None: `MAX_SIDE_PX`, or what the network can bear). The search depends on nothing but the frames: it
+    cuts its work into the same stripes however many threads there are.
 
     Where the camera stands still, everything that resting explains as well as moving is given exactly no motion: in
     flat areas the search follows the noise, and the paint would swim along.
@@ -47,9 +60,13 @@ def estimate_motion(
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
     if preset not in get_args(Preset):
         raise ValueError(f"unknown preset {preset!r}, expected one of {', '.join(get_args(Preset))}")
-    before, after = (halved(luma_of(frame), max(max_side_px, SMALLEST_SIDE_PX)) for frame in (previous, current))
-    backward = _search(after, before, preset)
-    forward = _search(before, after, preset)
+    limit = max_side_px or (MAX_SIDE_PX if network is None else network.max_side_px)
+    small = [halved(frame, max(limit, SMALLEST_SIDE_PX)) for frame in (previous, current)]
+    before, after = (luma_of(frame) for frame in small)
+    if network is None:
+        backward, forward = _search(after, before, preset), _search(before, after, preset)
+    else:
+        backward, forward = network(*small)
     if camera_rests(before, after):
         backward = at_rest_where_nothing_moves(backward, before, after)
         forward = at_rest_where_nothing_moves(forward, after, before)

@@ -168,10 +168,10 @@ def luma_of(frame: NDArray[np.uint8]) -> Luma:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def halved(luma: Luma, max_side_px: int) -> Luma:
-    """The picture at half size, again and again, until its longer side is at most `max_side_px`."""
-    while max(luma.shape) > max_side_px:
-        height, width = luma.shape
+def halved(picture: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    """The picture (H, W, ...) at half size, again and again, until its longer side is at most `max_side_px`."""
+    while max(picture.shape[:2]) > max_side_px:
+        height, width = picture.shape[:2]
         half = ((width + 1) // 2, (height + 1) // 2)
-        luma = np.asarray(cv2.resize(luma, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return luma
+        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture
