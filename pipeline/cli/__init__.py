@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 import pipeline
-from pipeline.cli import demo, evaluate, inspect, paint, preview, styles
+from pipeline.cli import clean, demo, evaluate, inspect, paint, preview, styles
 from pipeline.cli.signals import StopNow
 from pipeline.errors import Interrupted, TemperaError
 
@@ -55,6 +55,7 @@ for _command in (
     paint.resume,
     inspect.status,
     inspect.verify,
+    clean.clean,
     evaluate.evaluate,
     paint.export,
     inspect.probe,

@@ -15,7 +15,7 @@ from pipeline.errors import Interrupted, RenderDirectoryError
 from pipeline.plan import absolute_source, output_paths, style_configs
 from pipeline.render.outputs import keep_longer_video, note_video
 from pipeline.render.prepare import StopRequest, named_outputs, refuse_input
-from pipeline.store import RenderDirectory
+from pipeline.store import RenderDirectory, delivered
 from pipeline.types import Chain, Source
 
 if TYPE_CHECKING:
@@ -52,8 +52,14 @@ def export(
         outputs = named_outputs(output, list(outputs))
     for target in outputs.values():
         refuse_input(target, source)
+    removed = delivered(directory)
     written = []
     for name, config in configs.items():
+        if name in removed:
+            raise RenderDirectoryError(
+                f"{path}: the frames of {name!r} were removed after {removed[name].place(path)} was written",
+                hint="convert that video with another program, or paint again with the render command and --fresh",
+            )
         ready = _ready(directory, name)
         if ready == 0:
             raise RenderDirectoryError(

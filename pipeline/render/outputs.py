@@ -55,15 +55,8 @@ def note_video(directory: RenderDirectory, style: str, output: Path, frame_count
         return  # advisory
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     path = _relative(output, directory.path)
-    remember_video(directory, Video(style, path, frame_count, size, sha256, pixels, now))
-
-
-def is_unchanged(directory: RenderDirectory, video: Video) -> bool:
-    """Whether the video is where it was written, with the bytes that were written."""
-    try:
-        return digest_of(output_files(video.place(directory.path), video.frames)) == (video.size, video.sha256)
-    except OSError:
-        return False
+    pictures = files != [output]
+    remember_video(directory, Video(style, path, pictures, frame_count, size, sha256, pixels, now))
 
 
 def check_delivered(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:
@@ -76,10 +69,10 @@ def check_delivered(directory: RenderDirectory, outputs: dict[str, Path]) -> dic
     for style, video in delivered(directory).items():
         place = video.place(directory.path)
         anew = "begin anew with --fresh (the old folder is moved aside)"
-        if not is_unchanged(directory, video):
+        if problem := video.problem(directory.path):
             raise RenderDirectoryError(
                 f"{directory.path}: the frames of {style!r} were removed after {place} was written, and that video is "
-                "gone or changed",
+                f"{problem}",
                 hint=f"put it back, or {anew}",
             )
         if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(place):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pipeline.store import atomic, frames, lock
+from pipeline.store import atomic, frames, lock, videos
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,8 @@ class Status:
     holder: Holder | None
     chains: tuple[ChainStatus, ...]
     total: Progress
+    delivered: tuple[str, ...] = ()
+    """Styles whose frames were removed once their video was written; they count as done."""
 
     @property
     def finished(self) -> bool:
@@ -64,9 +66,10 @@ class Status:
 class Finding:
     """One file that is not as it should be. `path` is relative to the render directory.
 
-    "damaged": a stored frame that is not whole; "missing": a frame that is not there though a later one of its chain
-    is; "foreign": a file that we did not make, and leave alone; "leftover": a temporary file of a crash, swept when a
-    render takes the lock.
+    "damaged": a stored frame that is not whole, or a video that has changed since its frames were removed; "missing": a
+    frame that is not there though a later one of its chain is, or such a video; "foreign": a file that we did not make,
+    and leave alone; "leftover": a temporary file of a crash, swept when a render takes the lock, or a frame that
+    `tempera clean` was about to remove.
     """
 
     kind: Literal["damaged", "missing", "foreign", "leftover"]
@@ -88,7 +91,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no stored frame is damaged or missing; foreign files and leftovers harm nothing."""
+        """Whether nothing is damaged or missing; foreign files and leftovers harm nothing."""
         return not any(finding.kind in ("damaged", "missing") for finding in self.findings)
 
 
@@ -106,8 +109,9 @@ def status(directory: RenderDirectory) -> Status:
         if chain_id in per_chain:
             per_chain[chain_id].append(record)
     rows = []
+    delivered = videos.delivered(directory)
     for chain in directory.plan.chains:
-        left = chain.left(directory.done(chain))
+        left = 0 if chain.style in delivered else chain.left(directory.done(chain))
         progress = _progress(len(chain.frames) - left, left, per_chain[chain.id], session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
     total = _progress(
@@ -117,7 +121,7 @@ def status(directory: RenderDirectory) -> Status:
         session,
     )
     state, holder = lock.probe(directory.path)
-    return Status(state, holder, tuple(rows), total)
+    return Status(state, holder, tuple(rows), total, tuple(sorted(delivered)))
 
 
 def verify(directory: RenderDirectory, on_frame: Callable[[int, int], None] | None = None) -> Report:
@@ -126,11 +130,14 @@ def verify(directory: RenderDirectory, on_frame: Callable[[int, int], None] | No
     Raises RenderDirectoryError if the disk refuses to read.
     """
     plan = directory.plan
-    stored = {chain.id: directory.stored(chain) for chain in plan.chains}
+    delivered = videos.delivered(directory)
+    stored = {chain.id: directory.stored(chain) for chain in plan.chains if chain.style not in delivered}
     of = sum(len(indices) for indices in stored.values())
     checked = unpainted = 0
     findings: list[Finding] = []
     for chain in plan.chains:
+        if chain.style in delivered:
+            continue
         indices = stored[chain.id]
         last = max(indices, default=chain.frames.start - 1)
         unpainted += sum(index > last for index in chain.frames)
@@ -149,7 +156,11 @@ def verify(directory: RenderDirectory, on_frame: Callable[[int, int], None] | No
                 findings.append(
                     Finding(kind, f"frames/{chain.id}/{frames.frame_name(index)}", problem, chain.id, index)
                 )
-    findings.extend(_strangers(directory))
+    for video in delivered.values():
+        if problem := video.problem(directory.path):
+            kind = "missing" if problem == "missing" else "damaged"
+            findings.append(Finding(kind, video.path, f"{problem}, and its frames were removed"))
+    findings.extend(_strangers(directory, delivered))
     return Report(checked, unpainted, tuple(findings))
 
 
@@ -163,7 +174,7 @@ def _mean(records: list[dict[str, Any]], key: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _strangers(directory: RenderDirectory) -> list[Finding]:
+def _strangers(directory: RenderDirectory, delivered: Container[str]) -> list[Finding]:
     """Files that do not belong to the render, by folder and name."""
     chains = {chain.id: chain for chain in directory.plan.chains}
     found: list[Finding] = []
@@ -172,9 +183,17 @@ def _strangers(directory: RenderDirectory) -> list[Finding]:
             found.append(_stranger(directory.path, path))
     for folder in sorted(directory.frames_path.iterdir()) if directory.frames_path.is_dir() else ():
         chain = chains.get(folder.name)
+        if folder.name == videos.DELIVERED_NAME:
+            continue
         if chain is None or not folder.is_dir():
             found.append(_stranger(directory.path, folder))
             continue
+        if chain.style in delivered:
+            found.extend(
+                Finding("leftover", path.relative_to(directory.path).as_posix(), "`tempera clean --frames` removes it")
+                for path in sorted(folder.iterdir())
+                if _belongs(chain, path)
+            )
         found.extend(_stranger(directory.path, path) for path in sorted(folder.iterdir()) if not _belongs(chain, path))
     if any(finding.kind == "leftover" for finding in found) and lock.probe(directory.path)[0] != "stopped":
         return [finding for finding in found if finding.kind != "leftover"]  # somebody may be writing just that file

@@ -32,13 +32,15 @@ _VERSION: Final = 1
 class Video:
     """A video, an animation or a folder of pictures that shows stored frames.
 
-    `path` is relative to the render directory, with forward slashes. `sha256` is that of the file, or of the list of
+    `path` is relative to the render directory, with forward slashes; with `pictures` it is a name with a number in it.
+    `sha256` is that of the file, or of the list of
     the pictures' hashes (see `digest_of`); `pixels` is the SHA-256 of the stored frames that it shows, as raw pixels
     one after the other; `written` is UTC, ISO 8601.
     """
 
     style: str
     path: str
+    pictures: bool
     frames: int
     size: int
     sha256: str
@@ -48,6 +50,21 @@ class Video:
     def place(self, render_path: Path) -> Path:
         """Where it is, absolute."""
         return Path(os.path.normpath(Path(os.path.realpath(render_path)) / self.path))
+
+    def files(self, render_path: Path) -> list[Path]:
+        """The file, or for a name with a number (`out/%05d.png`) the pictures, in order."""
+        place = self.place(render_path)
+        if not self.pictures:
+            return [place]
+        return [place.with_name(place.name % index) for index in range(self.frames)]
+
+    def problem(self, render_path: Path) -> str:
+        """Why it is not what was written: "missing", "changed since it was written", or "" if it is."""
+        try:
+            same = digest_of(self.files(render_path)) == (self.size, self.sha256)
+        except OSError:
+            return "missing"
+        return "" if same else "changed since it was written"
 
 
 def digest_of(files: list[Path]) -> tuple[int, str]:
@@ -139,4 +156,5 @@ def _video(record: Any) -> Video | None:
         return None
     numbers, texts = (video.frames, video.size), (video.style, video.path, video.sha256, video.pixels, video.written)
     good = all(type(number) is int for number in numbers) and all(isinstance(text, str) for text in texts)
+    good = good and isinstance(video.pictures, bool)
     return video if good else None

@@ -1,7 +1,8 @@
 """Writing: frames become a video, an animation or pictures, complete or not at all.
 
 `check_output` asks before the work whether it can succeed, `write_video` does it, `written_size` tells the size of the
-result, `describe_codecs` what is possible on this machine.
+result, `describe_codecs` what is possible on this machine, `check_whole` whether a result can be decoded to its end;
+`leftovers` lists what killed processes left half-written.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UsageError, WriteError
-from pipeline.writer.partial import replacing
+from pipeline.writer.partial import leftovers, replacing
 from pipeline.writer.stills import write_animation, write_numbered, write_still
 from pipeline.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
 from pipeline.writer.timing import output_timing
-from pipeline.writer.video import encode_video
+from pipeline.writer.video import check_whole, encode_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
     from pipeline.config import OutputSettings
     from pipeline.types import Source
 
-__all__ = ["SUFFIXES", "check_output", "describe_codecs", "write_video", "written_size"]
+__all__ = [
+    "SUFFIXES",
+    "check_output",
+    "check_whole",
+    "describe_codecs",
+    "leftovers",
+    "write_video",
+    "written_size",
+]
 
 
 def write_video(

@@ -194,3 +194,22 @@ def _verify(path: Path, partial: Path, frame_count: int) -> None:
             f"{path}: {frame_count} frames were written, {count} can be read back",
             hint="the disk may be full or faulty: free some space, or choose another disk with -o",
         )
+
+
+def check_whole(path: Path, frame_count: int) -> None:
+    """Decode a video from its first frame to its last. Raises WriteError if it is not whole."""
+    count = 0
+    try:
+        with av.open(os.path.abspath(path)) as written:  # noqa: PTH100
+            written.streams.video[0].thread_type = "AUTO"
+            for frame in written.decode(video=0):
+                if frame.is_corrupt:
+                    raise WriteError(f"{path}: frame {count} is damaged", hint="write it again with `tempera export`")
+                count += 1
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise write_error(path, error, "reading back what was written") from error
+    if count != frame_count:
+        raise WriteError(
+            f"{path}: {frame_count} frames were written, {count} can be decoded",
+            hint="the disk may be faulty: write it again, or to another disk, with `tempera export`",
+        )

@@ -1,0 +1,281 @@
+"""`tempera clean`: what goes can be made again, or is safe in a video; and nothing is painted again by surprise."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from clips import moving_square, texture, write_video
+from PIL import Image
+
+from pipeline import cli
+from pipeline.image import decode_png, encode_png
+from pipeline.store import RenderDirectory, atomic
+
+FRAMES = 4
+QUICK = ["--encoder", "tiny", "--progress", "none", "--set=optimize.cold.evaluations=1"]
+QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+Tempera = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a render of two styles, finished; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_video(folder / "clip.mp4", moving_square(FRAMES), rate=10)
+    for number, name in enumerate(("one", "two")):
+        Image.fromarray(texture((64, 48), number + 50)).save(folder / f"{name}.png")
+    assert cli.run(render_of(folder)) == 0
+    return folder
+
+
+def render_of(folder: Path, output: str = "v.mp4") -> list[str]:
+    words = ["render", str(folder / "clip.mp4"), "-s", str(folder / "one.png"), "-s", str(folder / "two.png")]
+    return [*words, "-o", str(folder / output), "--workdir", str(folder / "v.render"), *QUICK]
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "home")
+
+
+@pytest.fixture
+def tempera(capsys: pytest.CaptureFixture[str]) -> Tempera:
+    def run(*arguments: str | Path) -> Result:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def frames_of(home: Path) -> list[Path]:
+    return sorted((home / "v.render/frames").glob("*/*.png"))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_caches_and_leftovers_go_and_everything_else_stays(home: Path, tempera: Tempera) -> None:
+    render = home / "v.render"
+    before = tree(home)
+    (render / "cache/deep").mkdir()
+    (home / "elsewhere").mkdir()
+    (home / "elsewhere/precious").touch()
+    (render / "cache/link").symlink_to(home / "elsewhere")
+    (render / "cache/deep/flow.bin").write_bytes(bytes(5000))
+    (render / "frames/one-s000/.00000001.png.0123456789abcdef.tmp").write_bytes(bytes(3000))
+    (render / "frames/one-s000/notes.txt").write_text("mine")
+    result = tempera("clean", render)
+    assert result.code == 0 and result.err == ""
+    assert result.out.splitlines()[0] == "leftovers of crashes: 1 files, 3.0 kB"
+    assert "freed 8.0 kB" in result.out
+    assert (home / "elsewhere/precious").exists()
+    shutil.rmtree(home / "elsewhere")
+    (render / "frames/one-s000/notes.txt").unlink()
+    assert tree(home) == before
+    assert tempera("clean", render).out == "freed 0 bytes\n"
+    assert tempera(*render_of(home)).code == 0  # the videos are still known as its own
+    assert tree(home).keys() == before.keys()
+
+
+def test_a_half_written_video_goes_when_nobody_writes_it(home: Path, tempera: Tempera) -> None:
+    from pipeline.writer.partial import replacing
+
+    with pytest.raises(KeyboardInterrupt), replacing(home / "v-one.mp4") as partial:
+        partial.write_bytes(bytes(100))
+        copy = partial.with_name(partial.name.replace(partial.name.split(".")[-3], "01234567"))
+        shutil.copy(partial, copy)
+        assert "half-written videos: 1 files, 100 bytes" in tempera("clean", home / "v.render").out
+        assert partial.exists() and not copy.exists()
+        raise KeyboardInterrupt
+
+
+def test_frames_go_on_request_and_are_not_painted_again(home: Path, tempera: Tempera) -> None:
+    render, count = home / "v.render", len(frames_of(home))
+    assert tempera("clean", render).code == 0 and len(frames_of(home)) == count
+    result = tempera("clean", render, "--frames", "--json", "--progress", "none")
+    assert result.code == 0, result.err
+    freed = json.loads(result.out)["freed"]
+    assert sorted(entry["what"] for entry in freed) == ["frames of one", "frames of two"]
+    assert sum(entry["files"] for entry in freed) == count
+    assert frames_of(home) == []
+    videos = {name: (home / name).stat().st_mtime_ns for name in ("v-one.mp4", "v-two.mp4")}
+
+    for command in (render_of(home), ["resume", str(render), "--progress", "plain"]):
+        again = tempera(*command)
+        assert again.code == 0
+        assert again.out == f"{home / 'v-one.mp4'}\n{home / 'v-two.mp4'}\n"
+    assert again.err.count("its frames were removed") == 2
+    assert frames_of(home) == []
+    assert {name: (home / name).stat().st_mtime_ns for name in videos} == videos
+
+    status = tempera("status", render)
+    assert status.out.startswith("finished: 8 of 8") and "one: its frames were removed" in status.out
+    assert tempera("verify", render, "--progress", "none").code == 0
+    refused = tempera("export", render, "-o", home / "x.mov", "--progress", "none")
+    assert refused.code == 5 and "--fresh" in refused.err
+    refused = tempera(*render_of(home, "other.mp4"))
+    assert refused.code == 5 and "copy that video" in refused.err
+    assert tempera("clean", render, "--frames", "--progress", "none").out == "freed 0 bytes\n"
+    assert tempera(*render_of(home), "--fresh").code == 0
+    assert len(frames_of(home)) == count
+
+
+@pytest.mark.parametrize("how", ["delete", "change"])
+def test_without_its_video_a_delivered_render_says_so(home: Path, tempera: Tempera, how: str) -> None:
+    render = home / "v.render"
+    assert tempera("clean", render, "--frames", "--progress", "none").code == 0
+    if how == "delete":
+        (home / "v-two.mp4").unlink()
+    else:
+        shutil.copy(home / "v-one.mp4", home / "v-two.mp4")
+    for command in (render_of(home), ["resume", str(render), "--progress", "none"]):
+        result = tempera(*command)
+        assert result.code == 5 and "v-two.mp4" in result.err and "--fresh" in result.err
+    assert frames_of(home) == []
+    verified = tempera("verify", render, "--progress", "none")
+    assert verified.code == 5 and "v-two.mp4" in verified.out
+
+
+def truncated(home: Path) -> None:
+    data = (home / "v-two.mp4").read_bytes()
+    (home / "v-two.mp4").write_bytes(data[:-100])
+
+
+def other_frames(home: Path) -> None:
+    path = home / "v.render/frames/two-s000/00000002.png"
+    path.write_bytes(encode_png(255 - decode_png(path.read_bytes())))
+
+
+def damaged_frame(home: Path) -> None:
+    path = home / "v.render/frames/two-s000/00000001.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda home: (home / "v-two.mp4").unlink(),
+        truncated,
+        other_frames,
+        damaged_frame,
+        lambda home: (home / "v.render/cache/videos.jsonl").unlink(),
+        lambda home: (home / "v.render/frames/two-s000/00000003.png").unlink(),
+    ],
+    ids=["no video", "cut video", "other frames", "damaged frame", "no record", "missing frame"],
+)
+def test_frames_stay_when_anything_is_in_doubt(home: Path, tempera: Tempera, harm: Callable[[Path], None]) -> None:
+    """Of every style: it is decided before the first frame goes."""
+    harm(home)
+    before = frames_of(home)
+    result = tempera("clean", home / "v.render", "--frames", "--progress", "none")
+    assert result.code == 5 and "hint: " in result.err and "Traceback" not in result.err
+    assert frames_of(home) == before
+
+
+def test_a_video_that_was_written_whole_but_cannot_be_decoded_is_not_trusted(
+    home: Path, tempera: Tempera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / "v-two.mp4"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 60] = bytes(60)
+    path.write_bytes(data)
+    records = home / "v.render/cache/videos.jsonl"
+    import hashlib
+
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    for line in lines:
+        if line["style"] == "two":
+            line["sha256"] = hashlib.sha256(bytes(data)).hexdigest()
+    records.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = tempera("clean", home / "v.render", "--frames", "--progress", "none")
+    assert result.code == 5 and "v-two.mp4" in result.err
+    assert len(frames_of(home)) == 2 * FRAMES
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.webp"])
+def test_an_animation_does_not_stand_for_frames(home: Path, tempera: Tempera, name: str) -> None:
+    for video in ("v-one.mp4", "v-two.mp4"):
+        (home / video).unlink()
+    assert tempera("export", home / "v.render", "-o", home / name, "--progress", "none").code == 0
+    assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 5
+    assert len(frames_of(home)) == 2 * FRAMES
+
+
+def test_pictures_do(home: Path, tempera: Tempera) -> None:
+    for video in ("v-one.mp4", "v-two.mp4"):
+        (home / video).unlink()
+    assert tempera("export", home / "v.render", "-o", home / "p/%03d.png", "--progress", "none").code == 0
+    assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 0
+    assert frames_of(home) == []
+    assert tempera("verify", home / "v.render", "--progress", "none").code == 0
+    (home / "p/two/002.png").unlink()
+    assert tempera("verify", home / "v.render", "--progress", "none").code == 5
+
+
+def test_interrupted_while_frames_are_removed(home: Path, tempera: Tempera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note that the video stands for the frames is there before the first frame goes; cleaning again goes on."""
+    remove, gone = atomic.remove, 0
+
+    def failing(path: Path) -> None:
+        nonlocal gone
+        if gone == 3:
+            raise OSError(5, "Input/output error")
+        gone += 1
+        remove(path)
+
+    monkeypatch.setattr(atomic, "remove", failing)
+    assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 8
+    monkeypatch.undo()
+    assert len(frames_of(home)) == 2 * FRAMES - 3
+    assert RenderDirectory.open(home / "v.render").status().delivered == ("one",)
+    found = RenderDirectory.open(home / "v.render").verify()
+    assert found.ok and {finding.kind for finding in found.findings} == {"leftover"}
+    assert tempera(*render_of(home)).code == 0  # paints nothing
+    assert len(frames_of(home)) == 2 * FRAMES - 3
+    assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 0
+    assert frames_of(home) == []
+
+
+def test_a_damaged_note_is_no_reason_to_paint_everything_again(home: Path, tempera: Tempera) -> None:
+    assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 0
+    note = home / "v.render/frames/delivered.json"
+    for data in (b"", b"{}", b"[1]", b"\xff", note.read_bytes().replace(b'"frames": 4', b'"frames": "4"')):
+        note.write_bytes(data)
+        for command in (render_of(home), ["status", str(home / "v.render")]):
+            result = tempera(*command)
+            assert result.code == 5 and "delivered.json" in result.err
+    assert frames_of(home) == []
+
+
+def test_nobody_cleans_where_somebody_works(home: Path, tempera: Tempera) -> None:
+    (home / "v.render/cache/flow.bin").touch()
+    with RenderDirectory.open(home / "v.render").lock():
+        assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 5
+    assert (home / "v.render/cache/flow.bin").exists()
