@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +28,8 @@ from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
-from pipeline.image import decode_png
+from pipeline.image import decode_png, encode_png
+from pipeline.store import RenderDirectory, atomic, frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
@@ -308,6 +311,188 @@ def test_damage_in_the_midst_is_named_and_healed(copied: Path, whole: Path, caps
     assert_whole(copied, whole)
     # The damaged frame and what was painted over it, not the frame before and no other chain.
     assert len((directory / "stats.jsonl").read_text().splitlines()) - painted == CUT - 1
+
+
+def written_at(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of every stored frame: another one means that it was written again."""
+    root = folder / "my film.render/frames"
+    return {p.relative_to(root).as_posix(): (p.stat().st_ino, p.stat().st_mtime_ns) for p in root.glob("*/*.png")}
+
+
+def other_size(data: bytes) -> bytes:
+    return encode_png(decode_png(data)[:, :-1])
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "deleted": Path.unlink,
+    "flipped": lambda path: path.write_bytes(flip(path.read_bytes())),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    "empty": lambda path: path.write_bytes(b""),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "other size": lambda path: path.write_bytes(other_size(path.read_bytes())),
+    "a link to nowhere": lambda path: path.rename(path.parents[1] / "other") and path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("how", HARMS)
+@pytest.mark.parametrize("place", [0, 2, CUT - 1, CUT + 1])
+def test_what_must_be_painted_again_is_and_nothing_else(copied: Path, whole: Path, how: str, place: int) -> None:
+    """The damaged frame and what was painted over it; not what stands before it, and no other chain."""
+    before = written_at(copied)
+    HARMS[how](copied / "my film.render/frames" / CHAINS[place])
+    (copied / "my film.render/frames/other").unlink(missing_ok=True)
+    assert cli.run(["resume", str(copied / "my film.render"), "--progress", "none"]) == 0
+    assert_whole(copied, whole)
+    after = written_at(copied)
+    end = CUT if place < CUT else FRAMES
+    assert {name for name in CHAINS if before[name] != after[name]} == set(CHAINS[place:end])
+
+
+def test_several_damaged_frames_are_healed_in_one_go(copied: Path, whole: Path) -> None:
+    before = written_at(copied)
+    for place in (1, 2, 4, FRAMES - 2):
+        HARMS["flipped"](copied / "my film.render/frames" / CHAINS[place])
+    assert cli.run(command(copied)) == 0
+    assert_whole(copied, whole)
+    after = written_at(copied)
+    again = {name for name in CHAINS if before[name] != after[name]}
+    assert again == set(CHAINS[1:CUT] + CHAINS[FRAMES - 2 :])
+
+
+@pytest.mark.parametrize("patience", [0.0, 5.0])
+def test_damage_found_while_painting_goes_on_is_healed_too(
+    copied: Path, whole: Path, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of a large render lasts longer than the wait for it; here it begins when the first frame is painted."""
+    painting = threading.Event()
+    real_look, real_store = frames.checksum_problem, RenderDirectory.write_frame
+
+    def slow_look(path: Path, width_px: int, height_px: int) -> str | None:
+        if not patience:
+            painting.wait(30)
+        return real_look(path, width_px, height_px)
+
+    def store(directory: RenderDirectory, chain: str, index: int, rgb: Any) -> None:
+        real_store(directory, chain, index, rgb)
+        painting.set()
+        time.sleep(0.3)
+
+    monkeypatch.setattr("pipeline.render.checked.PATIENCE_S", patience)
+    monkeypatch.setattr(frames, "checksum_problem", slow_look)
+    monkeypatch.setattr(RenderDirectory, "write_frame", store)
+    (copied / "my film.render/frames" / CHAINS[FRAMES - 1]).unlink()
+    (copied / "my film.render/frames" / CHAINS[FRAMES - 2]).unlink()
+    before = written_at(copied)
+    HARMS["flipped"](copied / "my film.render/frames" / CHAINS[2])
+    assert cli.run(command(copied)) == 0
+    assert_whole(copied, whole)
+    after = written_at(copied)
+    assert {name for name in before if before[name] != after[name]} == set(CHAINS[2:CUT])
+
+
+def test_a_clock_that_jumps_changes_nothing(begun: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To 1970 and to 2100, in and between sessions; also with frames and a lock from the future."""
+    real = time.time
+    for jump in (-1.7e9, 2.3e9):
+        broken_off(begun, "after", CHAINS[2 if jump < 0 else 5], signal.SIGKILL)
+        for path in (begun / "my film.render").rglob("*"):
+            os.utime(path, (real() + jump, real() + jump))
+        monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
+        assert cli.run(["status", str(begun / "my film.render")]) == 0
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: real() + (-1e9 if next(ticks) % 2 else 1e9))
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+def test_files_of_others_are_in_nobodys_way(copied: Path, whole: Path) -> None:
+    root = copied / "my film.render"
+    foreign = [root / "notes.txt", root / "frames/Thumbs.db", root / "frames/paint-s000/00000001 (copy).png"]
+    foreign += [root / "frames/paint-s000/00000007.png", root / "frames/paint-s000/.DS_Store"]
+    for path in foreign:
+        path.write_bytes(b"not ours")
+    (root / "frames" / CHAINS[3]).unlink()
+    assert cli.run(command(copied)) == 0
+    assert all(path.read_bytes() == b"not ours" for path in foreign)
+    for path in foreign:
+        path.unlink()
+    assert_whole(copied, whole)
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [(errno.EROFS, 8), (errno.ENOSPC, 8), (errno.EIO, 8), (errno.EDQUOT, 8), (errno.ENOENT, 5)]
+)
+def test_a_disk_that_refuses_in_the_midst(
+    begun: Path,
+    whole: Path,
+    code: int,
+    exit_code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Read-only, full, failing, over quota, or gone: the right code, what is stored stays, and later it goes on."""
+    create = atomic.create
+
+    def refuse(path: Path) -> int:
+        if CHAINS[2].rpartition("/")[2] in path.name:
+            raise OSError(code, os.strerror(code))
+        return create(path)
+
+    monkeypatch.setattr(atomic, "create", refuse)
+    assert cli.run(command(begun)) == exit_code
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "hint: " in said
+    assert sorted(frames_of(begun)) == CHAINS[:2]
+    monkeypatch.undo()
+    before = written_at(begun)
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+    assert before.items() <= written_at(begun).items()
+
+
+def test_a_directory_that_vanishes_in_the_midst(begun: Path, whole: Path) -> None:
+    with waiting(begun, CHAINS[2], "--progress", "none") as (process, flag):
+        (begun / "my film.render").rename(begun / "unplugged")
+        flag.unlink()
+        assert code_of(process) == 5
+    assert "vanished" in (begun / "err.txt").read_text()
+    assert not (begun / "my film.render").exists()
+    (begun / "unplugged").rename(begun / "my film.render")
+    assert cli.run(command(begun)) == 0
+    assert_whole(begun, whole)
+
+
+@pytest.mark.parametrize("how", ["deleted", "edited", "cut"])
+def test_without_its_plan_nothing_is_touched(copied: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = copied / "my film.render/plan.json"
+    text = plan.read_text()
+    if how == "deleted":
+        plan.unlink()
+    else:
+        plan.write_text(text.replace('"seed": 0', '"seed": 1') if how == "edited" else text[:-100])
+    before = frames_of(copied)
+    for words in (command(copied), ["resume", str(copied / "my film.render")], ["verify", str(plan.parent)]):
+        capsys.readouterr()
+        assert cli.run(words) == 5
+        assert "plan.json" in capsys.readouterr().err
+    assert frames_of(copied) == before
+
+
+def test_two_runs_give_the_same_bytes_whatever_runs_ahead_or_beside(begun: Path, whole: Path) -> None:
+    """Also the video; with nothing decoded ahead and with everything; and with another style in the same render."""
+    videos = {(whole / "my film.mp4").read_bytes()}
+    for number, more in enumerate((["runtime.prefetch=0"], ["runtime.prefetch=64"], ["runtime.batch_size=1"])):
+        folder = begun / str(number)
+        shutil.copytree(begun / "in", folder / "in")
+        assert cli.run([*command(folder), *(f"--set={key}" for key in more)]) == 0
+        assert_whole(folder, whole)
+        videos.add((folder / "my film.mp4").read_bytes())
+    assert len(videos) == 1
+    Image.fromarray(texture((64, 48), 77)).save(begun / "in/other.png")
+    assert cli.run([*command(begun), "-s", str(begun / "in/other.png")]) == 0
+    both = frames_of(begun)
+    assert {name: data for name, data in both.items() if name in CHAINS} == frames_of(whole)
+    assert len(both) == 2 * FRAMES
 
 
 def test_resume_refuses_another_input_or_painting(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

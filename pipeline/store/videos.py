@@ -103,11 +103,15 @@ def delivered(directory: RenderDirectory) -> dict[str, Video]:
         videos = [_video(record) for record in document["videos"]] if document[_VERSION_KEY] == _VERSION else [None]
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except OSError as error:
+        raise RenderDirectoryError(
+            f"{path}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
+        ) from error
+    except (ValueError, TypeError, KeyError, RecursionError):
         videos = [None]
     if None in videos:
         raise RenderDirectoryError(
-            f"{path}: cannot be read, or is damaged; it says which frames were removed once their video was written",
+            f"{path}: is damaged; it says which frames were removed once their video was written",
             hint="if the videos are good, leave the directory as it is; delete the file to paint everything again",
         )
     return {video.style: video for video in videos if video is not None}
