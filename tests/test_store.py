@@ -8,9 +8,9 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from numpy.typing import NDArray
 
 from pipeline.errors import RenderDirectoryError, TemperaError, WriteError
 from pipeline.image import encode_png
 from pipeline.store import RenderDirectory, fresh, write_bytes
 from pipeline.store import atomic as disk
-from pipeline.store.plan_file import identity_digest
-from pipeline.types import Chain, RenderPlan, Shot, Source
+from pipeline.types import Chain, RenderPlan
 
-RGB = NDArray[np.uint8]
-WIDTH, HEIGHT = 7, 5
-OPERATIONS = ["create", "open_append", "open_shared", "write", "truncate", "sync", "close", "replace", "move_folder"]
-OPERATIONS += ["sync_folder", "remove", "make_folder"]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from torture_rig.fault_cases import CASES, a_plan, a_render, picture, snapshot
+from torture_rig.faults import MODES, STORE_OPERATIONS, Case, Crash, Faults, try_every_fault
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,149 +38,6 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         yield
-
-
-def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> RenderPlan:
-    identity = {"seed": seed}
-    shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
-    return RenderPlan(
-        digest=identity_digest(identity),
-        identity=identity,
-        source=Source(
-            path="../in.mp4",
-            kind="video",
-            files=(),
-            width_px=70,
-            height_px=50,
-            frame_rate=Fraction(25),
-            time_base=Fraction(1, 25),
-            pts=tuple(range(cuts[-1])),
-            duration_ticks=1,
-            picks=tuple(range(cuts[-1])),
-            digest="0" * 64,
-        ),
-        width_px=WIDTH,
-        height_px=HEIGHT,
-        shots=shots,
-        chains=tuple(Chain(f"a-s{s.index:03d}", "a", s.index, s.start, s.stop, lead_in, seed) for s in shots),
-        styles={"a": {}},
-        outputs={"a": "../out.mp4"},
-    )
-
-
-def picture(number: int) -> RGB:
-    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file but the lock, whose text names the process."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-class Crash(BaseException):
-    """The machine lost its power: nothing after this is done, not even cleaning up."""
-
-
-class Faults:
-    """Counts the operations of the store and makes one of them fail.
-
-    `mode`: an errno (the operation is refused), "short" (a write takes half), "short, then full", "crash before" or
-    "crash after". A crash also tears every file that was written and not synced, as a file system may.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int = -1, mode: int | str = "") -> None:
-        self.count = 0
-        self.fired = self.dead = False
-        self.at, self.mode = at, mode
-        self.open: dict[int, Path] = {}
-        self.unsynced: set[Path] = set()
-        for name in OPERATIONS:
-            monkeypatch.setattr(disk, name, self._failing(name, getattr(disk, name)))
-
-    def _failing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: Any) -> Any:
-            if self.dead:
-                raise Crash
-            number, self.count = self.count, self.count + 1
-            if number != self.at:
-                return self._do(name, real, arguments)
-            self.fired = True
-            if isinstance(self.mode, int):
-                raise OSError(self.mode, os.strerror(self.mode))
-            if self.mode.startswith("short"):
-                if name == "write":
-                    descriptor, data = arguments
-                    if self.mode != "short":
-                        self.at += 1  # the next write finds the disk full
-                        self.mode = errno.ENOSPC
-                    return self._do(name, real, (descriptor, data[: len(data) // 2 or 1]))
-                return self._do(name, real, arguments)
-            if self.mode == "crash after":
-                self._do(name, real, arguments)
-            self.dead = True
-            raise Crash
-
-        return operation
-
-    def _do(self, name: str, real: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        result = real(*arguments)
-        if name in ("create", "open_append", "open_shared"):
-            self.open[result] = arguments[0]
-        elif name == "close":
-            del self.open[arguments[0]]
-        elif name in ("write", "truncate"):
-            self.unsynced.add(self.open[arguments[0]])
-        elif name == "sync":
-            self.unsynced.discard(self.open[arguments[0]])
-        elif name == "replace" and arguments[0] in self.unsynced:
-            self.unsynced.add(arguments[1])
-        return result
-
-    def reboot(self) -> None:
-        """What the crash did to the disk, and to the locks of the process that died."""
-        for descriptor in self.open:
-            os.close(descriptor)
-        self.open.clear()
-        for path in self.unsynced:
-            if self.dead and path.is_file() and path.name != "stats.jsonl":
-                os.truncate(path, path.stat().st_size // 2)
-
-
-MODES: list[int | str] = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT, "short", "short, then full"]
-MODES += ["crash before", "crash after"]
-
-
-def each_fault(
-    prepare: Callable[[Path], None], work: Callable[[Path], None], modes: list[int | str] = MODES
-) -> Iterator[tuple[Path, str]]:
-    """Do the work once for every operation in it and every way to fail; yields the folder afterwards, rebooted."""
-    with tempfile.TemporaryDirectory() as home:
-        counting = Path(home, "counting")
-        counting.mkdir()
-        prepare(counting)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            faults = Faults(monkeypatch)
-            work(counting)
-        assert faults.count > 1
-        for at in range(faults.count):
-            for mode in modes:
-                folder = Path(home, f"{at}-{mode}")
-                folder.mkdir()
-                prepare(folder)
-                with pytest.MonkeyPatch.context() as monkeypatch:
-                    fault = Faults(monkeypatch, at, mode)
-                    try:
-                        work(folder)
-                    except Crash:
-                        assert fault.dead
-                    except TemperaError as error:
-                        assert fault.fired
-                        assert error.hint
-                        assert error.exit_code in (5, 8)
-                    assert fault.fired
-                    fault.reboot()
-                yield folder, f"operation {at}, {mode}"
 
 
 # --- one frame ----------------------------------------------------------------------------------------------------
@@ -261,7 +116,7 @@ def test_the_recipe_of_an_atomic_write(tmp_path: Path, monkeypatch: pytest.Monke
 
         return operation
 
-    for name in OPERATIONS:
+    for name in STORE_OPERATIONS:
         monkeypatch.setattr(disk, name, recording(name, getattr(disk, name)))
     (tmp_path / "x").write_bytes(b"old")
     inode = (tmp_path / "x").stat().st_ino
@@ -276,109 +131,11 @@ def test_the_recipe_of_an_atomic_write(tmp_path: Path, monkeypatch: pytest.Monke
 # --- every operation fails once -----------------------------------------------------------------------------------
 
 
-def a_render(folder: Path) -> None:
-    directory = RenderDirectory.create(folder, a_plan())
-    with directory.lock():
-        directory.write_frame("a-s000", 0, picture(0))
-        directory.write_frame("a-s000", 1, picture(1))
-        directory.append_stats({"chain": "a-s000", "frame": 0})
-
-
-@pytest.mark.parametrize("index", [1, 2], ids=["over an old frame", "a new frame"])
-def test_a_frame_write_leaves_the_old_or_the_new_frame(index: int) -> None:
-    def work(folder: Path) -> None:
-        directory = RenderDirectory.open(folder)
-        with directory.lock():
-            directory.write_frame("a-s000", index, picture(9))
-
-    outcomes = set()
-    for folder, fault in each_fault(a_render, work):
-        directory = RenderDirectory.open(folder)
-        report = directory.verify()
-        assert report.ok, (fault, report)
-        stored = directory.stored(directory.plan.chains[0])
-        assert stored >= {0, 1}, fault
-        if index in stored:
-            pixels = directory.read_frame("a-s000", index)
-            new = np.array_equal(pixels, picture(9))
-            assert new or (index == 1 and np.array_equal(pixels, picture(1))), fault
-            outcomes.add(new)
-        else:
-            outcomes.add(False)
-        work(folder)  # the next run finishes
-        assert np.array_equal(directory.read_frame("a-s000", index), picture(9))
-        assert np.array_equal(directory.read_frame("a-s000", 0), picture(0))
-        assert not directory.verify().findings, fault
-    assert outcomes == {False, True}
-
-
-def test_the_first_frame_of_a_chain_too() -> None:
-    def work(folder: Path) -> None:
-        directory = RenderDirectory.open(folder)
-        with directory.lock():
-            directory.write_frame("a-s001", 4, picture(4))
-
-    for folder, fault in each_fault(a_render, work):
-        directory = RenderDirectory.open(folder)
-        chain = directory.plan.chains[1]
-        assert directory.done(chain) == 4 + len(directory.stored(chain)), fault
-        work(folder)
-        assert directory.done(chain) == 5
-        assert not directory.verify().findings
-
-
-def test_plan_creation_leaves_no_plan_or_the_whole_plan() -> None:
-    def work(folder: Path) -> None:
-        RenderDirectory.create(folder / "new" / "x.render", a_plan())
-
-    outcomes = set()
-    for folder, fault in each_fault(lambda _: None, work):
-        path = folder / "new" / "x.render"
-        try:
-            assert RenderDirectory.open(path).plan == a_plan(), fault
-            outcomes.add("new")
-        except RenderDirectoryError as error:
-            assert "not a render directory" in error.message, fault
-            outcomes.add("old")
-        work(folder)
-        with RenderDirectory.open(path).lock():
-            pass
-        assert set(snapshot(path)) == {"plan.json"}, fault
-    assert outcomes == {"old", "new"}
-
-
-def test_statistics_lose_at_most_the_line_that_was_being_written() -> None:
-    def work(folder: Path) -> None:
-        directory = RenderDirectory.open(folder)
-        with directory.lock():
-            directory.append_stats({"chain": "a-s000", "frame": 1})
-
-    for folder, fault in each_fault(a_render, work):
-        directory = RenderDirectory.open(folder)
-        frames = [line["frame"] for line in directory.read_stats()]
-        assert frames in ([0], [0, 1]), fault
-        work(folder)
-        assert [line["frame"] for line in directory.read_stats()] == [*frames, 1], fault
-        assert all(json.loads(line) for line in directory.stats_path.read_text().splitlines()), fault
-
-
-def test_setting_aside_and_fresh_lose_nothing() -> None:
-    def aside(folder: Path) -> None:
-        directory = RenderDirectory.open(folder)
-        with directory.lock():
-            directory.set_aside("a-s000", 1)
-
-    for folder, fault in each_fault(a_render, aside):
-        good = [path for path in folder.rglob("*.png*") if path.read_bytes() == encode_png(picture(1))]
-        assert len(good) == 1, fault
-
-    def start_anew(folder: Path) -> None:
-        fresh(folder / "x.render")
-
-    for folder, fault in each_fault(lambda folder: a_render(folder / "x.render"), start_anew):
-        places = [path.parent for path in folder.glob("*/plan.json")]
-        assert len(places) == 1, fault
-        assert RenderDirectory.open(places[0]).done(a_plan().chains[0]) == 2, fault
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_afterwards_it_is_the_old_or_the_new(case: Case) -> None:
+    found = try_every_fault(case)
+    assert found.total() >= 4 * len(MODES)
+    assert found.keys() == ({"old"} if case.name == "the lock" else {"old", "new"})
 
 
 def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -800,8 +557,7 @@ class StoreMachine(RuleBasedStateMachine):
     def write_and_fail(self, at: int, number: int, mode: int | str) -> None:
         self.written += 1
         place = self.place(number)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            faults = Faults(monkeypatch, at, mode)
+        with Faults(at, mode).installed() as faults:
             try:
                 self.directory.write_frame(*place, picture(self.written))
             except Crash:

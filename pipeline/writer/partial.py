@@ -68,7 +68,8 @@ def replacing(path: Path) -> Iterator[Path]:
         except OSError as error:
             raise write_error(path, error) from error
     except BaseException:
-        remove(partial)
+        with suppress(OSError):  # what went wrong first matters; the next one who writes `path` sweeps
+            remove(partial)
         raise
     finally:
         _end(descriptor)
@@ -96,8 +97,11 @@ def filling(path: Path) -> Iterator[Path]:
         except OSError as error:
             raise write_error(path.parent, error) from error
     finally:
-        remove(partial)
-        _end(descriptor)
+        try:
+            with suppress(OSError):
+                remove(partial)
+        finally:
+            _end(descriptor)
 
 
 def leftovers(path: Path) -> list[Path]:

@@ -1,0 +1,277 @@
+"""What is put through every fault: a frame, the plan, the lock, the statistics, the video, and what removes things."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import OutputSettings
+from pipeline.errors import RenderDirectoryError
+from pipeline.image import encode_png
+from pipeline.store import RenderDirectory, RenderLock, Video, delivered, fresh, probe, remove_frames
+from pipeline.store.plan_file import identity_digest
+from pipeline.types import Chain, RenderPlan, Shot, Source
+from pipeline.writer import check_whole, write_video
+from torture_rig.faults import Case
+
+RGB = NDArray[np.uint8]
+WIDTH, HEIGHT = 7, 5
+
+
+def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> RenderPlan:
+    """A plan of one style and a chain per shot, of 7x5 px; `cuts` are where the shots end."""
+    identity = {"seed": seed}
+    shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
+    return RenderPlan(
+        digest=identity_digest(identity),
+        identity=identity,
+        source=_source(cuts[-1]),
+        width_px=WIDTH,
+        height_px=HEIGHT,
+        shots=shots,
+        chains=tuple(Chain(f"a-s{s.index:03d}", "a", s.index, s.start, s.stop, lead_in, seed) for s in shots),
+        styles={"a": {}},
+        outputs={"a": "../out.mp4"},
+    )
+
+
+def _source(count: int) -> Source:
+    return Source(
+        path="../in.mp4",
+        kind="video",
+        files=(),
+        width_px=70,
+        height_px=50,
+        frame_rate=Fraction(25),
+        time_base=Fraction(1, 25),
+        pts=tuple(range(count)),
+        duration_ticks=1,
+        picks=tuple(range(count)),
+        digest="0" * 64,
+    )
+
+
+def picture(number: int) -> RGB:
+    """Noise, uint8 (5, 7, 3), another one for every number."""
+    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file but the lock, whose text names the process."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def a_render(folder: Path) -> None:
+    """A render directory with two frames and one line of statistics."""
+    directory = RenderDirectory.create(folder, a_plan())
+    with directory.lock():
+        directory.write_frame("a-s000", 0, picture(0))
+        directory.write_frame("a-s000", 1, picture(1))
+        directory.append_stats({"chain": "a-s000", "frame": 0})
+
+
+def _frame(index: int) -> Case:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.write_frame("a-s000", index, picture(9))
+
+    def check(folder: Path, fault: str) -> str:
+        directory = RenderDirectory.open(folder)
+        report = directory.verify()
+        assert report.ok, (fault, report)
+        stored = directory.stored(directory.plan.chains[0])
+        assert stored >= {0, 1}, fault
+        new = index in stored and np.array_equal(directory.read_frame("a-s000", index), picture(9))
+        if index == 1 and not new:
+            assert np.array_equal(directory.read_frame("a-s000", index), picture(1)), fault
+        assert new or index == 1 or index not in stored, fault
+        work(folder)  # the next run finishes
+        assert np.array_equal(directory.read_frame("a-s000", index), picture(9))
+        assert np.array_equal(directory.read_frame("a-s000", 0), picture(0))
+        assert not directory.verify().findings, fault
+        return "new" if new else "old"
+
+    return Case("a new frame" if index == 2 else "a frame over an old one", a_render, work, check)
+
+
+def _first_frame() -> Case:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.write_frame("a-s001", 4, picture(4))
+
+    def check(folder: Path, fault: str) -> str:
+        directory = RenderDirectory.open(folder)
+        chain = directory.plan.chains[1]
+        stored = len(directory.stored(chain))
+        assert directory.done(chain) == 4 + stored, fault
+        work(folder)
+        assert directory.done(chain) == 5
+        assert not directory.verify().findings
+        return "new" if stored else "old"
+
+    return Case("the first frame of a chain", a_render, work, check)
+
+
+def _plan() -> Case:
+    def work(folder: Path) -> None:
+        RenderDirectory.create(folder / "new" / "x.render", a_plan())
+
+    def check(folder: Path, fault: str) -> str:
+        path = folder / "new" / "x.render"
+        found = "new"
+        try:
+            assert RenderDirectory.open(path).plan == a_plan(), fault
+        except RenderDirectoryError as error:
+            assert "not a render directory" in error.message, fault
+            found = "old"
+        work(folder)
+        with RenderDirectory.open(path).lock():
+            pass
+        assert set(snapshot(path)) == {"plan.json"}, fault
+        return found
+
+    return Case("the plan", lambda _: None, work, check)
+
+
+def _lock() -> Case:
+    def work(folder: Path) -> None:
+        with RenderLock(folder) as held:
+            held.check()
+
+    def check(folder: Path, fault: str) -> str:
+        assert probe(folder) == ("stopped", None), fault
+        work(folder)
+        return "old"
+
+    return Case("the lock", lambda _: None, work, check)
+
+
+def _statistics() -> Case:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.append_stats({"chain": "a-s000", "frame": 1})
+
+    def check(folder: Path, fault: str) -> str:
+        directory = RenderDirectory.open(folder)
+        frames = [line["frame"] for line in directory.read_stats()]
+        assert frames in ([0], [0, 1]), fault
+        work(folder)
+        assert [line["frame"] for line in directory.read_stats()] == [*frames, 1], fault
+        assert all(json.loads(line) for line in directory.stats_path.read_text().splitlines()), fault
+        return "new" if frames == [0, 1] else "old"
+
+    return Case("the statistics", a_render, work, check)
+
+
+def _set_aside() -> Case:
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            directory.set_aside("a-s000", 1)
+
+    def check(folder: Path, fault: str) -> str:
+        good = [path for path in folder.rglob("*.png*") if path.read_bytes() == encode_png(picture(1))]
+        assert len(good) == 1, fault
+        return "old" if good[0].suffix == ".png" else "new"
+
+    return Case("setting a frame aside", a_render, work, check)
+
+
+def _fresh() -> Case:
+    def check(folder: Path, fault: str) -> str:
+        places = [path.parent for path in folder.glob("*/plan.json")]
+        assert len(places) == 1, fault
+        assert RenderDirectory.open(places[0]).done(a_plan().chains[0]) == 2, fault
+        return "old" if places[0].name == "x.render" else "new"
+
+    return Case("beginning anew", lambda folder: a_render(folder / "x.render"), _anew, check)
+
+
+def _anew(folder: Path) -> None:
+    fresh(folder / "x.render")
+
+
+def _removal() -> Case:
+    """Two styles' worth of care for one: the note comes first, then the frames, and what is noted is never painted."""
+    video = Video("a", "../out.mp4", False, 6, 1, "0" * 64, "0" * 64, "2026-01-01T00:00:00+00:00")
+
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        with directory.lock():
+            remove_frames(directory, video)
+
+    def check(folder: Path, fault: str) -> str:
+        directory = RenderDirectory.open(folder)
+        noted = delivered(directory)
+        assert noted in ({}, {"a": video}), fault
+        if not noted:
+            assert directory.stored(directory.plan.chains[0]) == {0, 1}, fault
+        work(folder)
+        assert delivered(directory) == {"a": video} and not directory.stored(directory.plan.chains[0]), fault
+        return "new" if noted else "old"
+
+    return Case("removing delivered frames", a_render, work, check)
+
+
+_VIDEO: Final = OutputSettings(preset="ultrafast")
+
+
+def _frames(tone: int) -> list[RGB]:
+    return [np.full((16, 16, 3), tone + 20 * index, np.uint8) for index in range(3)]
+
+
+def _tone(file: Path) -> str:
+    """Which of the two: the first ones are dark."""
+    with av.open(str(file)) as container:
+        mean = float(next(container.decode(video=0)).to_ndarray(format="gray").mean())
+    return "old" if mean < 100 else "new"
+
+
+def _video(name: str) -> Case:
+    """The old video or the new one, and both can be played."""
+
+    def prepare(folder: Path) -> None:
+        write_video(folder / name, _frames(0), source=_source(3), settings=_VIDEO)
+
+    def work(folder: Path) -> None:
+        write_video(folder / name, _frames(120), source=_source(3), settings=_VIDEO)
+
+    def check(folder: Path, fault: str) -> str:
+        files = [folder / name] if "%" not in name else [folder / (name % index) for index in range(3)]
+        for file in files:
+            assert file.exists(), fault
+            check_whole(file, 3 if len(files) == 1 else 1)
+        first = _tone(files[0])
+        assert first in ("old", "new"), fault
+        work(folder)
+        assert sorted(path.name for path in files[0].parent.iterdir()) == sorted(file.name for file in files), fault
+        assert [_tone(file) for file in files] == ["new"] * len(files), fault
+        return first
+
+    return Case(f"a video, {name}", prepare, work, check)
+
+
+CASES: Final = (
+    _frame(1),
+    _frame(2),
+    _first_frame(),
+    _plan(),
+    _lock(),
+    _statistics(),
+    _set_aside(),
+    _fresh(),
+    _removal(),
+    _video("a.mp4"),
+    _video("a.gif"),
+    _video("p/%d.png"),
+)
