@@ -329,7 +329,7 @@ def parse_config(data: object, *, where: str) -> Config:
                 keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
                 problems.append(f"{_shortened(key)}: unknown key{_nearest(key, keys)}")
             else:
-                problems.append(f"{key}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
+                problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
         raise ConfigError(
             f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
         ) from None
@@ -353,13 +353,15 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
     key = key.strip()
     if not sign or not key:
         raise ConfigError(
-            f"--set {assignment}: expected section.key=value",
+            f"--set {_shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
     free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
     valid = config_keys()
     if key not in valid and not key.startswith(free):
-        raise ConfigError(f"--set {key}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key")
+        raise ConfigError(
+            f"--set {_shortened(key)}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key"
+        )
     try:
         value = _load(text)
     except _YAML_ERRORS as error:
@@ -383,7 +385,7 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
             place[last] = value
     except (ValueError, IndexError):
         raise ConfigError(
-            f"--set {key}: no such entry in the list",
+            f"--set {_shortened(key)}: no such entry in the list",
             hint="entries are numbered from 0, as in style.images.0.weight=45",
         ) from None
 

@@ -37,6 +37,7 @@ DECODE_ERRORS: Final = (
     LookupError,
     OverflowError,
     TypeError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -129,7 +130,16 @@ def render_frame(image: Image.Image, path: str | Path) -> RGB:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or the EXIF block cannot be read."""
+    """EXIF orientation, 1 to 8; 1 where there is none or the EXIF block cannot be read.
+
+    Raises InputError for a PNG whose pixels are damaged: Pillow decodes it to find EXIF behind them, and says only the
+    first time that it failed.
+    """
+    if image.format == "PNG":
+        try:
+            image.load()
+        except DECODE_ERRORS as error:
+            raise _damaged(getattr(image, "filename", ""), error) from None
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except DECODE_ERRORS:
@@ -137,8 +147,23 @@ def exif_orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def count_frames(image: Image.Image) -> int:
+    """How many frames an open picture has; of a damaged animation those before the damage."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except DECODE_ERRORS:
+        count = 1
+        try:
+            while True:
+                image.seek(count)
+                count += 1
+        except DECODE_ERRORS:
+            image.seek(0)
+            return count
+
+
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height in px of an open picture as it is shown, after EXIF orientation."""
+    """Width and height in px of an open picture as it is shown, after EXIF orientation. Raises as that does."""
     width_px, height_px = image.size
     return (height_px, width_px) if exif_orientation(image) >= 5 else (width_px, height_px)
 

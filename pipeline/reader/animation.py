@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
-from pipeline.image import DECODE_ERRORS, open_image, render_frame, resize, upright_size
+from pipeline.image import DECODE_ERRORS, count_frames, open_image, render_frame, resize, upright_size
 from pipeline.reader.digest import digest_files
 from pipeline.reader.timing import check_fps, check_slice, check_slice_end, choose
 from pipeline.types import Source
@@ -53,7 +53,7 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
                 raise InputError(
                     f"{file}: the animation is damaged ({error})", hint="copy or export the file again"
                 ) from None
-            notes.append(f"The file breaks off: {len(pts)} of {count} frames can be read.")
+            notes.append(f"The file breaks off: {len(pts)} of {count} frames can be read, up to {clock / 1000:.3f} s.")
     begin, end = check_slice_end(frames, len(pts))
     ends = [*pts[1:], max(round(clock), pts[-1] + 1)]
     timeline = choose(pts[begin:end], begin, ends[end - 1], _TIME_BASE, fps)
@@ -94,7 +94,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
 
 
 def _frame_count(image: Image.Image) -> int:
-    return int(getattr(image, "n_frames", 1)) - _hidden(image)
+    return count_frames(image) - _hidden(image)
 
 
 def _seek(image: Image.Image, place: int) -> None:

@@ -140,7 +140,11 @@ def _stream(container: InputContainer, index: int, threads: int) -> VideoStream 
     if stream is not None:
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        stream.codec_context.options = {"max_pixels": str(MAX_VIDEO_PX)}
+        options = {"max_pixels": str(MAX_VIDEO_PX)}
+        if stream.codec_context.name == "ffv1":
+            # Its checksums find every damage, and what it would show instead depends on what it decoded before.
+            options["err_detect"] = "crccheck+explode"
+        stream.codec_context.options = options
     return stream
 
 

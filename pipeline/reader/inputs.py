@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import InputError, UsageError
-from pipeline.image import RAW_SUFFIXES, describe_content, open_image, picture_format, read_head
+from pipeline.image import RAW_SUFFIXES, count_frames, describe_content, open_image, picture_format, read_head
 from pipeline.reader.order import natural_key
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def is_animation(file: str | Path) -> bool:
     if picture_format(read_head(file)) not in _ANIMATED_FORMATS:
         return False
     with open_image(file) as image:
-        return image.format in _ANIMATED_FORMATS and getattr(image, "n_frames", 1) > 1
+        return image.format in _ANIMATED_FORMATS and count_frames(image) > 1
 
 
 def _from_file(text: str) -> Found:

@@ -33,11 +33,12 @@ _PNG_END: Final = b"IEND\xaeB`\x82"
 
 @dataclass(frozen=True, slots=True)
 class _Photo:
-    """What the header of a photo says; no size if it cannot be read."""
+    """What the header of a photo says; an error instead of a size if it is damaged."""
 
     file: str
     size: tuple[int, int] | None
     taken: CaptureTime | None
+    error: DamagedInputError | None = None
 
 
 def probe(
@@ -56,18 +57,20 @@ def probe(
     """
     check_fps(fps)
     begin, end = check_slice_end(frames, len(found.files))
-    photos, order, notes = _in_order([_look(file, settings) for file in found.files], found, settings)
+    photos, order, notes = _in_order([_look(file) for file in found.files], found, settings)
     rate = fps or PHOTO_FPS
     picks = list(range(begin, end))
     if settings.on_damaged == "stop":
         for photo in photos[begin:end]:
+            if photo.error is not None:
+                raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {_GO_PAST}")
             _check_whole(photo.file)
     else:
         picks, sentence = _without_damaged(photos, begin, end, settings, rate)
         notes += sentence
     chosen = [photos[pick] for pick in picks]
     size = chosen[0].size
-    assert size is not None  # a photo without one is damaged, and picks are good
+    assert size is not None  # only a damaged photo has none
     notes += _check_sizes(chosen, size, settings)
     timeline = choose(list(range(len(chosen))), 0, len(chosen), 1 / rate, None)
     return Source(
@@ -111,8 +114,8 @@ def _without_damaged(
 
 def _damage(photo: _Photo) -> str:
     """Why a photo cannot be decoded, "" if it can. JPEG is decoded small: every byte is read all the same."""
-    if photo.size is None:
-        return f"{photo.file}: cannot be read"
+    if photo.error is not None:
+        return photo.error.message
     try:
         _check_whole(photo.file)
         with open_image(photo.file) as image:
@@ -160,14 +163,12 @@ def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
     image.draft(None, (longer, longer))
 
 
-def _look(file: str, settings: InputSettings) -> _Photo:
+def _look(file: str) -> _Photo:
     try:
         with open_image(file) as image:
             return _Photo(file, upright_size(image), capture_time(image))
     except DamagedInputError as error:
-        if settings.on_damaged != "stop":
-            return _Photo(file, None, None)
-        raise DamagedInputError(error.message, hint=f"{error.hint}; or {_GO_PAST}") from None
+        return _Photo(file, None, None, error)
 
 
 def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:

@@ -15,6 +15,8 @@ from pipeline.types import ColorTags
 if TYPE_CHECKING:
     from collections.abc import Generator, Set
 
+    from av.video.stream import VideoStream
+
 _LEADING: Final = 32
 """Packets behind a key frame that may be shown before it: more than any codec keeps."""
 
@@ -23,8 +25,8 @@ _LEADING: Final = 32
 class Scan:
     """What the frames of a stream have shown; stamps in ticks of the stream.
 
-    `positions[i]` is the position of frame i among the frames that come out of the decoder, None if it does not;
-    `patched` are the frames of which the decoder says that it made up a part.
+    `positions[i]` is the position of frame i among the frames that come out of the decoder, None if it does not or is
+    not fit to be shown; `patched` are the frames of which the decoder says that it made up a part from others.
     """
 
     stamps: list[int | None] = field(default_factory=list)
@@ -48,11 +50,9 @@ class Scan:
         return [index for index, position in enumerate(self.positions) if position is None]
 
 
-def scan(file: str, stream_index: int, limit: int | None, stated_count: int) -> Scan:
-    """Decode up to `limit` frames; at any damage again on one thread, since only that says exactly what is lost.
-
-    `stated_count` is the number of frames that the container's index has, 0 if it does not say.
-    """
+def scan(file: str, stream: VideoStream, limit: int | None) -> Scan:
+    """Decode up to `limit` frames; at any damage again on one thread, since only that says exactly what is lost."""
+    stream_index = stream.index
     found, log = Scan(), PacketLog()
     try:
         found.complete = _look(found, decode(file, stream_index, log), limit)
@@ -64,7 +64,11 @@ def scan(file: str, stream_index: int, limit: int | None, stated_count: int) -> 
     found, log = Scan(), PacketLog()
     found.complete = _look(found, decode_past_damage(file, stream_index, log), limit)
     found.reason, found.broke_off = log.reason, log.broke_off
-    _place_lost(found, log, whole=not log.broke_off and not log.torn and len(log.stamps) == stated_count)
+    _place_lost(found, log, whole=not log.broke_off and not log.torn and len(log.stamps) == stream.frames)
+    if stream.codec_context.codec.intra_only:
+        # There are no others to make a part up from: it shows what lay in memory, another time something else.
+        found.positions = [None if at in found.patched else position for at, position in enumerate(found.positions)]
+        found.reason, found.patched = found.reason or "a damaged picture", []
     return found
 
 

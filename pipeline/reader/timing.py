@@ -103,16 +103,11 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     per_stamp, per_tick = int(time_base / base), int(tick / base)
     first = pts[0] * per_stamp
     tick_count = max(1, math.ceil((end_tick - pts[0]) * time_base * fps))
-    picks_at: list[int] = []
-    shown_at: list[int] = []
-    place = 0
-    for number in range(tick_count):
-        now = first + number * per_tick
-        while place + 1 < len(pts) and pts[place + 1] * per_stamp <= now:
-            place += 1
-        if not picks_at or picks_at[-1] != begin + place:
-            picks_at.append(begin + place)
-            shown_at.append(now)
+    # The first tick at which each frame is there; it shows if the next one comes only after that tick.
+    ticks = [min(tick_count, -(-(stamp * per_stamp - first) // per_tick)) for stamp in pts] + [tick_count]
+    shown = [place for place, (tick, following) in enumerate(pairwise(ticks)) if tick < following]
+    picks_at = [begin + place for place in shown]
+    shown_at = [first + ticks[place] * per_tick for place in shown]
     end = first + tick_count * per_tick
     return Timeline(tuple(picks_at), tuple(shown_at), end - shown_at[-1], base)
 

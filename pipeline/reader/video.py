@@ -51,7 +51,7 @@ def probe(
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file)
         # One frame more than wanted: it says how long the last wanted one stays.
-        scanned = scan(file, stream.index, None if wanted_end is None else wanted_end + 1, stream.frames)
+        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1)
         if not any(position is not None for position in scanned.positions):
             claimed = stream.codec_context.width * stream.codec_context.height
             why = "its pictures are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
