@@ -237,7 +237,7 @@ def _tone(file: Path) -> str:
     return "old" if mean < 100 else "new"
 
 
-def _video(name: str) -> Case:
+def video_case(name: str) -> Case:
     """The old video or the new one, and both can be played."""
 
     def prepare(folder: Path) -> None:
@@ -271,7 +271,7 @@ CASES: Final = (
     _set_aside(),
     _fresh(),
     _removal(),
-    _video("a.mp4"),
-    _video("a.gif"),
-    _video("p/%d.png"),
+    video_case("a.mp4"),
+    video_case("a.gif"),
+    video_case("p/%d.png"),
 )

@@ -1,0 +1,166 @@
+"""Kill renders at random moments, fail every disk operation, look for leaks, fuzz configs and inputs.
+
+    scripts/torture [--kills N] [--minutes M] [--seed S]
+
+The parts: `--kills` SIGKILLs of real renders in processes of their own, at random moments and around random disk
+operations, then every frame and video is compared, byte for byte, with those of a render that was never stopped; every
+disk operation of a frame, the plan, the lock, the statistics, the videos and `clean` fails once in every way; videos on
+disks that are full after n bytes; memory and open files over 2,000 frames; and for `--minutes` minutes damaged configs,
+pictures and videos. What was done and found is printed; the last line is JSON. Exits with 1 if anything was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import WriteError
+from torture_rig.fault_cases import CASES, video_case
+from torture_rig.faults import try_every_fault
+from torture_rig.kills import kill_renders
+from torture_rig.leaks import in_a_process, watch_render
+
+FULL_AFTER = 40
+"""How many sizes of a full disk are tried for each kind of video."""
+LEAK_FRAMES, LEAK_FROM = 2000, 200
+LEAK_KB = 4096
+"""What 1,800 tiny frames may add to the memory of a process: less than two and a half kilobytes each."""
+
+
+def main() -> int:
+    """Run all parts and print what they did."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/torture", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=100, help="SIGKILLs of renders (default 100)")
+    parser.add_argument("--minutes", type=float, default=5.0, help="minutes of fuzzing (default 5; 0 leaves it out)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other moments and inputs")
+    parser.add_argument("--quick", action="store_true", help="fewer frames in the search for leaks")
+    options = parser.parse_args()
+    result = torture(options.kills, options.minutes, options.seed, quick=options.quick)
+    print(json.dumps(result))
+    return 0 if result["good"] else 1
+
+
+def torture(kills: int, minutes: float, seed: int, *, quick: bool = False) -> dict[str, Any]:
+    """All parts, one after the other; says on stderr what it is doing."""
+    began = time.monotonic()
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as home:
+        say(f"killing renders {kills} times")
+        tally = kill_renders(Path(home, "kills"), kills=kills, seed=seed)
+        problems += tally.failures
+        say(f"  {tally.kills} kills, {tally.renders} renders finished, {tally.bad} of what must not be")
+    say("failing every disk operation")
+    faults = fail_everything(problems)
+    say(f"  {sum(faults.values())} faults")
+    say("filling disks in the midst of a video")
+    full = fill_disks(problems)
+    leaks: dict[str, Any] = {}
+    if sys.platform == "linux":
+        frames = 600 if quick else LEAK_FRAMES
+        say(f"rendering {frames} tiny frames")
+        leaks = look_for_leaks(frames, problems)
+    fuzz = run_fuzz(minutes, seed, problems) if minutes else {}
+    for problem in problems:
+        say(f"PROBLEM: {problem}")
+    return {
+        "good": tally.bad == 0 and not problems,
+        "seed": seed,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        **{name: value for name, value in asdict(tally).items() if name != "failures"},
+        "faults": sum(faults.values()) + full,
+        "faults_by_case": dict(faults),
+        "full_disks": full,
+        "leaks": leaks,
+        "fuzz": fuzz,
+        "problems": problems[:20],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def fail_everything(problems: list[str]) -> Counter[str]:
+    """Put every case through every fault; returns how many each had."""
+    faults: Counter[str] = Counter()
+    for case in CASES:
+        try:
+            faults[case.name] = try_every_fault(case).total()
+        except AssertionError as error:
+            problems.append(f"{case.name}: {error}")
+    return faults
+
+
+def fill_disks(problems: list[str]) -> int:
+    """Write videos over old ones where the disk takes no more than n bytes of a file; returns how often.
+
+    The kernel enforces the limit, so that what FFmpeg writes is under it too.
+    """
+    tried = 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name in ("a.mp4", "a.mkv", "a.gif", "a.webp"):
+        case = video_case(name)
+        with tempfile.TemporaryDirectory() as home:
+            folder = Path(home)
+            case.prepare(folder)
+            old = (folder / name).read_bytes()
+            for share in range(FULL_AFTER):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) * share // FULL_AFTER, limits[1]))
+                try:
+                    case.work(folder)
+                except WriteError:
+                    pass
+                else:
+                    problems.append(f"{name}: a full disk was not noticed")
+                finally:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+                tried += 1
+                left = sorted(path.name for path in folder.iterdir())
+                if left != [name] or (folder / name).read_bytes() != old:
+                    problems.append(f"{name}: a full disk left {left}")
+    return tried
+
+
+def look_for_leaks(frames: int, problems: list[str]) -> dict[str, Any]:
+    """What a process holds after LEAK_FROM and at the end of many frames."""
+    found = in_a_process(watch_render, frames, (LEAK_FROM, frames - 50))
+    first, last = found[LEAK_FROM], found[frames - 50]
+    if last["rss_kb"] - first["rss_kb"] > LEAK_KB:
+        problems.append(f"memory grew from {first['rss_kb']} to {last['rss_kb']} kB")
+    if last["files"] > first["files"] or last["threads"] > first["threads"]:
+        problems.append(f"files or threads grew from {first} to {last}")
+    return {"frames": frames, "first": first, "last": last}
+
+
+def run_fuzz(minutes: float, seed: int, problems: list[str]) -> dict[str, Any]:
+    """Damaged configs, pictures and videos, by `scripts/fuzz.py`; none where that is not there."""
+    try:
+        fuzz = importlib.import_module("fuzz")
+    except ImportError:
+        say("no scripts/fuzz.py: nothing is fuzzed")
+        return {}
+    say(f"fuzzing for {minutes:g} minutes")
+    found: dict[str, Any] = fuzz.run_fuzz(minutes, seed)
+    if found.get("failures"):
+        problems.append(f"fuzzing: {found['failures']} inputs were neither read nor refused")
+    return found
+
+
+def say(text: str) -> None:
+    """Tell the person who waits."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
