@@ -6,7 +6,10 @@ low, where the facts are known, and caught once, in the command line, which prin
 
 from __future__ import annotations
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+_UNPRINTABLE: Final = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class TemperaError(Exception):
@@ -78,3 +81,12 @@ class Interrupted(TemperaError):  # noqa: N818 - an interruption is the user's w
     def __init__(self, message: str, *, hint: str, signal_number: int) -> None:
         super().__init__(message, hint=hint)
         self.signal_number = signal_number
+
+
+def printable(text: str) -> str:
+    """A message in which names cannot command the terminal or feign lines of their own: control characters are escaped,
+    and so is what is not Unicode.
+
+    The line breaks of our own lists, which indent by two spaces, stay.
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

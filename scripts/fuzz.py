@@ -86,11 +86,11 @@ class Worker:
 def run_fuzz(minutes: float, seed: int, keep: Path | None = None) -> dict[str, int]:
     """Try inputs for so many minutes, at least one of each kind.
 
-    Returns counts: `tried`, `accepted`, `refused`, `failures` and `native_crashes`, and `KIND_tried`, `KIND_accepted`
-    and `KIND_refused` for every kind. A failing input is kept in a folder of `keep` (by default a new temporary one)
-    and named on stderr.
+    Returns counts: `tried`, `accepted`, `refused`, `failures`, `native_crashes` and `unsteady` (see `UnsteadyError`),
+    and `KIND_tried`, `KIND_accepted` and `KIND_refused` for every kind. An input that fails is kept in a folder of
+    `keep` (by default a new temporary one) and named on stderr.
     """
-    counts = dict.fromkeys(("tried", "accepted", "refused", "failures", "native_crashes"), 0)
+    counts = dict.fromkeys(("tried", "accepted", "refused", "failures", "native_crashes", "unsteady"), 0)
     counts |= {f"{kind}_{what}": 0 for kind in KINDS for what in ("tried", "accepted", "refused")}
     rng = random.Random(seed)
     first = list(KINDS)
@@ -112,12 +112,13 @@ def run_fuzz(minutes: float, seed: int, keep: Path | None = None) -> dict[str, i
                     counts[answer["outcome"]] += 1
                     counts[f"{kind}_{answer['outcome']}"] += 1
                     continue
-                counts["native_crashes" if answer["outcome"] == "crashed" else "failures"] += 1
+                counts[{"crashed": "native_crashes", "unsteady": "unsteady"}.get(answer["outcome"], "failures")] += 1
                 keep = keep or Path(tempfile.mkdtemp(prefix="tempera-fuzz-failures-"))
                 shutil.copytree(folder, keep / f"{kind}-{number}", symlinks=True, ignore=_pipes, dirs_exist_ok=True)
                 sys.stderr.write(f"{answer['outcome']}: {kind}:{number} in {keep}: {answer['error']!r}\n")
-                worker.__exit__()
-                worker = Worker()
+                if answer["outcome"] in ("crashed", "hung"):
+                    worker.__exit__()
+                    worker = Worker()
         finally:
             worker.__exit__()
     return counts

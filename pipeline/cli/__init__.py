@@ -18,7 +18,7 @@ import typer
 import pipeline
 from pipeline.cli import clean, demo, evaluate, inspect, paint, preview, styles
 from pipeline.cli.signals import StopNow
-from pipeline.errors import Interrupted, TemperaError
+from pipeline.errors import Interrupted, TemperaError, printable
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(
@@ -112,4 +112,4 @@ def _invoke(arguments: Sequence[str]) -> int:
 
 
 def _say(message: str, hint: str, *, kind: str) -> None:
-    sys.stderr.write(f"{kind}: {message}\nhint: {hint}\n")
+    sys.stderr.write(f"{kind}: {printable(message)}\nhint: {printable(hint)}\n")

@@ -8,8 +8,10 @@ really pass: the kind of a file is decided by its content, never by its name, an
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pipeline.errors import printable
 from pipeline.image import fit_size
 from pipeline.reader import animation, decode, inputs, photos, video
 from pipeline.reader.damage import damaged_frame, first_damaged
@@ -48,10 +50,12 @@ def probe(
     """
     found = inputs.resolve(given, settings)
     if found.kind == "photos":
-        return photos.probe(found, settings, frames=frames, fps=fps)
-    if found.kind == "animation":
-        return animation.probe(found, frames=frames, fps=fps)
-    return video.probe(found, settings, frames=frames, fps=fps)
+        source = photos.probe(found, settings, frames=frames, fps=fps)
+    elif found.kind == "animation":
+        source = animation.probe(found, frames=frames, fps=fps)
+    else:
+        source = video.probe(found, settings, frames=frames, fps=fps)
+    return replace(source, notes=tuple(printable(note) for note in source.notes))
 
 
 def content_digest(source: Source) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import av
@@ -26,6 +28,8 @@ _STEPS_BACK_S: Final = (0, 4, 20)
 """Seconds before the wanted frame to seek to, one after the other, until a clean start is found."""
 MAX_VIDEO_PX: Final = 80_000_000
 """Pixels in a frame that the decoder may reserve memory for, many times over; 8K has 33 million."""
+_HARD_NAME: Final = re.compile(r"[%*?\[\]{}\ud800-\udfff]")
+"""Names that FFmpeg would take for a pattern of picture files, or cannot be told because they are not UTF-8."""
 _FAILED_READS: Final = 4
 """Attempts to read on in a container, one after the other without a packet, until it counts as broken off."""
 
@@ -63,7 +67,11 @@ def open_video(file: str) -> InputContainer:
     Raises InputError if it is none or its index is missing.
     """
     try:
-        return av.open(f"file:{file}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        if not _HARD_NAME.search(file):
+            return av.open(f"file:{file}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        with Path(file).open("rb") as opened:  # FFmpeg keeps a copy of the descriptor
+            options = {"protocol_whitelist": "fd", "fd": str(opened.fileno())}
+            return av.open("fd:", options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         content = describe_content(read_head(file))
         raise InputError(
@@ -141,8 +149,8 @@ def _stream(container: InputContainer, index: int, threads: int) -> VideoStream 
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         options = {"max_pixels": str(MAX_VIDEO_PX)}
-        if stream.codec_context.name == "ffv1":
-            # Its checksums find every damage, and what it would show instead depends on what it decoded before.
+        if stream.codec_context.codec.intra_only or stream.codec_context.name == "ffv1":
+            # Without other frames to make a damaged part up from, it shows what lay in memory: better an error.
             options["err_detect"] = "crccheck+explode"
         stream.codec_context.options = options
     return stream

@@ -58,8 +58,9 @@ def scan(file: str, stream: VideoStream, limit: int | None) -> Scan:
         found.complete = _look(found, decode(file, stream_index, log), limit)
     except av.FFmpegError as error:
         found.reason = reason_of(error)
-    silent = found.complete and not {*log.stamps} <= {None, *found.stamps}
-    if not found.reason and not found.patched and not silent:
+    # With several threads the damage of the last frames goes unsaid: they are only not there.
+    missing = {*log.stamps} - {*found.stamps} or (None in log.stamps and len(log.stamps) > len(found.stamps))
+    if not found.reason and not found.patched and not (found.complete and missing):
         return found
     found, log = Scan(), PacketLog()
     found.complete = _look(found, decode_past_damage(file, stream_index, log), limit)
