@@ -6,7 +6,6 @@ torchvision is imported only when one of these networks is asked for.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
