@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 import pytest
+from clips import moving_square, write_video
+
+from pipeline.config import InputSettings
+from pipeline.reader import probe, read_frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from torture_rig.leaks import in_a_process, watch_render
+
+
+def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
+    """Not when the garbage collector comes by: it sees small objects, not the megabytes of pixels that hang on them."""
+    clip = write_video(tmp_path / "clip.mp4", moving_square(12), rotation_deg=90)
+    source = probe([str(clip)], InputSettings())
+    size = {"width_px": source.width_px, "height_px": source.height_px}
+    list(read_frames(source, **size, settings=InputSettings()))
+    gc.collect()
+    gc.disable()
+    try:
+        list(read_frames(source, **size, settings=InputSettings()))
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = sum(type(thing).__name__ == "VideoFrame" for thing in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left <= 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and open files are read from /proc")

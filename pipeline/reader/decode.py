@@ -12,7 +12,7 @@ import av
 
 from pipeline.errors import InputError
 from pipeline.image import describe_content, read_head, resize
-from pipeline.reader.pixels import to_rgb
+from pipeline.reader.pixels import TurnOf, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -163,13 +163,14 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     """
     index = start
     reason = ""
+    turn_of = TurnOf()
     # The second way is slow and sure: from the start, counting, on one thread. With several threads damage takes frames
     # down that lie before it, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
     for surely in (False, True) if source.stream_pts else (True,):
         try:
             with closing(_wanted(source, index, stop, surely=surely)) as frames:
                 for frame in frames:
-                    yield resize(to_rgb(frame, size), *size)
+                    yield resize(to_rgb(frame, size, turn_of(frame)), *size)
                     index += 1
         except (av.FFmpegError, _LostFrameError) as error:
             reason = reason_of(error)

@@ -112,10 +112,12 @@ def fill_disks(problems: list[str]) -> int:
         case = video_case(name)
         with tempfile.TemporaryDirectory() as home:
             folder = Path(home)
+            case.work(folder)
+            size = (folder / name).stat().st_size
             case.prepare(folder)
             old = (folder / name).read_bytes()
             for share in range(FULL_AFTER):
-                resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) * share // FULL_AFTER, limits[1]))
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size * share // FULL_AFTER, limits[1]))
                 try:
                     case.work(folder)
                 except WriteError:
