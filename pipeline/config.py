@@ -92,7 +92,7 @@ class TotalVariation(Settings):
 class TemporalLoss(Settings):
     """What holds a warm frame to the moved earlier ones."""
 
-    weight: Weight = Field(10.0, description="Weight of the temporal loss, where the motion is reliable.")
+    weight: Weight = Field(3.0, description="Weight of the temporal loss, where the motion is reliable.")
     earlier: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
         (5,),
         max_length=4,
@@ -165,10 +165,10 @@ class OptimizeSettings(Settings):
 class MotionSettings(Settings):
     """How the paint moves from frame to frame."""
 
-    method: Literal["auto", "dis", "raft", "none"] = Field(
+    method: Literal["auto", "dis", "raft_small", "raft_large", "none"] = Field(
         "auto",
-        description="auto: dense inverse search, and no motion at all in shots from a tripod; dis: always search; "
-        "raft: a network, needs its weights; none: the paint stays where it is.",
+        description="auto: dense inverse search, and no motion where nothing moves; dis: always search; raft_small, "
+        "raft_large: a network, needs its weights; none: the paint stays where it is.",
     )
     preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="Care of the dense inverse search.")
     boil: float = Field(

@@ -37,6 +37,7 @@ WARM_FIRST_STEP_RMS = 0.002
 """The same for a picture that is nearly finished: 0.01 is taken back there, which wastes one evaluation in eight."""
 ALLOWED_RISE = 0.02
 """A step that raises the loss by more than this fraction is taken back and tried at a quarter of its length."""
+EPSILON = 1e-12
 MAX_REJECTIONS = 4
 """After so many rejections in a row the curvature pairs are forgotten: they do not describe this place."""
 
@@ -48,7 +49,7 @@ class Minimum:
     images: Tensor
     losses: Tensor
     terms: Tensor
-    evaluations: int
+    evaluations: tuple[int, ...]
 
 
 class _History:
@@ -137,13 +138,19 @@ def lbfgs(
     evaluations: int,
     history: int = 12,
     first_step_rms: float = FIRST_STEP_RMS,
+    min_evaluations: int = 1,
+    tolerance: float = 0.0,
 ) -> Minimum:
-    """Minimize a batch of pictures with exactly `evaluations` calls of the objective.
+    """Minimize a batch of pictures with at most `evaluations` calls of the objective.
 
     Limited-memory BFGS (Liu and Nocedal 1989) without a line search: the unit step is taken, capped at `MAX_STEP_RMS`,
     and taken back and quartered where it raised that sample's loss by more than `ALLOWED_RISE` or made it non-finite.
     Pixels are clamped to [0, 1]; a curvature pair is formed from the clamped step, so it describes what happened.
     A sample whose first loss is not finite stays where it started and reports that loss.
+
+    With a `tolerance` a sample is done, after `min_evaluations`, when its last two accepted evaluations lowered its
+    loss by less than this share each (on average); the others go on. It is left as it is then, so that a batch does not
+    change a result.
     """
     batch, shape = start.shape[0], start.shape
     points = start.detach().clamp(0, 1).reshape(batch, -1)
@@ -156,12 +163,17 @@ def lbfgs(
     for b in range(batch):
         if alive[b]:
             steps[b] = _first_step(gradients[b], first_step_rms)
+    spent = [1] * batch
+    gains: list[list[float]] = [[] for _ in range(batch)]
     for _ in range(evaluations - 1):
+        if not any(alive):
+            break
         trial = (points + steps).clamp_(0, 1)
         trial_values, trial_gradients, trial_terms = _evaluate(objective, trial, shape)
         for b in range(batch):
             if not alive[b]:
                 continue
+            spent[b] += 1
             ceiling = values[b] + ALLOWED_RISE * abs(values[b])
             if not trial_values[b] <= ceiling or not bool(torch.isfinite(trial_gradients[b]).all()):
                 rejections[b] += 1
@@ -173,10 +185,14 @@ def lbfgs(
                 continue
             rejections[b] = 0
             memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b])
+            gains[b].append((values[b] - trial_values[b]) / (abs(trial_values[b]) + EPSILON))
             points[b], gradients[b] = trial[b], trial_gradients[b]
             values[b], terms[b] = trial_values[b], trial_terms[b]
+            if spent[b] >= min_evaluations and len(gains[b]) >= 2 and sum(gains[b][-2:]) < 2 * tolerance:
+                alive[b] = False
+                continue
             steps[b] = _next_step(memory, b, gradients[b], first_step_rms)
-    return Minimum(points.reshape(shape), torch.tensor(values), terms, evaluations)
+    return Minimum(points.reshape(shape), torch.tensor(values), terms, tuple(spent))
 
 
 def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[list[float], Tensor, Tensor]:
@@ -223,4 +239,4 @@ def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate
         decay = 0.55 + 0.45 * math.cos(math.pi * k / max(1, evaluations - 1))
         update = (first / (1 - 0.9 ** (k + 1))) / ((second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8)
         points = (points - learning_rate * decay * update).clamp_(0, 1)
-    return Minimum(best, losses, terms, evaluations)
+    return Minimum(best, losses, terms, (evaluations,) * len(losses))

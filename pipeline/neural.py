@@ -114,19 +114,22 @@ class NeuralStyler:
                     hint="try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder",
                 )
         stats = tuple(
-            FrameStats(minimum.evaluations, loss, *terms)
-            for loss, terms in zip(losses, minimum.terms.tolist(), strict=True)
+            FrameStats(evaluations, loss, *terms)
+            for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
         return StyledBatch(minimum.images, stats)
 
+    def objective(self, content: Tensor) -> Objective:
+        """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term."""
+        return self._objective(content.to(self.device), 1.0)
+
     def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
         cold = self.settings.optimize.cold
-        height, width = content.shape[-2:]
-        scales = cold_scales(width, height, cold, min_side_px=self.encoder.min_side_px)
+        scales = self._scales(content)
         factors = stretched(self.settings.losses.content.coarse, len(scales))
         deviations = [cold.noise * factor for factor in stretched(NOISE_CURVE, len(scales))]
         images = self._cold_start(content, batch, scales[0])
-        spent = 0
+        spent = [0] * len(content)
         minimum = None
         for level, (size, factor, deviation) in enumerate(zip(scales, factors, deviations, strict=True)):
             target = resized(content, size)
@@ -134,15 +137,52 @@ class NeuralStyler:
             objective = self._objective(target, factor)
             minimum = self._minimize(objective, start, cold.evaluations, FIRST_STEP_RMS)
             images = minimum.images
-            spent += minimum.evaluations
+            spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
         assert minimum is not None
-        return Minimum(minimum.images, minimum.losses, minimum.terms, spent)
+        return Minimum(minimum.images, minimum.losses, minimum.terms, tuple(spent))
 
     def _warm(self, content: Tensor, batch: FrameBatch) -> Minimum:
         assert batch.init is not None
-        objective = self._objective(content, 1.0, batch.warped_previous, batch.reliability)
-        evaluations = self.settings.optimize.warm.evaluations
-        return self._minimize(objective, batch.init.to(self.device), evaluations, WARM_FIRST_STEP_RMS)
+        if self.settings.motion.boil > 0:
+            return self._boiling(content, batch, self.settings.motion.boil)
+        warm = self.settings.optimize.warm
+        return self._minimize(
+            self._objective(content, 1.0, batch),
+            batch.init.to(self.device),
+            warm.evaluations,
+            WARM_FIRST_STEP_RMS,
+            min_evaluations=warm.min_evaluations,
+            tolerance=warm.tolerance,
+        )
+
+    def _boiling(self, content: Tensor, batch: FrameBatch, boil: float) -> Minimum:
+        """A warm frame whose strokes are partly fresh: the more boil, the coarser the scale from which it is repainted.
+
+        At 1 it is a cold frame: start, noise, evaluations and weights grow towards that.
+        """
+        assert batch.init is not None
+        settings = self.settings.optimize
+        scales = self._scales(content)
+        factors = stretched(self.settings.losses.content.coarse, len(scales))
+        deviations = [boil * settings.cold.noise * factor for factor in stretched(NOISE_CURVE, len(scales))]
+        evaluations = round((1 - boil) * settings.warm.evaluations + boil * settings.cold.evaluations)
+        images = batch.init.to(self.device).lerp(content, boil)
+        spent = [0] * len(content)
+        minimum = None
+        for level in range(len(scales) - max(1, math.ceil(boil * len(scales))), len(scales)):
+            size = scales[level]
+            start = resized(images, size) + deviations[level] * self._noise(batch.seeds, level, size)
+            last = batch if level == len(scales) - 1 else None
+            objective = self._objective(resized(content, size), factors[level], last, temporal_factor=1 - boil)
+            minimum = self._minimize(objective, start, evaluations, FIRST_STEP_RMS)
+            images = minimum.images
+            spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
+        assert minimum is not None
+        return Minimum(minimum.images, minimum.losses, minimum.terms, tuple(spent))
+
+    def _scales(self, content: Tensor) -> list[tuple[int, int]]:
+        height, width = content.shape[-2:]
+        return cold_scales(width, height, self.settings.optimize.cold, min_side_px=self.encoder.min_side_px)
 
     def _cold_start(self, content: Tensor, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
         if batch.init is not None:
@@ -163,21 +203,21 @@ class NeuralStyler:
         return torch.stack(samples).to(self.device)
 
     def _objective(
-        self,
-        content: Tensor,
-        content_factor: float,
-        warped_previous: Tensor | None = None,
-        reliability: Tensor | None = None,
+        self, content: Tensor, content_factor: float, batch: FrameBatch | None = None, *, temporal_factor: float = 1.0
     ) -> Objective:
+        """Of the contents at one scale; with the temporal term if a warm batch is given."""
         losses = self.settings.losses
+        target = None if batch is None else batch.warped_previous
+        reliability = None if batch is None else batch.reliability
         return Objective(
             encoder=self.encoder,
             settings=losses,
             content=content_targets(self.encoder, losses, content),
             styles=self._style_targets((content.shape[-1], content.shape[-2])),
             content_factor=content_factor,
-            warped_previous=None if warped_previous is None else warped_previous.to(self.device),
+            warped_previous=None if target is None else target.to(self.device),
             reliability=None if reliability is None else reliability.to(self.device),
+            temporal_factor=temporal_factor,
         )
 
     def _style_targets(self, size: tuple[int, int]) -> tuple[StyleTarget, ...]:
@@ -195,8 +235,25 @@ class NeuralStyler:
             self._targets[size] = tuple(targets)
         return self._targets[size]
 
-    def _minimize(self, objective: Objective, start: Tensor, evaluations: int, first_step_rms: float) -> Minimum:
+    def _minimize(
+        self,
+        objective: Objective,
+        start: Tensor,
+        evaluations: int,
+        first_step_rms: float,
+        *,
+        min_evaluations: int = 1,
+        tolerance: float = 0.0,
+    ) -> Minimum:
         optimize = self.settings.optimize
         if optimize.minimizer == "adam":
             return adam(objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate)
-        return lbfgs(objective, start, evaluations=evaluations, history=optimize.history, first_step_rms=first_step_rms)
+        return lbfgs(
+            objective,
+            start,
+            evaluations=evaluations,
+            history=optimize.history,
+            first_step_rms=first_step_rms,
+            min_evaluations=min_evaluations,
+            tolerance=tolerance,
+        )

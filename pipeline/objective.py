@@ -40,7 +40,7 @@ class Objective:
     """Maps pictures (B, 3, H, W) in [0, 1] to losses, gradients and terms; a frame's values do not see its neighbors.
 
     `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `reliability`
-    (B, 1, H, W) switch the temporal term on.
+    (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight.
     """
 
     encoder: Encoder
@@ -50,6 +50,7 @@ class Objective:
     content_factor: float = 1.0
     warped_previous: Tensor | None = None
     reliability: Tensor | None = None
+    temporal_factor: float = 1.0
 
     def __call__(self, images: Tensor) -> Evaluation:
         images = images.detach().requires_grad_(True)
@@ -60,7 +61,7 @@ class Objective:
                 CONTENT_SCALE * self.settings.content.weight * self.content_factor,
                 STYLE_SCALE * style_weight,
                 TV_SCALE * self.settings.tv.weight,
-                TEMPORAL_SCALE * self.settings.temporal.weight,
+                TEMPORAL_SCALE * self.settings.temporal.weight * self.temporal_factor,
             ]
         )
         losses = terms @ weights

@@ -48,7 +48,7 @@ __all__ = [
     "weights_paths",
 ]
 
-ALGORITHM: Final = 1
+ALGORITHM: Final = 2
 """Raised with every change of the code that changes pixels, so that no render is continued by other arithmetic."""
 
 _SLUG_LENGTH: Final = 40
@@ -59,7 +59,8 @@ class ResolvedStyle:
     """A style with everything that its config leaves open found out.
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`; `init_digest` that of the picture
-    named by `optimize.cold.init` ("" if it names none), `segment_frames` what `motion.segment_frames` came down to.
+    named by `optimize.cold.init` ("" if it names none), `segment_frames` what `motion.segment_frames` came down to,
+    `flow_digest` that of the weights of the flow network.
     `encoder` and `encoder_digest` name the feature network that
     was chosen and its weights ("" for a styler without one); `weights` is the weights file, if the user gave one. Paths
     in `config` are absolute or relative to the current folder. `name` must be unique among the styles of a render: it
@@ -75,6 +76,7 @@ class ResolvedStyle:
     init_digest: str = ""
     weights: Path | None = None
     segment_frames: int = 0
+    flow_digest: str = ""
 
 
 def frame_seed(render_seed: int, style: str, frame_index: int) -> int:
@@ -273,6 +275,8 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     settings["encoder"] = {"name": style.encoder, "digest": style.encoder_digest}
     settings["optimize"]["precision"] = style.precision
     settings["motion"]["segment_frames"] = style.segment_frames
+    if style.flow_digest:
+        settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings
 
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import StylizeError, TemperaError
 from pipeline.plan import frame_seed
-from pipeline.types import Chain, FrameBatch, FrameTask, StyledBatch
+from pipeline.types import Chain, FrameBatch, FrameStats, FrameTask, StyledBatch
+from pipeline.warmstart import Goal, warm_start
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from pipeline.feed import Feed
+    from pipeline.feed import Feed, Upcoming
     from pipeline.store import RenderDirectory
-    from pipeline.types import FrameStats, Phase, Styler
+    from pipeline.types import Phase, Styler
 
 log = logging.getLogger(__name__)
+
+_REPEATED = FrameStats(0, *(math.nan,) * 5)
+"""Nothing was painted; NaN is written as null."""
 
 _NOT_FINITE_HINT = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
@@ -38,14 +43,19 @@ class Watcher(Protocol):
         ...
 
 
+KEPT_FRAMES = 6
+"""Stored frames of a chain that stay in memory; farther ones are read again, which gives the same pixels."""
+
+
 @dataclass(slots=True)
 class _Running:
-    """A chain in work: the next frame to paint and the stored frame before it."""
+    """A chain in work: the next frame, the last stored ones, and what is about to be painted."""
 
     chain: Chain
     index: int
-    previous: NDArray[np.uint8] | None
     feed: Feed
+    recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    task: FrameTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +86,35 @@ def run_chains(
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
-    waiting = [(chain, starts[chain.id]) for chain in reversed(directory.plan.chains) if starts[chain.id] < chain.stop]
-    session = _Session(directory, stylers, watcher, batch_size)
+    waiting = [chain for chain in directory.plan.chains if starts[chain.id] < chain.stop]
+    session = _Session(directory, stylers, watcher, batch_size, {chain.id for chain in waiting})
     stopped = False
     try:
         while (session.running or waiting) and not stopped:
-            while waiting and len(session.running) < session.batch_size:
-                chain, start = waiting.pop()
-                session.running.append(_begin(directory, open_feed, chain, start))
+            for chain in session.startable(waiting):
+                waiting.remove(chain)
+                session.running.append(_Running(chain, starts[chain.id], open_feed(chain, starts[chain.id])))
+            for state in session.running:
+                if stopped := stopped or should_stop():
+                    break
+                session.look_ahead(state)
             for group in _groups(session.running):
-                if stopped := should_stop():
+                if stopped := stopped or should_stop():
                     break
                 session.advance(group)
-            session.close_finished()
+            session.close_finished(waiting)
     finally:
         for state in session.running:
             state.feed.close()
     return Outcome(session.failed, stopped)
 
 
-def _begin(directory: RenderDirectory, open_feed: Callable[[Chain, int], Feed], chain: Chain, start: int) -> _Running:
-    """Open a chain where it continues; the stored frame is all the state there is."""
-    first = chain.start - chain.lead_in
-    previous = directory.read_frame(chain.id, start - 1) if start > first else None
-    return _Running(chain, start, previous, open_feed(chain, start))
-
-
 def _groups(running: Sequence[_Running]) -> list[list[_Running]]:
     """Chains whose next frames may share a batch: same style, same phase."""
     groups: dict[tuple[str, bool], list[_Running]] = {}
     for state in running:
-        groups.setdefault((state.chain.style, state.previous is None), []).append(state)
+        if state.task is not None:
+            groups.setdefault((state.chain.style, state.task.warm is None), []).append(state)
     return list(groups.values())
 
 
@@ -118,33 +126,77 @@ class _Session:
     """The chains in work, the batch size that fits, and who failed."""
 
     def __init__(
-        self, directory: RenderDirectory, stylers: Mapping[str, Styler], watcher: Watcher, batch_size: int
+        self,
+        directory: RenderDirectory,
+        stylers: Mapping[str, Styler],
+        watcher: Watcher,
+        batch_size: int,
+        unfinished: set[str],
     ) -> None:
         self.directory = directory
         self.stylers = stylers
         self.watcher = watcher
         self.batch_size = batch_size
+        self.unfinished = unfinished
         self.running: list[_Running] = []
         self.failed: dict[str, TemperaError] = {}
 
-    def close_finished(self) -> None:
+    def startable(self, waiting: Sequence[Chain]) -> list[Chain]:
+        """Chains that may begin now, as many as there is room for: a segment waits for its keyframes."""
+        ready = [chain for chain in waiting if chain.keys not in self.unfinished]
+        return ready[: max(0, self.batch_size - len(self.running))]
+
+    def close_finished(self, waiting: list[Chain]) -> None:
         for state in [state for state in self.running if self._over(state)]:
             state.feed.close()
             self.running.remove(state)
+            if state.chain.id not in self.failed:
+                self.unfinished.discard(state.chain.id)
+        for chain in [chain for chain in waiting if chain.keys in self.failed]:
+            waiting.remove(chain)
+            self.failed[chain.id] = self.failed[chain.keys]
 
     def _over(self, state: _Running) -> bool:
         return state.index >= state.chain.stop or state.chain.id in self.failed
 
-    def advance(self, group: Sequence[_Running]) -> None:
-        """Paint and store the next frame of every chain in the group."""
-        tasks: list[tuple[_Running, FrameTask]] = []
-        for state in group:
+    def look_ahead(self, state: _Running) -> None:
+        """Find out what the next frame of a chain to paint starts from; frames that repeat one are stored."""
+        while state.task is None and not self._over(state):
             try:
-                content = state.feed.next_frame().rgb
+                upcoming = state.feed.next_frame()
             except TemperaError as error:
                 self._fail(state.chain, state.index, error)
+                return
+            if upcoming.repeats < 0:
+                state.task = self._task(state, upcoming)
             else:
-                tasks.append((state, FrameTask(state.chain, state.index, content, state.previous)))
+                self._repeat(state, upcoming)
+
+    def _task(self, state: _Running, upcoming: Upcoming) -> FrameTask:
+        goal = None
+        if upcoming.heading is not None:
+            ahead = self.directory.read_frame(state.chain.keys, upcoming.goal)
+            goal = Goal(ahead, upcoming.heading, upcoming.heading_share)
+        painted = {index: self._painted(state, index) for index in upcoming.passages}
+        warm = warm_start(upcoming.content, painted, upcoming.passages, goal)
+        return FrameTask(state.chain, upcoming.index, upcoming.content, warm)
+
+    def _painted(self, state: _Running, index: int) -> NDArray[np.uint8]:
+        """A stored frame of the chain itself: all the state that there is."""
+        found = state.recent.get(index)
+        return self.directory.read_frame(state.chain.id, index) if found is None else found
+
+    def _repeat(self, state: _Running, upcoming: Upcoming) -> None:
+        """Store a frame that shows another one again."""
+        if upcoming.repeats < upcoming.index:
+            rgb = self._painted(state, upcoming.repeats)
+        else:
+            rgb = self.directory.read_frame(state.chain.keys, upcoming.repeats)
+        self._store(state, upcoming.index, "warm", rgb, _REPEATED, seconds=0.0, batch=1)
+
+    def advance(self, group: Sequence[_Running]) -> None:
+        """Paint and store the next frame of every chain in the group."""
+        tasks = [(state, state.task) for state in group if state.task is not None]
         while tasks:
             part = tasks[: self.batch_size]
             if self._work(part):
@@ -188,20 +240,37 @@ class _Session:
         """Store a painted frame. What the chain carries on is exactly what was stored: the rounded pixels."""
         from pipeline.image import to_uint8
 
-        rgb = to_uint8(image)
-        self.directory.write_frame(task.chain.id, task.index, rgb)
-        state.previous, state.index = rgb, task.index + 1
+        state.task = None
+        self._store(state, task.index, task.phase, to_uint8(image), stats, seconds=seconds, batch=batch)
+
+    def _store(
+        self,
+        state: _Running,
+        index: int,
+        phase: Phase,
+        rgb: NDArray[np.uint8],
+        stats: FrameStats,
+        *,
+        seconds: float,
+        batch: int,
+    ) -> None:
+        chain = state.chain
+        self.directory.write_frame(chain.id, index, rgb)
+        state.recent[index] = rgb
+        while len(state.recent) > KEPT_FRAMES:
+            del state.recent[min(state.recent)]
+        state.index = index + chain.step
         self.directory.append_stats(
             {
-                "chain": task.chain.id,
-                "frame": task.index,
-                "phase": task.phase,
+                "chain": chain.id,
+                "frame": index,
+                "phase": phase,
                 **asdict(stats),
                 "seconds": round(seconds, 4),
                 "batch": batch,
             }
         )
-        self.watcher.painted(task.chain, task.index, task.phase, stats, seconds)
+        self.watcher.painted(chain, index, phase, stats, seconds)
 
     def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
         """Note that a chain cannot go on; the error says which chain and frame."""
@@ -215,14 +284,14 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
 
     from pipeline.image import to_tensor
 
-    init = None
-    if tasks[0].previous is not None:
-        init = torch.stack([to_tensor(task.previous) for task in tasks if task.previous is not None])
+    warm = [task.warm for task in tasks if task.warm is not None]
     batch = FrameBatch(
         phase=tasks[0].phase,
         content=torch.stack([to_tensor(task.content) for task in tasks]),
-        init=init,
+        init=torch.stack([_planes(start.init) for start in warm]) if warm else None,
         seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
+        warped_previous=torch.stack([_planes(start.target) for start in warm]) if warm else None,
+        reliability=torch.stack([torch.from_numpy(start.reliability)[None] for start in warm]) if warm else None,
     )
     try:
         return styler.stylize(batch)
@@ -239,3 +308,10 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise _OutOfMemoryError from error
         raise
+
+
+def _planes(picture: NDArray[np.float32]) -> torch.Tensor:
+    """A picture (H, W, 3) as (3, H, W)."""
+    import torch
+
+    return torch.from_numpy(picture).permute(2, 0, 1)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.encoders import Encoder
+    from pipeline.flow.raft import Raft
     from pipeline.types import Styler
 
 Precision = Literal["float32", "bfloat16"]
@@ -22,11 +23,15 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What stylers need from the machine: where to compute, in which precision, with which feature network."""
+    """What stylers need from the machine: where to compute, in which precision, with which networks.
+
+    `encoder` is the feature network; `flow` finds the motion where the style asks for a network for that.
+    """
 
     device: torch.device
     precision: Precision
     encoder: Encoder | None
+    flow: Raft | None = None
 
 
 def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
@@ -46,7 +51,12 @@ def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
 
     pooling = None if config.pooling == "native" else config.pooling
     encoder = load_encoder(config.encoder, weights=weights, device=device, dtype=DTYPES[precision], pooling=pooling)
-    return Resources(device, precision, encoder)
+    flow = None
+    if config.motion.method in ("raft_small", "raft_large"):
+        from pipeline.flow.raft import load_raft
+
+        flow = load_raft(config.motion.method, device=device)
+    return Resources(device, precision, encoder, flow)
 
 
 def build_styler(config: Config, resources: Resources) -> Styler:

@@ -154,19 +154,30 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmStart:
+    """What a warm frame begins with: `init` is painted over, `target` is what it is held to, as far as `reliability`.
+
+    float32 (H, W, 3) sRGB in [0, 1]; `reliability` float32 (H, W) in [0, 1].
+    """
+
+    init: NDArray[np.float32]
+    target: NDArray[np.float32]
+    reliability: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class FrameTask:
-    """One frame waiting to be painted: its content, and the previous stored frame of its chain (None: start cold)."""
+    """One frame waiting to be painted: its content, and what it starts from (None: cold)."""
 
     chain: Chain
     index: int
     content: NDArray[np.uint8]
-    previous: NDArray[np.uint8] | None = None
-    motion: Motion | None = None
+    warm: WarmStart | None = None
 
     @property
     def phase(self) -> Phase:
-        """`"warm"` when there is a previous stylized frame to start from."""
-        return "cold" if self.previous is None else "warm"
+        """`"warm"` when there is an earlier stylized frame to start from."""
+        return "cold" if self.warm is None else "warm"
 
 
 @dataclass(frozen=True, slots=True)

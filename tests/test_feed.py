@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.config import InputSettings
+from pipeline.config import MotionSettings
 from pipeline.errors import InputError
-from pipeline.feed import Feed
-from pipeline.types import Frame, Source
+from pipeline.feed import HEADING_FRAMES, Feed, LookBack, Upcoming, upcoming
+from pipeline.types import Chain, Frame, Motion
 
 PATIENCE_S = 20.0
 """How long a test waits for a thread before it fails; never reached when all is well."""
@@ -26,12 +26,12 @@ class Reader:
         self.damaged = damaged
         self.read = 0
         self.closed = threading.Event()
-        self.calls: list[dict[str, Any]] = []
+        self.calls: list[tuple[int, int]] = []
 
-    def __call__(self, source: Source, **asked: Any) -> Iterator[Frame]:
-        self.calls.append(asked)
+    def __call__(self, start: int, stop: int) -> Generator[Frame]:
+        self.calls.append((start, stop))
         try:
-            for index in range(asked["start"], asked["stop"]):
+            for index in range(start, stop):
                 if index == self.damaged:
                     raise InputError(f"frame {index} is damaged", hint="mend it")
                 self.read += 1
@@ -41,15 +41,12 @@ class Reader:
 
 
 @pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    reader = Reader()
-    monkeypatch.setattr("pipeline.reader.read_frames", reader)
-    return reader
+def reader() -> Reader:
+    return Reader()
 
 
-def a_feed(start: int = 0, stop: int = 10, ahead: int = 3) -> Feed:
-    source = cast("Source", None)
-    return Feed(source, start=start, stop=stop, width_px=2, height_px=2, settings=InputSettings(), ahead=ahead)
+def a_feed(reader: Reader, start: int = 0, stop: int = 10, ahead: int = 3) -> Feed:
+    return Feed((Upcoming(frame.index, frame.rgb) for frame in reader(start, stop)), ahead=ahead)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -70,17 +67,15 @@ def _no_thread_stays() -> Iterator[None]:
 
 
 def test_frames_come_in_order_and_then_no_more(reader: Reader) -> None:
-    with a_feed(3, 9) as feed:
+    with a_feed(reader, 3, 9) as feed:
         assert [feed.next_frame().index for _ in range(6)] == [3, 4, 5, 6, 7, 8]
         for _ in range(3):
             with pytest.raises(EOFError):
                 feed.next_frame()
-    (asked,) = reader.calls
-    assert (asked["start"], asked["stop"], asked["width_px"], asked["height_px"]) == (3, 9, 2, 2)
 
 
 def test_it_reads_only_so_far_ahead(reader: Reader) -> None:
-    with a_feed(0, 100, ahead=3) as feed:
+    with a_feed(reader, 0, 100, ahead=3) as feed:
         until(lambda: reader.read == 4)  # three in the queue, one in the hand
         time.sleep(0.2)
         assert reader.read == 4
@@ -92,7 +87,7 @@ def test_it_reads_only_so_far_ahead(reader: Reader) -> None:
 
 def test_an_error_comes_after_the_frames_before_it_and_stays(reader: Reader) -> None:
     reader.damaged = 2
-    with a_feed(ahead=8) as feed:
+    with a_feed(reader, ahead=8) as feed:
         assert [feed.next_frame().index for _ in range(2)] == [0, 1]
         for _ in range(2):
             with pytest.raises(InputError, match="frame 2"):
@@ -100,7 +95,7 @@ def test_an_error_comes_after_the_frames_before_it_and_stays(reader: Reader) -> 
 
 
 def test_closing_ends_a_thread_that_waits_to_deliver(reader: Reader) -> None:
-    feed = a_feed(0, 1000, ahead=1)
+    feed = a_feed(reader, 0, 1000, ahead=1)
     until(lambda: reader.read == 2)
     feed.close()
     assert feed_threads() == [] and reader.closed.is_set()
@@ -108,6 +103,90 @@ def test_closing_ends_a_thread_that_waits_to_deliver(reader: Reader) -> None:
 
 
 def test_leaving_by_an_error_closes_too(reader: Reader) -> None:
-    with pytest.raises(KeyError), a_feed(0, 1000, ahead=1):
+    with pytest.raises(KeyError), a_feed(reader, 0, 1000, ahead=1):
         raise KeyError("painting failed")
     assert feed_threads() == [] and reader.closed.is_set()
+
+
+def a_chain(start: int = 0, stop: int = 12, *, step: int = 1, keys: str = "") -> Chain:
+    return Chain("a-s000", "a", 0, start, stop, 0, 0, step=step, keys=keys)
+
+
+@pytest.fixture
+def _no_motion(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Motion of which nothing can be trusted, and a record of what was asked for."""
+    asked: list[tuple[int, int]] = []
+
+    def motion_between(earlier: object, content: object, settings: object, **at: Any) -> Motion:
+        asked.append((at["from_index"], at["to_index"]))
+        nothing = np.zeros((2, 2, 2), np.float32)
+        return Motion(at["from_index"], at["to_index"], nothing, np.zeros((2, 2), np.float32))
+
+    monkeypatch.setattr("pipeline.flow.motion_between", motion_between)
+    return asked
+
+
+def look(
+    reader: Reader, chain: Chain, start: int = 0, *, earlier: tuple[int, ...] = (), goal: int = -1, **settings: Any
+) -> dict[int, Upcoming]:
+    back = LookBack(MotionSettings(**settings), earlier, chain.start, goal)
+    return {frame.index: frame for frame in upcoming(chain, start, reader, back)}
+
+
+@pytest.mark.usefixtures("_no_motion")
+def test_every_frame_looks_back_as_far_as_its_chain_goes(reader: Reader) -> None:
+    frames = look(reader, a_chain(), earlier=(5, 8))
+    assert {index: sorted(frame.passages) for index, frame in frames.items()} == {
+        index: [index - back for back in (8, 5, 1) if back <= index] for index in range(12)
+    }
+    assert all((frame.content == index).all() for index, frame in frames.items())
+
+
+def test_farther_frames_are_looked_at_only_where_the_nearest_leaves_gaps(reader: Reader) -> None:
+    frames = look(reader, a_chain(), earlier=(5,), method="none")  # nothing moves: all of it can be taken over
+    assert all(set(frame.passages) <= {index - 1} for index, frame in frames.items())
+
+
+@pytest.mark.usefixtures("_no_motion")
+@pytest.mark.parametrize("start", range(1, 12))
+@pytest.mark.parametrize("hold", [1, 3])
+def test_a_chain_that_is_continued_sees_what_one_that_never_stopped_would_see(
+    reader: Reader, start: int, hold: int
+) -> None:
+    whole = look(reader, a_chain(), earlier=(4,), hold=hold)
+    rest = look(reader, a_chain(), start, earlier=(4,), hold=hold)
+    assert sorted(rest) == list(range(start, 12))
+    for index, frame in rest.items():
+        assert sorted(frame.passages) == sorted(whole[index].passages) and frame.repeats == whole[index].repeats
+        assert (frame.content == index).all()
+
+
+@pytest.mark.usefixtures("_no_motion")
+def test_held_frames_repeat_the_one_before_and_motion_leads_from_the_last_painted_one(reader: Reader) -> None:
+    frames = look(reader, a_chain(3, 10), 3, earlier=(5,), hold=2)
+    assert [frame.repeats for frame in frames.values()] == [-1, 3, -1, 5, -1, 7, -1]
+    assert sorted(frames[5].passages) == [3] and sorted(frames[9].passages) == [3, 7]
+
+
+def test_boiling_paint_starts_from_nothing(reader: Reader, _no_motion: list[tuple[int, int]]) -> None:
+    assert not any(frame.passages for frame in look(reader, a_chain(), boil=1).values())
+    assert _no_motion == []
+
+
+@pytest.mark.usefixtures("_no_motion")
+def test_keyframes_lead_from_one_to_the_next_and_nothing_between_is_read(reader: Reader) -> None:
+    frames = look(reader, a_chain(0, 12, step=5), earlier=(2,))
+    assert {index: sorted(frame.passages) for index, frame in frames.items()} == {0: [], 5: [0], 10: [5]}
+    assert reader.read == 3
+
+
+@pytest.mark.usefixtures("_no_motion")
+def test_a_segment_begins_with_its_keyframe_and_turns_to_the_next_one(reader: Reader) -> None:
+    stop = 10 + HEADING_FRAMES
+    frames = look(reader, a_chain(0, stop, keys="a-s000-keys"), goal=stop)
+    assert frames[0].repeats == 0
+    heading = [index for index, frame in frames.items() if frame.heading is not None]
+    assert heading == list(range(10, stop))
+    shares = [frames[index].heading_share for index in heading]
+    assert shares == sorted(shares) and 0 < shares[0] < 0.1 and 0.9 < shares[-1] < 1
+    assert {frames[index].goal for index in heading} == {stop}

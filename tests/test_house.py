@@ -16,7 +16,7 @@ LAYERS = (
     {"encoders", "losses", "minimize", "flow", "shots", "reader", "writer", "finish", "image", "progress"}
     | {"catalog", "device", "exposure", "objective", "sample", "sheet"},
     {"neural", "palette", "superpixel"},
-    {"feed", "store", "styler"},
+    {"feed", "store", "styler", "warmstart"},
     {"schedule", "plan"},
     {"distribute"},
     {"render", "preview", "evaluate"},

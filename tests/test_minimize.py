@@ -59,7 +59,8 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic() -> None:
     found = lbfgs(problem, torch.full((2, *SHAPE), 0.5), evaluations=60)
     assert found.losses.max() < 1e-4
     assert torch.allclose(found.images, problem.center, atol=1e-2)
-    assert found.evaluations == len(problem.seen) == 60
+    assert found.evaluations == (60, 60)
+    assert len(problem.seen) == 60
 
 
 def test_adam_comes_closer() -> None:

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, StylizeError, TemperaError, WriteError
+from pipeline.feed import Upcoming
 from pipeline.image import to_tensor, to_uint8
 from pipeline.plan import frame_seed, make_chains
 from pipeline.schedule import Outcome, run_chains
 from pipeline.store import RenderDirectory
 from pipeline.store.plan_file import identity_digest
-from pipeline.types import Chain, Frame, FrameBatch, FrameStats, Phase, RenderPlan, Shot, Source, StyledBatch
+from pipeline.types import Chain, FrameBatch, FrameStats, Motion, Phase, RenderPlan, Shot, Source, StyledBatch
+from pipeline.warmstart import Passage
 
 if TYPE_CHECKING:
     from pipeline.feed import Feed
@@ -97,17 +99,26 @@ class Painter:
         return [batch.content.shape[0] for batch in self.batches]
 
 
+def nothing_moved(index: int) -> Passage:
+    motion = Motion(index - 1, index, np.zeros((HEIGHT, WIDTH, 2), np.float32), np.ones((HEIGHT, WIDTH), np.float32))
+    return Passage(motion, np.zeros((HEIGHT, WIDTH), np.float32))
+
+
 class FakeFeed:
-    """Content by index, an error where the input is said to be damaged."""
+    """Content by index in which nothing moves, an error where the input is said to be damaged."""
 
-    def __init__(self, start: int, damaged: int | None) -> None:
-        self.at, self.damaged, self.closed = start, damaged, False
+    def __init__(self, chain: Chain, start: int, damaged: int | None = None) -> None:
+        self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
 
-    def next_frame(self) -> Frame:
-        index, self.at = self.at, self.at + 1
+    def next_frame(self) -> Upcoming:
+        index, self.at = self.at, self.at + self.chain.step
         if index == self.damaged:
             raise InputError(f"frame {index} is damaged", hint="mend it")
-        return Frame(index, index, photo(index))
+        first = index == self.chain.frames.start
+        if first and self.chain.keys:
+            return Upcoming(index, photo(index), repeats=index)
+        passages = {} if first else {index - self.chain.step: nothing_moved(index)}
+        return Upcoming(index, photo(index), passages)
 
     def close(self) -> None:
         self.closed = True
@@ -149,7 +160,7 @@ def run(
     watch, feeds = Watch(), []
 
     def open_feed(chain: Chain, start: int) -> Feed:
-        feeds.append(FakeFeed(start, damaged if damaged in range(chain.start, chain.stop) else None))
+        feeds.append(FakeFeed(chain, start, damaged if damaged in chain.frames else None))
         return cast("Feed", feeds[-1])
 
     directory = RenderDirectory.create(path, plan)
@@ -330,7 +341,7 @@ def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
     feeds: list[FakeFeed] = []
 
     def open_feed(chain: Chain, start: int) -> Feed:
-        feeds.append(FakeFeed(start, None))
+        feeds.append(FakeFeed(chain, start))
         return cast("Feed", feeds[-1])
 
     directory = RenderDirectory.create(tmp_path, a_plan(cuts=(3, 6)))

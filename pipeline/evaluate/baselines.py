@@ -69,7 +69,7 @@ def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Los
 
     if not isinstance(styler, NeuralStyler):
         return None
-    objective = styler._objective(to_tensor(content)[None].to(styler.device), 1.0)
+    objective = styler.objective(to_tensor(content)[None])
     found = []
     for picture in pictures:
         evaluation = objective(to_tensor(picture)[None].to(styler.device))

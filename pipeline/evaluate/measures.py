@@ -1,10 +1,14 @@
 """The measures: short pure functions of pictures, uint8 (H, W, 3) sRGB.
 
 Motion is measured on the photographed frames with Farneback's method (2003, "Two-frame motion estimation based on
-polynomial expansion"), which no render moves its paint along. The earlier frame is moved by OpenCV's Lanczos kernel:
-`pipeline.flow.warp`, which the render itself uses, would flatter it. On marple8 (320 px) Lanczos finds 4 percent more
-error in our frames than that, and 0 to 2 percent less in the baselines; a linear kernel, which blurs, finds 7 to 13
-percent less in these, and twice as much in ours.
+polynomial expansion"), which no render moves its paint along. Its solver has a constant that pulls faint structure
+towards rest: clouds that drift 4 px per frame came out at 0.2 px, and a frozen sky looked steady. So it gets luma of
+even local contrast, and flat areas move with what is around them. A search for the best of all whole shifts agrees with
+that to half a pixel (sunset_rpi), and a known pan is found to 0.04 px instead of 0.8.
+
+The earlier frame is moved by OpenCV's Lanczos kernel: `pipeline.flow.warp`, which the render itself uses, would flatter
+it. On marple8 (320 px) Lanczos finds 4 percent more error in our frames than that, and 0 to 2 percent less in the
+baselines; a linear kernel, which blurs, finds 7 to 13 percent less in these, and twice as much in ours.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.flow import reliability
 from pipeline.flow.consistency import positions
+from pipeline.flow.flat import carried_into_flat_areas
 from pipeline.types import Motion
 
 RGB = NDArray[np.uint8]
@@ -35,6 +40,10 @@ POLYNOMIAL_PX, POLYNOMIAL_SIGMA_PX = 5, 1.1
 """With the Gaussian window: of 16 choices the one that explains marple8 best (squared error 0.00021 of the moved photo
 on the 84 percent of it that it trusts; 0.00023 by dense inverse search)."""
 
+GRAIN_PX, SURROUNDINGS_PX = 0.8, 10.0
+"""Standard deviations of the blurs that take away grain, and structure."""
+EVEN_LEVELS, FAINTEST_LEVELS = 40, 0.5
+
 MOST_FRAMES = 400
 """A slope is taken of at most so many frames, evenly chosen: it looks at every pair."""
 
@@ -42,8 +51,21 @@ MOST_FRAMES = 400
 def measure_motion(earlier: RGB, current: RGB, *, from_index: int, to_index: int) -> Motion:
     """Motion between two photographed frames of one size, by Farneback's method, with `pipeline.flow.reliability`."""
     before, after = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (earlier, current))
-    backward = _farneback(after, before)
-    return Motion(from_index, to_index, backward, reliability(backward, _farneback(before, after)))
+    even_before, even_after = even_contrast(before), even_contrast(after)
+    backward, forward = _farneback(even_after, even_before), _farneback(even_before, even_after)
+    backward, forward = (
+        carried_into_flat_areas(flow, reliability(flow, other), luma)
+        for flow, other, luma in ((backward, forward, after), (forward, backward, before))
+    )
+    return Motion(from_index, to_index, backward, reliability(backward, forward))
+
+
+def even_contrast(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma (H, W) less its surroundings, over the standard deviation there: faint and strong structure look alike."""
+    quiet = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), GRAIN_PX)
+    detail = quiet - cv2.GaussianBlur(quiet, (0, 0), SURROUNDINGS_PX)
+    deviation = np.sqrt(cv2.GaussianBlur(np.square(detail), (0, 0), SURROUNDINGS_PX))
+    return np.asarray(np.clip(128 + EVEN_LEVELS * detail / (deviation + FAINTEST_LEVELS), 0, 255), np.uint8)
 
 
 def _farneback(start: NDArray[np.uint8], goal: NDArray[np.uint8]) -> NDArray[np.float32]:

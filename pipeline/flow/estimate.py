@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.flow.consistency import reliability
-from pipeline.flow.rest import at_rest_where_nothing_moves, camera_rests, halved, luma_of
+from pipeline.flow.flat import carried_into_flat_areas
+from pipeline.flow.rest import at_rest_where_nothing_moves, camera_rests, halved, luma_of, rests
 from pipeline.types import Motion
+
+if TYPE_CHECKING:
+    from pipeline.config import MotionSettings
 
 Preset = Literal["ultrafast", "fast", "medium"]
 PRESETS: dict[str, int] = {
@@ -55,8 +59,8 @@ def estimate_motion(
     `max_side_px` (None: `MAX_SIDE_PX`, or what the network can bear). The search depends on nothing but the frames: it
     cuts its work into the same stripes however many threads there are.
 
-    Where the camera stands still, everything that resting explains as well as moving is given exactly no motion: in
-    flat areas the search follows the noise, and the paint would swim along.
+    Flat areas move with what has texture around them. Where the camera stands still, everything that resting explains
+    as well as moving is given exactly no motion: the search follows the noise, and the paint would swim along.
     """
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
@@ -69,11 +73,39 @@ def estimate_motion(
         backward, forward = _search(after, before, preset), _search(before, after, preset)
     else:
         backward, forward = network(*small)
+    backward, forward = (
+        carried_into_flat_areas(flow, reliability(flow, other), luma)
+        for flow, other, luma in ((backward, forward, after), (forward, backward, before))
+    )
     if camera_rests(before, after):
         backward = at_rest_where_nothing_moves(backward, before, after)
         forward = at_rest_where_nothing_moves(forward, after, before)
     backward, forward = (_enlarged(flow, *current.shape[:2]) for flow in (backward, forward))
     return Motion(from_index, to_index, backward, reliability(backward, forward))
+
+
+def motion_between(
+    earlier: NDArray[np.uint8],
+    current: NDArray[np.uint8],
+    settings: MotionSettings,
+    *,
+    from_index: int,
+    to_index: int,
+    network: FlowNetwork | None = None,
+) -> Motion:
+    """Motion from an earlier frame to the current one, by the method of the settings; frames as `estimate_motion`.
+
+    With "none", and with "auto" between frames at rest, there is none, and all of it is trusted. `network` is what
+    methods of that kind use.
+    """
+    if settings.method == "none" or (settings.method == "auto" and rests(earlier, current)):
+        height, width = current.shape[:2]
+        return Motion(
+            from_index, to_index, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32)
+        )
+    return estimate_motion(
+        earlier, current, from_index=from_index, to_index=to_index, preset=settings.preset, network=network
+    )
 
 
 def _search(start: NDArray[np.uint8], goal: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pipeline
+from pipeline.config import MotionSettings
 from pipeline.errors import IncompleteError, Interrupted
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
 from pipeline.render.checked import paint_checked
@@ -26,7 +27,7 @@ from pipeline.render.prepare import (
 )
 from pipeline.render.space import check_space, needs
 from pipeline.store import RenderDirectory, check_same, delivered, fresh
-from pipeline.types import Chain, Phase
+from pipeline.types import Chain, Frame, Phase
 
 if TYPE_CHECKING:
     from pipeline.feed import Feed
@@ -159,7 +160,9 @@ def _paint(
     halted: Callable[[], bool],
 ) -> None:
     """Paint every chain from where `starts` says, until it is done or `halted` says that there is news."""
-    from pipeline.feed import Feed
+    from pipeline.exposure import correction
+    from pipeline.feed import Feed, LookBack, upcoming
+    from pipeline.reader import read_frames
     from pipeline.schedule import run_chains
     from pipeline.styler import build_styler
 
@@ -184,16 +187,34 @@ def _paint(
     device = next(iter(prepared.resources.values())).device
     batch_size = runtime.batch_size or (1 if device.type == "cpu" else GPU_BATCH)
 
+    corrected = correction(plan.exposure)
+
     def open_feed(chain: Chain, start: int) -> Feed:
-        return Feed(
-            prepared.source,
-            start=start,
-            stop=chain.stop,
-            width_px=plan.width_px,
-            height_px=plan.height_px,
-            settings=prepared.configs[chain.style].input,
-            ahead=runtime.prefetch,
+        config, shot = prepared.configs[chain.style], plan.shots[chain.shot]
+
+        def read(first: int, stop: int) -> Generator[Frame]:
+            frames = read_frames(
+                prepared.source,
+                start=first,
+                stop=stop,
+                width_px=plan.width_px,
+                height_px=plan.height_px,
+                settings=config.input,
+            )
+            with closing(frames):
+                for frame in frames:
+                    yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+
+        # Only the neural styler builds on earlier paint; the others make every frame anew.
+        settings = config.motion if config.styler == "neural" else MotionSettings(boil=1, hold=config.motion.hold)
+        look = LookBack(
+            settings,
+            earlier=config.losses.temporal.earlier,
+            origin=shot.start,
+            goal=chain.stop if chain.keys and chain.stop < shot.stop else -1,
+            network=prepared.resources[chain.style].flow,
         )
+        return Feed(upcoming(chain, start, read, look), ahead=runtime.prefetch)
 
     total = sum(len(chain.frames) for chain in plan.chains)
     with reporter.painting(left, total - sum(left.values())):

@@ -32,6 +32,10 @@ DEFAULT_MAX_SIDE_PX = 1920
 """Inputs larger than this are painted at this size unless --width or --height asks for another."""
 
 
+ACCELERATOR_SEGMENT_FRAMES = 48
+"""Shots are split for accelerators, which paint several segments in the time of one; the CPU gains nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
     """What the user asked for. `styles` are complete configs with names and absolute paths."""
@@ -104,7 +108,10 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
     resources: dict[str, Resources] = {}
     loaded: dict[tuple[object, ...], Resources] = {}
     for config in styles:
-        key = (config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device)
+        key = (
+            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
+            config.motion.method,
+        )
         if key not in loaded:
             loaded[key] = find_resources(config, weights=weights)
         found = resources[config.name] = loaded[key]
@@ -120,9 +127,21 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
                 precision=found.precision,
                 init_digest=picture_digest(init) if isinstance(init, Path) else "",
                 weights=weights,
+                segment_frames=_segment_frames(config, found),
+                flow_digest=found.flow.digest if found.flow else "",
             )
         )
     return resolved, resources
+
+
+def _segment_frames(config: Config, resources: Resources) -> int:
+    """Length of the segments that long shots are split into; 0: they stay whole."""
+    if config.styler != "neural" or config.motion.boil == 1:
+        return 0
+    chosen = config.motion.segment_frames
+    if chosen == "auto":
+        return 0 if resources.device.type == "cpu" else ACCELERATOR_SEGMENT_FRAMES
+    return chosen
 
 
 def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:

@@ -1,0 +1,156 @@
+"""Where a warm frame starts: earlier stylized frames, moved to where what they show is now.
+
+`passage` looks at the photos only, so it runs ahead on the feed's thread; `warm_start` adds the paint. What a frame is
+held to (the temporal term's target and weight) is made here too, from several earlier frames at once: with the weights
+c_j of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest earlier frame that still sees it),
+sum_j c_j |x - w_j|^2 equals C |x - w|^2 + const with C = sum c_j and w = sum c_j w_j / C. So one target and one weight
+per pixel carry the long-term term, whatever the number of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from pipeline.flow import warp
+from pipeline.flow.consistency import positions
+from pipeline.types import WarmStart
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.types import Motion
+
+CHANGE_BLUR: Final = 0.004
+"""Of the longer side: what is compared is the photo without its grain."""
+CHANGE_RAMP: Final = (0.03, 0.09)
+"""Mean absolute difference of the photos, of 1, where a pixel begins to show something else, and where it does."""
+LOOK_SIDE_PX: Final = 480
+"""Photos are compared at this size."""
+COLD_BELOW: Final = 0.2
+"""Where less of a frame than this can be taken over, it starts cold."""
+LEAST_SHARE: Final = 0.05
+"""An earlier frame that adds less trust than this anywhere is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What happened to the picture between another photo and this one.
+
+    `change` is float32 (H, W) in [0, 1]: 1 where the photo shows something else, even along the motion.
+    """
+
+    motion: Motion
+    change: NDArray[np.float32]
+
+    @property
+    def trust(self) -> NDArray[np.float32]:
+        """How far the other frame's paint may be taken over: float32 (H, W) in [0, 1]."""
+        kept: NDArray[np.float32] = self.motion.reliability * (1 - self.change)
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A keyframe that a segment heads for: its paint, the passage from it, and how far it rules already, in [0, 1]."""
+
+    painted: NDArray[np.uint8]
+    passage: Passage
+    share: float
+
+
+def passage(earlier: NDArray[np.uint8], content: NDArray[np.uint8], motion: Motion) -> Passage:
+    """Compare two photos, uint8 (H, W, 3) sRGB, along the motion from the other one."""
+    height, width = content.shape[:2]
+    scale = min(1.0, LOOK_SIDE_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    before, now, flow = (
+        np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+        for picture in (earlier, content, motion.backward_flow)
+    )
+    flow *= np.array([size[0] / width, size[1] / height], np.float32)
+    moved = cv2.remap(before, *positions(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    difference = np.abs(now - moved).mean(axis=2) / np.float32(255)
+    grainless = cv2.GaussianBlur(difference, (0, 0), max(0.8, CHANGE_BLUR * max(size)))
+    low, high = CHANGE_RAMP
+    change = np.clip((grainless - low) / (high - low), 0, 1)
+    return Passage(motion, np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32))
+
+
+def warm_start(
+    content: NDArray[np.uint8],
+    painted: Mapping[int, NDArray[np.uint8]],
+    passages: Mapping[int, Passage],
+    goal: Goal | None = None,
+) -> WarmStart | None:
+    """Start of a frame from earlier ones; None if too little of it was there before, so that it must start cold.
+
+    `content` is the photo; `painted` and `passages` hold, by index of the earlier frame, its stored paint and what
+    happened since; all uint8 (H, W, 3) sRGB of one size. Nearer frames count first. A `goal` is blended in by its
+    share, so that a segment ends in the paint that the next one begins with.
+
+    Where nothing can be taken over and the photo has changed, the photo in the colors of the paint is the start: half
+    a photo would show through, and gray would have to be painted away.
+    """
+    height, width = content.shape[:2]
+    trust = np.zeros((height, width), np.float32)
+    total = np.zeros((height, width, 3), np.float32)
+    nearest: NDArray[np.float32] | None = None
+    change = np.zeros((height, width), np.float32)
+    for index in sorted(passages, reverse=True):
+        found = passages[index]
+        share = np.maximum(found.trust - trust, 0)
+        if nearest is not None and share.max() < LEAST_SHARE:
+            continue
+        moved = _moved(painted[index], found)
+        if nearest is None:
+            nearest, change = moved, found.change
+        total += share[..., None] * moved
+        trust += share
+    if nearest is None or trust.mean() < COLD_BELOW:
+        return None
+    target = np.where(trust[..., None] > 1e-3, total / np.maximum(trust, 1e-3)[..., None], nearest)
+    base = nearest + trust[..., None] * (target - nearest)
+    fresh = (1 - trust) * change
+    if fresh.max() > 0:
+        base += fresh[..., None] * (recolored(content, nearest) - base)
+    if goal is not None:
+        share = (goal.share * goal.passage.trust)[..., None]
+        ahead = _moved(goal.painted, goal.passage)
+        base += share * (ahead - base)
+        target = target + share * (ahead - target)
+        trust = trust + share[..., 0] * (1 - trust)
+    init, held = (np.asarray(picture.clip(0, 1), np.float32) for picture in (base, target))
+    return WarmStart(init, held, np.asarray(trust.clip(0, 1), np.float32))
+
+
+def recolored(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The photo, uint8 (H, W, 3), with the colors of the paint, float32 (H, W, 3) in [0, 1]; float32, not clipped.
+
+    The linear map that takes one Gaussian of colors to the other (Pitie and Kokaram 2007, "The linear
+    Monge-Kantorovitch linear colour mapping for example-based colour transfer").
+    """
+    source = content.reshape(-1, 3).astype(np.float64) / 255
+    goal = painted.reshape(-1, 3).astype(np.float64)
+    some = np.eye(3) * 1e-4  # a gray photo has no spread in color to begin with
+    root = _root(np.cov(source, rowvar=False) + some)
+    inverse = np.linalg.inv(root)
+    mapping = inverse @ _root(root @ (np.cov(goal, rowvar=False) + some) @ root) @ inverse
+    moved = (source - source.mean(axis=0)) @ mapping.T + goal.mean(axis=0)
+    return np.asarray(moved.reshape(content.shape), np.float32)
+
+
+def _moved(painted: NDArray[np.uint8], found: Passage) -> NDArray[np.float32]:
+    """Stored paint in the place where what it shows is now, values of [0, 1]."""
+    return warp(painted.astype(np.float32) / np.float32(255), found.motion.backward_flow)
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Square root of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    result: NDArray[np.float64] = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    return result
