@@ -166,7 +166,7 @@ def videos() -> dict[str, bytes]:
         ("h264.ts", "libx264", "yuv420p", {"options": small}),
         ("raw.h264", "libx264", "yuv420p", {"options": small}),
         ("mjpeg.mov", "mjpeg", "yuvj420p", {}),
-        ("ffv1.mkv", "ffv1", "bgr0", {"options": {"level": "3", "slicecrc": "1"}}),
+        ("ffv1.mkv", "ffv1", "bgr0", {"options": {"level": "3", "slicecrc": "1", "g": "1"}}),
         ("prores.mov", "prores_ks", "yuv444p10le", {}),
     ]
     made = {}

@@ -638,6 +638,26 @@ def test_hostile_weights(tempera: Callable[..., Any], tmp_path: Path, what: str)
     assert everything(tmp_path) == before
 
 
+def test_a_motion_jpeg_with_exif_is_turned(tmp_path: Path) -> None:
+    """PyAV does not know EXIF among a frame's side data."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(3):
+        Image.fromarray(texture((48, 32), number)).save(tmp_path / f"{number}.jpg", exif=exif)
+    clip = tmp_path / "clip.mjpeg"
+    clip.write_bytes(b"".join((tmp_path / f"{number}.jpg").read_bytes() for number in range(3)))
+    with av.open(str(clip)) as container, av.open(str(tmp_path / "clip.avi"), "w") as copy:
+        stream = copy.add_stream_from_template(container.streams.video[0])
+        for number, packet in enumerate(container.demux(container.streams.video[0])):
+            if packet.size:
+                packet.pts = packet.dts = number
+                packet.stream = stream
+                copy.mux(packet)
+    source = probe([tmp_path / "clip.avi"], InputSettings())
+    assert (source.frame_count, source.width_px, source.height_px) == (3, 32, 48)
+    assert read(source, "stop")[0].rgb.shape == (48, 32, 3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_any_damage_of_a_video_is_refused_or_read(

@@ -17,6 +17,8 @@ from pipeline.errors import DamagedInputError, InputError
 from pipeline.image.sniff import RAW_SUFFIXES, describe_content, is_raw, picture_format, read_head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     RGB = NDArray[np.uint8]
@@ -26,6 +28,7 @@ MAX_PX: Final = 200_000_000
 BACKGROUND: Final = (255, 255, 255)
 """What transparent parts of a picture are laid over: white, as on paper and as most viewers show them."""
 
+_STRIP_PX: Final = 1_000_000
 _ORIENTATION_TAG: Final = 0x0112
 _DNG_VERSION_TAG: Final = 0xC612
 # What Pillow's plugins raise on damaged data, beside OSError: they parse in Python and let the parser's error through.
@@ -200,16 +203,30 @@ def _decode_16bit_color(image: Image.Image) -> RGB | None:
     pixels: NDArray[Any] | None = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         return None  # a layout that OpenCV does not read: Pillow's 8 bits are then the best there is
-    samples = pixels if pixels.ndim == 3 else pixels[..., None]
-    color: NDArray[np.floating[Any]] = samples[..., :3][..., ::-1].astype(np.float32) / np.float32(65535)
-    if samples.shape[2] == 1:
-        color = np.repeat(color, 3, axis=2)
-    elif samples.shape[2] == 4:
-        alpha = samples[..., 3:].astype(np.float32) / 65535
-        color = color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha)
-    rgb = _quantize(color)
+    rgb = _by_strips(pixels if pixels.ndim == 3 else pixels[..., None], _from_16bit_bgr)
     profile = _foreign_profile(image, "RGB")
     return rgb if profile is None else np.asarray(_apply_profile(Image.fromarray(rgb), profile))
+
+
+def _from_16bit_bgr(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """uint16 (H, W, 1, 3 or 4) of OpenCV as float32 (H, W, 3) RGB in [0, 1], over white."""
+    color: NDArray[np.float32] = samples[..., :3][..., ::-1].astype(np.float32) / np.float32(65535)
+    if samples.shape[2] == 1:
+        return np.repeat(color, 3, axis=2)
+    if samples.shape[2] == 4:
+        alpha = samples[..., 3:].astype(np.float32) / np.float32(65535)
+        color = color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha)
+    return color
+
+
+def _by_strips(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]) -> RGB:
+    """Samples (H, W, ...) as RGB by `convert`, a few rows at a time: in floating point a large picture is ten times as
+    large."""
+    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
+    rows = max(1, _STRIP_PX // max(1, samples.shape[1]))
+    for top in range(0, len(samples), rows):
+        rgb[top : top + rows] = _quantize(convert(samples[top : top + rows]))
+    return rgb
 
 
 def _has_16_bits(image: Image.Image, head: bytes) -> bool:
@@ -223,15 +240,15 @@ def _to_srgb(image: Image.Image) -> RGB:
     """Any mode that Pillow knows to uint8 (H, W, 3) sRGB."""
     mode = image.mode
     if mode.startswith("I;16") or mode == "I":
-        counts = np.asarray(image).astype(np.int64)
+        counts = np.asarray(image)
         if counts.size and (counts.min() < 0 or counts.max() > 65535):
             raise ValueError("32-bit integer samples beyond 16 bits")
-        return _quantize(np.repeat((counts / 65535)[..., None], 3, axis=2))
+        return _by_strips(counts, lambda strip: np.repeat((strip / 65535)[..., None], 3, axis=2))
     if mode == "F":
         gray = np.asarray(image)
         if not np.isfinite(gray).all() or gray.min() < 0 or gray.max() > 1:
             raise ValueError("floating-point samples outside [0, 1]")
-        return _quantize(np.repeat(gray[..., None], 3, axis=2))
+        return _by_strips(gray, lambda strip: np.repeat(strip[..., None], 3, axis=2))
     if mode in ("P", "PA"):
         image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
     elif mode in ("LA", "La", "RGBa"):

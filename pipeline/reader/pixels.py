@@ -79,11 +79,14 @@ def orientation(frame: VideoFrame) -> Orientation:
 
     The matrix maps a stored point (x, y) to (a x + c y, b x + d y).
     """
-    side_data: Any = frame.side_data  # PyAV's stubs name only some of its keys
     try:
+        side_data: Any = frame.side_data  # PyAV's stubs name only some of its keys
         matrix = side_data["DISPLAYMATRIX"]
     except KeyError:
         return Orientation()
+    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, as EXIF; this needs none of them
+        turns = round(frame.rotation / 90) % 4
+        return Orientation(swap=turns in (1, 3), left_right=turns in (2, 3), top_bottom=turns in (1, 2))
     a, b, _, c, d = (int(value) for value in np.frombuffer(memoryview(matrix), dtype=np.int32)[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(swap=True, left_right=c < 0, top_bottom=b < 0)
