@@ -156,3 +156,39 @@ def test_zero_gradient_stands_still() -> None:
 
     start = random(1, 3)
     assert torch.equal(lbfgs(flat, start, evaluations=5).images, start)
+
+
+class Floored(Quadratic):
+    """The same above a floor, as losses of pictures are: what is left to gain becomes small beside it."""
+
+    def only(self, sample: int) -> Floored:
+        one = Floored(1)
+        one.curvature, one.center = self.curvature[sample, None], self.center[sample, None]
+        return one
+
+    def __call__(self, images: Tensor) -> Evaluation:
+        found = super().__call__(images)
+        return Evaluation(found.losses + 50, found.gradients, found.terms)
+
+
+def test_a_sample_stops_when_it_hardly_gets_better_and_the_others_go_on() -> None:
+    problem = Floored(2)
+    start = torch.full((2, *SHAPE), 0.5)
+    start[0] = problem.center[0] + 1e-3  # as good as done
+    found = lbfgs(problem, start, evaluations=30, min_evaluations=4, tolerance=0.02)
+    near, far = found.evaluations
+    assert 4 == near < far < 30
+    for sample in range(2):
+        alone = lbfgs(problem.only(sample), start[sample, None], evaluations=30, min_evaluations=4, tolerance=0.02)
+        assert alone.evaluations == (found.evaluations[sample],)
+        assert torch.allclose(alone.images[0], found.images[sample])
+
+
+def test_more_tolerance_never_costs_more_and_never_falls_below_the_least() -> None:
+    problem, start = Floored(1), torch.full((1, *SHAPE), 0.5)
+    spent = [
+        lbfgs(problem, start, evaluations=40, min_evaluations=5, tolerance=tolerance).evaluations[0]
+        for tolerance in (0.0, 0.01, 0.1, 1.0, 10.0)
+    ]
+    assert spent == sorted(spent, reverse=True)
+    assert spent[0] > spent[-1] == 5

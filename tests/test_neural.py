@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import ColdSettings, Config, parse_config
+from pipeline.config import ColdSettings, Config, MotionSettings, TemporalLoss, parse_config
 from pipeline.encoders import load_encoder
 from pipeline.errors import StylizeError
 from pipeline.neural import NeuralStyler, cold_scales, painting_size, stretched
@@ -136,10 +136,60 @@ def test_a_warm_frame_continues_from_the_previous_one() -> None:
     painter = styler(config(warm={"evaluations": 4}))
     first = painter.stylize(cold(content, (1,)))
     previous = (first.images * 255).round() / 255
-    warm = painter.stylize(FrameBatch("warm", content, previous, (2,)))
-    assert warm.stats[0].evaluations == 4
-    assert warm.stats[0].loss <= first.stats[0].loss * 1.01
-    assert (warm.images - previous).abs().mean() < 0.1
+    second = painter.stylize(FrameBatch("warm", content, previous, (2,)))
+    assert second.stats[0].evaluations == 4
+    assert second.stats[0].loss <= first.stats[0].loss * 1.01
+    assert (second.images - previous).abs().mean() < 0.1
+
+
+def warm(content: Tensor, previous: Tensor, seeds: tuple[int, ...] = (2,)) -> FrameBatch:
+    reliability = torch.ones_like(content[:, :1])
+    return FrameBatch("warm", content, previous, seeds, warped_previous=previous, reliability=reliability)
+
+
+def test_a_static_clip_stays_static_for_a_hundred_frames() -> None:
+    """Every frame from the rounded one before: no creep of light, no crawling strokes."""
+    painter, content = styler(config(warm={"evaluations": 3})), photos(1)
+    picture = (painter.stylize(cold(content, (1,))).images * 255).round() / 255
+    seen = [picture]
+    for _ in range(100):
+        picture = (painter.stylize(warm(content, picture)).images * 255).round() / 255
+        seen.append(picture)
+    lumas = torch.stack([frame.mean() for frame in seen]) * 255
+    assert (lumas - lumas[10]).abs()[10:].max() < 0.5
+    assert (seen[-1] - seen[50]).abs().mean() * 255 < 2
+    steps = [(later - earlier).square().mean().item() for earlier, later in itertools.pairwise(seen[10:])]
+    assert max(steps) < (1 / 255) ** 2
+
+
+def test_the_temporal_term_holds_only_where_the_motion_is_reliable() -> None:
+    content = photos(2)[:1]
+    previous = photos(2)[1:]
+    reliability = torch.zeros_like(content[:, :1])
+    reliability[..., 24:] = 1
+    settings = config(warm={"evaluations": 12})
+
+    def moved(weight: float) -> Tensor:
+        losses = settings.losses.model_copy(update={"temporal": TemporalLoss(weight=weight)})
+        painter = styler(settings.model_copy(update={"losses": losses}))
+        batch = FrameBatch("warm", content, previous, (1,), warped_previous=previous, reliability=reliability)
+        return (painter.stylize(batch).images - previous).abs().mean(dim=(0, 1, 2))
+
+    free, held = moved(0), moved(1000)
+    assert held[28:].mean() < 0.3 * free[28:].mean()
+    assert held[:16].mean() > 0.7 * free[:16].mean()
+
+
+def test_boil_leads_from_the_warm_frame_to_the_cold_one() -> None:
+    content, previous = photos(1), photos(2)[1:]
+    independent = styler().stylize(cold(content, (7,))).images
+    changes = []
+    for boil in (0.0, 0.3, 0.6, 1.0):
+        settings = config().model_copy(update={"motion": MotionSettings(boil=boil)})
+        painted = styler(settings).stylize(warm(content, previous, (7,))).images
+        changes.append((painted - previous).square().mean().item())
+    assert changes == sorted(changes) and changes[0] < 0.5 * changes[-1]
+    assert torch.equal(painted, independent)
 
 
 def test_bfloat16_agrees_with_float32() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -356,3 +356,48 @@ def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
             should_stop=lambda: False,
         )
     assert len(feeds) == 2 and all(feed.closed for feed in feeds)
+
+
+def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
+    plan = a_plan(("a",), stops)
+    return replace(plan, chains=make_chains(["a"], plan.shots, [1], [length]))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_segments_wait_for_their_keyframes_and_begin_with_them(tmp_path: Path, batch_size: int) -> None:
+    plan = segmented()
+    done = run(tmp_path, plan, Painter(), batch_size=batch_size)
+    assert not done.outcome.failed
+    order = [(name, index) for name, index, _ in done.watch.frames]
+    keys, *parts = plan.chains
+    assert order[:3] == [(keys.id, 0), (keys.id, 4), (keys.id, 8)]
+    for part in parts:
+        assert np.array_equal(
+            done.directory.read_frame(part.id, part.start), done.directory.read_frame(keys.id, part.start)
+        )
+        assert done.directory.stored(part) == set(part.frames)
+    lines = done.directory.read_stats()
+    again = [line for line in lines if line["chain"] != keys.id and line["frame"] % 4 == 0]
+    assert len(again) == 3 and all(line["evaluations"] == 0 and line["loss"] is None for line in again)
+
+
+def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path) -> None:
+    plan = segmented((12, 15))
+    done = run(tmp_path, plan, Painter(), damaged=4)
+    failed = {chain.id for chain in plan.chains if chain.shot == 0}
+    assert set(done.outcome.failed) == failed
+    other = plan.chains[-1]
+    assert done.directory.stored(other) == set(other.frames)
+
+
+def test_stopping_among_segments_and_going_on_gives_the_same_pixels(tmp_path: Path) -> None:
+    plan = segmented()
+    whole = stored(run(tmp_path / "whole", plan, Painter()).directory)
+    for stop_after in range(1, len(whole)):
+        path = tmp_path / str(stop_after)
+        first = run(path, plan, Painter(), batch_size=2, stop_after=stop_after)
+        assert first.outcome.stopped
+        second = run(path, plan, Painter(), batch_size=3)
+        assert_same(stored(second.directory), whole)
+        painted = first.watch.frames + second.watch.frames
+        assert len(painted) == len(set(painted)) == len(whole)
