@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from pipeline.flow import warp
-from pipeline.flow.consistency import positions
+from pipeline.flow.consistency import inside, positions
 from pipeline.types import WarmStart
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ CHANGE_RAMP: Final = (0.03, 0.09)
 """Mean absolute difference of the photos, of 1, where a pixel begins to show something else, and where it does."""
 LOOK_SIDE_PX: Final = 480
 """Photos are compared at this size."""
+BROAD: Final = 0.02
+"""Of the longer side: strokes are finer, light is broader."""
 COLD_BELOW: Final = 0.2
 """Where less of a frame than this can be taken over, it starts cold."""
 LEAST_SHARE: Final = 0.05
@@ -93,14 +95,15 @@ def warm_start(
     happened since; all uint8 (H, W, 3) sRGB of one size. Nearer frames count first. A `goal` is blended in by its
     share, so that a segment ends in the paint that the next one begins with.
 
-    Where nothing can be taken over and the photo has changed, the photo in the colors of the paint is the start: half
-    a photo would show through, and gray would have to be painted away.
+    What comes into the frame, and what the photo newly shows, starts in the light and colors of the photo as the paint
+    would have them, with the strokes of other paint: a repeated edge would be drawn into streaks, a photo would show
+    through, and gray would have to be painted away.
     """
     height, width = content.shape[:2]
     trust = np.zeros((height, width), np.float32)
     total = np.zeros((height, width, 3), np.float32)
     nearest: NDArray[np.float32] | None = None
-    change = np.zeros((height, width), np.float32)
+    change = arrives = np.zeros((height, width), np.float32)
     for index in sorted(passages, reverse=True):
         found = passages[index]
         share = np.maximum(found.trust - trust, 0)
@@ -108,16 +111,16 @@ def warm_start(
             continue
         moved = _moved(painted[index], found)
         if nearest is None:
-            nearest, change = moved, found.change
+            nearest, change, arrives = moved, found.change, _outside(found.motion)
         total += share[..., None] * moved
         trust += share
     if nearest is None or trust.mean() < COLD_BELOW:
         return None
     target = np.where(trust[..., None] > 1e-3, total / np.maximum(trust, 1e-3)[..., None], nearest)
     base = nearest + trust[..., None] * (target - nearest)
-    fresh = (1 - trust) * change
+    fresh = (1 - trust) * np.maximum(change, arrives)
     if fresh.max() > 0:
-        base += fresh[..., None] * (recolored(content, nearest) - base)
+        base += fresh[..., None] * (_new_paint(content, nearest) - base)
     if goal is not None:
         share = (goal.share * goal.passage.trust)[..., None]
         ahead = _moved(goal.painted, goal.passage)
@@ -126,6 +129,32 @@ def warm_start(
         trust = trust + share[..., 0] * (1 - trust)
     init, held = (np.asarray(picture.clip(0, 1), np.float32) for picture in (base, target))
     return WarmStart(init, held, np.asarray(trust.clip(0, 1), np.float32))
+
+
+def _outside(motion: Motion) -> NDArray[np.float32]:
+    """1 where a pixel was beyond the frame's edge before, 0 elsewhere: float32 (H, W)."""
+    return np.asarray(~inside(motion.backward_flow), np.float32)
+
+
+def _new_paint(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A start for what was not there before: broad light and color of the photo, strokes of the paint farther inside.
+
+    The strokes are taken at a fixed distance towards the middle. So in a pan every strip that comes in continues the
+    one before it without a seam, like a stamp that is moved along with the hand.
+    """
+    height, width = content.shape[:2]
+    columns, rows = (_towards_the_middle(count) for count in (width, height))
+    strokes = painted[rows[:, None], columns[None, :]]
+    sigma = BROAD * max(height, width)
+    light = cv2.GaussianBlur(recolored(content, painted), (0, 0), sigma)
+    return np.asarray(light + strokes - cv2.GaussianBlur(strokes, (0, 0), sigma), np.float32)
+
+
+def _towards_the_middle(count: int) -> NDArray[np.intp]:
+    """For each of `count` places one that is a sixth of them nearer to the other side."""
+    places = np.arange(count)
+    distance = count // 6
+    return np.where(places < count // 2, places + distance, places - distance).astype(np.intp)
 
 
 def recolored(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArray[np.float32]:
