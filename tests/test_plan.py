@@ -451,6 +451,8 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         digest=draw(st.text("0123456789abcdef", min_size=64, max_size=64)),
         order=draw(st.text(max_size=8)),
         notes=tuple(draw(st.lists(st.text(max_size=30), max_size=2))),
+        stream_index=draw(st.integers(0, 9)),
+        stream_pts=draw(st.just(()) | st.just(tuple(7 * tick for tick in ticks))),
     )
     weight = st.floats(0, 1e9, allow_nan=False)
     styles = [
@@ -463,6 +465,13 @@ def plans(draw: st.DrawFn) -> RenderPlan:
     return make_plan(
         source, 64, 48, shots, styles, outputs=outputs, render_dir=Path("/out/x.render"), exposure=exposure
     )
+
+
+def test_nothing_that_we_know_of_the_source_is_left_out_of_the_file() -> None:
+    """What `resume` does not get from the plan it does without: the wrong stream, or decoding from the start."""
+    written = json.loads(plan_to_json(a_plan()))
+    for kind, document in ((Source, written["source"]), (Chain, written["chains"][0])):
+        assert set(document) == {field.name for field in dataclasses.fields(kind)}
 
 
 @settings(deadline=None, max_examples=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from pipeline.progress import Reporter
 
 PATIENCE_S: Final = 1.0
-"""How long painting waits for the check: small renders are checked by then, large ones go on meanwhile."""
+"""How long the first frame waits for the check, counted from its beginning: small renders are checked by then, and for
+large ones, where making the stylers ready takes longer anyway, painting and checking go on beside each other."""
 _LOOK_S: Final = 0.2
 
 Paint = Callable[[Mapping[str, int], "Reporter", Callable[[], bool]], None]
@@ -43,7 +45,13 @@ def paint_checked(
     checked = {id_: start for id_, start in starts.items() if directory.chain(id_).style not in finished}
     healed: dict[str, int] = {}
     with FrameCheck(directory, checked) as check:
-        check.wait(PATIENCE_S)
+        patient_until = time.monotonic() + PATIENCE_S
+
+        def news(known: Mapping[str, int]) -> bool:
+            """Whether the check has found more damage than this."""
+            check.wait(patient_until - time.monotonic())
+            return check.damaged() != known
+
         while True:
             damaged = check.damaged()
             for chain_id, index in damaged.items():
@@ -52,23 +60,18 @@ def paint_checked(
             _begin_segments_anew(directory, starts)
             if any(starts[chain.id] < chain.stop for chain in plan.chains):
                 try:
-                    paint(dict(starts), _Follower(reporter, starts), partial(_news, check, damaged))
+                    paint(dict(starts), _Follower(reporter, starts), partial(news, damaged))
                 except RenderDirectoryError:
                     check.wait()  # it may have come across a damaged frame before the check did
-                    if not _news(check, damaged):
+                    if not news(damaged):
                         raise
                 continue
             with reporter.stage("checking the stored frames", check.total) as advance:
-                while not check.wait(_LOOK_S) and not _news(check, damaged):
+                while not check.wait(_LOOK_S) and not news(damaged):
                     before_look()
                     advance(check.total - check.left)
-            if check.wait(0) and not _news(check, damaged):
+            if check.wait(0) and not news(damaged):
                 return
-
-
-def _news(check: FrameCheck, damaged: Mapping[str, int]) -> bool:
-    """Whether the check has found more damage than this."""
-    return check.damaged() != damaged
 
 
 def _begin_segments_anew(directory: RenderDirectory, starts: dict[str, int]) -> None:

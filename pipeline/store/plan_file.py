@@ -66,6 +66,8 @@ def plan_to_json(plan: RenderPlan) -> str:
             "digest": source.digest,
             "order": source.order,
             "notes": list(source.notes),
+            "stream_index": source.stream_index,
+            "stream_pts": list(source.stream_pts),
         },
         "width_px": plan.width_px,
         "height_px": plan.height_px,
@@ -127,6 +129,7 @@ def check_plan(plan: RenderPlan) -> None:
     _expect(count > 0, "there are no frames")
     _expect(0 < plan.width_px <= MAX_SIDE_PX and 0 < plan.height_px <= MAX_SIDE_PX, "impossible size")
     _expect(len(plan.source.picks) == count, "as many picks as time stamps are needed")
+    _expect(len(plan.source.stream_pts) in (0, count), "as many stamps of the stream as frames are needed")
     _expect(all(a < b for a, b in zip(plan.source.pts, plan.source.pts[1:], strict=False)), "pts must increase")
     _expect(plan.source.frame_rate > 0 and plan.source.time_base > 0, "frame rate and time base must be above 0")
     _expect([shot.index for shot in plan.shots] == list(range(len(plan.shots))), "shots must be numbered from 0")
@@ -230,6 +233,8 @@ def _plan(document: dict[str, Any]) -> RenderPlan:
             digest=_text(source["digest"]),
             order=_text(source["order"]),
             notes=tuple(_text(note) for note in _list(source["notes"])),
+            stream_index=_whole(source["stream_index"]),
+            stream_pts=tuple(_whole(ticks) for ticks in _list(source["stream_pts"])),
         ),
         width_px=_whole(document["width_px"]),
         height_px=_whole(document["height_px"]),

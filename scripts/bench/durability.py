@@ -1,0 +1,170 @@
+"""What it costs that no frame is ever lost: fsync, rename and lock, per frame and beside what painting a frame takes.
+
+    python scripts/bench/durability.py [--frames 40]
+
+Frames of 640x360 px are stored in turn by the store as it is, and by one that just writes files (no temporary file, no
+fsync, no look at the lock); both encode the PNG. Then whole renders with the `tiny` test encoder, in turn with one
+store and the other, and one render with `compact` for the time of a real warm frame. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from torture_rig.fault_cases import a_plan
+
+from pipeline import cli
+from pipeline.image import encode_png
+from pipeline.store import RenderDirectory, RenderLock, atomic
+
+RGB = NDArray[np.uint8]
+WIDTH, HEIGHT = 640, 360
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=40, help="frames stored in each way")
+    parser.add_argument("--folder", type=Path, help="where to write; the disk that is measured")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as home:
+        stored = store_frames(Path(home), options.frames)
+        say(f"a frame stored: {stored}")
+        make_inputs(Path(home))
+        renders: dict[str, list[float]] = {"durable": [], "careless": []}
+        warm: list[float] = []
+        for number in range(6):
+            kind = ("durable", "careless")[number % 2]
+            with ExitStack() as stack:
+                if kind == "careless":
+                    stack.enter_context(careless())
+                seconds, frames = render(Path(home), "tiny", f"{kind}-{number}", 16)
+            renders[kind].append(1e3 * seconds)
+            warm += frames
+            say(f"a render of 16 frames with tiny, {kind}: {seconds:.2f} s")
+        compact = render(Path(home), "compact", "compact", 8)[1]
+    overhead_ms = stored["durable_ms"] - stored["careless_ms"]
+    tiny_ms, compact_ms = 1e3 * statistics.median(warm), 1e3 * statistics.median(compact)
+    result = {
+        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "size": [WIDTH, HEIGHT],
+        "a_frame_stored": stored,
+        "overhead_ms": round(overhead_ms, 2),
+        "warm_frame_ms": {"tiny": round(tiny_ms, 1), "compact": round(compact_ms, 1)},
+        "overhead_percent": {
+            "of a frame by tiny": round(100 * overhead_ms / tiny_ms, 2),
+            "of a frame by compact": round(100 * overhead_ms / compact_ms, 2),
+        },
+        "render_of_16_frames_ms": {kind: [round(value) for value in values] for kind, values in renders.items()},
+    }
+    sys.stdout.write(json.dumps(result) + "\n")
+
+
+def store_frames(home: Path, count: int) -> dict[str, float]:
+    """Median and spread, in ms, of storing a frame in both ways, in turn; and of its PNG alone."""
+    plan = a_plan(cuts=(2 * count + 4,))
+    directory = RenderDirectory.create(home / "frames.render", replace(plan, width_px=WIDTH, height_px=HEIGHT))
+    frames = [painted(number) for number in range(8)]
+    times: dict[str, list[float]] = {"durable": [], "careless": [], "png": []}
+    with directory.lock():
+        for number in range(count + 2):
+            for place, kind in enumerate(("durable", "careless")):
+                with careless() if kind == "careless" else contextlib.nullcontext():
+                    began = time.perf_counter()
+                    directory.write_frame("a-s000", 2 * number + place, frames[number % 8])
+                    times[kind].append(1e3 * (time.perf_counter() - began))
+            began = time.perf_counter()
+            encode_png(frames[number % 8])
+            times["png"].append(1e3 * (time.perf_counter() - began))
+    found = {}
+    for kind, values in times.items():
+        kept = sorted(values[2:])
+        found[f"{kind}_ms"] = round(statistics.median(kept), 2)
+        found[f"{kind}_90_percent_ms"] = round(kept[int(0.9 * len(kept))], 2)
+    return found
+
+
+@contextmanager
+def careless() -> Iterator[None]:
+    """A store that just writes."""
+
+    def write_bytes(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+
+    nothing: Any = lambda *_: None  # noqa: E731
+    with (
+        mock.patch.object(atomic, "write_bytes", write_bytes),
+        mock.patch.object(atomic, "sync", nothing),
+        mock.patch.object(atomic, "sync_folder", nothing),
+        mock.patch.object(RenderLock, "check", nothing),
+    ):
+        yield
+
+
+def render(home: Path, encoder: str, name: str, frames: int) -> tuple[float, list[float]]:
+    """Seconds of a whole render, and of painting each of its warm frames."""
+    words = ["render", str(home / "clip.mp4"), "-s", str(home / "paint.png"), "-o", str(home / f"{name}.mp4")]
+    words += ["--encoder", encoder, "--frames", f"0:{frames}", "--progress", "none", "--set=input.cuts=none"]
+    words += ["--set=output.preset=ultrafast", "--set=optimize.cold.evaluations=10"]
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = cli.run(words)
+    seconds = time.perf_counter() - began
+    if code:
+        raise RuntimeError(f"the render ended with {code}")
+    lines = (home / f"{name}.render/stats.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return seconds, [record["seconds"] for record in records if record["phase"] == "warm"]
+
+
+def make_inputs(home: Path) -> None:
+    """A clip that pans over a painting of noise, and the painting."""
+    wide = painted(99, width=2 * WIDTH)
+    with av.open(str(home / "clip.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index in range(16):
+            frame = np.ascontiguousarray(wide[:, 2 * index : 2 * index + WIDTH])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    Image.fromarray(painted(100, width=480)).save(home / "paint.png")
+
+
+def painted(seed: int, width: int = WIDTH) -> RGB:
+    """Something that compresses like paint (about 2.2 bytes a pixel), uint8 (360, width, 3)."""
+    noise = np.random.default_rng(seed).normal(0, 1, (HEIGHT, width, 3)).astype(np.float32)
+    fine, broad = cv2.GaussianBlur(noise, (0, 0), 1.2), cv2.GaussianBlur(noise, (0, 0), 12)
+    picture: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
+    return picture
+
+
+def say(text: str) -> None:
+    """Tell the person who waits."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""From the start of `tempera resume` to the first new frame being worked on, in a directory of 2,000 frames.
+
+    python scripts/bench/resume_start.py [--frames 2000] [--runs 5]
+
+The process is started as a user would start it, with everything that there is to import, with `compact`, and all frames
+but the last 20 stored. Once with the frames in the system's cache, and once with the cache emptied of them, so that the
+disk has to read what is read (where the system lets us). The work on a frame begins when its line of progress comes,
+less the time that painting it took. The last line is JSON: seconds, median and every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.catalog import load_style
+from pipeline.image import encode_png
+from pipeline.progress import SilentReporter
+from pipeline.render import RenderRequest, prepare
+from pipeline.store import RenderDirectory
+
+RGB = NDArray[np.uint8]
+SIZES = ((640, 360), (1280, 720))
+LEFT = 20
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to write; the disk that is measured")
+    options = parser.parse_args()
+    rows = []
+    for width, height in SIZES:
+        with tempfile.TemporaryDirectory(dir=options.folder) as home:
+            directory = make_render(Path(home), options.frames, width, height)
+            size = sum(path.stat().st_size for path in directory.path.glob("frames/*/*.png"))
+            for cached in (True, False):
+                times = []
+                for run in range(options.runs + cached):  # the first one fills the cache
+                    if not cached:
+                        empty_cache(directory.path)
+                    seconds = start(directory.path)
+                    if run or not cached:
+                        times.append(seconds)
+                    sys.stderr.write(f"{width}x{height}, {'cached' if cached else 'from the disk'}: {seconds:.2f} s\n")
+                rows.append(
+                    {
+                        "size": [width, height],
+                        "frames": options.frames,
+                        "gigabytes": round(size / 1e9, 2),
+                        "cached": cached,
+                        "median_s": round(statistics.median(times), 2),
+                        "runs_s": [round(seconds, 2) for seconds in times],
+                    }
+                )
+    machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    sys.stdout.write(json.dumps({"machine": machine, "rows": rows}) + "\n")
+
+
+def make_render(home: Path, frames: int, width: int, height: int) -> RenderDirectory:
+    """A render directory that lacks its last frames; the stored ones are pictures like painted ones."""
+    wide = painted(1, width + 400, height)
+    with av.open(str(home / "clip.mp4"), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "60"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            at = abs(index % 800 - 400)
+            frame = np.ascontiguousarray(wide[:, at : at + width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    Image.fromarray(painted(2, 480, 360)).save(home / "paint.png")
+    config = load_style(str(home / "paint.png"), ["encoder=compact", "input.cuts=none", "input.deflicker=0"])
+    request = RenderRequest(inputs=(str(home / "clip.mp4"),), styles=(config,), output=home / "v.mp4")
+    prepared = prepare(request, SilentReporter())
+    directory = RenderDirectory.create(prepared.path, prepared.plan)
+    pictures = [encode_png(painted(number, width, height)) for number in range(8)]
+    for chain in directory.plan.chains:
+        folder = directory.frames_path / chain.id
+        folder.mkdir(parents=True)
+        for index in chain.frames:
+            if index < frames - LEFT:
+                (folder / f"{index:08d}.png").write_bytes(pictures[index % 8])
+    return directory
+
+
+def empty_cache(path: Path) -> None:
+    """Have the system forget the frames that it holds in memory."""
+    os.sync()
+    for file in path.glob("frames/*/*.png"):
+        descriptor = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def start(path: Path) -> float:
+    """Seconds from starting the command to the work on its first frame; then it is killed, and the frame removed."""
+    words = [sys.executable, "-m", "pipeline", "resume", str(path), "--progress", "json"]
+    before = set(path.glob("frames/*/*.png"))
+    began = time.perf_counter()
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("event") == "frame":
+                seconds = time.perf_counter() - began - float(event["seconds"])
+                process.kill()
+                break
+        else:
+            raise RuntimeError(f"no frame was painted: {''.join(said)}")
+    for file in set(path.glob("frames/*/*.png")) - before:
+        file.unlink()
+    return seconds
+
+
+def painted(seed: int, width: int, height: int) -> RGB:
+    """Something that compresses like paint (about 2.2 bytes a pixel), uint8 (height, width, 3)."""
+    noise = np.random.default_rng(seed).normal(0, 1, (height, width, 3)).astype(np.float32)
+    fine, broad = cv2.GaussianBlur(noise, (0, 0), 1.2), cv2.GaussianBlur(noise, (0, 0), 12)
+    picture: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
+    return picture
+
+
+if __name__ == "__main__":
+    main()
