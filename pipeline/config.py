@@ -139,10 +139,12 @@ class ColdSettings(Settings):
 class WarmSettings(Settings):
     """Every other frame: from the previous one."""
 
-    evaluations: int = Field(10, ge=1, le=10000, description="Evaluations of the objective for a warm frame at most.")
+    evaluations: int = Field(
+        10, ge=1, le=10000, description="Evaluations of the objective for a warm frame at most; more where much is new."
+    )
     min_evaluations: int = Field(5, ge=1, le=10000, description="And at least.")
     tolerance: float = Field(
-        0.004,
+        0.005,
         ge=0,
         le=1,
         description="A warm frame is done when an evaluation lowers the loss by less than this share.",

@@ -9,7 +9,7 @@ Shapes: pictures (B, 3, H, W) float32 in [0, 1].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,13 +135,13 @@ def lbfgs(
     objective: Objective,
     start: Tensor,
     *,
-    evaluations: int,
+    evaluations: int | Sequence[int],
     history: int = 12,
     first_step_rms: float = FIRST_STEP_RMS,
     min_evaluations: int = 1,
     tolerance: float = 0.0,
 ) -> Minimum:
-    """Minimize a batch of pictures with at most `evaluations` calls of the objective.
+    """Minimize a batch of pictures with at most `evaluations` calls of the objective, or as many for each as given.
 
     Limited-memory BFGS (Liu and Nocedal 1989) without a line search: the unit step is taken, capped at `MAX_STEP_RMS`,
     and taken back and quartered where it raised that sample's loss by more than `ALLOWED_RISE` or made it non-finite.
@@ -153,10 +153,11 @@ def lbfgs(
     change a result.
     """
     batch, shape = start.shape[0], start.shape
+    limits = [evaluations] * batch if isinstance(evaluations, int) else list(evaluations)
     points = start.detach().clamp(0, 1).reshape(batch, -1)
     length = points.shape[1]
     values, gradients, terms = _evaluate(objective, points, shape)
-    memory = _History(batch, max(1, min(history, evaluations - 1)), length, points)
+    memory = _History(batch, max(1, min(history, max(limits) - 1)), length, points)
     steps = torch.zeros_like(points)
     rejections = [0] * batch
     alive = [math.isfinite(values[b]) and bool(torch.isfinite(gradients[b]).all()) for b in range(batch)]
@@ -165,7 +166,8 @@ def lbfgs(
             steps[b] = _first_step(gradients[b], first_step_rms)
     spent = [1] * batch
     gains: list[list[float]] = [[] for _ in range(batch)]
-    for _ in range(evaluations - 1):
+    for _ in range(max(limits) - 1):
+        alive = [going and used < limit for going, used, limit in zip(alive, spent, limits, strict=True)]
         if not any(alive):
             break
         trial = (points + steps).clamp_(0, 1)

@@ -47,6 +47,10 @@ NOISE_CURVE = (1.0, 1.0, 0.5, 0.2)
 are too few evaluations left to paint over all of it, and what stays is speckle."""
 
 
+NEW_SHARE = (0.03, 0.3)
+"""Share of a warm frame that cannot be taken over at which it may take more evaluations, and at which most."""
+
+
 def stretched(curve: Sequence[float], scales: int) -> list[float]:
     """A curve from the coarsest to the finest scale, stretched over however many scales there are."""
     if scales == 1:
@@ -149,11 +153,21 @@ class NeuralStyler:
         return self._minimize(
             self._objective(content, 1.0, batch),
             batch.init.to(self.device),
-            warm.evaluations,
+            self._limits(batch),
             WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
             tolerance=warm.tolerance,
         )
+
+    def _limits(self, batch: FrameBatch) -> list[int]:
+        """Evaluations that each warm frame may take: more where much of it is new, up to those of a cold scale."""
+        optimize = self.settings.optimize
+        most, some = max(optimize.warm.evaluations, optimize.cold.evaluations), optimize.warm.evaluations
+        if batch.reliability is None:
+            return [some] * len(batch.content)
+        low, high = NEW_SHARE
+        shares = ((1 - batch.reliability.mean(dim=(1, 2, 3)) - low) / (high - low)).clamp(0, 1).tolist()
+        return [round(some + share * (most - some)) for share in shares]
 
     def _boiling(self, content: Tensor, batch: FrameBatch, boil: float) -> Minimum:
         """A warm frame whose strokes are partly fresh: the more boil, the coarser the scale from which it is repainted.
@@ -239,7 +253,7 @@ class NeuralStyler:
         self,
         objective: Objective,
         start: Tensor,
-        evaluations: int,
+        evaluations: int | Sequence[int],
         first_step_rms: float,
         *,
         min_evaluations: int = 1,
@@ -247,7 +261,8 @@ class NeuralStyler:
     ) -> Minimum:
         optimize = self.settings.optimize
         if optimize.minimizer == "adam":
-            return adam(objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate)
+            most = evaluations if isinstance(evaluations, int) else max(evaluations)
+            return adam(objective, start, evaluations=most, learning_rate=optimize.learning_rate)
         return lbfgs(
             objective,
             start,
