@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.flow import warp
 from pipeline.flow.consistency import inside, positions
 from pipeline.types import WarmStart
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from pipeline.types import Motion
+
+Picture = NDArray[np.float32]
+Places = NDArray[np.intp]
 
 CHANGE_BLUR: Final = 0.004
 """Of the longer side: what is compared is the photo without its grain."""
@@ -33,6 +35,8 @@ LOOK_SIDE_PX: Final = 480
 """Photos are compared at this size."""
 BROAD: Final = 0.02
 """Of the longer side: strokes are finer, light is broader."""
+BROAD_SIDE_PX: Final = 240
+"""Broad light is looked at on pictures of this size."""
 COLD_BELOW: Final = 0.2
 """Where less of a frame than this can be taken over, it starts cold."""
 LEAST_SHARE: Final = 0.05
@@ -99,36 +103,39 @@ def warm_start(
     would have them, with the strokes of other paint: a repeated edge would be drawn into streaks, a photo would show
     through, and gray would have to be painted away.
     """
-    height, width = content.shape[:2]
-    trust = np.zeros((height, width), np.float32)
-    total = np.zeros((height, width, 3), np.float32)
-    nearest: NDArray[np.float32] | None = None
-    change = arrives = np.zeros((height, width), np.float32)
-    for index in sorted(passages, reverse=True):
-        found = passages[index]
-        share = np.maximum(found.trust - trust, 0)
-        if nearest is not None and share.max() < LEAST_SHARE:
-            continue
-        moved = _moved(painted[index], found)
-        if nearest is None:
-            nearest, change, arrives = moved, found.change, _outside(found.motion)
-        total += share[..., None] * moved
-        trust += share
-    if nearest is None or trust.mean() < COLD_BELOW:
+    if not passages:
         return None
-    target = np.where(trust[..., None] > 1e-3, total / np.maximum(trust, 1e-3)[..., None], nearest)
-    base = nearest + trust[..., None] * (target - nearest)
-    fresh = (1 - trust) * np.maximum(change, arrives)
-    if fresh.max() > 0:
-        base += fresh[..., None] * (_new_paint(content, nearest) - base)
+    nearest, *farther = sorted(passages, reverse=True)
+    trust = passages[nearest].trust
+    target = _moved(painted[nearest], passages[nearest])
+    init = target
+    for index in farther:
+        share = np.maximum(passages[index].trust - trust, 0)
+        if share.max() >= LEAST_SHARE:
+            target = _blend(target, _moved(painted[index], passages[index]), share / np.maximum(trust + share, 1e-6))
+            trust = trust + share
+    if trust.mean() < COLD_BELOW:
+        return None
+    if target is not init:
+        init = _blend(init, target, trust)
+    fresh = (1 - trust) * np.maximum(passages[nearest].change, _outside(passages[nearest].motion))
+    if fresh.any():
+        init = init.copy()
+        rows, columns = np.nonzero(fresh)
+        old = init[rows, columns]
+        init[rows, columns] += fresh[rows, columns, None] * (_new_paint(content, target, rows, columns) - old)
     if goal is not None:
-        share = (goal.share * goal.passage.trust)[..., None]
+        share = goal.share * goal.passage.trust
         ahead = _moved(goal.painted, goal.passage)
-        base += share * (ahead - base)
-        target = target + share * (ahead - target)
-        trust = trust + share[..., 0] * (1 - trust)
-    init, held = (np.asarray(picture.clip(0, 1), np.float32) for picture in (base, target))
-    return WarmStart(init, held, np.asarray(trust.clip(0, 1), np.float32))
+        init, target = _blend(init, ahead, share), _blend(target, ahead, share)
+        trust = trust + share * (1 - trust)
+    return WarmStart(init.clip(0, 1), target.clip(0, 1), np.minimum(trust, 1))
+
+
+def _blend(picture: Picture, other: Picture, share: Picture) -> Picture:
+    """`picture` where `share` (H, W) is 0, `other` where it is 1."""
+    mixed: Picture = picture + share[..., None] * (other - picture)
+    return mixed
 
 
 def _outside(motion: Motion) -> NDArray[np.float32]:
@@ -136,25 +143,31 @@ def _outside(motion: Motion) -> NDArray[np.float32]:
     return np.asarray(~inside(motion.backward_flow), np.float32)
 
 
-def _new_paint(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A start for what was not there before: broad light and color of the photo, strokes of the paint farther inside.
+def _new_paint(content: NDArray[np.uint8], paint: Picture, rows: Places, columns: Places) -> Picture:
+    """A start for pixels that were not there before, (n, 3): light and color of the photo, strokes of other paint.
 
     The strokes are taken at a fixed distance towards the middle. So in a pan every strip that comes in continues the
     one before it without a seam, like a stamp that is moved along with the hand.
     """
     height, width = content.shape[:2]
-    columns, rows = (_towards_the_middle(count) for count in (width, height))
-    strokes = painted[rows[:, None], columns[None, :]]
-    sigma = BROAD * max(height, width)
-    light = cv2.GaussianBlur(recolored(content, painted), (0, 0), sigma)
-    return np.asarray(light + strokes - cv2.GaussianBlur(strokes, (0, 0), sigma), np.float32)
+    source = _towards_the_middle(rows, height), _towards_the_middle(columns, width)
+    scale = BROAD_SIDE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    photo = np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_AREA), np.uint8)
+    broad = np.asarray(cv2.resize(paint, size, interpolation=cv2.INTER_AREA), np.float32)
+    sigma = BROAD * BROAD_SIDE_PX
+    light, base = (
+        cv2.resize(cv2.GaussianBlur(each, (0, 0), sigma), (width, height), interpolation=cv2.INTER_LINEAR)
+        for each in (recolored(photo, broad), broad)
+    )
+    found: Picture = light[rows, columns] + paint[source] - base[source]
+    return found
 
 
-def _towards_the_middle(count: int) -> NDArray[np.intp]:
-    """For each of `count` places one that is a sixth of them nearer to the other side."""
-    places = np.arange(count)
+def _towards_the_middle(places: Places, count: int) -> Places:
+    """Places of `count` that are a sixth of them nearer to the other side."""
     distance = count // 6
-    return np.where(places < count // 2, places + distance, places - distance).astype(np.intp)
+    return np.where(places < count // 2, places + distance, places - distance)
 
 
 def recolored(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -173,7 +186,7 @@ def recolored(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArr
     return np.asarray(moved.reshape(content.shape), np.float32)
 
 
-def _moved(painted: NDArray[np.uint8], found: Passage) -> NDArray[np.float32]:
+def _moved(painted: NDArray[np.uint8], found: Passage) -> Picture:
     """Stored paint in the place where what it shows is now, values of [0, 1]."""
     return warp(painted.astype(np.float32) / np.float32(255), found.motion.backward_flow)
 
