@@ -1,0 +1,141 @@
+"""Long shots in parts: what splitting a shot does to the seams.
+
+    python scripts/bench/segments.py --data $TEMPERA_DATA [--width 384] [--frames 48] [--segment 16]
+
+Every clip is painted whole and split into segments (keyframes first, then the parts from theirs). The temporal error of
+`tempera evaluate` between neighboring frames is then compared: across the seams, in the frames before them in which a
+part turns to the next keyframe, and elsewhere. `seam_over_median` has the goal of at most 1.5. With --keep the renders
+stay, with a sheet of the frames around the seams. The last line of stdout is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from encoder import environment
+from numpy.typing import NDArray
+
+from pipeline.catalog import load_style
+from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
+from pipeline.exposure import correction
+from pipeline.feed import HEADING_FRAMES
+from pipeline.image import save_png
+from pipeline.plan import absolute_source
+from pipeline.progress import make_reporter
+from pipeline.reader import read_frames
+from pipeline.render import RenderRequest, render
+from pipeline.sheet import contact_sheet
+from pipeline.store import RenderDirectory
+
+RGB = NDArray[np.uint8]
+PAINTING = "style/vangogh_starry_night_1889.jpg"
+CLIPS = {
+    "sunset": "timelapse/sunset_rpi",
+    "webcam": "video/webcam_vfr.webm",
+    "cockatoo": "video/cockatoo_yuv444_audio.mp4",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    data = os.environ.get("TEMPERA_DATA")
+    add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
+    add("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
+    add("--width", type=int, default=384, help="px")
+    add("--frames", type=int, default=48)
+    add("--segment", type=int, default=16, help="frames of a part")
+    add("--keep", type=Path, help="folder for the renders and sheets")
+    add("--out", type=Path, help="where to write the JSON")
+    options = parser.parse_args()
+    results = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in options.clips:
+            results[name] = measure(name, folder, options)
+            print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
+    report = {"benchmark": "segments", "width_px": options.width, "segment_frames": options.segment, "clips": results}
+    report["environment"] = environment()
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+
+
+def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Paint a clip whole and in parts, and measure both."""
+    whole = painted(name, folder, options, 0)
+    parts = painted(name, folder, options, options.segment)
+    seams = [chain.start for chain in parts.plan.chains if chain.keys and chain.start > 0]
+    photos = contents(whole)
+    motions = [measure_motion(*photos[i - 1 : i + 1], from_index=i - 1, to_index=i) for i in range(1, len(photos))]
+    figures: dict[str, Any] = {"frames": len(photos), "seams": seams}
+    turning = {index for seam in seams for index in range(seam - HEADING_FRAMES, seam)}
+    for kind, directory in (("whole", whole), ("parts", parts)):
+        frames = delivered(directory)
+        errors = {
+            index: error
+            for index, motion in enumerate(motions, 1)
+            if (error := temporal_error(frames[index - 1], frames[index], motion)) is not None
+        }
+        median = statistics.median(errors.values())
+        figures[kind] = {
+            "median": rounded(median),
+            "seam_over_median": rounded(max(errors[seam] for seam in seams) / median),
+            "turning_over_median": rounded(statistics.median(errors[i] for i in turning & errors.keys()) / median),
+            "sharpness_turning_over_elsewhere": rounded(
+                statistics.median(sharpness(frames[i]) for i in turning if i >= 0)
+                / statistics.median(sharpness(frame) for i, frame in enumerate(frames) if i not in turning)
+            ),
+        }
+        if options.keep:
+            rows = [[(f"frame {i}", frames[i]) for i in range(seam - 2, seam + 2)] for seam in seams[:4]]
+            save_png(folder / f"{name}-{kind}-seams.png", contact_sheet(rows))
+    return figures
+
+
+def painted(name: str, folder: Path, options: argparse.Namespace, segment: int) -> RenderDirectory:
+    config = load_style(
+        str(options.data / PAINTING), [f"motion.segment_frames={segment}", "encoder=compact", "input.cuts=none"]
+    )
+    output = folder / f"{name}-{segment}.mp4"
+    request = RenderRequest(
+        inputs=(str(options.data / CLIPS[name]),),
+        styles=(config,),
+        output=output,
+        width_px=options.width,
+        frames=(0, options.frames),
+    )
+    render(request, make_reporter("plain"), lambda: 0)
+    return RenderDirectory.open(output.with_suffix(".render"))
+
+
+def delivered(directory: RenderDirectory) -> list[RGB]:
+    chains = {index: chain.id for chain in directory.plan.chains if chain.delivered for index in chain.frames}
+    return [directory.read_frame(chains[index], index) for index in sorted(chains)]
+
+
+def contents(directory: RenderDirectory) -> list[RGB]:
+    plan = directory.plan
+    source = absolute_source(plan, directory.path)
+    corrected = correction(plan.exposure)
+    settings = load_style("swirl", []).input
+    frames = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=settings)
+    return [frame.rgb if corrected is None else corrected(frame.index, frame.rgb) for frame in frames]
+
+
+def rounded(value: float) -> float:
+    """Four digits."""
+    return float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    main()
