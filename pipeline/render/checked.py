@@ -16,7 +16,7 @@ from pipeline.types import Chain, FrameStats, Phase
 if TYPE_CHECKING:
     from pipeline.progress import Reporter
 
-PATIENCE_S: Final = 1.0
+PATIENCE_S: Final = 0.5
 """How long the first frame waits for the check, counted from its beginning: small renders are checked by then, and for
 large ones, where making the stylers ready takes longer anyway, painting and checking go on beside each other."""
 _LOOK_S: Final = 0.2

@@ -1,9 +1,11 @@
-"""Comparing the checksums of every stored frame while something else happens: reading gigabytes takes its time."""
+"""Comparing the checksums of every stored frame while something else happens: reading gigabytes takes its time.
+
+One thread: it shares the interpreter and the disk with those who make the first frame ready, who are in a hurry.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Self
@@ -15,11 +17,9 @@ if TYPE_CHECKING:
 
     from pipeline.store.directory import RenderDirectory
 
-_THREADS: Final = 2
-
 
 class FrameCheck:
-    """Looks for damaged frames below where each chain continues, on threads of its own.
+    """Looks for damaged frames below where each chain continues, on a thread of its own.
 
     `starts` says by chain id where that is (see `RenderDirectory.done`); chains that are not complete are checked
     first, and those that it does not name not at all. Use as a context manager: leaving it stops and joins.
@@ -37,11 +37,8 @@ class FrameCheck:
         self._lock: Final = threading.Lock()
         self._damaged: dict[str, int] = {}
         self._failure: Exception | None = None
-        self._threads: Final = [
-            threading.Thread(target=self._work, name="frame check", daemon=True) for _ in range(_THREADS)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread: Final = threading.Thread(target=self._work, name="frame check", daemon=True)
+        self._thread.start()
 
     @property
     def left(self) -> int:
@@ -60,10 +57,8 @@ class FrameCheck:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until everything is checked, at most so long; returns whether it is."""
-        end = None if seconds is None else time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(None if end is None else max(0.0, end - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        self._thread.join(None if seconds is None else max(0.0, seconds))
+        return not self._thread.is_alive()
 
     def __enter__(self) -> Self:
         return self
