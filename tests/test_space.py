@@ -152,3 +152,9 @@ def test_a_disk_that_fills_up_stops_the_render_and_room_continues_it(home: Path)
     assert cli.run(render_of(home, "-o", f"{home}/whole.mp4")) == 0
     frames = {path.name: path.read_bytes() for path in (home / "whole.render/frames/one-s000").iterdir()}
     assert {path.name: path.read_bytes() for path in (home / "kept/one-s000").iterdir()} == frames
+
+
+def test_a_dry_run_tells_what_would_be_needed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(render_of(home, "--dry-run")) == 0
+    assert "disk       about 2" in capsys.readouterr().out
+    assert not (home / "v.render").exists()

@@ -41,6 +41,7 @@ def render(
     from pipeline.progress import make_reporter
     from pipeline.render import RenderRequest, prepare
     from pipeline.render import render as run_render
+    from pipeline.render.space import in_words, needs
 
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
     request = RenderRequest(
@@ -65,6 +66,10 @@ def render(
             f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
             f"directory  {prepared.path}",
             *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
+            *(
+                f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"
+                for need in needs(plan, prepared.path, prepared.configs, prepared.outputs, anew=fresh)
+            ),
         ]
         sys.stdout.write("\n".join(lines) + "\n")
         return
