@@ -62,40 +62,46 @@ class _History:
 
     def __init__(self, batch: int, size: int, length: int, like: Tensor) -> None:
         self.size = size
-        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences.
-        self.pairs = like.new_zeros(batch, 2 * size, length)
+        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences; only those in `order` are ever read.
+        self.pairs = like.new_empty(batch, 2 * size, length)
         self.dots = np.zeros((batch, 2 * size, 2 * size))
+        self.along = np.zeros((batch, 2 * size))
         self.order: list[list[int]] = [[] for _ in range(batch)]
 
     def forget(self, sample: int) -> None:
         """Drop the pairs of one sample."""
         self.order[sample].clear()
 
-    def add(self, sample: int, step: Tensor, change: Tensor) -> None:
-        """Keep the pair (step, gradient change) of one sample if its curvature is positive."""
+    def add(self, sample: int, step: Tensor, change: Tensor, gradient: Tensor) -> None:
+        """Keep the pair (step, gradient change) of one sample if its curvature is positive.
+
+        `gradient` is that at the new point: its products with all pairs are taken in the same pass.
+        """
         curvature = float(step @ change)
         energy = float(change @ change)
-        if not curvature > 1e-10 * energy or energy == 0.0:
-            return
         order = self.order[sample]
-        slot = order.pop(0) if len(order) == self.size else len(order)
-        order.append(slot)
-        self.pairs[sample, slot] = step
-        self.pairs[sample, self.size + slot] = change
+        keep = curvature > 1e-10 * energy and energy > 0.0
+        if keep:
+            slot = order.pop(0) if len(order) == self.size else len(order)
+            order.append(slot)
+            self.pairs[sample, slot] = step
+            self.pairs[sample, self.size + slot] = change
+        if not order:
+            return
         rows = self._used_rows(sample)
-        with_step, with_change = self._products(sample, step), self._products(sample, change)
-        dots = self.dots[sample]
-        dots[slot, rows] = dots[rows, slot] = with_step
-        dots[self.size + slot, rows] = dots[rows, self.size + slot] = with_change
+        products = self._products(sample, torch.stack((gradient, step, change)) if keep else gradient[None])
+        self.along[sample, rows] = products[0]
+        if keep:
+            dots = self.dots[sample]
+            dots[slot, rows] = dots[rows, slot] = products[1]
+            dots[self.size + slot, rows] = dots[rows, self.size + slot] = products[2]
 
     def direction(self, sample: int, gradient: Tensor) -> Tensor | None:
-        """The quasi-Newton descent direction for the gradient (N,), or None without curvature pairs."""
+        """The quasi-Newton descent direction for the gradient (N,) of the last `add`, or None without pairs."""
         order = self.order[sample]
         if not order:
             return None
-        dots, size = self.dots[sample], self.size
-        along = np.zeros(2 * size)
-        along[self._used_rows(sample)] = self._products(sample, gradient)
+        dots, size, along = self.dots[sample], self.size, self.along[sample]
 
         # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of the pairs and the gradient.
         weights, alphas = np.zeros(2 * size), np.zeros(size)
@@ -109,22 +115,27 @@ class _History:
             beta = (gamma * along[size + slot] + dots[size + slot] @ weights) / dots[slot, size + slot]
             weights[slot] += alphas[slot] - beta
         used = len(order)
-        coefficients = torch.from_numpy(weights).to(gradient)
-        steps = coefficients[:used] @ self.pairs[sample, :used]
-        changes = coefficients[size : size + used] @ self.pairs[sample, size : size + used]
-        return -(steps + changes + gamma * gradient)
+        coefficients = torch.from_numpy(-weights).to(gradient)
+        found = coefficients[:used] @ self.pairs[sample, :used]
+        found += coefficients[size : size + used] @ self.pairs[sample, size : size + used]
+        return found.sub_(gradient, alpha=gamma)
 
     def _used_rows(self, sample: int) -> NDArray[np.intp]:
         used = np.arange(len(self.order[sample]))
         return np.concatenate((used, self.size + used))
 
-    def _products(self, sample: int, vector: Tensor) -> NDArray[np.float64]:
-        """Dot products of a vector (N,) with the used rows, in float64."""
+    def _products(self, sample: int, vectors: Tensor) -> NDArray[np.float64]:
+        """Dot products of vectors (k, N) with the used rows: (k, rows), in float64."""
         used = len(self.order[sample])
-        steps = self.pairs[sample, :used] @ vector
-        changes = self.pairs[sample, self.size : self.size + used] @ vector
-        found: NDArray[np.float64] = torch.cat((steps, changes)).double().cpu().numpy()
+        halves = self.pairs[sample, :used], self.pairs[sample, self.size : self.size + used]
+        products = torch.cat([torch.einsum("kn,un->ku", vectors, half) for half in halves], dim=1)
+        found: NDArray[np.float64] = products.double().cpu().numpy()
         return found
+
+
+def _finite(vector: Tensor) -> bool:
+    """Whether all values are finite: if one is not, their sum is not either."""
+    return math.isfinite(float(vector.sum()))
 
 
 def _rms(vector: Tensor) -> float:
@@ -160,7 +171,7 @@ def lbfgs(
     memory = _History(batch, max(1, min(history, max(limits) - 1)), length, points)
     steps = torch.zeros_like(points)
     rejections = [0] * batch
-    alive = [math.isfinite(values[b]) and bool(torch.isfinite(gradients[b]).all()) for b in range(batch)]
+    alive = [math.isfinite(values[b]) and _finite(gradients[b]) for b in range(batch)]
     for b in range(batch):
         if alive[b]:
             steps[b] = _first_step(gradients[b], first_step_rms)
@@ -177,7 +188,7 @@ def lbfgs(
                 continue
             spent[b] += 1
             ceiling = values[b] + ALLOWED_RISE * abs(values[b])
-            if not trial_values[b] <= ceiling or not bool(torch.isfinite(trial_gradients[b]).all()):
+            if not trial_values[b] <= ceiling or not _finite(trial_gradients[b]):
                 rejections[b] += 1
                 if rejections[b] % MAX_REJECTIONS == 0:
                     memory.forget(b)
@@ -186,7 +197,7 @@ def lbfgs(
                     steps[b] *= 0.25
                 continue
             rejections[b] = 0
-            memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b])
+            memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b], trial_gradients[b])
             gains[b].append((values[b] - trial_values[b]) / (abs(trial_values[b]) + EPSILON))
             points[b], gradients[b] = trial[b], trial_gradients[b]
             values[b], terms[b] = trial_values[b], trial_terms[b]
@@ -209,7 +220,7 @@ def _first_step(gradient: Tensor, length_rms: float) -> Tensor:
 
 def _next_step(memory: _History, sample: int, gradient: Tensor, first_step_rms: float) -> Tensor:
     step = memory.direction(sample, gradient)
-    if step is None or not bool(torch.isfinite(step).all()) or float(step @ gradient) >= 0:
+    if step is None or not _finite(step) or float(step @ gradient) >= 0:
         memory.forget(sample)
         return _first_step(gradient, first_step_rms)
     size = _rms(step)

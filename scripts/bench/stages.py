@@ -1,0 +1,179 @@
+"""Where the time of a warm frame goes, from the photo to the stored picture.
+
+    python scripts/bench/stages.py --data $TEMPERA_DATA [--width 1280] [--frames 10] [--threads 2]
+
+A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
+it, with every stage wrapped in a clock. Median over the warm frames after the first two, in ms of wall time on the main
+thread: waiting for the feed, the warm start (warp and blend), the objective (forward and backward), the rest of the
+minimizer and of the styler, storing (PNG, sync, rename), and what is left. `feed` is the processor time that the feed's
+thread spends meanwhile on decoding, motion and comparison. The last line on stdout is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cv2
+import numpy as np
+import torch
+from encoder import environment
+
+import pipeline.feed
+import pipeline.schedule
+from pipeline.catalog import load_style
+from pipeline.image import load_rgb, resize, save_png
+from pipeline.neural import NeuralStyler
+from pipeline.objective import Objective
+from pipeline.progress import make_reporter
+from pipeline.render import RenderRequest, render
+from pipeline.store import RenderDirectory
+
+PHOTO = "photo/kodim03.png"
+PAINTING = "style/vangogh_starry_night_1889.jpg"
+STEP_PX = (2.3, 0.7)
+SKIPPED = 2
+
+clock: dict[str, float] = defaultdict(float)
+"""Seconds by stage since the last stored frame."""
+
+
+def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, its time on the main thread added to a stage."""
+
+    def run(*arguments: Any, **named: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return function(*arguments, **named)
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            clock[name] += time.perf_counter() - began
+
+    return run
+
+
+def wrap(owner: Any, attribute: str, name: str) -> None:
+    setattr(owner, attribute, timed(name, getattr(owner, attribute)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    data = os.environ.get("TEMPERA_DATA")
+    add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
+    add("--width", type=int, default=1280, help="px; the height is 9/16 of it")
+    add("--frames", type=int, default=10)
+    add("--threads", type=int, default=2)
+    add("--set", action="append", default=[], dest="sets", help="a setting, key=value")
+    add("--out", type=Path, help="where to write the JSON")
+    options = parser.parse_args()
+    wrap(pipeline.feed.Feed, "next_frame", "wait for the feed")
+    wrap(pipeline.schedule, "warm_start", "warm start")
+    wrap(NeuralStyler, "stylize", "stylize")
+    wrap(Objective, "__call__", "objective")
+    wrap(RenderDirectory, "write_frame", "store")
+    rows: list[dict[str, float]] = []
+    last = time.perf_counter()
+    append = RenderDirectory.append_stats
+
+    def note(self: RenderDirectory, record: dict[str, Any]) -> None:
+        nonlocal last
+        append(self, record)
+        now = time.perf_counter()
+        if record["phase"] == "warm":
+            rows.append({**clock, "total": now - last, "evaluations": record["evaluations"]})
+        clock.clear()
+        last = now
+
+    RenderDirectory.append_stats = note  # type: ignore[method-assign, assignment]
+    feed_s = feed_seconds()
+    with tempfile.TemporaryDirectory() as scratch:
+        paint(Path(scratch), options)
+    kept = rows[SKIPPED:]
+    stages = {name: statistics.median(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
+    total, objective = stages["total"], stages["objective"]
+    stages["rest of the minimizer"] = stages.pop("stylize") - objective
+    named = sum(stages[name] for name in stages if name not in ("total", "evaluations"))
+    stages["other"] = total - named
+    evaluations = stages.pop("evaluations")
+    report = {
+        "benchmark": "stages",
+        "size_px": [options.width, height_of(options.width)],
+        "threads": options.threads,
+        "frames": len(kept),
+        "evaluations": evaluations,
+        "ms": {name: round(1000 * seconds, 1) for name, seconds in stages.items()},
+        "objective_share": round(objective / total, 3),
+        "feed_cpu_ms": round(1000 * sum(feed_s) / max(1, len(feed_s)), 1),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "environment": {**environment(), "opencv": cv2.__version__, "torch_threads": torch.get_num_threads()},
+    }
+    for name, value in report["ms"].items():  # type: ignore[attr-defined]
+        print(f"{name:<24}{value:>9.1f} ms {100 * value / (1000 * total):>6.1f} %", file=sys.stderr)
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+
+
+def clock_names(rows: list[dict[str, float]]) -> list[str]:
+    return sorted({name for row in rows for name in row})
+
+
+def feed_seconds() -> list[float]:
+    """A list that will hold the processor seconds which the feed's thread spends on each frame."""
+    found: list[float] = []
+    offer = pipeline.feed.Feed._offer
+    before: dict[int, float] = {}
+
+    def counted(self: pipeline.feed.Feed, item: Any) -> bool:
+        now = time.thread_time()
+        if item is not None:
+            found.append(now - before.get(id(self), 0.0))
+        done = offer(self, item)
+        before[id(self)] = time.thread_time()
+        return done
+
+    pipeline.feed.Feed._offer = counted  # type: ignore[method-assign]
+    return found
+
+
+def height_of(width: int) -> int:
+    return round(width * 9 / 16 / 2) * 2
+
+
+def paint(folder: Path, options: argparse.Namespace) -> None:
+    """Render the moving window."""
+    width, height = options.width, height_of(options.width)
+    photo = load_rgb(options.data / PHOTO)
+    reach = (width + STEP_PX[0] * options.frames + 2, height + STEP_PX[1] * options.frames + 2)
+    scale = max(reach[0] / photo.shape[1], reach[1] / photo.shape[0])
+    large = resize(photo, round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    frames = folder / "frames"
+    frames.mkdir()
+    for index in range(options.frames):
+        center = (width / 2 + STEP_PX[0] * index, height / 2 + STEP_PX[1] * index)
+        save_png(frames / f"{index:04d}.png", np.asarray(cv2.getRectSubPix(large, (width, height), center), np.uint8))
+    config = load_style(
+        str(options.data / PAINTING),
+        ["encoder=compact", f"runtime.threads={options.threads}", *options.sets],
+    )
+    request = RenderRequest(inputs=(str(frames),), styles=(config,), output=folder / "out.mp4")
+    render(request, make_reporter("none"), lambda: 0)
+
+
+if __name__ == "__main__":
+    main()
