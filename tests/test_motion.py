@@ -1,0 +1,114 @@
+"""Motion in whole renders: what is held, boiled, split and continued, with the tiny encoder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clips import moving_square, texture, write_video
+from PIL import Image
+
+from pipeline import cli
+from pipeline.store import RenderDirectory
+
+FRAMES = 12
+SETTINGS = (
+    "encoder=tiny",
+    "optimize.cold.evaluations=3",
+    "optimize.warm.evaluations=2",
+    "optimize.cold.min_scale_px=32",
+    "runtime.threads=1",
+    "output.preset=ultrafast",
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("in")
+    write_video(folder / "clip.mp4", moving_square(FRAMES), rate=10)
+    Image.fromarray(texture((64, 48), 50)).save(folder / "paint.png")
+    return folder
+
+
+def paint(clip: Path, folder: Path, *settings: str) -> RenderDirectory:
+    sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(folder / "out.mp4")]
+    assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 0
+    return RenderDirectory.open(folder / "out.render")
+
+
+def delivered(directory: RenderDirectory) -> dict[int, np.ndarray]:
+    return {
+        index: directory.read_frame(chain.id, index)
+        for chain in directory.plan.chains
+        if chain.delivered
+        for index in chain.frames
+    }
+
+
+def files(directory: RenderDirectory) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory.path).as_posix(): path.read_bytes() for path in directory.path.glob("frames/*/*")
+    }
+
+
+def test_on_twos_every_second_frame_is_the_one_before(clip: Path, tmp_path: Path) -> None:
+    directory = paint(clip, tmp_path, "motion.hold=2")
+    frames = delivered(directory)
+    for index in range(0, FRAMES, 2):
+        assert np.array_equal(frames[index], frames[index + 1])
+    for index in range(2, FRAMES, 2):
+        assert not np.array_equal(frames[index], frames[index - 1])
+    evaluations = {line["frame"]: line["evaluations"] for line in directory.read_stats()}
+    assert all(evaluations[index] == 0 for index in range(1, FRAMES, 2))
+    assert all(evaluations[index] > 0 for index in range(0, FRAMES, 2))
+
+
+def test_full_boil_paints_every_frame_as_if_it_were_alone(clip: Path, tmp_path: Path) -> None:
+    frames = delivered(paint(clip, tmp_path, "motion.boil=1"))
+    (tmp_path / "one").mkdir()
+    sets = [f"--set={setting}" for setting in (*SETTINGS, "motion.boil=1")]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(tmp_path / "one/out.mp4")]
+    assert cli.run(["render", *inputs, "--frames", "0:1", "--progress", "none", *sets]) == 0
+    (alone,) = delivered(RenderDirectory.open(tmp_path / "one/out.render")).values()
+    assert np.array_equal(frames[0], alone)
+
+
+@pytest.mark.parametrize("settings", [("motion.segment_frames=4",), ("motion.hold=3",), ("motion.boil=0.4",)], ids=str)
+def test_what_is_deleted_is_painted_again_to_the_byte(clip: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
+    """Every single frame in turn: whatever it was started from is found again in what is stored."""
+    whole = paint(clip, tmp_path / "whole", *settings)
+    wanted = files(whole)
+    for name in sorted(wanted):
+        folder = tmp_path / "again"
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / "out.mp4").unlink()
+        (folder / "out.render" / name).unlink()
+        assert files(paint(clip, folder, *settings)) == wanted, name
+        shutil.rmtree(folder)
+
+
+def test_segments_are_the_same_in_batches_of_any_size(clip: Path, tmp_path: Path) -> None:
+    one = delivered(paint(clip, tmp_path / "one", "motion.segment_frames=4"))
+    many = delivered(paint(clip, tmp_path / "many", "motion.segment_frames=4", "runtime.batch_size=8"))
+    assert one.keys() == many.keys() == set(range(FRAMES))
+    for index, frame in one.items():
+        assert np.abs(frame.astype(int) - many[index]).max() <= 2  # rounding of sums, a few frames long
+
+
+def test_the_motion_of_a_render_is_part_of_its_identity(clip: Path, tmp_path: Path) -> None:
+    paint(clip, tmp_path)
+    sets = [f"--set={setting}" for setting in (*SETTINGS, "motion.method=none")]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(tmp_path / "out.mp4")]
+    assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 5
