@@ -178,16 +178,17 @@ class NeuralStyler:
         settings = self.settings.optimize
         scales = self._scales(content)
         factors = stretched(self.settings.losses.content.coarse, len(scales))
-        deviations = [boil * settings.cold.noise * factor for factor in stretched(NOISE_CURVE, len(scales))]
+        repainted = range(len(scales) - max(1, math.ceil(boil * len(scales))), len(scales))
+        noise = math.sqrt(boil) * settings.cold.noise
         evaluations = round((1 - boil) * settings.warm.evaluations + boil * settings.cold.evaluations)
-        images = batch.init.to(self.device).lerp(content, boil)
+        images = batch.init.to(self.device).lerp(content, boil**2)
         spent = [0] * len(content)
         minimum = None
-        for level in range(len(scales) - max(1, math.ceil(boil * len(scales))), len(scales)):
+        for level, curve in zip(repainted, stretched(NOISE_CURVE, len(repainted)), strict=True):
             size = scales[level]
-            start = resized(images, size) + deviations[level] * self._noise(batch.seeds, level, size)
+            start = resized(images, size) + noise * curve * self._noise(batch.seeds, level, size)
             last = batch if level == len(scales) - 1 else None
-            objective = self._objective(resized(content, size), factors[level], last, temporal_factor=1 - boil)
+            objective = self._objective(resized(content, size), factors[level], last, temporal_factor=(1 - boil) ** 2)
             minimum = self._minimize(objective, start, evaluations, FIRST_STEP_RMS)
             images = minimum.images
             spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
