@@ -181,14 +181,15 @@ def test_the_temporal_term_holds_only_where_the_motion_is_reliable() -> None:
 
 
 def test_boil_leads_from_the_warm_frame_to_the_cold_one() -> None:
-    content, previous = photos(1), photos(2)[1:]
+    content = photos(1)
     independent = styler().stylize(cold(content, (7,))).images
+    previous = styler().stylize(cold(content, (1,))).images
     changes = []
     for boil in (0.0, 0.3, 0.6, 1.0):
         settings = config().model_copy(update={"motion": MotionSettings(boil=boil)})
         painted = styler(settings).stylize(warm(content, previous, (7,))).images
         changes.append((painted - previous).square().mean().item())
-    assert changes == sorted(changes) and changes[0] < 0.5 * changes[-1]
+    assert changes == sorted(changes) and changes[0] < 0.2 * changes[-1]
     assert torch.equal(painted, independent)
 
 
