@@ -1,4 +1,4 @@
-"""Make the pictures of the README from our own sample timelapse: docs/styles.jpg, docs/timelapse.jpg, docs/mix.jpg.
+"""Make the pictures of the README from our own sample timelapse: styles, mix, steady and timelapse.jpg in docs/.
 
     python scripts/make_pictures.py [--demo DIR]
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,14 +20,17 @@ from pipeline.catalog import load_style, shipped_styles
 from pipeline.cli.demo import FOLLOW_LIGHT
 from pipeline.config import Config
 from pipeline.finish import finish
+from pipeline.flow import motion_between
 from pipeline.image import load_rgb, resize, to_tensor, to_uint8
 from pipeline.sample import sample_frame
 from pipeline.store import RenderDirectory
 from pipeline.styler import build_styler, find_resources
 from pipeline.types import FrameBatch
+from pipeline.warmstart import passage, warm_start
 
 WIDTH_PX, HEIGHT_PX = 400, 225
 FRAME = 13
+STEP_PX, MOVES = 5, 6
 STRIP = (3, 14, 25, 36, 45)
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -41,6 +45,7 @@ def main() -> None:
     save("styles.jpg", grid(painted, columns=4))
     first, second = load_style("swirl"), load_style("woodcut")
     save("mix.jpg", grid([paint(mixed(first, second, weight), photo) for weight in (0, 45, 100, 220)], columns=4))
+    save("steady.jpg", grid(steady(load_style("swirl")), columns=3))
     if options.demo:
         directory = RenderDirectory.open(next(iter(sorted(options.demo.glob("*.render")))))
         chain = directory.plan.chains[0]
@@ -59,6 +64,39 @@ def paint(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
         FrameBatch("cold", to_tensor(photo)[None], None, (1,))
     )
     return to_uint8(styled.images[0])
+
+
+def steady(config: Config) -> list[NDArray[Any]]:
+    """What changes when the camera moves, beside the painted frame: each alone, without motion, and ours.
+
+    A window slides over the sample by STEP_PX per frame. A row: the first frame (in the first row, the last photo), the
+    last frame, and four times what differs from the frame before it once that is moved as the camera was.
+    """
+    scene = sample_frame(FRAME)
+    photos = [scene[40 : 40 + HEIGHT_PX, 40 + STEP_PX * k : 40 + STEP_PX * k + WIDTH_PX] for k in range(MOVES)]
+    photos = [np.ascontiguousarray(photo) for photo in photos]
+    styler = build_styler(config, find_resources(config))
+    pictures = []
+    for way in ("alone", "without motion", "ours"):
+        painted: list[NDArray[np.uint8]] = []
+        for index, photo in enumerate(photos):
+            batch = FrameBatch("cold", to_tensor(photo)[None], None, (index,))
+            if painted and way == "without motion":
+                batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(painted[-1])[None], (index,))
+            elif painted and way == "ours":
+                motion = motion_between(photos[index - 1], photo, config.motion, from_index=index - 1, to_index=index)
+                came = passage(photos[index - 1], photo, motion)
+                start = warm_start(photo, {index - 1: painted[-1]}, {index - 1: came})
+                assert start is not None
+                init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
+                reliability = torch.from_numpy(start.reliability)[None, None]
+                batch = FrameBatch("warm", to_tensor(photo)[None], init, (index,), target, reliability)
+            painted.append(to_uint8(styler.stylize(batch).images[0]))
+        difference = np.zeros_like(painted[-1])
+        change = painted[-1][:, :-STEP_PX].astype(int) - painted[-2][:, STEP_PX:]
+        difference[:, :-STEP_PX] = np.clip(4 * np.abs(change), 0, 255)
+        pictures += [photos[-1] if way == "alone" else painted[0], painted[-1], difference]
+    return pictures
 
 
 def mixed(first: Config, second: Config, weight: float) -> Config:

@@ -4,9 +4,10 @@
 
 A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
 it, with every stage wrapped in a clock. Median over the warm frames after the first two, in ms of wall time on the main
-thread: waiting for the feed, the warm start (warp and blend), the objective (forward and backward), the rest of the
-minimizer and of the styler, storing (PNG, sync, rename), and what is left. `feed` is the processor time that the feed's
-thread spends meanwhile on decoding, motion and comparison. The last line on stdout is JSON.
+thread: waiting for the feed, the warm start (warp and blend), the content target (the photo's features), the objective
+(forward and backward), the rest of the minimizer and of the styler, storing (PNG, sync, rename), and what is left.
+`feed_cpu_ms` is the processor time that the feed's thread spends meanwhile on decoding, motion and comparison. The last
+line on stdout is JSON.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import torch
 from encoder import environment
 
 import pipeline.feed
+import pipeline.neural
 import pipeline.schedule
 from pipeline.catalog import load_style
 from pipeline.image import load_rgb, resize, save_png
@@ -85,6 +87,7 @@ def main() -> None:
     wrap(pipeline.schedule, "warm_start", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
+    wrap(pipeline.neural, "content_targets", "content target")
     wrap(RenderDirectory, "write_frame", "store")
     rows: list[dict[str, float]] = []
     last = time.perf_counter()
@@ -106,7 +109,7 @@ def main() -> None:
     kept = rows[SKIPPED:]
     stages = {name: statistics.median(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
     total, objective = stages["total"], stages["objective"]
-    stages["rest of the minimizer"] = stages.pop("stylize") - objective
+    stages["rest of the minimizer"] = stages.pop("stylize") - objective - stages["content target"]
     named = sum(stages[name] for name in stages if name not in ("total", "evaluations"))
     stages["other"] = total - named
     evaluations = stages.pop("evaluations")
@@ -117,7 +120,7 @@ def main() -> None:
         "frames": len(kept),
         "evaluations": evaluations,
         "ms": {name: round(1000 * seconds, 1) for name, seconds in stages.items()},
-        "objective_share": round(objective / total, 3),
+        "objective_share": round((objective + stages["content target"]) / total, 3),
         "feed_cpu_ms": round(1000 * sum(feed_s) / max(1, len(feed_s)), 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "environment": {**environment(), "opencv": cv2.__version__, "torch_threads": torch.get_num_threads()},
