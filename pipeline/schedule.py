@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +48,10 @@ KEPT_FRAMES = 6
 """Stored frames of a chain that stay in memory; farther ones are read again, which gives the same pixels."""
 
 
+MAX_THREADS = 8
+"""Warm starts that are made side by side."""
+
+
 @dataclass(slots=True)
 class _Running:
     """A chain in work: the next frame, the last stored ones, and what is about to be painted."""
@@ -55,6 +60,7 @@ class _Running:
     index: int
     feed: Feed
     recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    upcoming: Upcoming | None = None
     task: FrameTask | None = None
 
 
@@ -89,23 +95,25 @@ def run_chains(
     waiting = [chain for chain in directory.plan.chains if starts[chain.id] < chain.stop]
     session = _Session(directory, stylers, watcher, batch_size, {chain.id for chain in waiting})
     stopped = False
-    try:
-        while (session.running or waiting) and not stopped:
-            for chain in session.startable(waiting):
-                waiting.remove(chain)
-                session.running.append(_Running(chain, starts[chain.id], open_feed(chain, starts[chain.id])))
+    with ThreadPoolExecutor(max_workers=min(batch_size, MAX_THREADS), thread_name_prefix="warm start") as pool:
+        try:
+            while (session.running or waiting) and not stopped:
+                for chain in session.startable(waiting):
+                    waiting.remove(chain)
+                    session.running.append(_Running(chain, starts[chain.id], open_feed(chain, starts[chain.id])))
+                for state in session.running:
+                    if stopped := stopped or should_stop():
+                        break
+                    session.look_ahead(state)
+                session.make_tasks(pool)
+                for group in _groups(session.running):
+                    if stopped := stopped or should_stop():
+                        break
+                    session.advance(group)
+                session.close_finished(waiting)
+        finally:
             for state in session.running:
-                if stopped := stopped or should_stop():
-                    break
-                session.look_ahead(state)
-            for group in _groups(session.running):
-                if stopped := stopped or should_stop():
-                    break
-                session.advance(group)
-            session.close_finished(waiting)
-    finally:
-        for state in session.running:
-            state.feed.close()
+                state.feed.close()
     return Outcome(session.failed, stopped)
 
 
@@ -160,19 +168,29 @@ class _Session:
         return state.index >= state.chain.stop or state.chain.id in self.failed
 
     def look_ahead(self, state: _Running) -> None:
-        """Find out what the next frame of a chain to paint starts from; frames that repeat one are stored."""
-        while state.task is None and not self._over(state):
+        """Take the next frame of a chain that must be painted; those before it that repeat one are stored."""
+        while state.upcoming is None and state.task is None and not self._over(state):
             try:
                 upcoming = state.feed.next_frame()
             except TemperaError as error:
                 self._fail(state.chain, state.index, error)
                 return
             if upcoming.repeats < 0:
-                state.task = self._task(state, upcoming)
+                state.upcoming = upcoming
             else:
                 self._repeat(state, upcoming)
 
-    def _task(self, state: _Running, upcoming: Upcoming) -> FrameTask:
+    def make_tasks(self, pool: ThreadPoolExecutor) -> None:
+        """Find out what each next frame starts from, side by side: the warps of a batch take longer than its painting
+        on a fast device."""
+        states = [state for state in self.running if state.upcoming is not None]
+        for state, task in zip(states, pool.map(self._task, states), strict=True):
+            state.upcoming, state.task = None, task
+
+    def _task(self, state: _Running) -> FrameTask:
+        """Reads, and changes nothing: called from several threads, for a chain each."""
+        upcoming = state.upcoming
+        assert upcoming is not None
         goal = None
         if upcoming.heading is not None:
             ahead = self.directory.read_frame(state.chain.keys, upcoming.goal)

@@ -84,7 +84,7 @@ def main() -> None:
     add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
     wrap(pipeline.feed.Feed, "next_frame", "wait for the feed")
-    wrap(pipeline.schedule, "warm_start", "warm start")
+    wrap(pipeline.schedule._Session, "make_tasks", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
     wrap(pipeline.neural, "content_targets", "content target")
