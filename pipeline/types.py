@@ -46,7 +46,8 @@ class Source:
     `width_px` and `height_px` are those of the picture as a viewer sees it: after rotation, EXIF orientation and with
     square pixels. `pts[i]` is the time at which frame i appears, in ticks of `time_base` seconds, strictly increasing;
     `duration_ticks` is how long the last one stays. `picks[i]` is the position of frame i among the decoded frames (or
-    the photos) of the input; -1 - position marks one that is damaged, at which reading stops. `digest` is a SHA-256 over the content of the input.
+    the photos) of the input; -1 - position marks one that is damaged, at which reading stops. `digest` is a SHA-256
+    over the content of the input.
     """
 
     path: str

@@ -26,9 +26,8 @@ from PIL import Image
 from pipeline import cli
 from pipeline.config import Config
 from pipeline.errors import InputError
-from pipeline.feed import Feed
+from pipeline.feed import Feed, Upcoming
 from pipeline.render import resume_command
-from pipeline.types import Frame
 
 FRAMES = 5
 QUICK = ["--encoder", "tiny", "--progress", "none"]
@@ -225,7 +224,7 @@ def test_a_failing_chain_does_not_harm_the_others(
 ) -> None:
     real = Feed.next_frame
 
-    def failing(self: Feed) -> Frame:
+    def failing(self: Feed) -> Upcoming:
         frame = real(self)
         if frame.index == 1:
             raise InputError("frame 1 is damaged", hint="mend it")

@@ -39,7 +39,7 @@ def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and open files are read from /proc")
 def test_memory_and_open_files_stay_as_they_are() -> None:
-    """`scripts/torture` does the same with 2,000 frames. One float picture of each frame, kept, would be 7,000 kB here."""
+    """`scripts/torture` does the same with 2,000 frames. One float picture of each frame, kept, would be 7 MB here."""
     found = in_a_process(watch_render, 300, (90, 280), (64, 48))
     early, late = found[90], found[280]
     assert late["rss_kb"] - early["rss_kb"] < 2500

@@ -61,18 +61,17 @@ def test_paint_moves_with_its_object_to_within_half_a_pixel() -> None:
         frame = ground.copy()
         frame[50:100, x : x + 56] = thing[50:100, 60:116]
         frames.append(frame)
-    motion = motion_between(*frames, MotionSettings(), from_index=0, to_index=1)
-    start = warm_start(frames[1], {0: paint}, {0: passage(*frames, motion)})
+    before, after = frames
+    motion = motion_between(before, after, MotionSettings(), from_index=0, to_index=1)
+    start = warm_start(after, {0: paint}, {0: passage(before, after, motion)})
     assert start is not None
     inside, outside = (slice(60, 90), slice(80, 110)), (slice(5, 35), slice(5, 185))
     for shift_px, place in ((7, inside), (0, outside)):
         moved = np.roll(as_values(paint), shift_px, axis=1)[place]
         window = np.hanning(30)[:, None] * np.hanning(moved.shape[1])
-        (x, y), _ = cv2.phaseCorrelate(
-            *(np.asarray(picture.mean(axis=2), np.float32) for picture in (moved, start.init[place])),
-            np.asarray(window, np.float32),
-        )
-        assert np.hypot(x, y) < 0.5
+        first, second = (np.asarray(picture.mean(axis=2), np.float32) for picture in (moved, start.init[place]))
+        (across, down), _ = cv2.phaseCorrelate(first, second, np.asarray(window, np.float32))
+        assert np.hypot(across, down) < 0.5
         assert np.abs(start.init[place] - moved).mean() < 0.02
 
 

@@ -125,7 +125,7 @@ def main() -> None:
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "environment": {**environment(), "opencv": cv2.__version__, "torch_threads": torch.get_num_threads()},
     }
-    for name, value in report["ms"].items():  # type: ignore[attr-defined]
+    for name, value in report["ms"].items():
         print(f"{name:<24}{value:>9.1f} ms {100 * value / (1000 * total):>6.1f} %", file=sys.stderr)
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
