@@ -262,7 +262,7 @@ class RuntimeSettings(Settings):
     batch_size: int = Field(0, ge=0, le=4096, description="Frames in a batch at most; 0 decides by device.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 leaves it to torch.")
-    prefetch: int = Field(4, ge=0, le=256, description="Frames decoded ahead.")
+    prefetch: int = Field(2, ge=0, le=256, description="Frames decoded, and their motion found, ahead.")
 
 
 class Config(PaintSettings):
