@@ -44,6 +44,7 @@ __all__ = [
     "output_paths",
     "plan_from_json",
     "plan_to_json",
+    "relative_path",
     "style_configs",
     "weights_paths",
 ]
@@ -205,7 +206,7 @@ def make_plan(
     plan = RenderPlan(
         digest=identity_digest(identity),
         identity=identity,
-        source=_with_paths(source, lambda path: _relative(path, render_dir)),
+        source=_with_paths(source, lambda path: relative_path(path, render_dir)),
         width_px=width_px,
         height_px=height_px,
         shots=tuple(shots),
@@ -217,8 +218,8 @@ def make_plan(
             [style.config.motion.hold for style in styles],
         ),
         styles={style.name: _relative_config(style.config, render_dir) for style in styles},
-        outputs={name: _relative(path, render_dir) for name, path in outputs.items()},
-        weights={style.name: _relative(style.weights, render_dir) for style in styles if style.weights is not None},
+        outputs={name: relative_path(path, render_dir) for name, path in outputs.items()},
+        weights={style.name: relative_path(style.weights, render_dir) for style in styles if style.weights is not None},
         exposure=tuple(exposure),
     )
     check_plan(plan)
@@ -282,7 +283,7 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
 
 def _relative_config(config: Config, render_dir: Path) -> dict[str, Any]:
     settings = config.model_dump(by_alias=True)
-    mapped: dict[str, Any] = _plain(_map_paths(settings, lambda path: _relative(path, render_dir)))
+    mapped: dict[str, Any] = _plain(_map_paths(settings, lambda path: relative_path(path, render_dir)))
     return mapped
 
 
@@ -302,7 +303,7 @@ def _with_paths(source: Source, change: Callable[[str], str]) -> Source:
     return replace(source, path=change(source.path), files=tuple(change(file) for file in source.files))
 
 
-def _relative(path: str | Path, render_dir: Path) -> str:
+def relative_path(path: str | Path, render_dir: Path) -> str:
     """A path as seen from the render directory, with forward slashes; absolute if it is on another drive.
 
     Folders are resolved first: going up from a folder that was reached through a link leads elsewhere.

@@ -35,6 +35,7 @@ def probe(
     *,
     frames: tuple[int | None, int | None] | None = None,
     fps: Fraction | None = None,
+    digest: bool = True,
 ) -> Source:
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
@@ -44,7 +45,7 @@ def probe(
 
     Videos and animations are decoded once, up to the end of the slice: time stamps of packets promise frames that a
     damaged file does not have, and hide that a decoder drops some. That costs a small part of what painting costs,
-    and what `probe` promises is there.
+    and what `probe` promises is there. Without `digest` the content is not hashed, and `Source.digest` stays empty.
 
     Raises InputError for whatever cannot be rendered and UsageError for a slice or rate that makes no sense.
     """
@@ -55,7 +56,8 @@ def probe(
         source = animation.probe(found, frames=frames, fps=fps)
     else:
         source = video.probe(found, settings, frames=frames, fps=fps)
-    return replace(source, notes=tuple(printable(note) for note in source.notes))
+    source = replace(source, notes=tuple(printable(note) for note in source.notes))
+    return replace(source, digest=content_digest(source)) if digest else source
 
 
 def content_digest(source: Source) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
 from pipeline.image import DECODE_ERRORS, count_frames, open_image, render_frame, resize, upright_size
-from pipeline.reader.digest import digest_files
 from pipeline.reader.timing import check_fps, check_slice, check_slice_end, choose
 from pipeline.types import Source
 
@@ -68,7 +67,6 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,
         picks=timeline.picks,
-        digest=digest_files([file]),
         notes=(*found.notes, *notes),
     )
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import DamagedInputError, InputError
 from pipeline.image import fit, open_image, render_frame, resize, upright_size
 from pipeline.reader.damage import describe, fill
-from pipeline.reader.digest import digest_files
 from pipeline.reader.order import CaptureTime, capture_time, describe_intervals, natural_key, seconds_since_first
 from pipeline.reader.timing import check_fps, check_slice_end, choose
 from pipeline.types import Source
@@ -84,7 +83,6 @@ def probe(
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,
         picks=tuple(picks),
-        digest=digest_files([photo.file for photo in chosen]),
         order=order,
         notes=(*found.notes, *notes),
     )

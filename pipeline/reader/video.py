@@ -14,7 +14,6 @@ from pipeline.errors import InputError
 from pipeline.image import MAX_PX, MAX_SIDE_PX
 from pipeline.reader.damage import describe, fill
 from pipeline.reader.decode import MAX_VIDEO_PX, open_video
-from pipeline.reader.digest import digest_files
 from pipeline.reader.scan import Scan, scan
 from pipeline.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
 from pipeline.types import Source
@@ -93,7 +92,6 @@ def probe(
             rotation_deg=scanned.turn.rotation_deg,
             color=scanned.color,
             has_audio=bool(container.streams.audio),
-            digest=digest_files([file]),
             notes=(*found.notes, *notes),
             stream_index=stream.index,
             # Without them frames are counted from the start: what comes out beside damage depends on where one begins.

@@ -16,6 +16,7 @@ from pipeline.errors import IncompleteError, Interrupted
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
 from pipeline.render.checked import paint_checked
 from pipeline.render.deliver import export, write_style
+from pipeline.render.input_digest import hash_input, remember_input
 from pipeline.render.outputs import check_delivered, keep_old_video
 from pipeline.render.prepare import (
     Prepared,
@@ -62,7 +63,6 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
 
     Raises RenderDirectoryError if there is none or if the input, the paintings or the weights have changed since.
     """
-    from pipeline.reader import content_digest
     from pipeline.writer import check_output
 
     directory = RenderDirectory.open(path)
@@ -85,9 +85,10 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
             width_px=plan.width_px,
             height_px=plan.height_px,
         )
-    today = replace(source, digest=content_digest(source))
+    with reporter.stage("checking the input", None):
+        hashed = hash_input(source, path)
     wanted = make_plan(
-        today,
+        replace(source, digest=hashed.digest),
         plan.width_px,
         plan.height_px,
         plan.shots,
@@ -97,7 +98,7 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
         exposure=plan.exposure,
     )
     check_same(plan, wanted, where=str(path))
-    prepared = Prepared(plan, path, source, configs, resources, outputs)
+    prepared = Prepared(plan, path, source, configs, resources, outputs, hashed)
     _look_for_space(prepared, reporter)
     return _work(directory, prepared, reporter, stop)
 
@@ -111,6 +112,7 @@ def resume_command(path: Path) -> str:
 def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, stop: StopRequest) -> list[Path]:
     with directory.lock(), _logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", pipeline.__version__, directory.path, directory.plan.digest)
+        remember_input(directory, prepared.hashed)
         done = check_delivered(directory, prepared.outputs)
         for name, output in done.items():
             reporter.note(

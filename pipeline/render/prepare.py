@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import Config, InputSettings, OutputSettings
 from pipeline.errors import InputError, Interrupted, TemperaError, UsageError
 from pipeline.plan import ResolvedStyle, check_names, make_plan
+from pipeline.render.input_digest import HashedInput, hash_input
 from pipeline.store import RenderDirectory
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
@@ -62,6 +63,7 @@ class Prepared:
     configs: dict[str, Config]
     resources: dict[str, Resources]
     outputs: dict[str, Path]
+    hashed: HashedInput
 
 
 def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lambda: 0) -> Prepared:
@@ -75,7 +77,7 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
     check_names([style.name for style in request.styles])
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps)
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False)
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     width_px, height_px = _size(source, request, reporter)
@@ -85,6 +87,9 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
         refuse_input(output, source)
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
     path = request.workdir or _default_workdir(outputs, request)
+    with reporter.stage("checking the input", None):
+        hashed = hash_input(source, path, believe=not request.fresh)
+    source = replace(source, digest=hashed.digest)
     resolved, resources = resolve_styles(request.styles, request.weights)
     least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
     if min(width_px, height_px) < least_px:
@@ -97,7 +102,7 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
     shots, exposure = known or _look_through(source, request.styles[0], reporter, stop)
     plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path, exposure=exposure)
     configs = {style.name: style for style in request.styles}
-    return Prepared(plan, path, source, configs, resources, outputs)
+    return Prepared(plan, path, source, configs, resources, outputs, hashed)
 
 
 def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:

@@ -134,6 +134,8 @@ class RenderDirectory:
         """
         with RenderLock(self.path) as held:
             folders = [folder for folder in _entries(self.frames_path) if folder.is_dir()]
+            if self.cache_path.is_dir():
+                folders.append(self.cache_path)
             for folder in (self.path, *folders):
                 atomic.sweep(folder)
             self._lock, self._mend_stats = held, True

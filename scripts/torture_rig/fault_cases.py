@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.config import OutputSettings
 from pipeline.errors import RenderDirectoryError
 from pipeline.image import encode_png
+from pipeline.render.input_digest import NOTE_NAME, hash_input, remember_input
 from pipeline.store import RenderDirectory, RenderLock, Video, delivered, fresh, probe, remove_frames
 from pipeline.store.plan_file import identity_digest
 from pipeline.types import Chain, RenderPlan, Shot, Source
@@ -223,6 +227,39 @@ def _removal() -> Case:
     return Case("removing delivered frames", a_render, work, check)
 
 
+def _input_note() -> Case:
+    """What is noted about the input is right or not believed."""
+
+    def source_in(folder: Path) -> Source:
+        return replace(_source(6), files=(str(folder / "in.mp4"),))
+
+    def put(folder: Path, data: bytes, day: int) -> None:
+        (folder / "in.mp4").write_bytes(data)
+        os.utime(folder / "in.mp4", (86400 * day, 86400 * day))
+
+    def prepare(folder: Path) -> None:
+        a_render(folder)
+        put(folder, b"old", 1)
+        work(folder)
+        put(folder, b"new", 2)
+
+    def work(folder: Path) -> None:
+        directory = RenderDirectory.open(folder)
+        hashed = hash_input(source_in(folder), folder)
+        with directory.lock():
+            remember_input(directory, hashed)
+
+    def check(folder: Path, fault: str) -> str:
+        found = hash_input(source_in(folder), folder)
+        assert found.digest == hashlib.sha256(b"new").hexdigest(), fault
+        work(folder)
+        assert hash_input(source_in(folder), folder).note is None, fault
+        assert [path.name for path in (folder / "cache").iterdir()] == [NOTE_NAME], fault
+        return "old" if found.note else "new"
+
+    return Case("the note about the input", prepare, work, check)
+
+
 _VIDEO: Final = OutputSettings(preset="ultrafast")
 
 
@@ -271,6 +308,7 @@ CASES: Final = (
     _set_aside(),
     _fresh(),
     _removal(),
+    _input_note(),
     video_case("a.mp4"),
     video_case("a.gif"),
     video_case("p/%d.png"),
