@@ -1,11 +1,13 @@
 """Renders that are killed at random moments, again and again, until they are done; then every byte is compared.
 
 Half of the kills come from outside after a random time, the others from inside, before or after a random operation on
-the disk, where the narrow moments are.
+the disk, where the narrow moments are. The renders take turns at every way in which a frame may look back: at the frame
+before, at farther ones, at a keyframe, at one that is held.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -13,7 +15,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,17 @@ CUTS: Final = (5, 9)
 VIDEOS: Final = ("v-one.mp4", "v-two.mp4")
 _SETTINGS: Final = ("optimize.cold.evaluations=3", "optimize.warm.evaluations=3", "optimize.cold.min_scale_px=32")
 _SETTINGS_OF_WORK: Final = ("runtime.prefetch=3", "output.preset=ultrafast")
+VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "plain": (),
+    "segments": ("motion.segment_frames=3", "runtime.batch_size=1"),
+    "hold": ("motion.hold=2",),
+    "segments, batches of 3": ("motion.segment_frames=2", "runtime.batch_size=3"),
+    "boil": ("motion.boil=0.4",),
+    "earlier": ("losses.temporal.earlier=[2,4]",),
+    "segments, hold, earlier": ("motion.segment_frames=4", "motion.hold=2", "losses.temporal.earlier=[2,4]"),
+}
+"""Settings of the renders, by name. Each is compared with a render of the same settings, batch size included: sums over
+a batch of another size may be rounded differently."""
 _LONGEST_S: Final = 120.0
 _KILLS_PER_RENDER: Final = 12
 
@@ -73,11 +86,13 @@ class KillAt:
 
 @dataclass
 class Tally:
-    """What was done and what was found; only `kills`, `renders` and `seconds` should be above 0 at the end."""
+    """What was done and what was found; only kills, renders and stored frames should be above 0 at the end."""
 
     kills: int = 0
     kills_after_time: int = 0
     kills_at_operations: int = 0
+    kills_by_variant: dict[str, int] = field(default_factory=dict)
+    """Kills of the renders with each of `VARIANTS`."""
     renders: int = 0
     frames_stored_at_kills: int = 0
     frames_lost: int = 0
@@ -99,58 +114,92 @@ class Tally:
         return found + len(self.failures)
 
 
-def kill_renders(home: Path, *, kills: int, seed: int, until: float = math.inf) -> Tally:
-    """Kill renders until there were that many kills and the last render is done; stops early at `until` (monotonic)."""
+@dataclass(frozen=True)
+class Reference:
+    """A render that was never stopped: its settings, the bytes of its frames and videos, and how long it took."""
+
+    settings: tuple[str, ...]
+    wanted: Mapping[str, bytes]
+    seconds: float
+
+    @property
+    def operations(self) -> int:
+        """About how many operations on the disk it made."""
+        return 11 * len(self.wanted)
+
+
+def kill_renders(
+    home: Path,
+    *,
+    kills: int,
+    seed: int,
+    until: float = math.inf,
+    variants: Mapping[str, tuple[str, ...]] = VARIANTS,
+) -> Tally:
+    """Kill renders until there were that many kills and the last render is done; stops early at `until` (monotonic).
+
+    The renders take turns at the variants, settings by name.
+    """
     chance = random.Random(seed)
     tally = Tally()
-    reference = home / "reference"
-    make_inputs(reference)
-    wanted: dict[str, bytes] = {}
-    seconds = 0.0
-    for _ in range(2):  # the first one warms up the machine; both must be the same
-        shutil.rmtree(reference / "v.render", ignore_errors=True)
-        began = time.monotonic()
-        process = children.start([*command(reference), "--fresh"], err=reference / "err.txt")
-        process.join(_LONGEST_S)
-        seconds = time.monotonic() - began
-        if process.exitcode != 0:
-            raise RuntimeError(f"the reference ended with {process.exitcode}: {(reference / 'err.txt').read_text()}")
-        again = whole(reference)
-        tally.mismatches += bool(wanted) and again != wanted
-        wanted = again
-        tally.renders += 1
-    operations = 11 * len(wanted)
-    while tally.kills < kills and time.monotonic() < until:
+    references: dict[str, Reference] = {}
+    for name in itertools.cycle(variants):
+        if tally.kills >= kills or time.monotonic() > until:
+            break
+        if name not in references:
+            runs = 1 if references else 2  # the first of all warms up the machine; and both must be the same
+            found = _reference(home / f"reference-{len(references)}", variants[name], tally, runs=runs)
+            if any(found.wanted == other.wanted for other in references.values()):
+                raise RuntimeError(f"{name}: these settings change nothing here")
+            references[name] = found
         folder = home / f"render-{tally.renders}"
         make_inputs(folder)
-        _kill_one(folder, wanted, chance, tally, seconds=seconds, operations=operations, most=kills, until=until)
+        before = tally.kills, len(tally.failures)
+        _kill_one(folder, references[name], chance, tally, most=kills, until=until)
         shutil.rmtree(folder)
         tally.renders += 1
+        tally.kills_by_variant[name] = tally.kills_by_variant.get(name, 0) + tally.kills - before[0]
+        tally.failures[before[1] :] = [f"{name}: {failure}" for failure in tally.failures[before[1] :]]
     return tally
 
 
+def _reference(folder: Path, settings: tuple[str, ...], tally: Tally, *, runs: int) -> Reference:
+    """Render without stopping, so many times; all must be the same."""
+    make_inputs(folder)
+    wanted: dict[str, bytes] = {}
+    seconds = 0.0
+    for _ in range(runs):
+        shutil.rmtree(folder / "v.render", ignore_errors=True)
+        began = time.monotonic()
+        process = children.start([*command(folder, settings), "--fresh"], err=folder / "err.txt")
+        process.join(_LONGEST_S)
+        seconds = time.monotonic() - began
+        if process.exitcode != 0:
+            raise RuntimeError(f"the reference ended with {process.exitcode}: {(folder / 'err.txt').read_text()}")
+        again = whole(folder)
+        tally.mismatches += bool(wanted) and again != wanted
+        wanted = again
+        tally.renders += 1
+    return Reference(settings, wanted, seconds)
+
+
 def _kill_one(
-    folder: Path,
-    wanted: dict[str, bytes],
-    chance: random.Random,
-    tally: Tally,
-    *,
-    seconds: float,
-    operations: int,
-    most: int,
-    until: float,
+    folder: Path, reference: Reference, chance: random.Random, tally: Tally, *, most: int, until: float
 ) -> None:
     """One render from its beginning to its end, with kills on the way."""
+    wanted = reference.wanted
     before: dict[str, tuple[int, int]] = {}
     for _ in range(_KILLS_PER_RENDER):
         left = 1 - len(before) / len(wanted)
         by_time = chance.random() < 0.5
-        hook = None if by_time else KillAt(1 + int(chance.random() * operations * left), chance.random() < 0.5)
-        words = command(folder)
+        hook = (
+            None if by_time else KillAt(1 + int(chance.random() * reference.operations * left), chance.random() < 0.5)
+        )
+        words = command(folder, reference.settings)
         if (folder / "v.render/plan.json").exists() and chance.random() < 0.5:
             words = ["resume", str(folder / "v.render"), "--progress", "none"]
         process = children.start(words, hook=hook, err=folder / "err.txt")
-        process.join(chance.random() * seconds * (0.3 + 0.8 * left) if by_time else _LONGEST_S)
+        process.join(chance.random() * reference.seconds * (0.3 + 0.8 * left) if by_time else _LONGEST_S)
         if process.is_alive():
             process.kill()
         process.join(_LONGEST_S)
@@ -168,7 +217,7 @@ def _kill_one(
         tally.frames_stored_at_kills += len(before)
         if tally.kills >= most or time.monotonic() > until:
             break
-    process = children.start(command(folder), err=folder / "err.txt")
+    process = children.start(command(folder, reference.settings), err=folder / "err.txt")
     process.join(_LONGEST_S)
     if process.exitcode != 0:
         tally.failures.append(f"the last run ended with {process.exitcode}: {(folder / 'err.txt').read_text()[-500:]}")
@@ -181,7 +230,7 @@ def _kill_one(
 
 
 def _look(
-    folder: Path, before: dict[str, tuple[int, int]], wanted: dict[str, bytes], tally: Tally
+    folder: Path, before: dict[str, tuple[int, int]], wanted: Mapping[str, bytes], tally: Tally
 ) -> dict[str, tuple[int, int]]:
     """Look at a directory whose process is dead: are all frames of before there, untouched, and is nothing torn?"""
     root = folder / "v.render"
@@ -224,11 +273,11 @@ def whole(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.exists()}
 
 
-def command(folder: Path) -> list[str]:
-    """A render of two styles over three shots, with motion and frames decoded ahead."""
+def command(folder: Path, settings: Sequence[str] = ()) -> list[str]:
+    """A render of two styles over three shots, with motion and frames decoded ahead, and with more settings."""
     words = ["render", str(folder / "clip.mkv"), "-s", str(folder / "one.png"), "-s", str(folder / "two.png")]
     words += ["-o", str(folder / "v.mp4"), "--encoder", "tiny", "--progress", "none"]
-    return [*words, *(f"--set={setting}" for setting in (*_SETTINGS, *_SETTINGS_OF_WORK))]
+    return [*words, *(f"--set={setting}" for setting in (*_SETTINGS, *_SETTINGS_OF_WORK, *settings))]
 
 
 def make_inputs(folder: Path) -> None:
