@@ -16,9 +16,9 @@ from torture_rig.kills import VARIANTS, KillAt, Tally, kill_renders
 def test_killed_at_random_moments_a_render_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keyframes, batches, held frames and farther ones here; the long version takes turns at all."""
+    """Keyframes, held frames and farther ones here; the long version takes turns at all."""
     monkeypatch.setattr("torture_rig.kills._KILLS_PER_RENDER", 3)
-    few = {name: VARIANTS[name] for name in ("segments, batches of 3", "segments, hold, earlier")}
+    few = {name: VARIANTS[name] for name in ("segments", "segments, hold, earlier")}
     tally = kill_renders(tmp_path / "kills", kills=6, seed=1, variants=few)
     assert tally.kills == sum(tally.kills_by_variant.values()) == 6 and tally.renders >= 5
     assert tally.kills_by_variant.keys() == few.keys()

@@ -1,11 +1,13 @@
 """From the start of `tempera resume` to the first new frame being worked on, in a directory of 2,000 frames.
 
-    python scripts/bench/resume_start.py [--frames 2000] [--runs 5]
+    python scripts/bench/resume_start.py [--frames 2000] [--runs 5] [--input video|photos]
 
 The process is started as a user would start it, with everything that there is to import, with `compact`, and all frames
 but the last 20 stored. Once with the frames in the system's cache, and once with the cache emptied of them, so that the
-disk has to read what is read (where the system lets us). The work on a frame begins when its line of progress comes,
-less the time that painting it took. The last line is JSON: seconds, median and every run.
+disk has to read what is read (where the system lets us). With photos of 1 MB as the input, once without the note that
+spares hashing them, and once with it, the photos in the cache; beside it how long finding out their digest takes alone.
+The work on a frame begins when its line of progress comes, less the time that painting it took. The last line is JSON:
+seconds, median and every run.
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ from PIL import Image
 
 from pipeline.catalog import load_style
 from pipeline.image import encode_png
+from pipeline.plan import absolute_source
 from pipeline.progress import SilentReporter
 from pipeline.render import RenderRequest, prepare
+from pipeline.render.input_digest import NOTE_NAME, hash_input
 from pipeline.store import RenderDirectory
 
 RGB = NDArray[np.uint8]
 SIZES = ((640, 360), (1280, 720))
+PHOTO_SIZE, PHOTO_BYTES = (640, 360), 1_000_000
 LEFT = 20
 
 
@@ -45,40 +50,75 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to write; the disk that is measured")
+    parser.add_argument("--input", choices=("both", "video", "photos"), default="both")
     options = parser.parse_args()
     rows = []
-    for width, height in SIZES:
-        with tempfile.TemporaryDirectory(dir=options.folder) as home:
-            directory = make_render(Path(home), options.frames, width, height)
-            size = sum(path.stat().st_size for path in directory.path.glob("frames/*/*.png"))
-            for cached in (True, False):
-                times = []
-                for run in range(options.runs + cached):  # the first one fills the cache
-                    if not cached:
-                        empty_cache(directory.path)
-                    seconds = start(directory.path)
-                    if run or not cached:
-                        times.append(seconds)
-                    sys.stderr.write(f"{width}x{height}, {'cached' if cached else 'from the disk'}: {seconds:.2f} s\n")
-                rows.append(
-                    {
-                        "size": [width, height],
-                        "frames": options.frames,
-                        "gigabytes": round(size / 1e9, 2),
-                        "cached": cached,
-                        "median_s": round(statistics.median(times), 2),
-                        "runs_s": [round(seconds, 2) for seconds in times],
-                    }
-                )
+    if options.input != "photos":
+        for width, height in SIZES:
+            rows += measure_video(options.folder, options.frames, options.runs, width, height)
+    if options.input != "video":
+        rows += measure_photos(options.folder, options.frames, options.runs)
     load = round(os.getloadavg()[1], 1)  # of the last five minutes, ours included: above 2 others were at work
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load}
     sys.stdout.write(json.dumps({"machine": machine, "rows": rows}) + "\n")
 
 
-def make_render(home: Path, frames: int, width: int, height: int) -> RenderDirectory:
-    """A render directory that lacks its last frames; the stored ones are pictures like painted ones."""
+def measure_video(folder: Path | None, frames: int, runs: int, width: int, height: int) -> list[dict[str, Any]]:
+    """Starts with the frames in the cache and from the disk."""
+    rows = []
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        clip = Path(home) / "clip.mp4"
+        make_clip(clip, frames, width, height)
+        directory = make_render(clip, frames, width, height)
+        size = sum(path.stat().st_size for path in directory.path.glob("frames/*/*.png"))
+        for cached in (True, False):
+            times = []
+            for run in range(runs + cached):  # the first one fills the cache
+                if not cached:
+                    empty_cache(directory.path)
+                seconds = start(directory.path)
+                if run or not cached:
+                    times.append(seconds)
+                sys.stderr.write(f"{width}x{height}, {'cached' if cached else 'from the disk'}: {seconds:.2f} s\n")
+            facts = {"input": "video", "gigabytes": round(size / 1e9, 2), "cached": cached}
+            rows.append({"size": [width, height], "frames": frames, **facts, **spread(times)})
+    return rows
+
+
+def measure_photos(folder: Path | None, frames: int, runs: int) -> list[dict[str, Any]]:
+    """Starts that hash every photo, and starts that find a note about them, side by side."""
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        photos = Path(home) / "photos"
+        make_photos(photos, frames)
+        directory = make_render(photos, frames, *PHOTO_SIZE)
+        note = directory.cache_path / NOTE_NAME
+        source = absolute_source(directory.plan, directory.path)
+        times: dict[bool, list[float]] = {False: [], True: []}
+        alone: dict[bool, list[float]] = {False: [], True: []}
+        for run in range(runs + 1):  # the first one fills the cache
+            note.unlink(missing_ok=True)
+            for noted in (False, True):
+                seconds = start(directory.path)
+                began = time.perf_counter()
+                hash_input(source, directory.path, believe=noted)
+                if run:
+                    times[noted].append(seconds)
+                    alone[noted].append(time.perf_counter() - began)
+                sys.stderr.write(f"photos, {'noted' if noted else 'hashed'}: {seconds:.2f} s\n")
+    facts = {"size": list(PHOTO_SIZE), "frames": frames, "input": "photos", "photo_bytes": PHOTO_BYTES}
+    digest_s = {noted: round(statistics.median(found), 3) for noted, found in alone.items()}
+    return [{**facts, "noted": noted, **spread(times[noted]), "digest_s": digest_s[noted]} for noted in (False, True)]
+
+
+def spread(times: list[float]) -> dict[str, Any]:
+    """Median and every run, in seconds."""
+    return {"median_s": round(statistics.median(times), 2), "runs_s": [round(seconds, 2) for seconds in times]}
+
+
+def make_clip(path: Path, frames: int, width: int, height: int) -> None:
+    """A video that pans over something painted."""
     wide = painted(1, width + 400, height)
-    with av.open(str(home / "clip.mp4"), "w") as container:
+    with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "60"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for index in range(frames):
@@ -86,9 +126,30 @@ def make_render(home: Path, frames: int, width: int, height: int) -> RenderDirec
             frame = np.ascontiguousarray(wide[:, at : at + width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """JPEGs taken years ago, no two alike, filled up behind the picture, as phones do with videos."""
+    folder.mkdir()
+    pictures = []
+    for number in range(8):
+        good, encoded = cv2.imencode(".jpg", painted(number, *PHOTO_SIZE))
+        assert good
+        pictures.append(encoded.tobytes())
+    filling = np.random.default_rng(0).bytes(PHOTO_BYTES)
+    for index in range(count):
+        photo = folder / f"{index:05d}.jpg"
+        data = pictures[index % 8] + index.to_bytes(4, "big")
+        photo.write_bytes(data + filling[len(data) :])
+        os.utime(photo, (1_500_000_000 + index, 1_500_000_000 + index))
+
+
+def make_render(given: Path, frames: int, width: int, height: int) -> RenderDirectory:
+    """A render directory that lacks its last frames; the stored ones are pictures like painted ones."""
+    home = given.parent
     Image.fromarray(painted(2, 480, 360)).save(home / "paint.png")
     config = load_style(str(home / "paint.png"), ["encoder=compact", "input.cuts=none", "input.deflicker=0"])
-    request = RenderRequest(inputs=(str(home / "clip.mp4"),), styles=(config,), output=home / "v.mp4")
+    request = RenderRequest(inputs=(str(given),), styles=(config,), output=home / "v.mp4")
     prepared = prepare(request, SilentReporter())
     directory = RenderDirectory.create(prepared.path, prepared.plan)
     pictures = [encode_png(painted(number, width, height)) for number in range(8)]
