@@ -57,8 +57,9 @@ class Estimate:
         self._seconds: dict[str, deque[float]] = {"cold": deque(maxlen=_RECENT), "warm": deque(maxlen=_RECENT)}
 
     def painted(self, phase: Phase, seconds: float) -> None:
-        """Count one frame."""
-        self._left[phase] = max(0, self._left.get(phase, 0) - 1)
+        """Count one frame: one that begins cold where a warm one was expected (after a flash) takes its place."""
+        expected = phase if self._left.get(phase, 0) else max(self._left, key=lambda other: self._left[other])
+        self._left[expected] = max(0, self._left[expected] - 1)
         self._seconds[phase].append(seconds)
 
     def seconds_left(self) -> float | None:

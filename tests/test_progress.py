@@ -15,6 +15,13 @@ CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0, 0)
 STATS = FrameStats(8, 0.25)
 
 
+def test_a_frame_that_begins_cold_unexpectedly_is_one_less_to_do() -> None:
+    estimate = Estimate({"cold": 0, "warm": 3})
+    estimate.painted("warm", 2.0)
+    estimate.painted("cold", 20.0)
+    assert estimate.seconds_left() == pytest.approx(2.0)
+
+
 def test_the_estimate_keeps_cold_and_warm_frames_apart() -> None:
     estimate = Estimate({"cold": 2, "warm": 10})
     assert estimate.seconds_left() is None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pipeline
-from pipeline.config import MotionSettings
+from pipeline.config import Config, MotionSettings
 from pipeline.errors import IncompleteError, Interrupted
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
 from pipeline.render.checked import paint_checked
@@ -175,7 +175,9 @@ def _paint(
         missing = chain.left(starts[chain.id])
         if missing:
             styles.add(chain.style)
-            cold = missing == len(chain.frames) and not chain.keys
+            cold = int(missing == len(chain.frames) and not chain.keys)
+            if _every_frame_anew(prepared.configs[chain.style]):
+                cold = missing
             left["cold"] += cold
             left["warm"] += missing - cold
     if not styles:
@@ -207,8 +209,7 @@ def _paint(
                 for frame in frames:
                     yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
-        # Only the neural styler builds on earlier paint; the others make every frame anew.
-        settings = config.motion if config.styler == "neural" else MotionSettings(boil=1, hold=config.motion.hold)
+        settings = MotionSettings(boil=1, hold=config.motion.hold) if _every_frame_anew(config) else config.motion
         look = LookBack(
             settings,
             earlier=config.losses.temporal.earlier,
@@ -239,6 +240,11 @@ def _paint(
             f"{len(outcome.failed)} of {len(plan.chains)} chains failed: {errors[0].message}",
             hint=f"{errors[0].hint}; then go on with: {again}",
         )
+
+
+def _every_frame_anew(config: Config) -> bool:
+    """Whether no frame builds on an earlier one: only the neural styler does that, and not at full boil."""
+    return config.styler != "neural" or config.motion.boil == 1
 
 
 def _heed(stop: StopRequest, directory: RenderDirectory) -> None:
