@@ -62,10 +62,11 @@ class _History:
 
     def __init__(self, batch: int, size: int, length: int, like: Tensor) -> None:
         self.size = size
-        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences; only those in `order` are ever read.
+        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences; only those that are filled are ever read.
         self.pairs = like.new_empty(batch, 2 * size, length)
         self.dots = np.zeros((batch, 2 * size, 2 * size))
         self.along = np.zeros((batch, 2 * size))
+        self.energy = np.zeros(batch)
         self.order: list[list[int]] = [[] for _ in range(batch)]
 
     def forget(self, sample: int) -> None:
@@ -75,29 +76,36 @@ class _History:
     def add(self, sample: int, step: Tensor, change: Tensor, gradient: Tensor) -> None:
         """Keep the pair (step, gradient change) of one sample if its curvature is positive.
 
-        `gradient` is that at the new point: its products with all pairs are taken in the same pass.
+        `gradient` is that at the new point: its products with everything are taken in the same passes.
         """
-        curvature = float(step @ change)
-        energy = float(change @ change)
-        order = self.order[sample]
-        keep = curvature > 1e-10 * energy and energy > 0.0
-        if keep:
-            slot = order.pop(0) if len(order) == self.size else len(order)
-            order.append(slot)
-            self.pairs[sample, slot] = step
-            self.pairs[sample, self.size + slot] = change
-        if not order:
+        vectors = torch.stack((gradient, step, change))
+        own = _float64(vectors @ vectors.mT)
+        self.energy[sample] = own[0, 0]
+        order, dots, size = self.order[sample], self.dots[sample], self.size
+        filled = np.arange(len(order))
+        rows = np.concatenate((filled, size + filled))
+        if order:
+            products = self._products(sample, vectors)
+            self.along[sample, rows] = products[0]
+        curvature, strength = own[1, 2], own[2, 2]
+        if not curvature > 1e-10 * strength or strength == 0.0:
             return
-        rows = self._used_rows(sample)
-        products = self._products(sample, torch.stack((gradient, step, change)) if keep else gradient[None])
-        self.along[sample, rows] = products[0]
-        if keep:
-            dots = self.dots[sample]
+        slot = order.pop(0) if len(order) == size else len(order)
+        order.append(slot)
+        self.pairs[sample, slot] = step
+        self.pairs[sample, size + slot] = change
+        if len(rows):
             dots[slot, rows] = dots[rows, slot] = products[1]
-            dots[self.size + slot, rows] = dots[rows, self.size + slot] = products[2]
+            dots[size + slot, rows] = dots[rows, size + slot] = products[2]
+        both = [slot, size + slot]
+        dots[np.ix_(both, both)] = own[1:, 1:]
+        self.along[sample, both] = own[0, 1:]
 
-    def direction(self, sample: int, gradient: Tensor) -> Tensor | None:
-        """The quasi-Newton descent direction for the gradient (N,) of the last `add`, or None without pairs."""
+    def direction(self, sample: int, gradient: Tensor) -> tuple[Tensor, float, float] | None:
+        """The quasi-Newton direction for the gradient (N,) of the last `add`, or None without pairs.
+
+        With it its squared length and its product with the gradient, which follow from the small matrix.
+        """
         order = self.order[sample]
         if not order:
             return None
@@ -118,19 +126,21 @@ class _History:
         coefficients = torch.from_numpy(-weights).to(gradient)
         found = coefficients[:used] @ self.pairs[sample, :used]
         found += coefficients[size : size + used] @ self.pairs[sample, size : size + used]
-        return found.sub_(gradient, alpha=gamma)
-
-    def _used_rows(self, sample: int) -> NDArray[np.intp]:
-        used = np.arange(len(self.order[sample]))
-        return np.concatenate((used, self.size + used))
+        found.sub_(gradient, alpha=gamma)
+        energy, across = self.energy[sample], float(weights @ along)
+        squared = float(weights @ dots @ weights) + 2 * gamma * across + gamma**2 * energy
+        return found, squared, -(across + gamma * energy)
 
     def _products(self, sample: int, vectors: Tensor) -> NDArray[np.float64]:
-        """Dot products of vectors (k, N) with the used rows: (k, rows), in float64."""
+        """Dot products of vectors (k, N) with the filled rows: (k, rows), in float64."""
         used = len(self.order[sample])
         halves = self.pairs[sample, :used], self.pairs[sample, self.size : self.size + used]
-        products = torch.cat([torch.einsum("kn,un->ku", vectors, half) for half in halves], dim=1)
-        found: NDArray[np.float64] = products.double().cpu().numpy()
-        return found
+        return _float64(torch.cat([torch.einsum("kn,un->ku", vectors, half) for half in halves], dim=1))
+
+
+def _float64(small: Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = small.double().cpu().numpy()
+    return found
 
 
 def _finite(vector: Tensor) -> bool:
@@ -219,12 +229,14 @@ def _first_step(gradient: Tensor, length_rms: float) -> Tensor:
 
 
 def _next_step(memory: _History, sample: int, gradient: Tensor, first_step_rms: float) -> Tensor:
-    step = memory.direction(sample, gradient)
-    if step is None or not _finite(step) or float(step @ gradient) >= 0:
-        memory.forget(sample)
-        return _first_step(gradient, first_step_rms)
-    size = _rms(step)
-    return step * (MAX_STEP_RMS / size) if size > MAX_STEP_RMS else step
+    found = memory.direction(sample, gradient)
+    if found is not None:
+        step, squared, slope = found
+        if math.isfinite(squared) and squared > 0 and slope < 0:
+            size = math.sqrt(squared / len(step))
+            return step.mul_(MAX_STEP_RMS / size) if size > MAX_STEP_RMS else step
+    memory.forget(sample)
+    return _first_step(gradient, first_step_rms)
 
 
 def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate: float = 0.02) -> Minimum:

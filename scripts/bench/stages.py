@@ -3,7 +3,7 @@
     python scripts/bench/stages.py --data $TEMPERA_DATA [--width 1280] [--frames 10] [--threads 2]
 
 A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
-it, with every stage wrapped in a clock. Median over the warm frames after the first two, in ms of wall time on the main
+it, with every stage wrapped in a clock. Mean over the warm frames after the first two, in ms of wall time on the main
 thread: waiting for the feed, the warm start (warp and blend), the content target (the photo's features), the objective
 (forward and backward), the rest of the minimizer and of the styler, storing (PNG, sync, rename), and what is left.
 `feed_cpu_ms` is the processor time that the feed's thread spends meanwhile on decoding, motion and comparison. The last
@@ -107,7 +107,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         paint(Path(scratch), options)
     kept = rows[SKIPPED:]
-    stages = {name: statistics.median(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
+    stages = {name: statistics.fmean(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
     total, objective = stages["total"], stages["objective"]
     stages["rest of the minimizer"] = stages.pop("stylize") - objective - stages["content target"]
     named = sum(stages[name] for name in stages if name not in ("total", "evaluations"))
