@@ -62,8 +62,9 @@ class _History:
 
     def __init__(self, batch: int, size: int, length: int, like: Tensor) -> None:
         self.size = size
-        # Rows [0, size) hold steps, rows [size, 2 size) gradient differences; only those that are filled are ever read.
+        # Row 2 k holds step k and row 2 k + 1 its gradient difference; only rows that are filled are ever read.
         self.pairs = like.new_empty(batch, 2 * size, length)
+        self.latest = like.new_empty(3, length)
         self.dots = np.zeros((batch, 2 * size, 2 * size))
         self.along = np.zeros((batch, 2 * size))
         self.energy = np.zeros(batch)
@@ -73,33 +74,33 @@ class _History:
         """Drop the pairs of one sample."""
         self.order[sample].clear()
 
-    def add(self, sample: int, step: Tensor, change: Tensor, gradient: Tensor) -> None:
+    def add(self, sample: int, points: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor]) -> None:
         """Keep the pair (step, gradient change) of one sample if its curvature is positive.
 
-        `gradient` is that at the new point: its products with everything are taken in the same passes.
+        Points and gradients are (N,), the old and the new one. The products of the new gradient with everything are
+        taken in the same passes.
         """
-        vectors = torch.stack((gradient, step, change))
+        vectors = self.latest
+        vectors[0] = gradients[1]
+        torch.sub(points[1], points[0], out=vectors[1])
+        torch.sub(gradients[1], gradients[0], out=vectors[2])
         own = _float64(vectors @ vectors.mT)
         self.energy[sample] = own[0, 0]
-        order, dots, size = self.order[sample], self.dots[sample], self.size
-        filled = np.arange(len(order))
-        rows = np.concatenate((filled, size + filled))
-        if order:
-            products = self._products(sample, vectors)
-            self.along[sample, rows] = products[0]
+        order, dots, along = self.order[sample], self.dots[sample], self.along[sample]
+        filled = 2 * len(order)
+        products = _float64(torch.einsum("kn,rn->kr", vectors, self.pairs[sample, :filled]))
+        along[:filled] = products[0]
         curvature, strength = own[1, 2], own[2, 2]
         if not curvature > 1e-10 * strength or strength == 0.0:
             return
-        slot = order.pop(0) if len(order) == size else len(order)
+        slot = order.pop(0) if len(order) == self.size else len(order)
         order.append(slot)
-        self.pairs[sample, slot] = step
-        self.pairs[sample, size + slot] = change
-        if len(rows):
-            dots[slot, rows] = dots[rows, slot] = products[1]
-            dots[size + slot, rows] = dots[rows, size + slot] = products[2]
-        both = [slot, size + slot]
-        dots[np.ix_(both, both)] = own[1:, 1:]
-        self.along[sample, both] = own[0, 1:]
+        rows = slice(2 * slot, 2 * slot + 2)
+        self.pairs[sample, rows] = vectors[1:]
+        dots[rows, :filled] = products[1:]
+        dots[:filled, rows] = products[1:].T
+        dots[rows, rows] = own[1:, 1:]
+        along[rows] = own[0, 1:]
 
     def direction(self, sample: int, gradient: Tensor) -> tuple[Tensor, float, float] | None:
         """The quasi-Newton direction for the gradient (N,) of the last `add`, or None without pairs.
@@ -109,33 +110,27 @@ class _History:
         order = self.order[sample]
         if not order:
             return None
-        dots, size, along = self.dots[sample], self.size, self.along[sample]
+        dots, along = self.dots[sample], self.along[sample]
 
         # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of the pairs and the gradient.
-        weights, alphas = np.zeros(2 * size), np.zeros(size)
+        weights, alphas = np.zeros(2 * self.size), np.zeros(self.size)
         for slot in reversed(order):
-            alphas[slot] = (along[slot] + dots[slot] @ weights) / dots[slot, size + slot]
-            weights[size + slot] -= alphas[slot]
-        newest = order[-1]
-        gamma = float(dots[newest, size + newest] / dots[size + newest, size + newest])
+            step, change = 2 * slot, 2 * slot + 1
+            alphas[slot] = (along[step] + dots[step] @ weights) / dots[step, change]
+            weights[change] -= alphas[slot]
+        newest = 2 * order[-1]
+        gamma = float(dots[newest, newest + 1] / dots[newest + 1, newest + 1])
         weights *= gamma
         for slot in order:
-            beta = (gamma * along[size + slot] + dots[size + slot] @ weights) / dots[slot, size + slot]
-            weights[slot] += alphas[slot] - beta
-        used = len(order)
-        coefficients = torch.from_numpy(-weights).to(gradient)
-        found = coefficients[:used] @ self.pairs[sample, :used]
-        found += coefficients[size : size + used] @ self.pairs[sample, size : size + used]
+            step, change = 2 * slot, 2 * slot + 1
+            beta = (gamma * along[change] + dots[change] @ weights) / dots[step, change]
+            weights[step] += alphas[slot] - beta
+        filled = 2 * len(order)
+        found = torch.from_numpy(-weights[:filled]).to(gradient) @ self.pairs[sample, :filled]
         found.sub_(gradient, alpha=gamma)
         energy, across = self.energy[sample], float(weights @ along)
         squared = float(weights @ dots @ weights) + 2 * gamma * across + gamma**2 * energy
         return found, squared, -(across + gamma * energy)
-
-    def _products(self, sample: int, vectors: Tensor) -> NDArray[np.float64]:
-        """Dot products of vectors (k, N) with the filled rows: (k, rows), in float64."""
-        used = len(self.order[sample])
-        halves = self.pairs[sample, :used], self.pairs[sample, self.size : self.size + used]
-        return _float64(torch.cat([torch.einsum("kn,un->ku", vectors, half) for half in halves], dim=1))
 
 
 def _float64(small: Tensor) -> NDArray[np.float64]:
@@ -175,24 +170,23 @@ def lbfgs(
     """
     batch, shape = start.shape[0], start.shape
     limits = [evaluations] * batch if isinstance(evaluations, int) else list(evaluations)
-    points = start.detach().clamp(0, 1).reshape(batch, -1)
-    length = points.shape[1]
+    points = list(start.detach().clamp(0, 1).reshape(batch, -1))
     values, gradients, terms = _evaluate(objective, points, shape)
-    memory = _History(batch, max(1, min(history, max(limits) - 1)), length, points)
-    steps = torch.zeros_like(points)
+    memory = _History(batch, max(1, min(history, max(limits) - 1)), len(points[0]), points[0])
+    alive = [math.isfinite(value) and _finite(gradient) for value, gradient in zip(values, gradients, strict=True)]
+    steps = [
+        _first_step(gradient, first_step_rms) if going else torch.zeros_like(gradient)
+        for gradient, going in zip(gradients, alive, strict=True)
+    ]
     rejections = [0] * batch
-    alive = [math.isfinite(values[b]) and _finite(gradients[b]) for b in range(batch)]
-    for b in range(batch):
-        if alive[b]:
-            steps[b] = _first_step(gradients[b], first_step_rms)
     spent = [1] * batch
     gains: list[list[float]] = [[] for _ in range(batch)]
     for _ in range(max(limits) - 1):
         alive = [going and used < limit for going, used, limit in zip(alive, spent, limits, strict=True)]
         if not any(alive):
             break
-        trial = (points + steps).clamp_(0, 1)
-        trial_values, trial_gradients, trial_terms = _evaluate(objective, trial, shape)
+        trials = [(point + step).clamp_(0, 1) for point, step in zip(points, steps, strict=True)]
+        trial_values, trial_gradients, trial_terms = _evaluate(objective, trials, shape)
         for b in range(batch):
             if not alive[b]:
                 continue
@@ -204,23 +198,31 @@ def lbfgs(
                     memory.forget(b)
                     steps[b] = _first_step(gradients[b], first_step_rms) * 0.25 ** (rejections[b] // MAX_REJECTIONS)
                 else:
-                    steps[b] *= 0.25
+                    steps[b] = steps[b] * 0.25
                 continue
             rejections[b] = 0
-            memory.add(b, trial[b] - points[b], trial_gradients[b] - gradients[b], trial_gradients[b])
+            memory.add(b, (points[b], trials[b]), (gradients[b], trial_gradients[b]))
             gains[b].append((values[b] - trial_values[b]) / (abs(trial_values[b]) + EPSILON))
-            points[b], gradients[b] = trial[b], trial_gradients[b]
+            points[b], gradients[b] = trials[b], trial_gradients[b]
             values[b], terms[b] = trial_values[b], trial_terms[b]
             if spent[b] >= min_evaluations and len(gains[b]) >= 2 and sum(gains[b][-2:]) < 2 * tolerance:
                 alive[b] = False
                 continue
             steps[b] = _next_step(memory, b, gradients[b], first_step_rms)
-    return Minimum(points.reshape(shape), torch.tensor(values), terms, tuple(spent))
+    return Minimum(_joined(points).reshape(shape), torch.tensor(values), torch.stack(terms), tuple(spent))
 
 
-def _evaluate(objective: Objective, points: Tensor, shape: torch.Size) -> tuple[list[float], Tensor, Tensor]:
-    found = objective(points.reshape(shape))
-    return found.losses.tolist(), found.gradients.reshape(points.shape), found.terms.float().cpu()
+def _evaluate(
+    objective: Objective, points: list[Tensor], shape: torch.Size
+) -> tuple[list[float], list[Tensor], list[Tensor]]:
+    """Losses, gradients (N,) and terms (K,) of every sample."""
+    found = objective(_joined(points).reshape(shape))
+    return found.losses.tolist(), list(found.gradients.reshape(len(points), -1)), list(found.terms.float().cpu())
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Vectors as rows; a single one without a copy."""
+    return parts[0][None] if len(parts) == 1 else torch.stack(parts)
 
 
 def _first_step(gradient: Tensor, length_rms: float) -> Tensor:

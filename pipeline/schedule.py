@@ -306,10 +306,10 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
     batch = FrameBatch(
         phase=tasks[0].phase,
         content=torch.stack([to_tensor(task.content) for task in tasks]),
-        init=torch.stack([_planes(start.init) for start in warm]) if warm else None,
+        init=_batched([_planes(start.init) for start in warm]),
         seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
-        warped_previous=torch.stack([_planes(start.target) for start in warm]) if warm else None,
-        reliability=torch.stack([torch.from_numpy(start.reliability)[None] for start in warm]) if warm else None,
+        warped_previous=_batched([_planes(start.target) for start in warm]),
+        reliability=_batched([torch.from_numpy(start.reliability)[None] for start in warm]),
     )
     try:
         return styler.stylize(batch)
@@ -326,6 +326,15 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise _OutOfMemoryError from error
         raise
+
+
+def _batched(pictures: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    """Pictures as a batch, None for none; a single one without a copy."""
+    import torch
+
+    if not pictures:
+        return None
+    return pictures[0][None] if len(pictures) == 1 else torch.stack(list(pictures))
 
 
 def _planes(picture: NDArray[np.float32]) -> torch.Tensor:

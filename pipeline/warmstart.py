@@ -47,7 +47,8 @@ LEAST_SHARE: Final = 0.05
 class Passage:
     """What happened to the picture between another photo and this one.
 
-    `change` is float32 (H, W) in [0, 1]: 1 where the photo shows something else, even along the motion.
+    `change` is float32 (H, W) in [0, 1]: 1 where the photo shows something else, even along the motion, and where it
+    shows what was beyond the edge of the other one.
     """
 
     motion: Motion
@@ -84,7 +85,9 @@ def passage(earlier: NDArray[np.uint8], content: NDArray[np.uint8], motion: Moti
     grainless = cv2.GaussianBlur(difference, (0, 0), max(0.8, CHANGE_BLUR * max(size)))
     low, high = CHANGE_RAMP
     change = np.clip((grainless - low) / (high - low), 0, 1)
-    return Passage(motion, np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32))
+    change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    change[~inside(motion.backward_flow)] = 1
+    return Passage(motion, change)
 
 
 def warm_start(
@@ -118,7 +121,7 @@ def warm_start(
         return None
     if target is not init:
         init = _blend(init, target, trust)
-    fresh = (1 - trust) * np.maximum(passages[nearest].change, _outside(passages[nearest].motion))
+    fresh = (1 - trust) * passages[nearest].change
     if fresh.any():
         init = init.copy()
         rows, columns = np.nonzero(fresh)
@@ -129,18 +132,14 @@ def warm_start(
         ahead = _moved(goal.painted, goal.passage)
         init, target = _blend(init, ahead, share), _blend(target, ahead, share)
         trust = trust + share * (1 - trust)
-    return WarmStart(init.clip(0, 1), target.clip(0, 1), np.minimum(trust, 1))
+    held = target.clip(0, 1)
+    return WarmStart(held if init is target else init.clip(0, 1), held, np.minimum(trust, 1))
 
 
 def _blend(picture: Picture, other: Picture, share: Picture) -> Picture:
     """`picture` where `share` (H, W) is 0, `other` where it is 1."""
     mixed: Picture = picture + share[..., None] * (other - picture)
     return mixed
-
-
-def _outside(motion: Motion) -> NDArray[np.float32]:
-    """1 where a pixel was beyond the frame's edge before, 0 elsewhere: float32 (H, W)."""
-    return np.asarray(~inside(motion.backward_flow), np.float32)
 
 
 def _new_paint(content: NDArray[np.uint8], paint: Picture, rows: Places, columns: Places) -> Picture:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, adam, lbfgs
+from pipeline.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, _History, adam, lbfgs
 
 Minimize = Callable[[Objective, Tensor], Minimum]
 SHAPE = (3, 8, 8)
@@ -192,3 +192,43 @@ def test_more_tolerance_never_costs_more_and_never_falls_below_the_least() -> No
     ]
     assert spent == sorted(spent, reverse=True)
     assert spent[0] > spent[-1] == 5
+
+
+def test_direction_is_that_of_the_two_loops_of_the_textbook() -> None:
+    """Also when the oldest pairs have been dropped, after a pair without curvature, and after forgetting."""
+    generator = torch.Generator().manual_seed(3)
+    count, size = 40, 3
+    curvatures = 0.5 + torch.rand(count, generator=generator)
+    memory = _History(1, size, count, torch.zeros(1))
+    kept: list[tuple[Tensor, Tensor]] = []
+    point = torch.randn(count, generator=generator)
+    for turn in range(9):
+        following = point + 0.3 * torch.randn(count, generator=generator)
+        sign = -1.0 if turn == 4 else 1.0  # of negative curvature: not kept
+        old, new = sign * curvatures * point, sign * curvatures * following
+        if turn == 7:
+            memory.forget(0)
+            kept.clear()
+        memory.add(0, (point, following), (old, new))
+        if turn != 4:
+            kept = [*kept, (following - point, new - old)][-size:]
+        found = memory.direction(0, new)
+        assert found is not None
+        step, squared, slope = found
+        torch.testing.assert_close(step, two_loops(kept, new), rtol=1e-4, atol=1e-5)
+        assert squared == pytest.approx(float(step @ step), rel=1e-4)
+        assert slope == pytest.approx(float(step @ new), rel=1e-4)
+        point = following
+
+
+def two_loops(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
+    """Nocedal and Wright, algorithm 7.4, as printed."""
+    q, alphas = gradient.clone(), []
+    for step, change in reversed(pairs):
+        alphas.append((step @ q) / (step @ change))
+        q -= alphas[-1] * change
+    step, change = pairs[-1]
+    r = (step @ change) / (change @ change) * q
+    for (step, change), alpha in zip(pairs, reversed(alphas), strict=True):
+        r += step * (alpha - (change @ r) / (step @ change))
+    return -r
