@@ -47,8 +47,8 @@ NOISE_CURVE = (1.0, 1.0, 0.5, 0.2)
 are too few evaluations left to paint over all of it, and what stays is speckle."""
 
 
-NEW_SHARE = (0.03, 0.3)
-"""Share of a warm frame that cannot be taken over at which it may take more evaluations, and at which most."""
+NEW_SHARE = (0.01, 0.15)
+"""Share of a warm frame that shows something new at which it may take more evaluations, and at which most."""
 
 
 def stretched(curve: Sequence[float], scales: int) -> list[float]:
@@ -163,11 +163,9 @@ class NeuralStyler:
         """Evaluations that each warm frame may take: more where much of it is new, up to those of a cold scale."""
         optimize = self.settings.optimize
         most, some = max(optimize.warm.evaluations, optimize.cold.evaluations), optimize.warm.evaluations
-        if batch.reliability is None:
-            return [some] * len(batch.content)
         low, high = NEW_SHARE
-        shares = ((1 - batch.reliability.mean(dim=(1, 2, 3)) - low) / (high - low)).clamp(0, 1).tolist()
-        return [round(some + share * (most - some)) for share in shares]
+        shares = [min(1.0, max(0.0, (share - low) / (high - low))) for share in batch.new_shares]
+        return [round(some + share * (most - some)) for share in shares or [0.0] * len(batch.content)]
 
     def _boiling(self, content: Tensor, batch: FrameBatch, boil: float) -> Minimum:
         """A warm frame whose strokes are partly fresh: the more boil, the coarser the scale from which it is repainted.

@@ -310,6 +310,7 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
         seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
         warped_previous=_batched([_planes(start.target) for start in warm]),
         reliability=_batched([torch.from_numpy(start.reliability)[None] for start in warm]),
+        new_shares=tuple(start.new_share for start in warm),
     )
     try:
         return styler.stylize(batch)

@@ -158,12 +158,14 @@ class Motion:
 class WarmStart:
     """What a warm frame begins with: `init` is painted over, `target` is what it is held to, as far as `reliability`.
 
-    float32 (H, W, 3) sRGB in [0, 1]; `reliability` float32 (H, W) in [0, 1].
+    float32 (H, W, 3) sRGB in [0, 1]; `reliability` float32 (H, W) in [0, 1]. `new_share` is how much of the frame shows
+    what was not there before, in [0, 1].
     """
 
     init: NDArray[np.float32]
     target: NDArray[np.float32]
     reliability: NDArray[np.float32]
+    new_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class FrameBatch:
 
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `reliability` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
-    seed, the style and the frame index.
+    seed, the style and the frame index; `new_shares` how much of each warm frame is new (empty: none).
     """
 
     phase: Phase
@@ -196,6 +198,7 @@ class FrameBatch:
     seeds: tuple[int, ...]
     warped_previous: torch.Tensor | None = None
     reliability: torch.Tensor | None = None
+    new_shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

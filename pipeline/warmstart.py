@@ -122,6 +122,7 @@ def warm_start(
     if target is not init:
         init = _blend(init, target, trust)
     fresh = (1 - trust) * passages[nearest].change
+    new_share = float(fresh.mean())
     if fresh.any():
         init = init.copy()
         rows, columns = np.nonzero(fresh)
@@ -133,7 +134,7 @@ def warm_start(
         init, target = _blend(init, ahead, share), _blend(target, ahead, share)
         trust = trust + share * (1 - trust)
     held = target.clip(0, 1)
-    return WarmStart(held if init is target else init.clip(0, 1), held, np.minimum(trust, 1))
+    return WarmStart(held if init is target else init.clip(0, 1), held, np.minimum(trust, 1), new_share)
 
 
 def _blend(picture: Picture, other: Picture, share: Picture) -> Picture:

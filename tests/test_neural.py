@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,15 @@ def test_the_temporal_term_holds_only_where_the_motion_is_reliable() -> None:
     free, held = moved(0), moved(1000)
     assert held[28:].mean() < 0.3 * free[28:].mean()
     assert held[:16].mean() > 0.7 * free[:16].mean()
+
+
+def test_a_frame_of_which_much_is_new_may_take_more_evaluations() -> None:
+    settings = config(warm={"evaluations": 3, "min_evaluations": 1, "tolerance": 0})
+    batch = warm(photos(3), photos(3).flip(0), (1, 2, 3))
+    found = styler(settings).stylize(replace(batch, new_shares=(0.0, 0.08, 1.0))).stats
+    calm, some, most = (stats.evaluations for stats in found)
+    assert calm == 3 and most == settings.optimize.cold.evaluations == 6
+    assert calm < some < most
 
 
 def test_boil_leads_from_the_warm_frame_to_the_cold_one() -> None:

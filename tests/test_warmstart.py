@@ -167,3 +167,15 @@ def test_the_photo_gets_the_colors_of_the_paint() -> None:
     )
     gray = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
     assert np.isfinite(recolored(gray, paint)).all()
+
+
+def test_how_much_is_new() -> None:
+    motion = shift()
+    motion.reliability[:, : WIDTH // 4] = 0
+    change = np.zeros((HEIGHT, WIDTH), np.float32)
+    change[: HEIGHT // 2] = 1
+    for changed, share in ((np.zeros_like(change), 0.0), (change, 0.5)):
+        start = warm_start(noise(1), {0: noise(2)}, {0: Passage(motion, changed)})
+        assert start is not None
+        assert start.new_share == pytest.approx(share)
+    assert passage(noise(1), noise(1), shift(8, 0)).change[:, -8:].min() == 1  # came in over the edge
