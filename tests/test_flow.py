@@ -21,6 +21,7 @@ from pipeline.encoders.pretrained import torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.flow import estimate_motion, is_static, reliability, rests, warp
 from pipeline.flow.consistency import at_boundary, consistent, inside
+from pipeline.flow.estimate import Preset
 from pipeline.flow.raft import Raft, load_raft
 from pipeline.types import Motion
 
@@ -582,3 +583,11 @@ def test_motorcycle_stereo_ground_truth(data: Data) -> None:
     assert np.median(error) < 0.6
     assert error[trusted].mean() < 2
     assert trusted.mean() > 0.8
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize("size", [(16, 640), (31, 160), (160, 31), (5, 300)])
+def test_strips_do_not_crash_the_search(preset: Preset, size: tuple[int, int]) -> None:
+    picture = texture(*size, 3)
+    motion = estimate_motion(picture, np.roll(picture, 1, axis=1), from_index=0, to_index=1, preset=preset)
+    assert np.isfinite(motion.backward_flow).all() and motion.backward_flow.shape == (*size, 2)

@@ -28,8 +28,8 @@ PRESETS: dict[str, int] = {
 MAX_SIDE_PX = 1280
 """Frames longer than this are halved before the search."""
 
-SMALLEST_SIDE_PX = 16
-"""The search refuses pictures whose longer side is below 12 px."""
+SMALLEST_SIDE_PX = {"ultrafast": 32, "fast": 32, "medium": 16}
+"""A patch of 8 px at the finest scale that a preset looks at: OpenCV crashes on pictures with a shorter side."""
 
 
 class FlowNetwork(Protocol):
@@ -67,7 +67,7 @@ def estimate_motion(
     if preset not in get_args(Preset):
         raise ValueError(f"unknown preset {preset!r}, expected one of {', '.join(get_args(Preset))}")
     limit = max_side_px or (MAX_SIDE_PX if network is None else network.max_side_px)
-    small = [halved(frame, max(limit, SMALLEST_SIDE_PX)) for frame in (previous, current)]
+    small = [halved(frame, max(limit, SMALLEST_SIDE_PX[preset])) for frame in (previous, current)]
     before, after = (luma_of(frame) for frame in small)
     if network is None:
         backward, forward = _search(after, before, preset), _search(before, after, preset)
@@ -111,7 +111,8 @@ def motion_between(
 def _search(start: NDArray[np.uint8], goal: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:
     """Flow from `start` to `goal`, both (H, W) luma, in px. A new searcher each time, so threads share nothing."""
     height, width = start.shape
-    missing = (0, max(0, SMALLEST_SIDE_PX - height), 0, max(0, SMALLEST_SIDE_PX - width))
+    least = SMALLEST_SIDE_PX[preset]
+    missing = (0, max(0, least - height), 0, max(0, least - width))
     padded = [cv2.copyMakeBorder(luma, *missing, cv2.BORDER_REPLICATE) for luma in (start, goal)]
     flow: NDArray[np.float32] = cv2.DISOpticalFlow.create(PRESETS[preset]).calc(*padded, None)  # type: ignore[call-overload]
     return np.ascontiguousarray(flow[:height, :width])
