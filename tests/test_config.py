@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from pipeline import config as config_module
 from pipeline.catalog import TEMPLATE, configs_path, load_style, shipped_styles
 from pipeline.config import (
     LAYERS,
@@ -26,6 +25,7 @@ from pipeline.config import (
     read_yaml,
     set_value,
 )
+from pipeline.config import settings as config_module
 from pipeline.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"style": {"images": [{"path": "a.png"}]}}

@@ -8,24 +8,16 @@ digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 from __future__ import annotations
 
 import difflib
-import stat
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from pipeline.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 LayerName = str
 Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 LAYERS = tuple(
     f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
 )
-MAX_CONFIG_BYTES = 1 << 17
-_LONGEST_NUMBER = 64
-# What PyYAML raises on hostile text, beside its own errors: `!!bool maybe`, `!!int ""`, `!!timestamp now` are all bugs.
-_YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
 
 class Settings(BaseModel):
@@ -113,7 +105,7 @@ class LossSettings(Settings):
     def _known_layers(cls, section: ContentLoss | StyleLoss) -> ContentLoss | StyleLoss:
         for name in section.layers:
             if name not in LAYERS:
-                raise ValueError(f"unknown layer {name!r}{_nearest(name, LAYERS)}")
+                raise ValueError(f"unknown layer {name!r}{nearest(name, LAYERS)}")
         if not section.layers or not any(section.layers.values()):
             raise ValueError("at least one layer needs a weight above 0")
         return section
@@ -288,169 +280,7 @@ IDENTITY_SECTIONS = tuple(PaintSettings.model_fields)
 """Top-level keys of a config that belong to a render's identity, beside `input`."""
 
 
-def _nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
+def nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
+    """`; did you mean 'x'?` for a name that is like one of some names, else nothing."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every key that `--set` can reach, dotted, in the order of the schema."""
-    keys: list[str] = []
-    for name, info in model.model_fields.items():
-        key = f"{prefix}{info.alias or name}"
-        keys.append(key)
-        for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
-                keys.extend(config_keys(kind, f"{key}."))
-    return keys
-
-
-def parse_config(data: object, *, where: str) -> Config:
-    """Validate the plain data of a config.
-
-    Raises ConfigError that names every wrong key, what was expected and what was found.
-    """
-    if not isinstance(data, dict):
-        raise ConfigError(
-            f"{where}: expected a mapping of settings, found {type(data).__name__}",
-            hint="see `tempera styles swirl` for a config that works",
-        )
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        problems = []
-        found = error.errors()
-        places = [problem["loc"] for problem in found]
-        for problem in found[:8]:
-            place = problem["loc"]
-            if any(len(other) > len(place) and other[: len(place)] == place for other in places):
-                continue  # pydantic counts a list with a wrong item as too short
-            key = ".".join(str(part) for part in place) or "config"
-            if problem["type"] == "extra_forbidden":
-                entry = ".".join(str(part) for part in place[:3])
-                keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
-                problems.append(f"{_shortened(key)}: unknown key{_nearest(key, keys)}")
-            else:
-                problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
-        raise ConfigError(
-            f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
-        ) from None
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
-
-
-def set_value(data: dict[str, Any], assignment: str) -> None:
-    """Apply one `section.key=value` of `--set` to plain config data; the value is read as YAML.
-
-    Raises ConfigError for an unknown key, naming the nearest valid one.
-    """
-    key, sign, text = assignment.partition("=")
-    key = key.strip()
-    if not sign or not key:
-        raise ConfigError(
-            f"--set {_shortened(assignment)}: expected section.key=value",
-            hint="for example --set optimize.warm.evaluations=8",
-        )
-    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
-    valid = config_keys()
-    if key not in valid and not key.startswith(free):
-        raise ConfigError(
-            f"--set {_shortened(key)}: unknown key{_nearest(key, valid)}", hint="`tempera schema` lists every key"
-        )
-    try:
-        value = _load(text)
-    except _YAML_ERRORS as error:
-        raise ConfigError(
-            f"--set {_shortened(assignment)}: the value is not YAML ({_one_line(error)})", hint="quote it"
-        ) from None
-    place: Any = data
-    *parents, last = key.split(".")
-    try:
-        for part in parents:
-            if isinstance(place, list):
-                place = place[int(part)]
-            else:
-                child = place.setdefault(part, {})
-                if not isinstance(child, dict | list):
-                    child = place[part] = {}
-                place = child
-        if isinstance(place, list):
-            place[int(last)] = value
-        else:
-            place[last] = value
-    except (ValueError, IndexError):
-        raise ConfigError(
-            f"--set {_shortened(key)}: no such entry in the list",
-            hint="entries are numbered from 0, as in style.images.0.weight=45",
-        ) from None
-
-
-def read_yaml(path: Path) -> Any:
-    """Plain data of a YAML file, by the safe loader.
-
-    Raises ConfigError if the file is missing, too large, not text or not YAML.
-    """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise ConfigError(f"{path}: is no file", hint="a style config is a page of YAML in a file")
-        size = found.st_size
-        if size > MAX_CONFIG_BYTES:
-            raise ConfigError(
-                f"{path}: {size} bytes is too large for a style config", hint="a config is a page of YAML"
-            )
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
-    try:
-        return _load(text)
-    except _YAML_ERRORS as error:
-        raise ConfigError(
-            f"{path}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
-        ) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which let a small file explode, without keys that hide earlier ones, and without
-    numbers so long that reading or printing them takes minutes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed: write the value out where it is used",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
-            )
-        return super().compose_node(parent, index)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
-        if node.tag.endswith((":int", ":float")) and len(node.value) > _LONGEST_NUMBER:
-            raise yaml.MarkedYAMLError(
-                problem=f"a number of {len(node.value)} characters is too long", problem_mark=node.start_mark
-            )
-        return super().construct_scalar(node)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is there twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _load(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
-
-
-def config_schema() -> dict[str, Any]:
-    """JSON Schema of a style config."""
-    return Config.model_json_schema(by_alias=True)
