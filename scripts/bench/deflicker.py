@@ -31,6 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from machine import processor
 from numpy.typing import NDArray
 
 from pipeline.config import InputSettings
@@ -178,14 +179,6 @@ def clip(path: Path, name: str, sheets: Path | None) -> dict[str, Any]:
         "steepest": max(int(np.diff(correct(ramp, curve)[0].astype(int), axis=0)[:-1].max()) for curve in curves),
         "measure_ms_per_frame": round(spent, 1),
     }
-
-
-def processor() -> str:
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

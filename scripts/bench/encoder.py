@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from machine import environment
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -320,22 +320,6 @@ def compare_precisions(options: argparse.Namespace) -> dict[str, Any]:
 
 
 PRECISIONS = ("float32", "bfloat16")
-
-
-def environment() -> dict[str, str]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        cpu = next(
-            (line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line), cpu
-        )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    return {
-        "cpu": f"{cpu}, {torch.get_num_threads()} threads",
-        "commit": commit.strip(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def main() -> None:

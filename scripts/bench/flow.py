@@ -35,6 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import torch
+from machine import processor
 from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
@@ -183,14 +184,6 @@ def timings(frames: list[Array]) -> dict[str, dict[str, dict[str, float]]]:
         )
         print(size, {name: value["median"] for name, value in found[size].items()}, "ms", file=sys.stderr, flush=True)
     return found
-
-
-def processor() -> str:
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -41,7 +41,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 import torch
-from encoder import PublishedTeacher, environment
+from encoder import PublishedTeacher
+from machine import environment
 from numpy.typing import NDArray
 
 import pipeline.encoders

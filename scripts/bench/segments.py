@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from encoder import environment
+from machine import environment
 from numpy.typing import NDArray
 
 from pipeline.catalog import load_style

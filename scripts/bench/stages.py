@@ -31,7 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 import torch
-from encoder import environment
+from machine import environment
 
 import pipeline.feed
 import pipeline.neural

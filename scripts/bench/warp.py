@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+from machine import processor
 from numpy.typing import NDArray
 
 from pipeline.flow import warp
@@ -269,14 +270,6 @@ def milliseconds(kernel: Kernel) -> float:
         kernel(picture, flow)
         times.append(time.process_time() - start)
     return round(1000 * float(np.median(times[1:])), 1)
-
-
-def processor() -> str:
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -1,0 +1,28 @@
+"""On which machine and with what a benchmark ran: part of every result."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+
+def processor() -> str:
+    """Name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def environment() -> dict[str, str]:
+    """Processor and threads, commit, versions of torch and Python."""
+    import torch
+
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    return {
+        "cpu": f"{processor()}, {torch.get_num_threads()} threads",
+        "commit": commit.strip(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
