@@ -13,7 +13,9 @@ from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
+from pipeline.palette import PaletteStyler
 from pipeline.store import RenderDirectory
+from pipeline.types import FrameBatch, StyledBatch
 
 FRAMES = 12
 SETTINGS = (
@@ -112,3 +114,32 @@ def test_the_motion_of_a_render_is_part_of_its_identity(clip: Path, tmp_path: Pa
     sets = [f"--set={setting}" for setting in (*SETTINGS, "motion.method=none")]
     inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(tmp_path / "out.mp4")]
     assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 5
+
+
+def test_what_is_painted_is_the_photo_without_its_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = texture((96, 64), 7).astype(float)
+    (tmp_path / "in").mkdir()
+    for index in range(14):
+        gain = 1.04 if index % 2 else 0.97
+        Image.fromarray((scene * gain).clip(0, 255).astype(np.uint8)).save(tmp_path / f"in/{index:02d}.png")
+    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "paint.png")
+    stylize = PaletteStyler.stylize
+
+    def zigzag(deflicker: int) -> float:
+        """Of the mean light of the photos that the styler is given, in levels."""
+        lights: list[float] = []
+
+        def watched(self: PaletteStyler, batch: FrameBatch) -> StyledBatch:
+            lights.append(255 * float(batch.content.mean()))
+            return stylize(self, batch)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(PaletteStyler, "stylize", watched)
+            sets = ["--set=styler=palette", f"--set=input.deflicker={deflicker}", "--set=output.preset=ultrafast"]
+            inputs = [str(tmp_path / "in"), "-s", str(tmp_path / "paint.png"), "-o", str(tmp_path / f"{deflicker}.mp4")]
+            assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 0
+        assert len(lights) == 14
+        return float(np.abs(np.diff(lights, 2)).mean())
+
+    assert zigzag(0) > 15
+    assert zigzag(1) < 2
