@@ -130,16 +130,35 @@ class NeuralStyler:
     def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
         cold = self.settings.optimize.cold
         scales = self._scales(content)
-        factors = stretched(self.settings.losses.content.coarse, len(scales))
-        deviations = [cold.noise * factor for factor in stretched(NOISE_CURVE, len(scales))]
         images = self._cold_start(content, batch, scales[0])
+        return self._coarse_to_fine(content, batch, images, scales, len(scales), cold.noise, cold.evaluations)
+
+    def _coarse_to_fine(
+        self,
+        content: Tensor,
+        batch: FrameBatch,
+        images: Tensor,
+        scales: Sequence[tuple[int, int]],
+        repainted: int,
+        noise: float,
+        evaluations: int,
+        *,
+        temporal_factor: float = 0.0,
+    ) -> Minimum:
+        """Paint over `images` at the finest `repainted` scales, from coarse to fine, with fresh noise at each.
+
+        At the last one the temporal term holds the frame, by its factor.
+        """
+        factors = stretched(self.settings.losses.content.coarse, len(scales))
         spent = [0] * len(content)
         minimum = None
-        for level, (size, factor, deviation) in enumerate(zip(scales, factors, deviations, strict=True)):
-            target = resized(content, size)
-            start = resized(images, size) + deviation * self._noise(batch.seeds, level, size)
-            objective = self._objective(target, factor)
-            minimum = self._minimize(objective, start, cold.evaluations, FIRST_STEP_RMS)
+        first = len(scales) - repainted
+        for level, curve in zip(range(first, len(scales)), stretched(NOISE_CURVE, repainted), strict=True):
+            size = scales[level]
+            start = resized(images, size) + noise * curve * self._noise(batch.seeds, level, size)
+            held = batch if level == len(scales) - 1 and temporal_factor > 0 else None
+            objective = self._objective(resized(content, size), factors[level], held, temporal_factor=temporal_factor)
+            minimum = self._minimize(objective, start, evaluations, FIRST_STEP_RMS)
             images = minimum.images
             spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
         assert minimum is not None
@@ -175,23 +194,16 @@ class NeuralStyler:
         assert batch.init is not None
         settings = self.settings.optimize
         scales = self._scales(content)
-        factors = stretched(self.settings.losses.content.coarse, len(scales))
-        repainted = range(len(scales) - max(1, math.ceil(boil * len(scales))), len(scales))
-        noise = math.sqrt(boil) * settings.cold.noise
-        evaluations = round((1 - boil) * settings.warm.evaluations + boil * settings.cold.evaluations)
-        images = batch.init.to(self.device).lerp(content, boil**2)
-        spent = [0] * len(content)
-        minimum = None
-        for level, curve in zip(repainted, stretched(NOISE_CURVE, len(repainted)), strict=True):
-            size = scales[level]
-            start = resized(images, size) + noise * curve * self._noise(batch.seeds, level, size)
-            last = batch if level == len(scales) - 1 else None
-            objective = self._objective(resized(content, size), factors[level], last, temporal_factor=(1 - boil) ** 2)
-            minimum = self._minimize(objective, start, evaluations, FIRST_STEP_RMS)
-            images = minimum.images
-            spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
-        assert minimum is not None
-        return Minimum(minimum.images, minimum.losses, minimum.terms, tuple(spent))
+        return self._coarse_to_fine(
+            content,
+            batch,
+            batch.init.to(self.device).lerp(content, boil**2),
+            scales,
+            max(1, math.ceil(boil * len(scales))),
+            math.sqrt(boil) * settings.cold.noise,
+            round((1 - boil) * settings.warm.evaluations + boil * settings.cold.evaluations),
+            temporal_factor=(1 - boil) ** 2,
+        )
 
     def _scales(self, content: Tensor) -> list[tuple[int, int]]:
         height, width = content.shape[-2:]

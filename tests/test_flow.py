@@ -19,16 +19,29 @@ from numpy.typing import NDArray
 from pipeline.encoders.fetch import FILES
 from pipeline.encoders.pretrained import torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
-from pipeline.flow import estimate_motion, is_static, reliability, rests, warp
+from pipeline.flow import estimate_motion, reliability, rests, warp
 from pipeline.flow.consistency import at_boundary, consistent, inside
 from pipeline.flow.estimate import Preset
 from pipeline.flow.raft import Raft, load_raft
+from pipeline.flow.rest import DRIFT_PX
 from pipeline.types import Motion
 
 Array = NDArray[Any]
 Data = Callable[[str], Path]
 
 HEIGHT, WIDTH = 96, 128
+
+
+def is_static(motion: Motion) -> bool:
+    """Whether nothing moves: 95 percent of the trusted pixels by less than a quarter of a pixel, and not all one way.
+
+    False where less than half of the picture can be trusted: a cut is not a tripod shot.
+    """
+    trusted = motion.reliability > 0.5
+    if trusted.mean() < 0.5:
+        return False
+    u, v = motion.backward_flow[trusted].T
+    return bool(np.percentile(np.hypot(u, v), 95) < 0.25 and np.hypot(np.median(u), np.median(v)) < DRIFT_PX)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,6 @@ pixel of the current frame where its paint comes from.
 from pipeline.flow.consistency import reliability
 from pipeline.flow.estimate import FlowNetwork, estimate_motion, motion_between
 from pipeline.flow.resampling import warp
-from pipeline.flow.rest import is_static, rests
+from pipeline.flow.rest import rests
 
-__all__ = ["FlowNetwork", "estimate_motion", "is_static", "motion_between", "reliability", "rests", "warp"]
+__all__ = ["FlowNetwork", "estimate_motion", "motion_between", "reliability", "rests", "warp"]

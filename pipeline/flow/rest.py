@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.flow.consistency import positions
-from pipeline.types import Motion
 
 Luma = NDArray[np.uint8]
 Plane = NDArray[np.float32]
@@ -51,9 +50,6 @@ LIGHT_PX = 0.1
 
 BLUR_PX, WINDOW_PX = 1.0, 7
 
-STATIC_PX = 0.25
-"""A static pair of frames: 95 percent of the trusted pixels move less than this."""
-
 OBJECT_PX, OBJECT_GAIN = 25, 2.0
 """A small window moves if its motion explains it better than rest, by this factor."""
 
@@ -81,19 +77,6 @@ def rests(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
 def camera_rests(before: Luma, after: Luma) -> bool:
     """Whether the camera stands still between two pictures, uint8 (H, W) luma, though parts of the scene may move."""
     return held_share(before, after) >= CAMERA_SHARE
-
-
-def is_static(motion: Motion) -> bool:
-    """Whether nothing moves: 95 percent of the trusted pixels by less than a quarter of a pixel, and not all one way.
-
-    What `rests` says before the flow is known, said of the flow itself. False where less than half of the picture can
-    be trusted: a cut is not a tripod shot.
-    """
-    trusted = motion.reliability > 0.5
-    if trusted.mean() < 0.5:
-        return False
-    u, v = motion.backward_flow[trusted].T
-    return bool(np.percentile(np.hypot(u, v), 95) < STATIC_PX and np.hypot(np.median(u), np.median(v)) < DRIFT_PX)
 
 
 def at_rest_where_nothing_moves(flow: Plane, goal: Luma, start: Luma) -> Plane:

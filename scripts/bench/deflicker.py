@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import processor
+from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.config import InputSettings
@@ -201,9 +200,6 @@ def main() -> None:
 
     large = np.random.default_rng(7).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     curve = (20, 30, 40, 50, 40, 30, 10, 0, -10)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     report = {
         "benchmark": "deflicker",
         "threshold_levels": THRESHOLD,
@@ -211,7 +207,7 @@ def main() -> None:
         "correct_ms_720p": milliseconds(lambda: correct(large, curve)),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
         "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
     }
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import torch
-from machine import processor
+from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
@@ -216,9 +215,6 @@ def main() -> None:
         for name, figures in warps[clip].items():
             print(f"{clip:14s}{name:12s}{figures}", file=sys.stderr, flush=True)
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     report = {
         "benchmark": "flow",
         "truth": truths,
@@ -231,7 +227,7 @@ def main() -> None:
             "numpy": np.__version__,
             "torch": torch.__version__,
         },
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
     }
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -15,14 +15,20 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def commit() -> str:
+    """Short name of the commit that is checked out, "" outside of a repository."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    here = Path(__file__).resolve().parent
+    return subprocess.run(command, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def environment() -> dict[str, str]:
     """Processor and threads, commit, versions of torch and Python."""
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     return {
         "cpu": f"{processor()}, {torch.get_num_threads()} threads",
-        "commit": commit.strip(),
+        "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

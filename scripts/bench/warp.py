@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -33,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import processor
+from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.flow import warp
@@ -306,9 +305,6 @@ def main() -> None:
             cells = "".join(f"{at['sharpness']:8.3f} /{at['psnr_db']:5.1f}" for at in mean)
             print(f"{name:18s}{cells}", file=sys.stderr, flush=True)
 
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     report = {
         "benchmark": "warp",
         "pictures": [path.name for path in options.picture],
@@ -317,7 +313,7 @@ def main() -> None:
         "processor_ms_720p": {name: milliseconds(kernel) for name, kernel in KERNELS.items()},
         "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
         "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
     }
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
