@@ -26,7 +26,7 @@ from pipeline.encoders.compact import (
     save_compact,
 )
 from pipeline.encoders.fetch import FILES, download, sha256_prefix
-from pipeline.encoders.network import enter, pad, tap
+from pipeline.encoders.network import enter, pad, pool, tap
 from pipeline.encoders.pretrained import torchvision_module, weights_url
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg
 from pipeline.errors import ConfigError, InputError, MissingPartError
@@ -403,3 +403,16 @@ def test_entrance_equals_padding(size: tuple[int, int]) -> None:
         gradients += torch.autograd.grad((results[-1] * weight).sum(), images)
     assert torch.equal(results[0], results[1])
     assert torch.allclose(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(12, 6), (7, 10), (5, 9), (2, 2)])
+def test_pooling_equals_torchs_to_the_bit(size: tuple[int, int], dtype: torch.dtype) -> None:
+    """Also where values are equal: the same one of them gets the gradient."""
+    features = pictures(2, *size).mul(4).round().to(dtype).contiguous(memory_format=torch.channels_last)
+    features.requires_grad_(True)
+    results = [pool(features, "max"), nn.functional.max_pool2d(features, 2)]
+    given = torch.randn_like(results[0])
+    found, expected = (torch.autograd.grad(result, features, given)[0] for result in results)
+    assert torch.equal(results[0], results[1]) and torch.equal(found, expected)
+    assert all(it.is_contiguous(memory_format=torch.channels_last) for it in (results[0], found))
