@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import torch
 
 from pipeline.device import choose_device, choose_precision, keep_memory
 from pipeline.errors import MissingPartError
+from pipeline.openmp import BRIEF, wait_briefly
 
 CPU = torch.device("cpu")
 
@@ -73,3 +77,21 @@ def test_memory_is_kept_only_where_the_c_library_can(monkeypatch: pytest.MonkeyP
     assert not keep_memory()
     monkeypatch.setattr("pipeline.device.sys.platform", "darwin")
     assert not keep_memory()
+
+
+@pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_how_threads_wait_is_left_to_who_says_so(said: dict[str, str]) -> None:
+    environment = dict(said)
+    wait_briefly(environment)
+    assert environment == said
+
+
+def test_torch_reads_how_its_threads_wait_from_the_command_line() -> None:
+    """Set before torch loads, or it would have no effect."""
+    program = (
+        "import os, sys; from pipeline import cli; assert 'torch' not in sys.modules; cli.run(['--version']);"
+        "print(os.environ['OMP_WAIT_POLICY'], int(os.environ['GOMP_SPINCOUNT']) > 0, 'torch' in sys.modules)"
+    )
+    unset = {name: value for name, value in os.environ.items() if name not in BRIEF}
+    done = subprocess.run([sys.executable, "-c", program], env=unset, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "PASSIVE True False"

@@ -12,7 +12,7 @@ import pytest
 HOUSE = Path(__file__).parents[1] / "pipeline"
 
 LAYERS = (
-    {"config", "types", "errors"},
+    {"config", "types", "errors", "openmp"},
     {"encoders", "losses", "minimize", "flow", "shots", "reader", "writer", "finish", "image", "progress"}
     | {"catalog", "device", "exposure", "objective", "sample", "sheet"},
     {"neural", "palette", "superpixel"},

@@ -19,6 +19,7 @@ import pipeline
 from pipeline.cli import clean, demo, evaluate, inspect, paint, preview, styles
 from pipeline.cli.signals import StopNow
 from pipeline.errors import Interrupted, TemperaError, printable
+from pipeline.openmp import wait_briefly
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(
@@ -71,9 +72,7 @@ app.command()(demo.demo)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; no traceback for anything but a bug of ours."""
-    # Read when torch loads. Threads that spin while they wait make a render many times slower as soon as anything else
-    # runs on the machine; scripts/bench/runtime.py measures both.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_briefly()
     try:
         return _invoke(arguments)
     except TemperaError as error:

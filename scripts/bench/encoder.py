@@ -25,6 +25,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.openmp import BRIEF
+
+os.environ.update(BRIEF)
+
 import numpy as np
 import torch
 import torch.nn.functional as F

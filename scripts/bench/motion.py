@@ -36,7 +36,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from pipeline.openmp import BRIEF
+
+os.environ.update(BRIEF)
 
 import cv2
 import numpy as np

@@ -1,8 +1,9 @@
-"""Two habits of the runtime: one evaluation with spinning or sleeping threads, and with memory kept or given back.
+"""Two habits of the runtime: how threads wait during one evaluation, and memory kept or given back.
 
     python scripts/bench/runtime.py
 
-Each measurement is a process of its own, because the OpenMP runtime reads its policy once; alone, and beside one busy
+Threads spin until there is work, sleep at once, or spin briefly and then sleep, as the command line has them. Each
+measurement is a process of its own, because the OpenMP runtime reads its policy once; alone, and beside one busy
 process per core. The last line is JSON: median milliseconds and the fastest and slowest run.
 """
 
@@ -18,7 +19,14 @@ import subprocess
 import sys
 import time
 
+from pipeline.openmp import BRIEF
+
 RUNS = 30
+WAITING = {
+    "spin": {"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "30000000000"},
+    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+    "brief": BRIEF,
+}
 
 
 def main() -> None:
@@ -35,12 +43,12 @@ def main() -> None:
         for process in busy:
             process.start()
         for _ in range(2):  # twice, in turn: the machine's mood changes
-            for policy, keep in (("ACTIVE", True), ("PASSIVE", False), ("PASSIVE", True)):
-                environment = {**os.environ, "OMP_WAIT_POLICY": policy}
+            for waiting, keep in (("spin", True), ("sleep", True), ("brief", False), ("brief", True)):
+                environment = {**os.environ, **WAITING[waiting]}
                 command = [sys.executable, __file__, "--measure", *(["--keep-memory"] if keep else [])]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                 figures = json.loads(done.stdout)
-                rows.append({"policy": policy, "memory_kept": keep, "busy_processes": company, **figures})
+                rows.append({"waiting": waiting, "memory_kept": keep, "busy_processes": company, **figures})
                 sys.stderr.write(f"{rows[-1]}\n")
         for process in busy:
             process.kill()

@@ -25,7 +25,6 @@ def start(
 ) -> ForkServerProcess:
     """Start `tempera` with these arguments; stdout and stderr go to files, or nowhere."""
     # Read when torch loads; one thread, because the pictures are tiny and every sum must be the same.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
