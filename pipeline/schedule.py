@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,6 +65,26 @@ class _Running:
 
 
 @dataclass(frozen=True, slots=True)
+class _Painted:
+    """What is known of a painted frame beside its pixels."""
+
+    index: int
+    phase: Phase
+    stats: FrameStats
+    seconds: float
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    """A frame on its way to the disk."""
+
+    future: Future[None]
+    chain: Chain
+    painted: _Painted
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How it went: chains that failed with their errors, and whether the user asked to stop."""
 
@@ -93,9 +113,12 @@ def run_chains(
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
     waiting = [chain for chain in directory.plan.chains if starts[chain.id] < chain.stop]
-    session = _Session(directory, stylers, watcher, batch_size, {chain.id for chain in waiting})
     stopped = False
-    with ThreadPoolExecutor(max_workers=min(batch_size, MAX_THREADS), thread_name_prefix="warm start") as pool:
+    with (
+        ThreadPoolExecutor(max_workers=min(batch_size, MAX_THREADS), thread_name_prefix="warm start") as pool,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="store") as storer,
+    ):
+        session = _Session(directory, stylers, watcher, batch_size, {chain.id for chain in waiting}, storer)
         try:
             while (session.running or waiting) and not stopped:
                 for chain in session.startable(waiting):
@@ -106,11 +129,13 @@ def run_chains(
                         break
                     session.look_ahead(state)
                 session.make_tasks(pool)
+                session.settle()
                 for group in _groups(session.running):
                     if stopped := stopped or should_stop():
                         break
                     session.advance(group)
                 session.close_finished(waiting)
+            session.settle()
         finally:
             for state in session.running:
                 state.feed.close()
@@ -140,12 +165,15 @@ class _Session:
         watcher: Watcher,
         batch_size: int,
         unfinished: set[str],
+        storer: ThreadPoolExecutor,
     ) -> None:
         self.directory = directory
         self.stylers = stylers
         self.watcher = watcher
         self.batch_size = batch_size
         self.unfinished = unfinished
+        self.storer = storer
+        self.storing: list[_Storing] = []
         self.running: list[_Running] = []
         self.failed: dict[str, TemperaError] = {}
 
@@ -155,7 +183,10 @@ class _Session:
         return ready[: max(0, self.batch_size - len(self.running))]
 
     def close_finished(self, waiting: list[Chain]) -> None:
-        for state in [state for state in self.running if self._over(state)]:
+        over = [state for state in self.running if self._over(state)]
+        if over:
+            self.settle()  # segments read what their keyframes stored
+        for state in over:
             state.feed.close()
             self.running.remove(state)
             if state.chain.id not in self.failed:
@@ -210,7 +241,8 @@ class _Session:
             rgb = self._painted(state, upcoming.repeats)
         else:
             rgb = self.directory.read_frame(state.chain.keys, upcoming.repeats)
-        self._store(state, upcoming.index, "warm", rgb, _REPEATED, seconds=0.0, batch=1)
+        self._store(state, _Painted(upcoming.index, "warm", _REPEATED, seconds=0.0, batch=1), rgb)
+        self.settle()
 
     def advance(self, group: Sequence[_Running]) -> None:
         """Paint and store the next frame of every chain in the group."""
@@ -259,36 +291,35 @@ class _Session:
         from pipeline.image import to_uint8
 
         state.task = None
-        self._store(state, task.index, task.phase, to_uint8(image), stats, seconds=seconds, batch=batch)
+        self._store(state, _Painted(task.index, task.phase, stats, seconds, batch), to_uint8(image))
 
-    def _store(
-        self,
-        state: _Running,
-        index: int,
-        phase: Phase,
-        rgb: NDArray[np.uint8],
-        stats: FrameStats,
-        *,
-        seconds: float,
-        batch: int,
-    ) -> None:
+    def _store(self, state: _Running, painted: _Painted, rgb: NDArray[np.uint8]) -> None:
+        """Begin to store a frame. Meanwhile the next one's start is computed; it is painted when this one is safe."""
         chain = state.chain
-        self.directory.write_frame(chain.id, index, rgb)
-        state.recent[index] = rgb
+        future = self.storer.submit(self.directory.write_frame, chain.id, painted.index, rgb)
+        self.storing.append(_Storing(future, chain, painted))
+        state.recent[painted.index] = rgb
         while len(state.recent) > KEPT_FRAMES:
             del state.recent[min(state.recent)]
-        state.index = index + chain.step
-        self.directory.append_stats(
-            {
-                "chain": chain.id,
-                "frame": index,
-                "phase": phase,
-                **asdict(stats),
-                "seconds": round(seconds, 4),
-                "batch": batch,
-            }
-        )
-        self.watcher.painted(chain, index, phase, stats, seconds)
+        state.index = painted.index + chain.step
+
+    def settle(self) -> None:
+        """Wait until everything that was painted is stored, and say so. Raises what the first store that failed did."""
+        storing, self.storing = self.storing, []
+        for store in storing:
+            store.future.result()
+            painted = store.painted
+            self.directory.append_stats(
+                {
+                    "chain": store.chain.id,
+                    "frame": painted.index,
+                    "phase": painted.phase,
+                    **asdict(painted.stats),
+                    "seconds": round(painted.seconds, 4),
+                    "batch": painted.batch,
+                }
+            )
+            self.watcher.painted(store.chain, painted.index, painted.phase, painted.stats, painted.seconds)
 
     def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
         """Note that a chain cannot go on; the error says which chain and frame."""

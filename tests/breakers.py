@@ -12,15 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from pipeline.types import FrameTask, StyledBatch, Styler
 
 
 @dataclass(frozen=True)
 class Hit:
     """Sends a signal to itself around the writing of one frame.
 
-    `moment`: "before" it, "during" (the frame is a temporary file), or "after", before the line of statistics.
+    `moment`: while it is "painted", "before" it is written, "during" (the frame is a temporary file), or "after", when
+    its line of statistics is still to come.
     """
 
     moment: str
@@ -29,13 +34,19 @@ class Hit:
     times: int = 1
 
     def __call__(self) -> None:
+        from pipeline import schedule
         from pipeline.store import RenderDirectory, atomic
 
-        store, replace = RenderDirectory.write_frame, atomic.replace
+        paint, store, replace = schedule._paint, RenderDirectory.write_frame, atomic.replace
 
         def hit() -> None:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
+
+        def painted(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
+            if self.moment == "painted" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
+                hit()
+            return paint(styler, tasks)
 
         def write_frame(directory: RenderDirectory, chain: str, index: int, rgb: NDArray[np.uint8]) -> None:
             this = f"{chain}/{index:08d}.png" == self.name
@@ -50,6 +61,7 @@ class Hit:
                 hit()
             replace(source, target)
 
+        setattr(schedule, "_paint", painted)  # noqa: B010
         setattr(RenderDirectory, "write_frame", write_frame)  # noqa: B010 - mypy knows that this is not done
         setattr(atomic, "replace", rename)  # noqa: B010
 

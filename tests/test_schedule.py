@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -335,6 +336,33 @@ def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(tmp_path, a_plan(), Painter())
     monkeypatch.undo()
     assert [index for _, index in stored(RenderDirectory.open(tmp_path))] == [0, 1]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_slow_disk_is_waited_for_before_the_next_frame_is_painted(
+    tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next frame's start is computed meanwhile; whoever pulls the plug loses the frame in work, and no other."""
+    plan, real, safe = a_plan(cuts=(3, 6, 9)), RenderDirectory.write_frame, 0
+
+    def slow(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
+        nonlocal safe
+        time.sleep(0.01)
+        real(self, chain_id, index, rgb)
+        safe += 1
+
+    monkeypatch.setattr(RenderDirectory, "write_frame", slow)
+    painter, seen = Painter(), list[tuple[int, int]]()
+    stylize = painter.stylize
+
+    def counted(batch: FrameBatch) -> StyledBatch:
+        seen.append((safe, sum(painter.sizes)))
+        return stylize(batch)
+
+    monkeypatch.setattr(painter, "stylize", counted)
+    done = run(tmp_path, plan, painter, batch_size=batch_size)
+    assert len(seen) == 9 // batch_size and all(on_disk == painted for on_disk, painted in seen)
+    assert_same(stored(done.directory), expected(plan))
 
 
 def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:

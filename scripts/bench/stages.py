@@ -5,7 +5,8 @@
 A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
 it, with every stage wrapped in a clock. Mean over the warm frames after the first two, in ms of wall time on the main
 thread: waiting for the feed, the warm start (warp and blend), the content target (the photo's features), the objective
-(forward and backward), the rest of the minimizer and of the styler, storing (PNG, sync, rename), and what is left.
+(forward and backward), the rest of the minimizer and of the styler, waiting for the frame before to be stored (PNG,
+sync, rename; this began with the warm start), and what is left.
 `feed_cpu_ms` is the processor time that the feed's thread spends meanwhile on decoding, motion and comparison. The last
 line on stdout is JSON.
 """
@@ -26,7 +27,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from pipeline.openmp import BRIEF
+
+os.environ.update(BRIEF)
 
 import cv2
 import numpy as np
@@ -88,7 +91,7 @@ def main() -> None:
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
     wrap(pipeline.neural, "content_targets", "content target")
-    wrap(RenderDirectory, "write_frame", "store")
+    wrap(pipeline.schedule._Session, "settle", "wait for the disk")
     rows: list[dict[str, float]] = []
     last = time.perf_counter()
     append = RenderDirectory.append_stats
