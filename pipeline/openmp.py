@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
-BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
 """Spin for some microseconds, then sleep. The second is of GNU's runtime; others know the first, and sleep at once."""
 
 
@@ -13,7 +13,7 @@ def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make waiting threads go to sleep soon, unless the user has said how they shall wait.
 
     Threads that spin until there is work make a render many times slower as soon as anything else runs on the machine;
-    threads that sleep at once make it a sixth slower where nothing does. scripts/bench/runtime.py measures all three.
+    threads that sleep at once make it a quarter slower where nothing does. scripts/bench/runtime.py measures all three.
     """
     if not BRIEF.keys() & environment.keys():
         environment.update(BRIEF)
