@@ -21,7 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.config import PaintSettings, StyleImage, StyleSettings
+from pipeline.device import keep_memory
 from pipeline.encoders import Encoder, load_encoder, weights_path
 from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
+from pipeline.encoders.network import pool
 from pipeline.losses import moments
 from pipeline.neural import NeuralStyler, resized
 from pipeline.objective import Objective, content_targets, style_target
 from pipeline.types import FrameBatch
 
+POOLED_TEACHER = "teacher, our pooling"
 OBJECTIVE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 CONTENT_SHARE = 0.004
 SEED, CONTROL_SEED = 7, 8
@@ -90,8 +94,9 @@ class PublishedTeacher:
     )  # fmt: skip
     min_side_px = 32
 
-    def __init__(self, path: Path, dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype, pooling: Callable[[Tensor], Tensor] | None = None) -> None:
         self.dtype = dtype
+        self.pooling = pooling or partial(F.max_pool2d, kernel_size=2)
         self.weights = {
             name: value.to(dtype).contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value.to(dtype)
             for name, value in load_file(path).items()
@@ -106,7 +111,7 @@ class PublishedTeacher:
         x = F.conv2d(x, self.weights["conv0.weight"], self.weights["conv0.bias"])
         for name in self.ORDER:
             if not name:
-                x = F.max_pool2d(x, 2)
+                x = self.pooling(x)
                 continue
             padded = F.pad(x, (1,) * 4, mode="reflect")
             x = F.relu_(F.conv2d(padded, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]))
@@ -119,9 +124,10 @@ class PublishedTeacher:
 
 
 def load(network: str, teacher: Path, weights: Path | None, dtype: torch.dtype) -> Encoder:
-    """The encoder called "teacher" or "student"."""
-    if network == "teacher":
-        return Encoder("teacher", "", dtype, torch.device("cpu"), PublishedTeacher(teacher, dtype))
+    """The encoder called "teacher", "teacher, our pooling" or "student"."""
+    if network != "student":
+        pooling = partial(pool, kind="max") if network == POOLED_TEACHER else None
+        return Encoder(network, "", dtype, torch.device("cpu"), PublishedTeacher(teacher, dtype, pooling))
     return load_encoder("compact", weights=weights, dtype=dtype)
 
 
@@ -229,9 +235,17 @@ def save_sheet(strips: Sequence[Image.Image], path: Path) -> None:
     sheet.save(path)
 
 
-def time_evaluations(options: argparse.Namespace, width: int, height: int, dtype: torch.dtype) -> dict[str, Any]:
-    """Seconds of one pass forward and back to the picture, networks taking turns; wall clock and processor time."""
-    encoders = {name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", "student")}
+def measure_time(options: argparse.Namespace, size: str, dtype_name: str) -> None:
+    """In a process of its own, with memory kept as the command line keeps it: one pass forward and back to the picture.
+
+    Networks take turns; wall clock and processor time. Prints JSON.
+    """
+    keep_memory()
+    width, height = map(int, size.split("x"))
+    dtype = getattr(torch, dtype_name)
+    encoders = {
+        name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", POOLED_TEACHER, "student")
+    }
     images = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     cotangents = {
         name: [torch.randn_like(f) for f in encoder(images, OBJECTIVE_LAYERS).values()]
@@ -254,7 +268,10 @@ def time_evaluations(options: argparse.Namespace, width: int, height: int, dtype
             for name, q in quartiles.items()
         }
         result[kind]["ratio"] = round(quartiles["student"][1] / quartiles["teacher"][1], 3)
-    return result
+        result[kind]["ratio_to_teacher_with_our_pooling"] = round(
+            quartiles["student"][1] / quartiles[POOLED_TEACHER][1], 3
+        )
+    print(json.dumps(result))
 
 
 def measure_memory(options: argparse.Namespace, network: str, size: str, dtype_name: str) -> None:
@@ -284,12 +301,12 @@ def _resident_mb(status: Path, key: str = "VmRSS") -> float:
     return int(line.split()[1]) / 1024
 
 
-def memory_of(options: argparse.Namespace, network: str, size: str, dtype_name: str) -> dict[str, int]:
+def in_a_process(options: argparse.Namespace, *measurement: str) -> dict[str, Any]:
+    """What `--time-of` or `--memory-of` prints."""
     command = [sys.executable, __file__, "--teacher", str(options.teacher), "--data", str(options.data)]
-    command += ["--out", str(options.out), "--memory-of", network, size, dtype_name]
-    command += ["--weights", str(options.weights)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    command += ["--out", str(options.out), "--weights", str(options.weights), "--rounds", str(options.rounds)]
+    done = subprocess.run([*command, *measurement], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -339,10 +356,14 @@ def main() -> None:
     add("--side", type=int, default=384, help="longer side of the painted pictures, px")
     add("--rounds", type=int, default=21, help="timed evaluations of each network")
     add("--control", action=argparse.BooleanOptionalAction, default=True)
+    add("--time-of", nargs=2, metavar=("SIZE", "DTYPE"), help=argparse.SUPPRESS)
     add("--memory-of", nargs=3, metavar=("NETWORK", "SIZE", "DTYPE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         measure_memory(options, *options.memory_of)
+        return
+    if options.time_of:
+        measure_time(options, *options.time_of)
         return
     options.out.mkdir(parents=True, exist_ok=True)
     parts = options.parts.split(",")
@@ -360,10 +381,12 @@ def main() -> None:
             for dtype_name in PRECISIONS:
                 key = f"{part} {size} {dtype_name}"
                 if part == "time":
-                    width, height = map(int, size.split("x"))
-                    result[key] = time_evaluations(options, width, height, getattr(torch, dtype_name))
+                    result[key] = in_a_process(options, "--time-of", size, dtype_name)
                 else:
-                    result[key] = {n: memory_of(options, n, size, dtype_name) for n in ("teacher", "student")}
+                    result[key] = {
+                        name: in_a_process(options, "--memory-of", name, size, dtype_name)
+                        for name in ("teacher", "student")
+                    }
                 print(key, json.dumps(result[key]), file=sys.stderr, flush=True)
     print(json.dumps(result))
 
