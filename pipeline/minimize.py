@@ -156,6 +156,7 @@ def lbfgs(
     first_step_rms: float = FIRST_STEP_RMS,
     min_evaluations: int = 1,
     tolerance: float = 0.0,
+    narrow: Callable[[list[int]], Objective] | None = None,
 ) -> Minimum:
     """Minimize a batch of pictures with at most `evaluations` calls of the objective, or as many for each as given.
 
@@ -166,7 +167,8 @@ def lbfgs(
 
     With a `tolerance` a sample is done, after `min_evaluations`, when its last two accepted evaluations lowered its
     loss by less than this share each (on average); the others go on. It is left as it is then, so that a batch does not
-    change a result.
+    change a result. `narrow` gives the objective of some of the samples; without it the ones that are done are still
+    evaluated, for nothing.
     """
     batch, shape = start.shape[0], start.shape
     limits = [evaluations] * batch if isinstance(evaluations, int) else list(evaluations)
@@ -181,18 +183,22 @@ def lbfgs(
     rejections = [0] * batch
     spent = [1] * batch
     gains: list[list[float]] = [[] for _ in range(batch)]
+    asked = list(range(batch))
     for _ in range(max(limits) - 1):
         alive = [going and used < limit for going, used, limit in zip(alive, spent, limits, strict=True)]
         if not any(alive):
             break
-        trials = [(point + step).clamp_(0, 1) for point, step in zip(points, steps, strict=True)]
-        trial_values, trial_gradients, trial_terms = _evaluate(objective, trials, shape)
-        for b in range(batch):
+        if narrow is not None and sum(alive) < len(asked):
+            asked = [b for b in range(batch) if alive[b]]
+            objective = narrow(asked)
+        trials = [(points[b] + steps[b]).clamp_(0, 1) for b in asked]
+        evaluated = zip(asked, trials, *_evaluate(objective, trials, shape), strict=True)
+        for b, trial, value, gradient, term in evaluated:
             if not alive[b]:
                 continue
             spent[b] += 1
             ceiling = values[b] + ALLOWED_RISE * abs(values[b])
-            if not trial_values[b] <= ceiling or not _finite(trial_gradients[b]):
+            if not value <= ceiling or not _finite(gradient):
                 rejections[b] += 1
                 if rejections[b] % MAX_REJECTIONS == 0:
                     memory.forget(b)
@@ -201,10 +207,9 @@ def lbfgs(
                     steps[b] = steps[b] * 0.25
                 continue
             rejections[b] = 0
-            memory.add(b, (points[b], trials[b]), (gradients[b], trial_gradients[b]))
-            gains[b].append((values[b] - trial_values[b]) / (abs(trial_values[b]) + EPSILON))
-            points[b], gradients[b] = trials[b], trial_gradients[b]
-            values[b], terms[b] = trial_values[b], trial_terms[b]
+            memory.add(b, (points[b], trial), (gradients[b], gradient))
+            gains[b].append((values[b] - value) / (abs(value) + EPSILON))
+            points[b], gradients[b], values[b], terms[b] = trial, gradient, value, term
             if spent[b] >= min_evaluations and len(gains[b]) >= 2 and sum(gains[b][-2:]) < 2 * tolerance:
                 alive[b] = False
                 continue
@@ -216,7 +221,7 @@ def _evaluate(
     objective: Objective, points: list[Tensor], shape: torch.Size
 ) -> tuple[list[float], list[Tensor], list[Tensor]]:
     """Losses, gradients (N,) and terms (K,) of every sample."""
-    found = objective(_joined(points).reshape(shape))
+    found = objective(_joined(points).reshape(-1, *shape[1:]))
     return found.losses.tolist(), list(found.gradients.reshape(len(points), -1)), list(found.terms.float().cpu())
 
 
@@ -241,21 +246,26 @@ def _next_step(memory: _History, sample: int, gradient: Tensor, first_step_rms: 
     return _first_step(gradient, first_step_rms)
 
 
-def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate: float = 0.02) -> Minimum:
+def adam(
+    objective: Objective, start: Tensor, *, evaluations: int | Sequence[int], learning_rate: float = 0.02
+) -> Minimum:
     """Minimize with Adam (Kingma and Ba 2015; betas 0.9 and 0.99), clamped to [0, 1]; returns each sample's best.
 
-    We depart from the paper by decaying the step size to a tenth along half a cosine, so that the last pictures settle.
+    Every sample takes its `evaluations`, and stays as it is while others take more. We depart from the paper by
+    decaying the step size to a tenth along half a cosine, so that the last pictures settle.
     """
+    batch = start.shape[0]
+    limits = [evaluations] * batch if isinstance(evaluations, int) else list(evaluations)
     points = start.detach().clamp(0, 1).clone()
     first, second = torch.zeros_like(points), torch.zeros_like(points)
     best, losses, terms = points.clone(), torch.zeros(0), torch.zeros(0)
-    for k in range(evaluations):
+    for k in range(max(limits)):
         found = objective(points)
         found_losses, found_terms = found.losses.float().cpu(), found.terms.float().cpu()
         if k == 0:
             losses, terms = found_losses, found_terms
         else:
-            better = found_losses < losses
+            better = (found_losses < losses) & torch.tensor([k < limit for limit in limits])
             best = torch.where(better.to(points.device)[:, None, None, None], points, best)
             losses = torch.where(better, found_losses, losses)
             terms = torch.where(better[:, None], found_terms, terms)
@@ -263,7 +273,12 @@ def adam(objective: Objective, start: Tensor, *, evaluations: int, learning_rate
         gradients = torch.nan_to_num(found.gradients, nan=0.0, posinf=0.0, neginf=0.0)
         first.lerp_(gradients, 0.1)
         second.lerp_(gradients.square(), 0.01)
-        decay = 0.55 + 0.45 * math.cos(math.pi * k / max(1, evaluations - 1))
+        decay = points.new_tensor([_decay(k, limit) for limit in limits])[:, None, None, None]
         update = (first / (1 - 0.9 ** (k + 1))) / ((second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8)
         points = (points - learning_rate * decay * update).clamp_(0, 1)
-    return Minimum(best, losses, terms, (evaluations,) * len(losses))
+    return Minimum(best, losses, terms, tuple(limits))
+
+
+def _decay(k: int, evaluations: int) -> float:
+    """From 1 to a tenth over the evaluations of a sample, and nothing after them."""
+    return 0.55 + 0.45 * math.cos(math.pi * k / max(1, evaluations - 1)) if k < evaluations else 0.0

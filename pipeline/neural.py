@@ -96,8 +96,9 @@ class NeuralStyler:
         self.settings = settings
         self.encoder = encoder
         self.device = device
-        self._paintings = [self._tensor(painting) for painting in paintings]
-        self._init_picture = None if init_picture is None else self._tensor(init_picture)
+        # As they are: as float tensors on the device, two of 24 megapixels would take 600 MB there all the time.
+        self._paintings = tuple(paintings)
+        self._init_picture = init_picture
         self._targets: dict[tuple[int, int], tuple[StyleTarget, ...]] = {}
 
     def _tensor(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -213,7 +214,7 @@ class NeuralStyler:
         if batch.init is not None:
             return batch.init.to(self.device)
         if self._init_picture is not None:
-            return resized(self._init_picture, size).expand(content.shape[0], -1, -1, -1)
+            return resized(self._tensor(self._init_picture), size).expand(content.shape[0], -1, -1, -1)
         if self.settings.optimize.cold.init == "noise":
             return (0.5 + 0.25 * self._noise(batch.seeds, -1, size)).clamp_(0, 1)
         return content
@@ -253,9 +254,10 @@ class NeuralStyler:
             for image, painting in zip(style.images, self._paintings, strict=True):
                 if image.weight == 0:
                     continue
-                own = (painting.shape[-1], painting.shape[-2])
+                own = (painting.shape[1], painting.shape[0])
                 least_px = self.encoder.min_side_px
-                shown = resized(painting, painting_size(own, size, image.scale or style.scale, min_side_px=least_px))
+                looked_at = painting_size(own, size, image.scale or style.scale, min_side_px=least_px)
+                shown = resized(self._tensor(painting), looked_at)
                 targets.append(style_target(self.encoder, self.settings.losses, shown, image.weight))
             self._targets[size] = tuple(targets)
         return self._targets[size]
@@ -272,8 +274,7 @@ class NeuralStyler:
     ) -> Minimum:
         optimize = self.settings.optimize
         if optimize.minimizer == "adam":
-            most = evaluations if isinstance(evaluations, int) else max(evaluations)
-            return adam(objective, start, evaluations=most, learning_rate=optimize.learning_rate)
+            return adam(objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate)
         return lbfgs(
             objective,
             start,
@@ -282,4 +283,5 @@ class NeuralStyler:
             first_step_rms=first_step_rms,
             min_evaluations=min_evaluations,
             tolerance=tolerance,
+            narrow=objective.of,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -51,6 +51,19 @@ class Objective:
     warped_previous: Tensor | None = None
     reliability: Tensor | None = None
     temporal_factor: float = 1.0
+
+    def of(self, samples: Sequence[int]) -> Objective:
+        """The objective of some of the frames."""
+        chosen = list(samples)
+        return replace(
+            self,
+            content={
+                name: features[chosen].contiguous(memory_format=torch.channels_last)
+                for name, features in self.content.items()
+            },
+            warped_previous=None if self.warped_previous is None else self.warped_previous[chosen],
+            reliability=None if self.reliability is None else self.reliability[chosen],
+        )
 
     def __call__(self, images: Tensor) -> Evaluation:
         images = images.detach().requires_grad_(True)

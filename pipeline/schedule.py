@@ -32,6 +32,10 @@ _REPEATED = FrameStats(0, *(math.nan,) * 5)
 _NOT_FINITE_HINT = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
 
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
+"""How torch says it where it has no exception of its own: on the CPU, on Apple's GPUs, and in CUDA's libraries."""
+
+
 class Watcher(Protocol):
     """Who wants to know how a render goes."""
 
@@ -129,16 +133,18 @@ def run_chains(
                         break
                     session.look_ahead(state)
                 session.make_tasks(pool)
-                session.settle()
+                session.settle()  # who hears of a frame may ask to stop before the next one
                 for group in _groups(session.running):
                     if stopped := stopped or should_stop():
                         break
                     session.advance(group)
                 session.close_finished(waiting)
-            session.settle()
         finally:
-            for state in session.running:
-                state.feed.close()
+            try:
+                session.settle()
+            finally:
+                for state in session.running:
+                    state.feed.close()
     return Outcome(session.failed, stopped)
 
 
@@ -254,6 +260,7 @@ class _Session:
 
     def _work(self, part: Sequence[tuple[_Running, FrameTask]]) -> bool:
         """Paint and store one batch; False if it did not fit into memory and a smaller one should be tried."""
+        self.settle()
         began = time.perf_counter()
         try:
             styled = _paint(self.stylers[part[0][1].chain.style], [task for _, task in part])
@@ -294,7 +301,7 @@ class _Session:
         self._store(state, _Painted(task.index, task.phase, stats, seconds, batch), to_uint8(image))
 
     def _store(self, state: _Running, painted: _Painted, rgb: NDArray[np.uint8]) -> None:
-        """Begin to store a frame. Meanwhile the next one's start is computed; it is painted when this one is safe."""
+        """Begin to store a frame. Meanwhile the next one's start is found; nothing is painted before this is safe."""
         chain = state.chain
         future = self.storer.submit(self.directory.write_frame, chain.id, painted.index, rgb)
         self.storing.append(_Storing(future, chain, painted))
@@ -305,8 +312,8 @@ class _Session:
 
     def settle(self) -> None:
         """Wait until everything that was painted is stored, and say so. Raises what the first store that failed did."""
-        storing, self.storing = self.storing, []
-        for store in storing:
+        while self.storing:
+            store = self.storing.pop(0)
             store.future.result()
             painted = store.painted
             self.directory.append_stats(
@@ -354,8 +361,7 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
         # Decompositions refuse matrices with values that are not finite.
         raise StylizeError(f"a matrix of the style loss has no roots: {error}", hint=_NOT_FINITE_HINT) from error
     except RuntimeError as error:
-        # The CPU's allocator has no exception of its own.
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+        if any(sentence in str(error).lower() for sentence in _OUT_OF_MEMORY):
             raise _OutOfMemoryError from error
         raise
 

@@ -2,9 +2,11 @@
 
 `passage` looks at the photos only, so it runs ahead on the feed's thread; `warm_start` adds the paint. What a frame is
 held to (the temporal term's target and weight) is made here too, from several earlier frames at once: with the weights
-c_j of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest earlier frame that still sees it),
+c_j in the sense of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest earlier frame that still sees it),
 sum_j c_j |x - w_j|^2 equals C |x - w|^2 + const with C = sum c_j and w = sum c_j w_j / C. So one target and one weight
-per pixel carry the long-term term, whatever the number of frames.
+per pixel carry the long-term term, whatever the number of frames. We depart from the paper where trust is neither 0 nor
+1: a farther frame gets what it is trusted more than the most trusted nearer one, instead of more than the sum of them
+all. So C is the best trust that any frame has, and one frame more never loosens the hold.
 """
 
 from __future__ import annotations

@@ -184,6 +184,29 @@ def test_a_sample_stops_when_it_hardly_gets_better_and_the_others_go_on() -> Non
         assert torch.allclose(alone.images[0], found.images[sample])
 
 
+def test_samples_that_are_done_are_not_evaluated_any_more() -> None:
+    """Where the objective of the others is to be had; the result is the same."""
+    problem, start = Quadratic(4), random(4, 3)
+    plain = lbfgs(problem, start, evaluations=[3, 9, 1, 6])
+    asked = [len(images) for images in problem.seen]
+    assert asked == [4] * 9 and plain.evaluations == (3, 9, 1, 6)
+    asked.clear()
+
+    def narrow(samples: list[int]) -> Objective:
+        part = Quadratic(len(samples))
+        part.curvature, part.center = problem.curvature[samples], problem.center[samples]
+
+        def evaluate(images: Tensor) -> Evaluation:
+            asked.append(len(images))
+            return part(images)
+
+        return evaluate
+
+    found = lbfgs(problem, start, evaluations=[3, 9, 1, 6], narrow=narrow)
+    assert asked == [3, 3, 2, 2, 2, 1, 1, 1] and found.evaluations == plain.evaluations
+    assert torch.equal(found.images, plain.images) and torch.equal(found.terms, plain.terms)
+
+
 def test_more_tolerance_never_costs_more_and_never_falls_below_the_least() -> None:
     problem, start = Floored(1), torch.full((1, *SHAPE), 0.5)
     spent = [

@@ -102,6 +102,25 @@ def test_batched_equals_one_by_one() -> None:
         assert together.stats[sample].loss == pytest.approx(alone.stats[0].loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("minimizer", ["lbfgs", "adam"])
+def test_warm_frames_are_painted_as_alone_whatever_is_new_in_their_neighbors(minimizer: str) -> None:
+    content, start = photos(2), photos(2).roll(5, dims=3)
+    shares: tuple[float, ...] = (0.0, 0.5)
+    painter = styler(config(minimizer=minimizer, warm={"evaluations": 4, "min_evaluations": 4}))
+
+    def warm(samples: slice, seeds: tuple[int, ...]) -> FrameBatch:
+        moved, trust = start[samples], torch.ones((2, 1, *SIZE))[samples]
+        return FrameBatch("warm", content[samples], moved, seeds, moved, trust, shares[samples])
+
+    together = painter.stylize(warm(slice(0, 2), (1, 2)))
+    assert [stats.evaluations for stats in together.stats] == [4, 6]
+    for sample in range(2):
+        alone = painter.stylize(warm(slice(sample, sample + 1), (sample + 1,)))
+        assert together.stats[sample].evaluations == alone.stats[0].evaluations
+        assert torch.allclose(together.images[sample], alone.images[0], atol=2e-3)
+        assert together.stats[sample].loss == pytest.approx(alone.stats[0].loss, rel=1e-3)
+
+
 def test_loss_is_the_weighted_sum_of_its_terms() -> None:
     from pipeline.objective import CONTENT_SCALE, STYLE_SCALE, TV_SCALE
 

@@ -116,7 +116,7 @@ def test_paint_that_was_hidden_comes_back_from_an_earlier_frame() -> None:
 
 
 def test_one_target_and_one_weight_say_what_a_term_per_earlier_frame_says() -> None:
-    """The gradient of Ruder's long-term term, with its weights by hand."""
+    """The gradient of the long-term term, with its weights by hand: what a frame is trusted more than nearer ones."""
     rng = np.random.default_rng(0)
     paints = {index: noise(index) for index in (5, 3, 1)}
     trusts = {index: rng.random((HEIGHT, WIDTH)).astype(np.float32) for index in paints}
