@@ -323,6 +323,34 @@ def test_painters_without_a_network(render: Tempera, tmp_path: Path, styler: str
     assert len(video_times(tmp_path / "p.mp4")) == FRAMES
 
 
+def test_a_shipped_style_is_found_again_from_anywhere(
+    render: Tempera, tempera: Tempera, media: Path, tmp_path: Path
+) -> None:
+    """The plan has its picture as seen from the render directory, which has moved two folders down since."""
+    home, away = tmp_path / "home", tmp_path / "far/away/home"
+    home.mkdir()
+    shutil.copy(media / "clip.mp4", home)
+    assert render(home / "clip.mp4", "-s", "ink", "-o", home / "v.mp4", "--set=styler=palette").code == 0
+    before = (home / "v.mp4").read_bytes()
+    away.parent.mkdir(parents=True)
+    home.rename(away)
+    (away / "v.mp4").unlink()
+    next((away / "v.render/frames").glob("*/00000004.png")).unlink()
+    assert tempera("resume", away / "v.render", "--progress", "none").code == 0
+    assert (away / "v.mp4").read_bytes() == before
+    (away / "clip.mp4").rename(tmp_path / "clip.mp4")
+    result = tempera("resume", away / "v.render", "--progress", "none")
+    assert result.code == 4 and "not there" in result.err
+    assert f"--workdir {away / 'v.render'}" in result.err
+
+
+def test_a_rate_above_the_inputs_is_explained(tempera: Tempera) -> None:
+    quick = [word for word in QUICK if word not in ("--progress", "none")]
+    words = ("render", "{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "f.mp4", "--dry-run", *quick)
+    assert "shown twice" in tempera(*words, "--fps", "60", "--progress", "plain").err
+    assert "shown twice" not in tempera(*words, "--fps", "10", "--progress", "plain").err
+
+
 def test_a_dry_run_writes_nothing(render: Tempera, tmp_path: Path) -> None:
     result = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "new/out.mp4", "--dry-run")
     assert result.code == 0 and everything(tmp_path) == set()
@@ -589,7 +617,8 @@ def test_export_writes_again_without_painting(tempera: Tempera, rendered: Path, 
     result = tempera("export", rendered, "-o", "again.mkv", "--progress", "none", "--set", "output.finish.sharpen=1")
     assert (result.code, result.out) == (0, "again.mkv\n")
     assert len(video_times(tmp_path / "again.mkv")) == FRAMES
-    assert tempera("export", rendered, "-o", "slow.mp4", "--fps", "4", "--progress", "none").code == 0
+    slow = tempera("export", rendered, "-o", "slow.mp4", "--fps", "4", "--progress", "plain")
+    assert slow.code == 0 and "no sound" in slow.err
     assert video_times(tmp_path / "slow.mp4") == [Fraction(index, 4) for index in range(FRAMES)]
     assert tempera("export", rendered, "-o", "p/%d.png", "--progress", "none").out == "p/%d.png\n"
     stored = Image.open(rendered / "frames/paint-s000/00000003.png")
@@ -661,6 +690,7 @@ def test_preview(tempera: Tempera, tmp_path: Path) -> None:
         (["-o", "."], 2, ".png"),
         (["-o", "x.png", "--at", "99"], 2, "99"),
         (["-o", "x.png", "--sweep", "losses.content.weight"], 2, "--sweep"),
+        (["-o", "x.png", "--sweep", "seed=1,2", "--sweep", "style.scale=1,2"], 2, "--sweep is given 2 times"),
         (["-o", "x.png", "--sweep", "losses.content.wieght=1,2"], 3, "losses.content.weight"),
         (["-o", "x.png", "--frames", "9:9"], 2, ""),
         (["-o", "file/x.png"], 8, "file"),

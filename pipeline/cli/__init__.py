@@ -80,7 +80,9 @@ def run(arguments: Sequence[str]) -> int:
         return 128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code
     except (typer.Abort, KeyboardInterrupt, StopNow) as stop:
         _say(
-            "stopped at once", "every finished frame is stored; the same command goes on from there", kind="interrupted"
+            "stopped at once",
+            "the same command begins again; a render goes on from there, every finished frame is stored",
+            kind="interrupted",
         )
         return 128 + stop.number if isinstance(stop, StopNow) else _CTRL_C
     except (BrokenPipeError, SystemExit):

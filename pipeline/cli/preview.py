@@ -19,7 +19,10 @@ def preview(
     inputs: options.Inputs,
     style: options.Styles,
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet to write, a .png.")],
-    sweep: Annotated[str | None, typer.Option(help="Try several values of a setting.", metavar="KEY=V1,V2,...")] = None,
+    sweep: Annotated[
+        list[str],
+        typer.Option(help="Try several values of one setting.", metavar="KEY=V1,V2,..."),
+    ] = [],  # noqa: B006 - typer copies it
     at: Annotated[list[int], typer.Option(help="Frame to paint; several make several rows.")] = [0],  # noqa: B006
     width: options.Width = None,
     height: options.Height = None,
@@ -44,7 +47,14 @@ def preview(
 
     if output.suffix.lower() != ".png":
         raise UsageError(f"-o {output}: expected a .png", hint="for example -o sheet.png")
-    columns = variants(style, sweep, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed))
+    if len(sweep) > 1:
+        raise UsageError(
+            f"--sweep is given {len(sweep)} times: expected one setting",
+            hint="sweep one and fix the others with --set, or give several --style",
+        )
+    columns = variants(
+        style, sweep[0] if sweep else None, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
+    )
     source = probe(inputs, columns[0].config.input, frames=parse_frames(frames))
     refuse_input(output, source)
     check_output(output, OutputSettings(), frame_count=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pipeline
 from pipeline.config import Config, MotionSettings
-from pipeline.errors import IncompleteError, Interrupted
+from pipeline.errors import IncompleteError, InputError, Interrupted
 from pipeline.plan import absolute_source, make_plan, output_paths, style_configs, weights_paths
 from pipeline.render.checked import paint_checked
 from pipeline.render.deliver import export, write_style
@@ -69,6 +69,12 @@ def resume(path: Path, reporter: Reporter, stop: StopRequest) -> list[Path]:
     plan = directory.plan
     configs = style_configs(plan, path)
     source = absolute_source(plan, path)
+    if not Path(source.files[0]).exists():
+        raise InputError(
+            f"{source.files[0]}: the input of this render is not there",
+            hint="put it back, or give the command that began the render again, with where the input is now and "
+            f"--workdir {shlex.quote(str(path))}",
+        )
     weights = weights_paths(plan, path)
     resolved, resources = [], {}
     for name, config in configs.items():

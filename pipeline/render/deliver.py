@@ -52,6 +52,8 @@ def export(
         outputs = named_outputs(output, list(outputs))
     for target in outputs.values():
         refuse_input(target, source)
+    if fps is not None and source.has_audio:
+        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
     removed = delivered(directory)
     written = []
     for name, config in configs.items():

@@ -80,6 +80,12 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
         source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False)
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
+    if (
+        request.fps is not None
+        and source.kind == "video"
+        and source.frame_count < 0.9 * request.fps * source.duration_s
+    ):
+        reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is painted or shown twice")
     width_px, height_px = _size(source, request, reporter)
     outputs = _outputs(source, request)
     for style in request.styles:
