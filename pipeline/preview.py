@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.catalog import load_style
@@ -14,14 +15,16 @@ from pipeline.plan import frame_seed
 from pipeline.types import Chain, FrameBatch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.config import Config
     from pipeline.progress import Reporter
     from pipeline.types import Source
+
+
+NOT_ON_A_STILL = ("output.", "motion.", "runtime.", "losses.temporal.", "optimize.warm.")
+"""Settings that a preview does not show: it paints cold frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,27 @@ def variants(styles: Sequence[str], sweep: str | None, assignments: Sequence[str
     """Every style with every value of the sweep `key=v1,v2,...`.
 
     Values of several words or with commas are not supported: a sweep is for numbers and names. Raises UsageError for a
-    sweep without values, ConfigError for unknown keys.
+    sweep without values or of a setting that a still does not show, ConfigError for unknown keys.
     """
     if sweep is None:
-        return [Variant(style, load_style(style, assignments)) for style in styles]
+        return [Variant(Path(style).stem, load_style(style, assignments)) for style in styles]
     key, _, values = sweep.partition("=")
     chosen = [value.strip() for value in values.split(",") if value.strip()]
     if not key.strip() or not chosen:
         raise UsageError(
             f"--sweep {sweep}: expected key=v1,v2,...", hint="for example --sweep losses.content.weight=0.5,1,2"
         )
+    if key.strip().startswith(NOT_ON_A_STILL):
+        raise UsageError(
+            f"--sweep {sweep}: {key.strip()} does not change how a single frame is painted",
+            hint="`tempera export DIR --set ...` tries what concerns the video, without painting again; "
+            "a short `tempera render --frames 0:24` what concerns motion",
+        )
+    # The value comes first: a long caption is cut.
     return [
-        Variant(f"{style}, {key}={value}", load_style(style, [*assignments, f"{key}={value}"]))
+        Variant(
+            f"{key.rpartition('.')[2]}={value}, {Path(style).stem}", load_style(style, [*assignments, f"{key}={value}"])
+        )
         for style in styles
         for value in chosen
     ]

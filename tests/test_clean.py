@@ -222,6 +222,17 @@ def test_a_video_that_was_written_whole_but_cannot_be_decoded_is_not_trusted(
     assert len(frames_of(home)) == 2 * FRAMES
 
 
+def test_the_renders_own_video_stands_for_frames_and_is_named(home: Path, tempera: Tempera) -> None:
+    """Not a trial that was exported later."""
+    trial = ("export", home / "v.render", "-o", home / "trial.mp4", "--set", "output.crf=45", "--progress", "none")
+    assert tempera(*trial).code == 0
+    result = tempera("clean", home / "v.render", "--frames", "--progress", "plain")
+    assert result.code == 0 and f"one: {home / 'v-one.mp4'} stands for its frames" in result.err
+    (home / "trial-one.mp4").unlink()
+    (home / "trial-two.mp4").unlink()
+    assert tempera(*render_of(home)).code == 0
+
+
 @pytest.mark.parametrize("name", ["x.gif", "x.webp"])
 def test_an_animation_does_not_stand_for_frames(home: Path, tempera: Tempera, name: str) -> None:
     for video in ("v-one.mp4", "v-two.mp4"):

@@ -690,6 +690,7 @@ def test_preview(tempera: Tempera, tmp_path: Path) -> None:
         (["-o", "."], 2, ".png"),
         (["-o", "x.png", "--at", "99"], 2, "99"),
         (["-o", "x.png", "--sweep", "losses.content.weight"], 2, "--sweep"),
+        (["-o", "x.png", "--sweep", "output.finish.preserve_color=0,1"], 2, "tempera export"),
         (["-o", "x.png", "--sweep", "seed=1,2", "--sweep", "style.scale=1,2"], 2, "--sweep is given 2 times"),
         (["-o", "x.png", "--sweep", "losses.content.wieght=1,2"], 3, "losses.content.weight"),
         (["-o", "x.png", "--frames", "9:9"], 2, ""),

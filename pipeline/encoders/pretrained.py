@@ -68,6 +68,8 @@ def read_state(name: str, path: Path, hint: str) -> dict[str, Tensor]:
         AttributeError, IndexError,
     ) as error:  # fmt: skip
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch would advise to run what is in it
+            reason = "expected tensors only, found something else"
         raise MissingPartError(f"{path} is no weights file of {name}: {reason}", hint=hint) from error
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()

@@ -73,7 +73,8 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         # Many raw files are TIFF outside: Pillow would silently give us their thumbnail.
         raise InputError(
             f"{path}: is a raw camera file; expected a developed picture",
-            hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy",
+            hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy; "
+            "where the camera has stored JPEGs beside it, name those: 'folder/*.jpg'",
         )
     kind = picture_format(head)
     if kind is None:

@@ -57,6 +57,7 @@ def clean(
             for style, video in (done | chosen).items():
                 count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
                 if count:
+                    reporter.note(f"{style}: {video.place(directory.path)} stands for its frames from now on")
                     freed.append(Freed(f"frames of {style}", count, remove_frames(directory, video)))
     return [entry for entry in freed if entry.files]
 
@@ -72,6 +73,9 @@ def _standing_for(
     videos = [video for video in known_videos(directory) if video.style == style and video.frames == count]
     whole = [video for video in videos if not video.path.lower().endswith(_NOT_WHOLE)]
     there = [video for video in reversed(whole) if not video.problem(directory.path)]
+    # The render's own video before later exports, which may be trials.
+    own = output_paths(directory.plan, directory.path)[style]
+    there.sort(key=lambda video: video.place(directory.path) != own)
     if not there:
         raise RenderDirectoryError(
             f"{directory.path}: no complete video of {style!r} that this render wrote is where it was written, so its "
