@@ -25,6 +25,15 @@ def shipped_styles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(configs_path().glob("*.yaml")) if path.stem != TEMPLATE}
 
 
+def shipped_picture(path: Path) -> Path:
+    """`path`, or the picture of a shipped style where nothing is at a path like `anything/images/swirl.jpg`.
+
+    So a config that `tempera styles` printed works from any folder, and a render whose folder was moved goes on.
+    """
+    shipped = configs_path() / "images" / path.name
+    return shipped if path.parent.name == "images" and not _exists(path) and _is_file(shipped) else path
+
+
 def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
     """The config that `style` means, with `--set` assignments applied; paths in it are absolute, its name is set.
 
@@ -77,6 +86,13 @@ def _home(path: Path) -> Path:
         return path
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # a name that is too long, or in a folder that we may not look into: not ours
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -85,4 +101,4 @@ def _is_file(path: Path) -> bool:
 
 
 def _located(path: Path, folder: Path) -> Path:
-    return path if path.is_absolute() else (folder / path).absolute()
+    return shipped_picture(path if path.is_absolute() else (folder / path).absolute())

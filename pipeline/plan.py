@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pipeline.catalog import configs_path
+from pipeline.catalog import shipped_picture
 from pipeline.config import IDENTITY_SECTIONS, Config, parse_config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
 from pipeline.store.plan_file import (
@@ -251,7 +251,8 @@ def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
     for name, settings in plan.styles.items():
         try:
             configs[name] = parse_config(
-                _map_paths(settings, lambda path: _picture(str(path), render_dir)), where=f"style {name!r} of the plan"
+                _map_paths(settings, lambda path: shipped_picture(_absolute(str(path), render_dir))),
+                where=f"style {name!r} of the plan",
             )
         except (ConfigError, TypeError, LookupError) as error:
             raise RenderDirectoryError(
@@ -318,14 +319,6 @@ def relative_path(path: str | Path, render_dir: Path) -> str:
 
 def _absolute(path: str, render_dir: Path) -> Path:
     return Path(os.path.normpath(Path(os.path.realpath(render_dir)) / path))
-
-
-def _picture(path: str, render_dir: Path) -> Path:
-    """A picture of the plan; one that ships with Tempera wherever Tempera is now. Its digest is compared later."""
-    absolute = _absolute(path, render_dir)
-    shipped = configs_path() / "images" / absolute.name
-    was_shipped = absolute.parent.parts[-2:] == shipped.parent.parts[-2:]
-    return shipped if was_shipped and not absolute.exists() and shipped.is_file() else absolute
 
 
 def _runs(picks: Sequence[int]) -> str:

@@ -344,6 +344,12 @@ def test_a_shipped_style_is_found_again_from_anywhere(
     assert f"--workdir {away / 'v.render'}" in result.err
 
 
+@pytest.mark.parametrize("name", ["template", "swirl"])
+def test_a_printed_config_paints_as_it_is(render: Tempera, tempera: Tempera, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.yaml").write_text(tempera("styles", name).out)
+    assert render("{media}/photos/shot_001.png", "-s", "mine.yaml", "-o", "p.png", "--set=styler=palette").code == 0
+
+
 def test_a_rate_above_the_inputs_is_explained(tempera: Tempera) -> None:
     quick = [word for word in QUICK if word not in ("--progress", "none")]
     words = ("render", "{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "f.mp4", "--dry-run", *quick)
