@@ -275,6 +275,7 @@ def test_bad_vgg_files_are_refused(
     with pytest.raises(MissingPartError) as caught:
         load_vgg("vgg16", path)
     assert "compact" in caught.value.hint
+    assert "weights_only" not in caught.value.message  # torch advises to switch it off
     assert "code has run" not in capsys.readouterr().out
 
 
