@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.config import PaintSettings, StyleImage, StyleSettings
-from pipeline.encoders import Encoder
-from pipeline.minimize import Evaluation, lbfgs
-from pipeline.objective import Objective, content_targets, style_target
+from pipeline.config.settings import PaintSettings, StyleImage, StyleSettings
+from pipeline.encoders.network import Encoder
+from pipeline.optimize.minimize import Evaluation, lbfgs
+from pipeline.optimize.objective import Objective, content_targets, style_target
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 

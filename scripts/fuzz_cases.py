@@ -31,9 +31,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from clips import moving_square, texture, write_video  # noqa: E402
 
-from pipeline.config import Config, InputSettings, config_keys, parse_config, read_yaml, set_value  # noqa: E402
+from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value  # noqa: E402
+from pipeline.config.settings import Config, InputSettings  # noqa: E402
 from pipeline.errors import InputError, TemperaError  # noqa: E402
-from pipeline.reader import probe, read_frames  # noqa: E402
+from pipeline.media.reader.source import probe, read_frames  # noqa: E402
 
 ADDRESS_SPACE = 12 << 30
 MEMORY_LIMIT = 3 << 30

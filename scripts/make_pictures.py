@@ -16,17 +16,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.catalog import load_style, shipped_styles
 from pipeline.cli.demo import FOLLOW_LIGHT
-from pipeline.config import Config
-from pipeline.finish import finish
-from pipeline.flow import motion_between
-from pipeline.image import load_rgb, resize, to_tensor, to_uint8
+from pipeline.config.catalog import load_style, shipped_styles
+from pipeline.config.settings import Config
+from pipeline.media.image.arrays import resize, to_tensor, to_uint8
+from pipeline.media.image.load import load_rgb
+from pipeline.motion.estimate import motion_between
+from pipeline.motion.warm_start import passage, warm_start
+from pipeline.postprocess.finish import finish
 from pipeline.sample import sample_frame
-from pipeline.store import RenderDirectory
-from pipeline.styler import build_styler, find_resources
+from pipeline.store.directory import RenderDirectory
+from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch
-from pipeline.warmstart import passage, warm_start
 
 WIDTH_PX, HEIGHT_PX = 400, 225
 FRAME = 13

@@ -41,8 +41,8 @@ from distill_teacher import (
 )
 from torch import Tensor, nn
 
-from pipeline.encoders import Encoder, Pooling
 from pipeline.encoders.compact import POOLINGS, PUBLIC_LAYERS, CompactNetwork, save_compact
+from pipeline.encoders.network import Encoder, Pooling
 
 LAYER_WEIGHTS = {"relu4_2": 2.0, "relu1_2": 0.5, "relu2_2": 0.5, "relu3_2": 0.5}
 """Of the loss, where not 1: the content layer is learned worst; the others are not in the default objective."""

@@ -34,8 +34,9 @@ class Hit:
     times: int = 1
 
     def __call__(self) -> None:
-        from pipeline import schedule
-        from pipeline.store import RenderDirectory, atomic
+        from pipeline.execute import scheduler as schedule
+        from pipeline.runtime import atomic
+        from pipeline.store.directory import RenderDirectory
 
         paint, store, replace = schedule._paint, RenderDirectory.write_frame, atomic.replace
 
@@ -82,7 +83,7 @@ class Wait:
     def __call__(self) -> None:
         import signal
 
-        from pipeline.store import RenderDirectory
+        from pipeline.store.directory import RenderDirectory
 
         store = RenderDirectory.write_frame
         if self.terminal:

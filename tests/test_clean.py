@@ -14,8 +14,10 @@ from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
-from pipeline.image import decode_png, encode_png
-from pipeline.store import RenderDirectory, atomic
+from pipeline.media.image.png import decode_png, encode_png
+from pipeline.runtime import atomic
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.report import read_status, verify_frames
 
 FRAMES = 4
 QUICK = ["--encoder", "tiny", "--progress", "none", "--set=optimize.cold.evaluations=1"]
@@ -108,7 +110,7 @@ def test_caches_and_leftovers_go_and_everything_else_stays(home: Path, tempera: 
 
 
 def test_a_half_written_video_goes_when_nobody_writes_it(home: Path, tempera: Tempera) -> None:
-    from pipeline.writer.partial import replacing
+    from pipeline.media.writer.partial import replacing
 
     with pytest.raises(KeyboardInterrupt), replacing(home / "v-one.mp4") as partial:
         partial.write_bytes(bytes(100))
@@ -268,8 +270,8 @@ def test_interrupted_while_frames_are_removed(home: Path, tempera: Tempera, monk
     assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 8
     monkeypatch.undo()
     assert len(frames_of(home)) == 2 * FRAMES - 3
-    assert RenderDirectory.open(home / "v.render").status().delivered == ("one",)
-    found = RenderDirectory.open(home / "v.render").verify()
+    assert read_status(RenderDirectory.open(home / "v.render")).delivered == ("one",)
+    found = verify_frames(RenderDirectory.open(home / "v.render"))
     assert found.ok and {finding.kind for finding in found.findings} == {"leftover"}
     assert tempera(*render_of(home)).code == 0  # paints nothing
     assert len(frames_of(home)) == 2 * FRAMES - 3

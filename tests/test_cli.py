@@ -24,10 +24,10 @@ from clips import moving_square, texture, truncate, write_photos, write_video
 from PIL import Image
 
 from pipeline import cli
-from pipeline.config import Config
+from pipeline.config.settings import Config
 from pipeline.errors import InputError
-from pipeline.feed import Feed, Upcoming
-from pipeline.render import resume_command
+from pipeline.execute.prefetch import Feed, Upcoming
+from pipeline.workflows.render import resume_command
 
 FRAMES = 5
 QUICK = ["--encoder", "tiny", "--progress", "none"]
@@ -242,7 +242,7 @@ def test_a_failing_chain_does_not_harm_the_others(
     assert len(video_times(tmp_path / "a.mp4")) == 6
 
 
-@pytest.mark.parametrize("place", ["pipeline.shots.find_cuts", "pipeline.writer.write_video"])
+@pytest.mark.parametrize("place", ["pipeline.analysis.cuts.find_cuts", "pipeline.media.writer.output.write_video"])
 def test_an_interruption_beside_the_painting(
     render: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -524,7 +524,7 @@ def test_what_is_no_render_directory(tempera: Tempera, tmp_path: Path, command: 
 
 
 def test_a_render_in_use_is_left_alone(render: Tempera, tmp_path: Path, media: Path) -> None:
-    from pipeline.store import RenderDirectory
+    from pipeline.store.directory import RenderDirectory
 
     clip = ("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "a.mp4")
     render(*clip)
@@ -537,7 +537,7 @@ def test_ctrl_c_anywhere_is_no_bug(tempera: Tempera, monkeypatch: pytest.MonkeyP
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.config.config_schema", interrupted)
+    monkeypatch.setattr("pipeline.config.reading.config_schema", interrupted)
     result = tempera("schema")
     assert (result.code, result.out) == (130, "") and result.err.startswith("interrupted: ")
 
@@ -558,7 +558,7 @@ def test_a_bug_of_ours_says_so(tempera: Tempera, monkeypatch: pytest.MonkeyPatch
     def broken() -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr("pipeline.config.config_schema", broken)
+    monkeypatch.setattr("pipeline.config.reading.config_schema", broken)
     result = tempera("schema")
     assert result.code == 1 and "ZeroDivisionError: ours" in result.err and "bug in Tempera" in result.err
 

@@ -13,19 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from pipeline.catalog import TEMPLATE, configs_path, load_style, shipped_styles
-from pipeline.config import (
-    LAYERS,
-    MAX_CONFIG_BYTES,
-    Config,
-    StyleImage,
-    config_keys,
-    config_schema,
-    parse_config,
-    read_yaml,
-    set_value,
-)
 from pipeline.config import settings as config_module
+from pipeline.config.catalog import TEMPLATE, configs_path, load_style, shipped_styles
+from pipeline.config.reading import MAX_CONFIG_BYTES, config_keys, config_schema, parse_config, read_yaml, set_value
+from pipeline.config.settings import LAYERS, Config, StyleImage
 from pipeline.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"style": {"images": [{"path": "a.png"}]}}

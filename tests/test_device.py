@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.device import choose_device, choose_precision, keep_memory
 from pipeline.errors import MissingPartError
-from pipeline.openmp import BRIEF, wait_briefly
+from pipeline.runtime.device import choose_device, choose_precision, keep_memory
+from pipeline.runtime.threads import BRIEF, wait_briefly
 
 CPU = torch.device("cpu")
 
@@ -69,13 +69,13 @@ def test_memory_is_kept_only_where_the_c_library_can(monkeypatch: pytest.MonkeyP
             asked.append((parameter, value))
             return 1
 
-    monkeypatch.setattr("pipeline.device.ctypes.CDLL", lambda _name: Library())
-    monkeypatch.setattr("pipeline.device.sys.platform", "linux")
+    monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: Library())
+    monkeypatch.setattr("pipeline.runtime.device.sys.platform", "linux")
     assert keep_memory()
     assert [parameter for parameter, _ in asked] == [-3, -1]
-    monkeypatch.setattr("pipeline.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
+    monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
     assert not keep_memory()
-    monkeypatch.setattr("pipeline.device.sys.platform", "darwin")
+    monkeypatch.setattr("pipeline.runtime.device.sys.platform", "darwin")
     assert not keep_memory()
 
 

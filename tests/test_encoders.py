@@ -16,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.encoders import Encoder, fetch, load_encoder, verify, weights_path
 from pipeline.encoders.compact import (
     PUBLIC_LAYERS,
     Architecture,
@@ -25,8 +24,9 @@ from pipeline.encoders.compact import (
     make_tiny,
     save_compact,
 )
-from pipeline.encoders.fetch import FILES, download, sha256_prefix
-from pipeline.encoders.network import enter, pad, pool, tap
+from pipeline.encoders.fetch import FILES, download, fetch, sha256_prefix, verify, weights_path
+from pipeline.encoders.load import load_encoder
+from pipeline.encoders.network import Encoder, enter, pad, pool, tap
 from pipeline.encoders.pretrained import torchvision_module, weights_url
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg
 from pipeline.errors import ConfigError, InputError, MissingPartError

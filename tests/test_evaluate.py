@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.errors import Interrupted, MissingPartError, RenderDirectoryError, UsageError
-from pipeline.evaluate import StyleEvaluation, evaluate
+from pipeline.evaluate.figures import StyleEvaluation
 from pipeline.evaluate.measures import (
     LEAST_TRUSTED,
     drift_per_100_frames,
@@ -28,8 +28,9 @@ from pipeline.evaluate.measures import (
     temporal_error,
 )
 from pipeline.evaluate.plot import check_plot
-from pipeline.progress import SilentReporter
+from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Motion
+from pipeline.workflows.evaluate import evaluate
 
 RGB = NDArray[np.uint8]
 FRAMES, CUT = 14, 12
@@ -202,7 +203,7 @@ def test_what_was_measured_does_not_depend_on_the_baselines(rendered: Path, whol
 def test_the_default_is_a_window_in_the_longest_shot_and_drift_over_all_of_it(
     rendered: Path, whole: StyleEvaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.evaluate.WINDOW_FRAMES", 4)
+    monkeypatch.setattr("pipeline.workflows.evaluate.WINDOW_FRAMES", 4)
     found = evaluate(rendered, baselines=False, reporter=SilentReporter()).styles[0]
     assert (found.start, found.stop) == (4, 8)
     ours, full = found.row("render"), whole.row("render")

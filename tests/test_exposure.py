@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.catalog import load_style
-from pipeline.config import InputSettings
-from pipeline.exposure import Flicker, Meter, correct, correction
-from pipeline.progress import make_reporter
-from pipeline.reader import probe, read_frames
-from pipeline.render import RenderRequest, prepare
-from pipeline.shots import find_cuts, split_shots
-from pipeline.store import RenderDirectory
+from pipeline.analysis.cuts import find_cuts, split_shots
+from pipeline.analysis.exposure import Flicker, Meter, correct, correction
+from pipeline.config.catalog import load_style
+from pipeline.config.settings import InputSettings
+from pipeline.media.reader.source import probe, read_frames
+from pipeline.runtime.progress import make_reporter
+from pipeline.store.directory import RenderDirectory
 from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Shot, ToneCurve
+from pipeline.workflows.prepare import RenderRequest, prepare
 
 RGB = NDArray[np.uint8]
 SIZE = (96, 64)
@@ -269,7 +269,7 @@ def test_the_plan_has_the_curves_and_going_on_does_not_measure_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("pipeline.exposure.Meter.add", refuse)
+    monkeypatch.setattr("pipeline.analysis.exposure.Meter.add", refuse)
     assert prepare(request, make_reporter("none")).plan == prepared.plan
     off = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.deflicker": 0}), make_reporter("none")).plan
     assert off.exposure == () and "exposure" not in off.identity

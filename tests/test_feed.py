@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import MotionSettings
+from pipeline.config.settings import MotionSettings
 from pipeline.errors import InputError
-from pipeline.feed import HEADING_FRAMES, Feed, LookBack, Upcoming, upcoming
+from pipeline.execute.prefetch import HEADING_FRAMES, Feed, LookBack, Upcoming, upcoming
 from pipeline.types import Chain, Frame, Motion
 
 PATIENCE_S = 20.0
@@ -122,7 +122,7 @@ def _no_motion(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         nothing = np.zeros((2, 2, 2), np.float32)
         return Motion(at["from_index"], at["to_index"], nothing, np.zeros((2, 2), np.float32))
 
-    monkeypatch.setattr("pipeline.flow.motion_between", motion_between)
+    monkeypatch.setattr("pipeline.motion.estimate.motion_between", motion_between)
     return asked
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import FinishSettings
-from pipeline.finish import finish, oklab_from_srgb, srgb_from_oklab
+from pipeline.config.settings import FinishSettings
+from pipeline.postprocess.finish import finish, oklab_from_srgb, srgb_from_oklab
 
 RANDOM = np.random.default_rng(7)
 PAINTED = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from pipeline.encoders.fetch import FILES
 from pipeline.encoders.pretrained import torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
-from pipeline.flow import estimate_motion, reliability, rests, warp
-from pipeline.flow.consistency import at_boundary, consistent, inside
-from pipeline.flow.estimate import Preset
-from pipeline.flow.raft import Raft, load_raft
-from pipeline.flow.rest import DRIFT_PX
+from pipeline.motion.consistency import at_boundary, consistent, inside, reliability
+from pipeline.motion.estimate import Preset, estimate_motion
+from pipeline.motion.raft import Raft, load_raft
+from pipeline.motion.static import DRIFT_PX, rests
+from pipeline.motion.warp import warp
 from pipeline.types import Motion
 
 Array = NDArray[Any]

@@ -28,10 +28,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pipeline import cli
-from pipeline.config import InputSettings
+from pipeline.config.settings import InputSettings
 from pipeline.errors import DamagedInputError, InputError, printable
-from pipeline.reader import content_digest, probe, read_frames
-from pipeline.reader.damage import fill
+from pipeline.media.reader.damage import fill
+from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.types import Frame, Source
 
 COUNT = 12

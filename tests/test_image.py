@@ -17,17 +17,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from pipeline.errors import InputError, UsageError
-from pipeline.image import (
-    decode_png,
-    encode_png,
-    fit,
-    fit_size,
-    load_rgb,
-    resize,
-    save_png,
-    to_tensor,
-    to_uint8,
-)
+from pipeline.media.image.arrays import fit, fit_size, resize, to_tensor, to_uint8
+from pipeline.media.image.load import load_rgb
+from pipeline.media.image.png import decode_png, encode_png, save_png
 
 Data = Callable[[str], Path]
 PICTURE = texture((24, 16), seed=1)

@@ -17,12 +17,14 @@ import pytest
 from clips import texture
 from PIL import Image
 
-from pipeline import cli, reader
+from pipeline import cli
 from pipeline.errors import InputError
-from pipeline.reader.digest import digest_files
-from pipeline.render.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
-from pipeline.store import RenderDirectory, atomic
+from pipeline.media.reader import source as reader
+from pipeline.media.reader.digest import digest_files
+from pipeline.runtime import atomic
+from pipeline.store.directory import RenderDirectory
 from pipeline.types import Source
+from pipeline.workflows.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from clips import moving_square, write_video
 
-from pipeline.config import InputSettings
-from pipeline.reader import probe, read_frames
+from pipeline.config.settings import InputSettings
+from pipeline.media.reader.source import probe, read_frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.store import Holder, RenderLock, atomic, lock, probe
+from pipeline.runtime import atomic
+from pipeline.store import lock
+from pipeline.store.lock import Holder, RenderLock, probe
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipeline.store import RenderLock
+from pipeline.store.lock import RenderLock
 with RenderLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -30,7 +32,7 @@ CROWD = """
 import os, sys, time
 from pathlib import Path
 from pipeline.errors import RenderDirectoryError
-from pipeline.store import RenderLock
+from pipeline.store.lock import RenderLock
 folder, entered, end = Path(sys.argv[1]), 0, time.monotonic() + 20
 while entered < 10 and time.monotonic() < end:
     try:
@@ -204,7 +206,7 @@ def test_a_lock_file_replaced_while_waiting_for_it_is_not_taken(
             path.unlink()  # somebody took over between our opening and our locking
         return descriptor
 
-    monkeypatch.setattr("pipeline.store.atomic.open_shared", slow_open)
+    monkeypatch.setattr("pipeline.runtime.atomic.open_shared", slow_open)
     with RenderLock(tmp_path) as held:
         held.check()
         assert len(opened) == 2
@@ -260,7 +262,7 @@ def test_a_forked_child_does_not_unlock_for_its_parent(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from pipeline.store import RenderLock, probe
+from pipeline.store.lock import RenderLock, probe
 folder = Path(sys.argv[1])
 held = RenderLock(folder)
 held.acquire()
@@ -285,12 +287,12 @@ def test_the_error_of_the_work_is_not_hidden_by_one_of_letting_go(
         raise OSError(5, "Input/output error")
 
     with pytest.raises(KeyboardInterrupt) as caught, RenderLock(tmp_path):
-        monkeypatch.setattr("pipeline.store.atomic.truncate", full)
+        monkeypatch.setattr("pipeline.runtime.atomic.truncate", full)
         raise KeyboardInterrupt
     assert any("Input/output error" in note for note in caught.value.__notes__)
     monkeypatch.undo()
     with pytest.raises(WriteError), RenderLock(tmp_path):
-        monkeypatch.setattr("pipeline.store.atomic.truncate", full)
+        monkeypatch.setattr("pipeline.runtime.atomic.truncate", full)
     monkeypatch.undo()
     with RenderLock(tmp_path):
         pass

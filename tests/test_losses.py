@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.losses import (
+from pipeline.optimize.losses import (
     STYLE_LOSSES,
     content_loss,
     gaussian_target,

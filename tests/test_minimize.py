@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, _History, adam, lbfgs
+from pipeline.optimize.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, _History, adam, lbfgs
 
 Minimize = Callable[[Objective, Tensor], Minimum]
 SHAPE = (3, 8, 8)

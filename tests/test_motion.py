@@ -13,8 +13,8 @@ from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
-from pipeline.palette import PaletteStyler
-from pipeline.store import RenderDirectory
+from pipeline.store.directory import RenderDirectory
+from pipeline.stylers.palette import PaletteStyler
 from pipeline.types import FrameBatch, StyledBatch
 
 FRAMES = 12

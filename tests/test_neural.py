@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config import ColdSettings, Config, MotionSettings, TemporalLoss, parse_config
-from pipeline.encoders import load_encoder
+from pipeline.config.reading import parse_config
+from pipeline.config.settings import ColdSettings, Config, MotionSettings, TemporalLoss
+from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
-from pipeline.neural import NeuralStyler, cold_scales, painting_size, stretched
+from pipeline.stylers.neural import NeuralStyler, cold_scales, painting_size, stretched
 from pipeline.types import FrameBatch
 
 SIZE = (40, 48)
@@ -122,7 +123,7 @@ def test_warm_frames_are_painted_as_alone_whatever_is_new_in_their_neighbors(min
 
 
 def test_loss_is_the_weighted_sum_of_its_terms() -> None:
-    from pipeline.objective import CONTENT_SCALE, STYLE_SCALE, TV_SCALE
+    from pipeline.optimize.objective import CONTENT_SCALE, STYLE_SCALE, TV_SCALE
 
     stats = styler().stylize(cold(photos(1), (1,))).stats[0]
     expected = (
@@ -246,7 +247,7 @@ def test_a_given_picture_is_where_the_cold_frame_starts() -> None:
 
 
 def test_a_neighbor_that_is_not_finite_changes_nothing() -> None:
-    from pipeline.objective import Objective, content_targets, style_target
+    from pipeline.optimize.objective import Objective, content_targets, style_target
 
     content = photos(2)
     content[1, 0, 0, 0] = float("nan")

@@ -14,22 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import IDENTITY_SECTIONS, Config, config_schema, parse_config
+from pipeline.config.reading import config_schema, parse_config
+from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
-from pipeline.plan import (
+from pipeline.plan.plan_file import canonical_json, check_same, identity_digest, plan_from_json, plan_to_json
+from pipeline.plan.planning import (
     ResolvedStyle,
     absolute_source,
-    check_same,
     frame_seed,
     make_chains,
     make_plan,
     output_paths,
-    plan_from_json,
-    plan_to_json,
     style_configs,
     weights_paths,
 )
-from pipeline.store.plan_file import canonical_json, identity_digest
 from pipeline.types import Chain, ColorTags, RenderPlan, Shot, Source
 
 DIGEST = "0" * 64

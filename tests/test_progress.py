@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.progress import Estimate, Kind, PlainReporter, describe_seconds, make_reporter
+from pipeline.runtime.progress import Estimate, Kind, PlainReporter, describe_seconds, make_reporter
 from pipeline.types import Chain, FrameStats, Phase
 
 CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0, 0)
@@ -106,7 +106,7 @@ def test_plain_lines_are_few_but_the_last_frame_is_told(capsys: pytest.CaptureFi
 
 def test_a_long_stage_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 1000.0
-    monkeypatch.setattr("pipeline.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("pipeline.runtime.progress.time.monotonic", lambda: now)
     with PlainReporter().stage("writing out.mp4", 100) as advance:
         for done in range(1, 101):
             now += 0.3

@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.config import InputSettings
+from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, UsageError
-from pipeline.reader import content_digest, probe, read_frames
-from pipeline.reader.order import natural_key
-from pipeline.reader.timing import choose, repair
+from pipeline.media.reader.order import natural_key
+from pipeline.media.reader.source import content_digest, probe, read_frames
+from pipeline.media.reader.timing import choose, repair
 from pipeline.types import Frame, Source
 
 Data = Callable[[str], Path]
@@ -747,7 +747,7 @@ def test_a_picture_named_as_video_is_a_photo(data: Data) -> None:
 )
 def test_small_frames_are_the_large_ones_made_small(data: Data, name: str) -> None:
     """They are decoded small, which is several times as fast; the pictures are the same."""
-    from pipeline.image import resize
+    from pipeline.media.image.arrays import resize
 
     source = probe([data(name)], SETTINGS)
     large = read(source, stop=2)

@@ -28,8 +28,10 @@ from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
-from pipeline.image import decode_png, encode_png
-from pipeline.store import RenderDirectory, atomic, frames
+from pipeline.media.image.png import decode_png, encode_png
+from pipeline.runtime import atomic
+from pipeline.store import frames
+from pipeline.store.directory import RenderDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
@@ -381,7 +383,7 @@ def test_damage_found_while_painting_goes_on_is_healed_too(
         painting.set()
         time.sleep(0.3)
 
-    monkeypatch.setattr("pipeline.render.checked.PATIENCE_S", patience)
+    monkeypatch.setattr("pipeline.execute.background_check.PATIENCE_S", patience)
     monkeypatch.setattr(frames, "checksum_problem", slow_look)
     monkeypatch.setattr(RenderDirectory, "write_frame", store)
     (copied / "my film.render/frames" / CHAINS[FRAMES - 1]).unlink()

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, StylizeError, WriteError
-from pipeline.feed import Upcoming
-from pipeline.image import to_tensor, to_uint8
-from pipeline.plan import frame_seed, make_chains
-from pipeline.schedule import Outcome, run_chains
-from pipeline.store import RenderDirectory
-from pipeline.store.plan_file import identity_digest
+from pipeline.execute.prefetch import Upcoming
+from pipeline.execute.scheduler import Outcome, run_chains
+from pipeline.media.image.arrays import to_tensor, to_uint8
+from pipeline.motion.warm_start import Passage, warm_start
+from pipeline.plan.plan_file import identity_digest
+from pipeline.plan.planning import frame_seed, make_chains
+from pipeline.store.directory import RenderDirectory
 from pipeline.types import (
     Chain,
     FrameBatch,
@@ -33,10 +34,9 @@ from pipeline.types import (
     StyledBatch,
     WarmStart,
 )
-from pipeline.warmstart import Passage, warm_start
 
 if TYPE_CHECKING:
-    from pipeline.feed import Feed
+    from pipeline.execute.prefetch import Feed
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 6, 4
@@ -371,7 +371,7 @@ def test_what_is_painted_counts_also_when_its_successor_cannot_be(
 
     painter, watch = Painter(), Watch()
     monkeypatch.setattr(RenderDirectory, "write_frame", write)
-    monkeypatch.setattr("pipeline.schedule.warm_start", start)
+    monkeypatch.setattr("pipeline.execute.scheduler.warm_start", start)
     directory = RenderDirectory.create(tmp_path, a_plan())
     with directory.lock(), pytest.raises(WriteError if disk_is_full else MemoryError):
         run_chains(

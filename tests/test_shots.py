@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.config import InputSettings
-from pipeline.reader import probe, read_frames
-from pipeline.shots import find_cuts, split_shots
+from pipeline.analysis.cuts import find_cuts, split_shots
+from pipeline.config.settings import InputSettings
+from pipeline.media.reader.source import probe, read_frames
 from pipeline.types import Shot
 
 RGB = NDArray[np.uint8]

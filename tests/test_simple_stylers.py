@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.finish import oklab_from_srgb, srgb_from_oklab
-from pipeline.palette import PaletteStyler, distances, style_palette
-from pipeline.superpixel import SuperpixelStyler, superpixels
+from pipeline.postprocess.finish import oklab_from_srgb, srgb_from_oklab
+from pipeline.stylers.palette import PaletteStyler, distances, style_palette
+from pipeline.stylers.superpixel import SuperpixelStyler, superpixels
 from pipeline.types import FrameBatch, Styler
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.errors import WriteError
-from pipeline.image import encode_png
-from pipeline.render.space import Need, check_space, in_words
+from pipeline.media.image.png import encode_png
+from pipeline.workflows.space import Need, check_space, in_words
 
 FRAMES = 6
 Usage = namedtuple("Usage", "total used free")

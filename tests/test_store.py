@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.errors import RenderDirectoryError, TemperaError, WriteError
-from pipeline.image import encode_png
-from pipeline.store import RenderDirectory, fresh, write_bytes
-from pipeline.store import atomic as disk
+from pipeline.media.image.png import encode_png
+from pipeline.runtime import atomic as disk
+from pipeline.runtime.atomic import write_bytes
+from pipeline.store.directory import RenderDirectory, fresh
+from pipeline.store.report import read_status, verify_frames
 from pipeline.types import Chain, RenderPlan
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
@@ -71,7 +73,7 @@ def test_lead_in_frames_are_stored_too(tmp_path: Path) -> None:
     with directory.lock():
         directory.write_frame("b-s000", 1, picture(1))
     assert directory.done(chains[1]) == 2
-    assert directory.status().total.left == 3 + 4
+    assert read_status(directory).total.left == 3 + 4
 
 
 def test_what_is_not_in_the_plan_cannot_be_written(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_the_lock_sweeps_leftovers_and_nothing_else(tmp_path: Path) -> None:
     for path in (*leftovers, *foreign):
         path.write_bytes(b"x")
     directory = RenderDirectory.open(tmp_path)
-    assert {finding.kind for finding in directory.verify().findings} == {"leftover", "foreign"}
+    assert {finding.kind for finding in verify_frames(directory).findings} == {"leftover", "foreign"}
     with directory.lock():
         assert not any(path.exists() for path in leftovers)
         assert all(path.exists() for path in foreign)
@@ -238,7 +240,7 @@ def test_damage_is_found_and_named(tmp_path: Path, how: str, index: int) -> None
     chain = directory.plan.chains[0]
     path = directory.frame_path(chain.id, index)
     damage(path, how)
-    found = directory.verify()
+    found = verify_frames(directory)
     kind = "missing" if how == "delete" else "damaged"
     if how == "delete" and index == 3:
         assert found.ok and found.unpainted == 3
@@ -255,7 +257,7 @@ def test_damage_is_found_and_named(tmp_path: Path, how: str, index: int) -> None
     with directory.lock():  # painting again repairs
         directory.write_frame(chain.id, index, picture(index))
     assert directory.done(chain) == 4
-    assert not directory.verify().findings
+    assert not verify_frames(directory).findings
 
 
 def test_a_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +266,7 @@ def test_a_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     data = bytearray(path.read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     path.write_bytes(data)
-    monkeypatch.setattr("pipeline.image.decode_png", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr("pipeline.media.image.png.decode_png", lambda data: pytest.fail("decoded"))
     with pytest.raises(RenderDirectoryError, match="is 60000x60000, expected 7x5"):
         directory.read_frame("a-s000", 3)
 
@@ -297,7 +299,7 @@ def test_foreign_files_are_named_and_left_alone(tmp_path: Path) -> None:
     for name in foreign:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    report = directory.verify()
+    report = verify_frames(directory)
     named = {finding.path for finding in report.findings}
     assert named == {name.replace("/00000000.png", "") if "other" in name else name for name in foreign}
     assert report.ok and {finding.kind for finding in report.findings} == {"foreign"}
@@ -313,7 +315,7 @@ def test_a_folder_in_the_place_of_a_frame_is_damage(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     assert directory.done(directory.plan.chains[0]) == 2
-    assert [finding.kind for finding in directory.verify().findings] == ["damaged"]
+    assert [finding.kind for finding in verify_frames(directory).findings] == ["damaged"]
     with directory.lock(), pytest.raises(TemperaError):
         directory.write_frame("a-s000", 2, picture(2))
 
@@ -332,7 +334,7 @@ def test_a_disk_that_refuses_to_read_does_not_start_the_render_over(
     monkeypatch.undo()
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(RenderDirectoryError, match="Input/output error"):
-        directory.verify()
+        verify_frames(directory)
     with pytest.raises(RenderDirectoryError, match="Input/output error"):
         RenderDirectory.open(tmp_path)
     monkeypatch.undo()
@@ -343,7 +345,7 @@ def test_a_disk_that_refuses_to_read_does_not_start_the_render_over(
 
 def test_verify_tells_how_far_it_is(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    report = four_frames(tmp_path).verify(lambda checked, of: calls.append((checked, of)))
+    report = verify_frames(four_frames(tmp_path), lambda checked, of: calls.append((checked, of)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert (report.checked, report.unpainted) == (4, 2)
 
@@ -352,8 +354,8 @@ def test_a_writer_at_work_has_no_leftovers(tmp_path: Path) -> None:
     directory = four_frames(tmp_path)
     with directory.lock():
         (tmp_path / "frames" / "a-s000" / ".00000003.png.0123456789abcdef.tmp").touch()
-        assert not directory.verify().findings
-    assert [finding.kind for finding in directory.verify().findings] == ["leftover"]
+        assert not verify_frames(directory).findings
+    assert [finding.kind for finding in verify_frames(directory).findings] == ["leftover"]
 
 
 # --- the plan and the folder --------------------------------------------------------------------------------------
@@ -486,12 +488,12 @@ def test_rubbish_in_the_statistics_harms_nothing(tmp_path: Path) -> None:
         + b"\n"
     )
     assert len(directory.read_stats()) == 2
-    assert directory.status().total.seconds_per_frame is None
+    assert read_status(directory).total.seconds_per_frame is None
 
 
 def test_status(tmp_path: Path) -> None:
     directory = RenderDirectory.create(tmp_path, a_plan())
-    empty = directory.status()
+    empty = read_status(directory)
     assert (empty.state, empty.total.done, empty.total.left, empty.total.seconds_left) == ("stopped", 0, 6, None)
     for session in range(2):
         with directory.lock() as held:
@@ -500,9 +502,9 @@ def test_status(tmp_path: Path) -> None:
                 directory.append_stats(
                     {"chain": "a-s000", "frame": index, "evaluations": 10 * index, "seconds": 1.0 + session}
                 )
-            status = directory.status()
+            status = read_status(directory)
             assert (status.state, status.holder) == ("running", held.holder)
-    status = directory.status()
+    status = read_status(directory)
     assert (status.state, status.holder, status.finished) == ("stopped", None, False)
     assert [(row.id, row.progress.done, row.progress.left) for row in status.chains] == [
         ("a-s000", 4, 0),
@@ -617,7 +619,7 @@ class StoreMachine(RuleBasedStateMachine):
                 else:
                     with pytest.raises(RenderDirectoryError):
                         self.directory.read_frame(*place)
-        found = {(f.chain, f.index) for f in self.directory.verify().findings if f.kind == "damaged"}
+        found = {(f.chain, f.index) for f in verify_frames(self.directory).findings if f.kind == "damaged"}
         assert found == set(self.damaged)
 
 

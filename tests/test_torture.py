@@ -51,7 +51,7 @@ class Careless(KillAt):
         import os
         import signal
 
-        from pipeline.store import atomic
+        from pipeline.runtime import atomic
 
         written = 0
 

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.encoders import load_encoder
 from pipeline.encoders.compact import PUBLIC_LAYERS, CompactNetwork, load_compact
+from pipeline.encoders.load import load_encoder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 

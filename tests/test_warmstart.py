@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.config import MotionSettings
-from pipeline.flow import motion_between
+from pipeline.config.settings import MotionSettings
+from pipeline.motion.estimate import motion_between
+from pipeline.motion.warm_start import Goal, Passage, passage, recolored, warm_start
 from pipeline.types import Motion
-from pipeline.warmstart import Goal, Passage, passage, recolored, warm_start
 
 RGB = NDArray[np.uint8]
 HEIGHT, WIDTH = 48, 64

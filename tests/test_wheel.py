@@ -11,14 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 PROBE = """
-import pipeline.catalog
-from pipeline.encoders import weights_path
-for name in pipeline.catalog.shipped_styles():
-    for image in pipeline.catalog.load_style(name).style.images:
+import pipeline.config.catalog
+from pipeline.encoders.fetch import weights_path
+for name in pipeline.config.catalog.shipped_styles():
+    for image in pipeline.config.catalog.load_style(name).style.images:
         assert image.path.is_file(), image.path
-assert (pipeline.catalog.configs_path() / "template.yaml").is_file()
+assert (pipeline.config.catalog.configs_path() / "template.yaml").is_file()
 assert weights_path("compact").is_file()
-print(pipeline.__file__, *pipeline.catalog.shipped_styles(), sep="\\n")
+print(pipeline.__file__, *pipeline.config.catalog.shipped_styles(), sep="\\n")
 """
 
 

@@ -19,11 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import OutputSettings
+from pipeline.config.settings import OutputSettings
 from pipeline.errors import ConfigError, InputError, TemperaError, UsageError, WriteError
+from pipeline.media.writer.output import write_video
+from pipeline.media.writer.target import check_output, describe_codecs, written_size
+from pipeline.media.writer.timing import output_timing
 from pipeline.types import Source
-from pipeline.writer import check_output, describe_codecs, write_video, written_size
-from pipeline.writer.timing import output_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +164,7 @@ def test_chroma_is_sited_left(tmp_path: Path) -> None:
     """On a horizontal ramp each chroma sample is that of the left one of its two columns."""
     from av.video.reformatter import VideoReformatter
 
-    from pipeline.writer.pixels import to_video_frame
+    from pipeline.media.writer.pixels import to_video_frame
 
     ramp = np.zeros((32, 64, 3), np.uint8)
     ramp[..., 0] = np.arange(64) * 4

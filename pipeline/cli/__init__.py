@@ -16,10 +16,11 @@ from typing import Annotated
 import typer
 
 import pipeline
-from pipeline.cli import clean, demo, evaluate, inspect, paint, preview, styles
+from pipeline.cli import clean, demo, evaluate, inspect, preview, styles
+from pipeline.cli import render as paint
 from pipeline.cli.signals import StopNow
 from pipeline.errors import Interrupted, TemperaError, printable
-from pipeline.openmp import wait_briefly
+from pipeline.runtime.threads import wait_briefly
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(

@@ -27,9 +27,9 @@ def clean(
     """Remove caches and what crashes left behind; on request the frames whose video is safe."""
     from pipeline.cli.signals import graceful_stop
     from pipeline.errors import Interrupted
-    from pipeline.progress import make_reporter
-    from pipeline.render.clean import clean as run_clean
-    from pipeline.render.space import in_words
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.clean import clean as run_clean
+    from pipeline.workflows.space import in_words
 
     with graceful_stop() as stop:
 

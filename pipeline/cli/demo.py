@@ -26,16 +26,18 @@ def demo(
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Render the sample timelapse: a lake from dawn to night. Leaves video, frames and a side-by-side picture."""
-    from pipeline.catalog import load_style
     from pipeline.cli.signals import graceful_stop
+    from pipeline.config.catalog import load_style
     from pipeline.errors import WriteError
-    from pipeline.finish import finish
-    from pipeline.image import load_rgb, save_png
-    from pipeline.progress import describe_seconds, make_reporter
-    from pipeline.render import RenderRequest, render
+    from pipeline.media.image.contact_sheet import contact_sheet
+    from pipeline.media.image.load import load_rgb
+    from pipeline.media.image.png import save_png
+    from pipeline.postprocess.finish import finish
+    from pipeline.runtime.progress import describe_seconds, make_reporter
     from pipeline.sample import write_sample
-    from pipeline.sheet import contact_sheet
-    from pipeline.store import RenderDirectory
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.workflows.prepare import RenderRequest
+    from pipeline.workflows.render import render
 
     reporter = make_reporter(progress)
     photos = output / "photos"

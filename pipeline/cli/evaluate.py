@@ -14,7 +14,7 @@ from pipeline.cli import options
 from pipeline.cli.options import parse_frames
 
 if TYPE_CHECKING:
-    from pipeline.evaluate import Evaluation, Row, StyleEvaluation
+    from pipeline.evaluate.figures import Evaluation, Row, StyleEvaluation
 
 
 def evaluate(
@@ -31,9 +31,9 @@ def evaluate(
 ) -> None:
     """Measure how steady, sharp and true a render is, beside the input and simpler ways of painting."""
     from pipeline.cli.signals import graceful_stop
-    from pipeline.evaluate import evaluate as run_evaluate
     from pipeline.evaluate.plot import check_plot, draw
-    from pipeline.progress import make_reporter
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.evaluate import evaluate as run_evaluate
 
     span = parse_frames(frames)
     if plot is not None:

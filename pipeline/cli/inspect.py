@@ -24,8 +24,9 @@ def probe(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what we understand of an input: order, size, timing, rotation, color, audio, gaps."""
-    from pipeline.config import InputSettings, parse_config, set_value
-    from pipeline.reader import probe as run_probe
+    from pipeline.config.reading import parse_config, set_value
+    from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.source import probe as run_probe
 
     settings = InputSettings()
     if assignments:
@@ -65,11 +66,12 @@ def probe(
 
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
     """What is done, what is left, how fast, how long still."""
-    from pipeline.progress import describe_seconds
-    from pipeline.render import resume_command
-    from pipeline.store import RenderDirectory
+    from pipeline.runtime.progress import describe_seconds
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.store.report import read_status
+    from pipeline.workflows.render import resume_command
 
-    found = RenderDirectory.open(directory).status()
+    found = read_status(RenderDirectory.open(directory))
     if as_json:
         facts = asdict(found)
         facts["total"]["seconds_left"] = found.total.seconds_left
@@ -96,13 +98,14 @@ def verify(
     directory: options.Directory, progress: options.ProgressChoice = "auto", as_json: options.AsJson = False
 ) -> None:
     """Check every stored frame."""
-    from pipeline.progress import make_reporter
-    from pipeline.store import RenderDirectory
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.store.report import verify_frames
 
     render = RenderDirectory.open(directory)
     stored = sum(len(render.stored(chain)) for chain in render.plan.chains)
     with make_reporter(progress).stage("checking frames", stored) as advance:
-        report = render.verify(lambda checked, _of: advance(checked))
+        report = verify_frames(render, lambda checked, _of: advance(checked))
     if as_json:
         _print_json({**asdict(report), "ok": report.ok})
     else:
@@ -112,7 +115,7 @@ def verify(
         sys.stdout.write("\n".join(lines) + "\n")
     if not report.ok:
         from pipeline.errors import RenderDirectoryError
-        from pipeline.render import resume_command
+        from pipeline.workflows.render import resume_command
 
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(
@@ -138,10 +141,10 @@ def _examine() -> dict[str, Any]:
     import cv2
     import torch
 
-    from pipeline.catalog import shipped_styles
-    from pipeline.device import choose_device, choose_precision
-    from pipeline.encoders import weights_path
-    from pipeline.writer import describe_codecs
+    from pipeline.config.catalog import shipped_styles
+    from pipeline.encoders.fetch import weights_path
+    from pipeline.media.writer.target import describe_codecs
+    from pipeline.runtime.device import choose_device, choose_precision
 
     device = choose_device("auto")
     facts: dict[str, Any] = {
@@ -167,7 +170,7 @@ def _try_compact() -> str:
     """Load the bundled encoder and take one gradient through it."""
     import torch
 
-    from pipeline.encoders import load_encoder
+    from pipeline.encoders.load import load_encoder
     from pipeline.errors import TemperaError
 
     try:

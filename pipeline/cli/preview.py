@@ -35,15 +35,16 @@ def preview(
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Paint a few frames in a few styles on one sheet, to choose before the long render."""
-    from pipeline.config import OutputSettings
+    from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
-    from pipeline.image import fit_size, save_png
-    from pipeline.preview import preview as run_preview
-    from pipeline.preview import variants
-    from pipeline.progress import make_reporter
-    from pipeline.reader import probe
-    from pipeline.render.prepare import refuse_input
-    from pipeline.writer import check_output
+    from pipeline.media.image.arrays import fit_size
+    from pipeline.media.image.png import save_png
+    from pipeline.media.reader.source import probe
+    from pipeline.media.writer.target import check_output
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.prepare import refuse_input
+    from pipeline.workflows.preview import preview as run_preview
+    from pipeline.workflows.preview import variants
 
     if output.suffix.lower() != ".png":
         raise UsageError(f"-o {output}: expected a .png", hint="for example -o sheet.png")

@@ -18,8 +18,8 @@ weights = typer.Typer(name="weights", help="Weights of the networks.")
 
 def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:
     """List the styles that ship, or print one of them (`template` explains every key)."""
-    from pipeline.catalog import TEMPLATE, configs_path, shipped_styles
-    from pipeline.config import read_yaml
+    from pipeline.config.catalog import TEMPLATE, configs_path, shipped_styles
+    from pipeline.config.reading import read_yaml
     from pipeline.errors import ConfigError
 
     shipped = shipped_styles()
@@ -35,7 +35,7 @@ def styles(name: Annotated[str | None, typer.Argument(help="Print this config.",
 
 def schema() -> None:
     """Print the JSON Schema of a style config."""
-    from pipeline.config import config_schema
+    from pipeline.config.reading import config_schema
 
     sys.stdout.write(json.dumps(config_schema(), indent=2) + "\n")
 
@@ -43,8 +43,8 @@ def schema() -> None:
 @weights.command()
 def fetch(name: Network) -> None:
     """Download the weights of a network, once; a broken download continues."""
-    from pipeline.encoders import fetch as run_fetch
-    from pipeline.progress import make_reporter
+    from pipeline.encoders.fetch import fetch as run_fetch
+    from pipeline.runtime.progress import make_reporter
 
     with make_reporter("auto").stage(f"fetching {name}", None) as advance:
         path = run_fetch(name, progress=lambda done, _total: advance(done))
@@ -54,7 +54,7 @@ def fetch(name: Network) -> None:
 @weights.command()
 def verify(name: Network) -> None:
     """Check the weights at hand and print their SHA-256."""
-    from pipeline.encoders import verify as run_verify
+    from pipeline.encoders.fetch import verify as run_verify
 
     sys.stdout.write(f"{run_verify(name)}\n")
 
@@ -62,6 +62,6 @@ def verify(name: Network) -> None:
 @weights.command(name="path")
 def where(name: Network) -> None:
     """Print where the weights are, or would be."""
-    from pipeline.encoders import weights_path
+    from pipeline.encoders.fetch import weights_path
 
     sys.stdout.write(f"{weights_path(name)}\n")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.image import to_tensor, to_uint8
-from pipeline.plan import frame_seed
+from pipeline.media.image.arrays import to_tensor, to_uint8
+from pipeline.plan.planning import frame_seed
 from pipeline.types import Chain, FrameBatch, Phase, Styler
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.progress import Reporter
+    from pipeline.runtime.progress import Reporter
 
     RGB = NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Los
 
     Measured with the render's own encoder in the render's precision.
     """
-    from pipeline.neural import NeuralStyler
+    from pipeline.stylers.neural import NeuralStyler
 
     if not isinstance(styler, NeuralStyler):
         return None

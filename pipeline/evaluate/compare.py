@@ -13,15 +13,15 @@ from pipeline.errors import Interrupted
 from pipeline.evaluate.baselines import Baselines, losses_of
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
 from pipeline.evaluate.measures import LONG_FRAMES, mean_luma, measure_motion, sharpness, temporal_error
-from pipeline.reader import read_frames
+from pipeline.media.reader.source import read_frames
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.config import Config
-    from pipeline.progress import Advance, Reporter
-    from pipeline.store import RenderDirectory
+    from pipeline.config.settings import Config
+    from pipeline.runtime.progress import Advance, Reporter
+    from pipeline.store.directory import RenderDirectory
     from pipeline.types import Chain, Phase, Source, Styler
 
     RGB = NDArray[np.uint8]
@@ -142,7 +142,7 @@ class Comparison:
 
     def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
         """Content frames as the render sees them, exposure evened out, with their indices."""
-        from pipeline.exposure import correct
+        from pipeline.analysis.exposure import correct
 
         plan, wanted = self.directory.plan, set(frames)
         found = read_frames(

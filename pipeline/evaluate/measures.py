@@ -6,7 +6,7 @@ towards rest: clouds that drift 4 px per frame came out at 0.2 px, and a frozen 
 even local contrast, and flat areas move with what is around them. A search for the best of all whole shifts agrees with
 that to half a pixel (sunset_rpi), and a known pan is found to 0.04 px instead of 0.8.
 
-The earlier frame is moved by OpenCV's Lanczos kernel: `pipeline.flow.warp`, which the render itself uses, would flatter
+The earlier frame is moved by OpenCV's Lanczos kernel: `motion.warp`, which the render itself uses, would flatter
 it. On marple8 (320 px) Lanczos finds 4 percent more error in our frames than that, and 0 to 2 percent less in the
 baselines; a linear kernel, which blurs, finds 7 to 13 percent less in these, and twice as much in ours.
 """
@@ -19,9 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.flow import reliability
-from pipeline.flow.consistency import positions
-from pipeline.flow.flat import carried_into_flat_areas
+from pipeline.motion.consistency import positions, reliability
+from pipeline.motion.textureless import carried_into_flat_areas
 from pipeline.types import Motion
 
 RGB = NDArray[np.uint8]
@@ -49,7 +48,7 @@ MOST_FRAMES = 400
 
 
 def measure_motion(earlier: RGB, current: RGB, *, from_index: int, to_index: int) -> Motion:
-    """Motion between two photographed frames of one size, by Farneback's method, with `pipeline.flow.reliability`."""
+    """Motion between two photographed frames of one size, by Farneback's method, with its reliability."""
     before, after = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (earlier, current))
     even_before, even_after = even_contrast(before), even_contrast(after)
     backward, forward = _farneback(even_after, even_before), _farneback(even_before, even_after)

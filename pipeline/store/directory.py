@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.store import atomic, frames, report, stats
+from pipeline.plan.plan_file import check_same, plan_from_json, plan_to_json
+from pipeline.runtime import atomic
+from pipeline.store import frames, stats
 from pipeline.store.lock import RenderLock
-from pipeline.store.plan_file import check_same, plan_from_json, plan_to_json
 from pipeline.types import Chain, RenderPlan
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAN_NAME: Final = "plan.json"
+TOP_NAMES: Final = frozenset({PLAN_NAME, "lock", "frames", "stats.jsonl", "log.txt", "cache"})
+"""What a render directory holds at its top."""
 MAX_PLAN_BYTES: Final = 1 << 28
 
 
@@ -150,7 +153,7 @@ class RenderDirectory:
         Raises WriteError if the disk refuses, RenderDirectoryError if the lock was taken from us or the folder has
         vanished; then the frame is as it was before. ValueError for an array of another shape or type.
         """
-        from pipeline.image import encode_png  # needs OpenCV: only who writes pixels pays for it
+        from pipeline.media.image.png import encode_png  # needs OpenCV: only who writes pixels pays for it
 
         expected = (self.plan.height_px, self.plan.width_px, 3)
         if rgb.shape != expected or rgb.dtype != "uint8":
@@ -245,14 +248,6 @@ class RenderDirectory:
         """Every whole line of `stats.jsonl`, oldest first; a frame that was painted twice has two."""
         return stats.read_lines(self.stats_path)
 
-    def status(self) -> report.Status:
-        """What is done, what is left, at what speed, and whether somebody is working on it."""
-        return report.status(self)
-
-    def verify(self, on_frame: Callable[[int, int], None] | None = None) -> report.Report:
-        """Read and check every stored frame; `on_frame(checked, of)` is called after each one."""
-        return report.verify(self, on_frame)
-
     def _working(self) -> RenderLock:
         if self._lock is None:
             raise RuntimeError("writing to a render directory needs `with directory.lock():` around it")
@@ -290,7 +285,7 @@ def fresh(path: str | Path) -> Path | None:
 def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None:
     """Raise RenderDirectoryError unless a folder without a plan is empty or holds only what a crash of ours left."""
     names = {entry.name for entry in _entries(path)}
-    foreign = sorted(name for name in names - report.TOP_NAMES if not name.startswith("."))
+    foreign = sorted(name for name in names - TOP_NAMES if not name.startswith("."))
     if foreign:
         raise RenderDirectoryError(
             f"{path}: is not empty and not a render directory (it holds {foreign[0]!r})",

@@ -76,7 +76,7 @@ def checksum_problem(path: Path, width_px: int, height_px: int) -> str | None:
 
     Raises RenderDirectoryError if the disk refuses to read the file.
     """
-    from pipeline.image import check_png
+    from pipeline.media.image.png import check_png
 
     data, problem = _read(path, width_px, height_px)
     if problem:
@@ -93,7 +93,7 @@ def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] |
 
     Raises RenderDirectoryError if the disk refuses to read the file: a failing cable must not make a render start over.
     """
-    from pipeline.image import decode_png  # needs OpenCV: only who reads pixels pays for it
+    from pipeline.media.image.png import decode_png  # needs OpenCV: only who reads pixels pays for it
 
     data, problem = _read(path, width_px, height_px)
     if problem:

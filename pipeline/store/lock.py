@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import RenderDirectoryError, TemperaError
-from pipeline.store import atomic
+from pipeline.runtime import atomic
 
 if sys.platform == "win32":
     import msvcrt

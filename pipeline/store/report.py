@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.store import atomic, frames, lock, videos
+from pipeline.runtime import atomic
+from pipeline.store import frames, lock, videos
+from pipeline.store.directory import TOP_NAMES, RenderDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.store.directory import RenderDirectory
     from pipeline.store.lock import Holder, LockState
     from pipeline.types import Chain
-
-TOP_NAMES: Final = frozenset({"plan.json", "lock", "frames", "stats.jsonl", "log.txt", "cache"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Report:
         return not any(finding.kind in ("damaged", "missing") for finding in self.findings)
 
 
-def status(directory: RenderDirectory) -> Status:
+def read_status(directory: RenderDirectory) -> Status:
     """Progress of every chain and of the whole. Raises RenderDirectoryError if the directory cannot be read."""
     records = directory.read_stats()
     session = next((record["session"] for record in reversed(records) if isinstance(record.get("session"), str)), None)
@@ -124,7 +123,7 @@ def status(directory: RenderDirectory) -> Status:
     return Status(state, holder, tuple(rows), total, tuple(sorted(delivered)))
 
 
-def verify(directory: RenderDirectory, on_frame: Callable[[int, int], None] | None = None) -> Report:
+def verify_frames(directory: RenderDirectory, on_frame: Callable[[int, int], None] | None = None) -> Report:
     """Read and check every stored frame; `on_frame(checked, of)` is called after each.
 
     Raises RenderDirectoryError if the disk refuses to read.

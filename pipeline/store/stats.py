@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError
-from pipeline.store import atomic
+from pipeline.runtime import atomic
 
 if TYPE_CHECKING:
     from pathlib import Path

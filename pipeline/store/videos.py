@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError, TemperaError
-from pipeline.store import atomic, stats
+from pipeline.runtime import atomic
+from pipeline.store import stats
 from pipeline.store.frames import frame_index
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
     python scripts/bench/deflicker.py --data DATA [--out deflicker.json] [--sheet FOLDER]
 
 Two timelapses whose camera changes exposure and white balance from frame to frame, and clips that must stay as they
-are: fades, cuts, people, moving cameras. Three ways: `ours` (`pipeline.exposure`), and two usual ones, both with
+are: fades, cuts, people, moving cameras. Three ways: `ours` (`analysis.exposure`), and two usual ones, both with
 percentiles (1, 5, 25, 50, 75, 95, 99) of whole frames brought to their own smooth course: `percentiles` of every
 channel, `luma` of luma for all channels alike.
 
@@ -33,11 +33,11 @@ import numpy as np
 from machine import commit, processor
 from numpy.typing import NDArray
 
-from pipeline.config import InputSettings
-from pipeline.exposure import THRESHOLD, WINDOW, Meter, correct
-from pipeline.flow import estimate_motion
-from pipeline.reader import probe, read_frames
-from pipeline.shots import find_cuts, split_shots
+from pipeline.analysis.cuts import find_cuts, split_shots
+from pipeline.analysis.exposure import THRESHOLD, WINDOW, Meter, correct
+from pipeline.config.settings import InputSettings
+from pipeline.media.reader.source import probe, read_frames
+from pipeline.motion.estimate import estimate_motion
 from pipeline.types import Shot
 
 RGB = NDArray[np.uint8]

@@ -37,8 +37,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from torture_rig.fault_cases import a_plan
 
 from pipeline import cli
-from pipeline.image import encode_png
-from pipeline.store import RenderDirectory, RenderLock, atomic
+from pipeline.media.image.png import encode_png
+from pipeline.runtime import atomic
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.lock import RenderLock
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 360

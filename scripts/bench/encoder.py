@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.openmp import BRIEF
+from pipeline.runtime.threads import BRIEF
 
 os.environ.update(BRIEF)
 
@@ -39,14 +39,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.config import PaintSettings, StyleImage, StyleSettings
-from pipeline.device import keep_memory
-from pipeline.encoders import Encoder, load_encoder, weights_path
+from pipeline.config.settings import PaintSettings, StyleImage, StyleSettings
 from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
-from pipeline.encoders.network import pool
-from pipeline.losses import moments
-from pipeline.neural import NeuralStyler, resized
-from pipeline.objective import Objective, content_targets, style_target
+from pipeline.encoders.fetch import weights_path
+from pipeline.encoders.load import load_encoder
+from pipeline.encoders.network import Encoder, pool
+from pipeline.optimize.losses import moments
+from pipeline.optimize.objective import Objective, content_targets, style_target
+from pipeline.runtime.device import keep_memory
+from pipeline.stylers.neural import NeuralStyler, resized
 from pipeline.types import FrameBatch
 
 POOLED_TEACHER = "teacher, our pooling"

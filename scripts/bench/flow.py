@@ -38,9 +38,10 @@ from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
-from pipeline.flow import estimate_motion, reliability, rests
-from pipeline.flow.consistency import positions
-from pipeline.flow.raft import Raft
+from pipeline.motion.consistency import positions, reliability
+from pipeline.motion.estimate import estimate_motion
+from pipeline.motion.raft import Raft
+from pipeline.motion.static import rests
 from pipeline.types import Motion
 
 Array = NDArray[Any]

@@ -3,7 +3,7 @@
     python scripts/bench/motion.py --data DATA [--clips marple8 pan ...] [--width 448] [--frames N] [--out motion.json]
                                    [--encoder teacher --teacher vgg19_16x_se.safetensors] [--keep DIR] [--set KEY=VALUE]
 
-Every clip is painted by `pipeline.render` and measured by `pipeline.evaluate`, whose `measures` define the figures.
+Every clip is painted by `workflows.render` and measured by `pipeline.evaluate`, whose `measures` define the figures.
 `pan` and `still` are made here from one photograph: a camera that moves by whole pixels for a quarter of the clip and
 by (1.27, 0.13) px per frame after that, and one that rests, with noise of 2 levels. The baselines are painted with the
 same style: every frame from the previous one without moving it; and on their own (slow, so only some pairs of
@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.openmp import BRIEF
+from pipeline.runtime.threads import BRIEF
 
 os.environ.update(BRIEF)
 
@@ -48,16 +48,20 @@ from machine import environment
 from numpy.typing import NDArray
 
 import pipeline.encoders
-from pipeline.catalog import load_style
-from pipeline.encoders import Encoder
-from pipeline.evaluate import FrameFigures, RowName, StyleEvaluation, evaluate
+from pipeline.config.catalog import load_style
+from pipeline.encoders.network import Encoder
+from pipeline.evaluate.figures import FrameFigures, RowName, StyleEvaluation
 from pipeline.evaluate.measures import drift_per_100_frames
 from pipeline.evaluate.plot import draw
-from pipeline.image import load_rgb, resize, save_png
-from pipeline.progress import make_reporter
-from pipeline.render import RenderRequest, render
-from pipeline.sheet import contact_sheet
-from pipeline.store import RenderDirectory
+from pipeline.media.image.arrays import resize
+from pipeline.media.image.contact_sheet import contact_sheet
+from pipeline.media.image.load import load_rgb
+from pipeline.media.image.png import save_png
+from pipeline.runtime.progress import make_reporter
+from pipeline.store.directory import RenderDirectory
+from pipeline.workflows.evaluate import evaluate
+from pipeline.workflows.prepare import RenderRequest
+from pipeline.workflows.render import render
 
 RGB = NDArray[np.uint8]
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,12 +153,12 @@ def main() -> None:
 
 def use_teacher(path: Path) -> None:
     """Let every style of this process be painted and judged by the compressed VGG-19 that `compact` learned from."""
-    digest = pipeline.encoders.file_digest(path)
+    digest = pipeline.encoders.load.file_digest(path)
 
     def load(_name: str, *, device: torch.device, dtype: torch.dtype, **_others: Any) -> Encoder:
         return Encoder("teacher", digest, dtype, torch.device(device), PublishedTeacher(path, dtype))
 
-    pipeline.encoders.load_encoder = load  # type: ignore[assignment]
+    pipeline.encoders.load.load_encoder = load  # type: ignore[assignment]
 
 
 def measure(clip: Clip, folder: Path, options: argparse.Namespace) -> dict[str, Any]:

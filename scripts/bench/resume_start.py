@@ -30,13 +30,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.catalog import load_style
-from pipeline.image import encode_png
-from pipeline.plan import absolute_source
-from pipeline.progress import SilentReporter
-from pipeline.render import RenderRequest, prepare
-from pipeline.render.input_digest import NOTE_NAME, hash_input
-from pipeline.store import RenderDirectory
+from pipeline.config.catalog import load_style
+from pipeline.media.image.png import encode_png
+from pipeline.plan.planning import absolute_source
+from pipeline.runtime.progress import SilentReporter
+from pipeline.store.directory import RenderDirectory
+from pipeline.workflows.input_digest import NOTE_NAME, hash_input
+from pipeline.workflows.prepare import RenderRequest, prepare
 
 RGB = NDArray[np.uint8]
 SIZES = ((640, 360), (1280, 720))

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 
-from pipeline.openmp import BRIEF
+from pipeline.runtime.threads import BRIEF
 
 RUNS = 30
 WAITING = {
@@ -64,10 +64,10 @@ def spin() -> None:
 def measure(*, keep: bool) -> None:
     import torch
 
-    from pipeline.config import LossSettings
-    from pipeline.device import keep_memory
-    from pipeline.encoders import load_encoder
-    from pipeline.objective import Objective, content_targets, style_target
+    from pipeline.config.settings import LossSettings
+    from pipeline.encoders.load import load_encoder
+    from pipeline.optimize.objective import Objective, content_targets, style_target
+    from pipeline.runtime.device import keep_memory
 
     if keep:
         keep_memory()

@@ -23,17 +23,18 @@ import numpy as np
 from machine import environment
 from numpy.typing import NDArray
 
-from pipeline.catalog import load_style
+from pipeline.analysis.exposure import correction
+from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
-from pipeline.exposure import correction
-from pipeline.feed import HEADING_FRAMES
-from pipeline.image import save_png
-from pipeline.plan import absolute_source
-from pipeline.progress import make_reporter
-from pipeline.reader import read_frames
-from pipeline.render import RenderRequest, render
-from pipeline.sheet import contact_sheet
-from pipeline.store import RenderDirectory
+from pipeline.execute.prefetch import HEADING_FRAMES
+from pipeline.media.image.contact_sheet import contact_sheet
+from pipeline.media.image.png import save_png
+from pipeline.media.reader.source import read_frames
+from pipeline.plan.planning import absolute_source
+from pipeline.runtime.progress import make_reporter
+from pipeline.store.directory import RenderDirectory
+from pipeline.workflows.prepare import RenderRequest
+from pipeline.workflows.render import render
 
 RGB = NDArray[np.uint8]
 PAINTING = "style/vangogh_starry_night_1889.jpg"

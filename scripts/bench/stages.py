@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.openmp import BRIEF
+from pipeline.runtime.threads import BRIEF
 
 os.environ.update(BRIEF)
 
@@ -36,16 +36,19 @@ import numpy as np
 import torch
 from machine import environment
 
-import pipeline.feed
-import pipeline.neural
-import pipeline.schedule
-from pipeline.catalog import load_style
-from pipeline.image import load_rgb, resize, save_png
-from pipeline.neural import NeuralStyler
-from pipeline.objective import Objective
-from pipeline.progress import make_reporter
-from pipeline.render import RenderRequest, render
-from pipeline.store import RenderDirectory
+import pipeline.execute.prefetch
+import pipeline.execute.scheduler
+import pipeline.stylers.neural
+from pipeline.config.catalog import load_style
+from pipeline.media.image.arrays import resize
+from pipeline.media.image.load import load_rgb
+from pipeline.media.image.png import save_png
+from pipeline.optimize.objective import Objective
+from pipeline.runtime.progress import make_reporter
+from pipeline.store.directory import RenderDirectory
+from pipeline.stylers.neural import NeuralStyler
+from pipeline.workflows.prepare import RenderRequest
+from pipeline.workflows.render import render
 
 PHOTO = "photo/kodim03.png"
 PAINTING = "style/vangogh_starry_night_1889.jpg"
@@ -86,12 +89,12 @@ def main() -> None:
     add("--set", action="append", default=[], dest="sets", help="a setting, key=value")
     add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
-    wrap(pipeline.feed.Feed, "next_frame", "wait for the feed")
-    wrap(pipeline.schedule._Session, "make_tasks", "warm start")
+    wrap(pipeline.execute.prefetch.Feed, "next_frame", "wait for the feed")
+    wrap(pipeline.execute.scheduler._Session, "make_tasks", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
-    wrap(pipeline.neural, "content_targets", "content target")
-    wrap(pipeline.schedule._Session, "settle", "wait for the disk")
+    wrap(pipeline.stylers.neural, "content_targets", "content target")
+    wrap(pipeline.execute.scheduler._Session, "settle", "wait for the disk")
     rows: list[dict[str, float]] = []
     last = time.perf_counter()
     append = RenderDirectory.append_stats
@@ -142,10 +145,10 @@ def clock_names(rows: list[dict[str, float]]) -> list[str]:
 def feed_seconds() -> list[float]:
     """A list that will hold the processor seconds which the feed's thread spends on each frame."""
     found: list[float] = []
-    offer = pipeline.feed.Feed._offer
+    offer = pipeline.execute.prefetch.Feed._offer
     before: dict[int, float] = {}
 
-    def counted(self: pipeline.feed.Feed, item: Any) -> bool:
+    def counted(self: pipeline.execute.prefetch.Feed, item: Any) -> bool:
         now = time.thread_time()
         if item is not None:
             found.append(now - before.get(id(self), 0.0))
@@ -153,7 +156,7 @@ def feed_seconds() -> list[float]:
         before[id(self)] = time.thread_time()
         return done
 
-    pipeline.feed.Feed._offer = counted  # type: ignore[method-assign]
+    pipeline.execute.prefetch.Feed._offer = counted  # type: ignore[method-assign]
     return found
 
 

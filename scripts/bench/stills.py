@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from pipeline.catalog import load_style
-from pipeline.image import fit_size, load_rgb, resize, save_png, to_tensor, to_uint8
-from pipeline.sheet import contact_sheet
-from pipeline.styler import build_styler, find_resources
+from pipeline.config.catalog import load_style
+from pipeline.media.image.arrays import fit_size, resize, to_tensor, to_uint8
+from pipeline.media.image.contact_sheet import contact_sheet
+from pipeline.media.image.load import load_rgb
+from pipeline.media.image.png import save_png
+from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch
 
 HARD_PAIRS = (

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.catalog import load_style
-from pipeline.image import fit_size, to_tensor, to_uint8
-from pipeline.reader import probe, read_frames
-from pipeline.styler import build_styler, find_resources
+from pipeline.config.catalog import load_style
+from pipeline.media.image.arrays import fit_size, to_tensor, to_uint8
+from pipeline.media.reader.source import probe, read_frames
+from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch, FrameStats, Styler
 
 

@@ -10,7 +10,7 @@ The truth is the first picture moved once by the composed motion, from a copy en
 Figures after 1, 10, 50 and 200 steps: sharpness (mean squared Laplacian over that of the truth) and PSNR (dB).
 
 Kernels: OpenCV's `linear`, `cubic` and `lanczos` (positions in steps of 1/32 px); `spline` (cubic B-spline);
-`double_cubic` (doubled by a 24-tap half-band filter, then a cubic B-spline); `double` (`pipeline.flow.warp`).
+`double_cubic` (doubled by a 24-tap half-band filter, then a cubic B-spline); `double` (`pipeline.motion.warp.warp`).
 Strategies: plain names store 8-bit frames; `+float` never rounds; `+q32` rounds positions to 1/32 px; `+snap` moves
 nothing below 0.1 px; `+anchor` warps from the last of every ten frames by composed flow; `+reinject` restores the local
 energy of fine detail; `carry` copies whole pixels and carries the sub-pixel rest. The last line on stdout is JSON.
@@ -35,8 +35,7 @@ import numpy as np
 from machine import commit, processor
 from numpy.typing import NDArray
 
-from pipeline.flow import warp
-from pipeline.flow.resampling import HALF_BAND_TAPS, KAISER_BETA
+from pipeline.motion.warp import HALF_BAND_TAPS, KAISER_BETA, warp
 
 Array = NDArray[Any]
 Kernel = Callable[[Array, Array], Array]
@@ -100,7 +99,7 @@ def spline(image: Array, flow: Array) -> Array:
 
 
 def doubled(image: Array) -> Array:
-    """The picture at twice its size by the half-band filter of `pipeline.flow.warp`."""
+    """The picture at twice its size by the half-band filter of `pipeline.motion.warp.warp`."""
     offsets = np.arange(HALF_BAND_TAPS) - (HALF_BAND_TAPS - 1) / 2
     between = np.sinc(offsets) * np.kaiser(HALF_BAND_TAPS, KAISER_BETA)
     phases = (np.ones(1, np.float32), np.append(0, between / between.sum()).astype(np.float32))

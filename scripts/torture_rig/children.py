@@ -12,9 +12,15 @@ from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-_PRELOADED = ["torch", "cv2", "av", "numpy", "PIL.Image", "rich.progress", "pipeline.cli", "pipeline.render"]
-_PRELOADED += ["pipeline.reader", "pipeline.writer", "pipeline.schedule", "pipeline.styler", "pipeline.neural"]
-_PRELOADED += ["pipeline.encoders", "pipeline.finish", "pipeline.shots", "pipeline.flow"]
+_PRELOADED = ["torch", "cv2", "av", "numpy", "PIL.Image", "rich.progress", "pipeline.cli", "pipeline.workflows.render"]
+_PRELOADED += [
+    "pipeline.media.reader",
+    "pipeline.media.writer",
+    "pipeline.execute.scheduler",
+    "pipeline.stylers.table",
+    "pipeline.stylers.neural",
+]
+_PRELOADED += ["pipeline.encoders", "pipeline.postprocess.finish", "pipeline.analysis.cuts", "pipeline.motion"]
 
 Hook = Callable[[], None]
 """Called in the new process before the command; must be picklable."""

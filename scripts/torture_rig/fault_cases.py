@@ -14,14 +14,18 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import OutputSettings
+from pipeline.config.settings import OutputSettings
 from pipeline.errors import RenderDirectoryError
-from pipeline.image import encode_png
-from pipeline.render.input_digest import NOTE_NAME, hash_input, remember_input
-from pipeline.store import RenderDirectory, RenderLock, Video, delivered, fresh, probe, remove_frames
-from pipeline.store.plan_file import identity_digest
+from pipeline.media.image.png import encode_png
+from pipeline.media.writer.output import write_video
+from pipeline.media.writer.video import check_whole
+from pipeline.plan.plan_file import identity_digest
+from pipeline.store.directory import RenderDirectory, fresh
+from pipeline.store.lock import RenderLock, probe
+from pipeline.store.report import verify_frames
+from pipeline.store.videos import Video, delivered, remove_frames
 from pipeline.types import Chain, RenderPlan, Shot, Source
-from pipeline.writer import check_whole, write_video
+from pipeline.workflows.input_digest import NOTE_NAME, hash_input, remember_input
 from torture_rig.faults import Case
 
 RGB = NDArray[np.uint8]
@@ -89,7 +93,7 @@ def _frame(index: int) -> Case:
 
     def check(folder: Path, fault: str) -> str:
         directory = RenderDirectory.open(folder)
-        report = directory.verify()
+        report = verify_frames(directory)
         assert report.ok, (fault, report)
         stored = directory.stored(directory.plan.chains[0])
         assert stored >= {0, 1}, fault
@@ -100,7 +104,7 @@ def _frame(index: int) -> Case:
         work(folder)  # the next run finishes
         assert np.array_equal(directory.read_frame("a-s000", index), picture(9))
         assert np.array_equal(directory.read_frame("a-s000", 0), picture(0))
-        assert not directory.verify().findings, fault
+        assert not verify_frames(directory).findings, fault
         return "new" if new else "old"
 
     return Case("a new frame" if index == 2 else "a frame over an old one", a_render, work, check)
@@ -119,7 +123,7 @@ def _first_frame() -> Case:
         assert directory.done(chain) == 4 + stored, fault
         work(folder)
         assert directory.done(chain) == 5
-        assert not directory.verify().findings
+        assert not verify_frames(directory).findings
         return "new" if stored else "old"
 
     return Case("the first frame of a chain", a_render, work, check)

@@ -19,8 +19,8 @@ from typing import Any, Final
 from unittest import mock
 
 from pipeline.errors import TemperaError
-from pipeline.store import atomic
-from pipeline.writer import partial
+from pipeline.media.writer import partial
+from pipeline.runtime import atomic
 
 STORE_OPERATIONS: Final = (
     *("create", "open_append", "open_shared", "write", "truncate", "sync", "close", "replace"),

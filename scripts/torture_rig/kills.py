@@ -24,7 +24,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.store import RenderDirectory
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.report import verify_frames
 from pipeline.store.stats import read_lines
 from torture_rig import children
 from torture_rig.faults import STORE_OPERATIONS, WRITER_OPERATIONS
@@ -61,8 +62,8 @@ class KillAt:
     after: bool
 
     def __call__(self) -> None:
-        from pipeline.store import atomic
-        from pipeline.writer import partial
+        from pipeline.media.writer import partial
+        from pipeline.runtime import atomic
 
         count = 0
 
@@ -256,7 +257,7 @@ def _look(
         good = len(read_lines(statistics))
         tally.broken_statistics += sum(1 for line in lines[:-1] if not _is_json(line)) + (good > len(lines))
     if (root / "plan.json").exists():
-        report = RenderDirectory.open(root).verify()
+        report = verify_frames(RenderDirectory.open(root))
         tally.torn_files += sum(finding.kind == "damaged" for finding in report.findings)
     return stored
 

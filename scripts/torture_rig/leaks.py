@@ -21,7 +21,7 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
     Everything takes part, decoding, motion, painting and storing; only fsync is left out. Linux only.
     """
     from pipeline import cli
-    from pipeline.store import RenderDirectory
+    from pipeline.store.directory import RenderDirectory
 
     found: dict[int, dict[str, int]] = {}
     painted = 0

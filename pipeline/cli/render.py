@@ -1,0 +1,124 @@
+"""The commands that paint and write: render, resume, export."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.options import parse_fps, parse_frames, with_shortcuts
+
+
+def render(
+    inputs: options.Inputs,
+    style: options.Styles,
+    output: options.Output = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    frames: options.Frames = None,
+    fps: options.Fps = None,
+    encoder: options.EncoderChoice = None,
+    weights: options.Weights = None,
+    device: options.DeviceChoice = None,
+    seed: options.Seed = None,
+    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    workdir: Annotated[
+        Path | None, typer.Option(help="Render directory. [default: OUTPUT without suffix + .render]")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; an old render is moved aside, not deleted.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Paint INPUT in a style and write the video. The same command again continues."""
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.config.catalog import load_style
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.prepare import RenderRequest, prepare
+    from pipeline.workflows.render import render as run_render
+    from pipeline.workflows.space import in_words, needs
+
+    sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
+    request = RenderRequest(
+        inputs=tuple(inputs),
+        styles=tuple(load_style(name, sets) for name in style),
+        output=output,
+        width_px=width,
+        height_px=height,
+        frames=parse_frames(frames),
+        fps=parse_fps(fps),
+        weights=weights,
+        workdir=workdir,
+        fresh=fresh,
+    )
+    reporter = make_reporter(progress)
+    if dry_run:
+        prepared = prepare(request, reporter)
+        plan, source = prepared.plan, prepared.source
+        lines = [
+            f"input      {source.path}: {source.frame_count} frames, {source.duration_s:.2f} s",
+            f"painted at {plan.width_px}x{plan.height_px} px",
+            f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
+            f"directory  {prepared.path}",
+            *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
+            *(
+                f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"
+                for need in needs(plan, prepared.path, prepared.configs, prepared.outputs, anew=fresh)
+            ),
+        ]
+        sys.stdout.write("\n".join(lines) + "\n")
+        return
+    with graceful_stop() as stop:
+        _print_paths(run_render(request, reporter, stop))
+
+
+def resume(directory: options.Directory, progress: options.ProgressChoice = "auto") -> None:
+    """Continue a render where it stopped."""
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.render import resume as run_resume
+
+    with graceful_stop() as stop:
+        _print_paths(run_resume(directory, make_reporter(progress), stop))
+
+
+def export(
+    directory: options.Directory,
+    output: options.Output = None,
+    fps: options.Fps = None,
+    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    progress: options.ProgressChoice = "auto",
+) -> None:
+    """Write the video again with another codec, rate or finish, without painting again (--set output.crf=12)."""
+    from pipeline.cli.signals import graceful_stop
+    from pipeline.config.reading import parse_config, set_value
+    from pipeline.config.settings import Config
+    from pipeline.errors import ConfigError
+    from pipeline.runtime.progress import make_reporter
+    from pipeline.workflows.export import export as run_export
+
+    for assignment in assignments:
+        if not assignment.strip().startswith("output."):
+            raise ConfigError(
+                f"--set {assignment}: export changes only keys of `output`", hint="other settings need a new render"
+            )
+
+    def changed(config: Config) -> Config:
+        data: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+        for assignment in assignments:
+            set_value(data, assignment)
+        return config.model_copy(update={"output": parse_config(data, where="--set").output})
+
+    reporter = make_reporter(progress)
+    with graceful_stop() as stop:
+        _print_paths(run_export(directory, output, reporter, stop, fps=parse_fps(fps), settings=changed))
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+    sys.stdout.flush()

@@ -1,0 +1,105 @@
+"""The styles that ship, and how the word after `--style` becomes a config: a name, a YAML file, or just a painting."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.reading import parse_config, read_yaml, set_value
+from pipeline.config.settings import Config
+from pipeline.errors import ConfigError
+
+TEMPLATE = "template"
+"""Name of the commented config that shows every key; it is printed by `tempera styles template` but is not a style."""
+
+
+def configs_path() -> Path:
+    """Where the shipped configs are: inside the installed package, or at the top of a checkout."""
+    installed = Path(__file__).parents[1] / "configs"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def shipped_styles() -> dict[str, Path]:
+    """Name and config file of every style that ships, sorted by name."""
+    return {path.stem: path for path in sorted(configs_path().glob("*.yaml")) if path.stem != TEMPLATE}
+
+
+def shipped_picture(path: Path) -> Path:
+    """`path`, or the picture of a shipped style where nothing is at a path like `anything/images/swirl.jpg`.
+
+    So a config that `tempera styles` printed works from any folder, and a render whose folder was moved goes on.
+    """
+    shipped = configs_path() / "images" / path.name
+    return shipped if path.parent.name == "images" and not _exists(path) and _is_file(shipped) else path
+
+
+def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
+    """The config that `style` means, with `--set` assignments applied; paths in it are absolute, its name is set.
+
+    Raises ConfigError if there is no such style or a setting is wrong.
+    """
+    data, folder, name = _find(style)
+    for assignment in assignments:
+        set_value(data, assignment)
+    config = parse_config(data, where=style)
+    images = tuple(image.model_copy(update={"path": _located(image.path, folder)}) for image in config.style.images)
+    cold = config.optimize.cold
+    if isinstance(cold.init, Path):
+        cold = cold.model_copy(update={"init": _located(cold.init, folder)})
+    return config.model_copy(
+        update={
+            "name": config.name or name,
+            "style": config.style.model_copy(update={"images": images}),
+            "optimize": config.optimize.model_copy(update={"cold": cold}),
+        }
+    )
+
+
+def _find(style: str) -> tuple[dict[str, Any], Path, str]:
+    shipped = shipped_styles()
+    path = shipped.get(style) or _home(Path(style))
+    if path.suffix.lower() in (".yaml", ".yml"):
+        data = read_yaml(path)
+        if not isinstance(data, dict):
+            raise ConfigError(
+                f"{path}: expected a mapping of settings, found {type(data).__name__}",
+                hint="`tempera styles template` prints a config with every key explained",
+            )
+        return data, path.parent, path.stem
+    if _is_file(path):
+        # The picture is opened, and judged, where the paintings are loaded.
+        return {"style": {"images": [{"path": str(path)}]}}, Path.cwd(), path.stem
+    close = difflib.get_close_matches(style, list(shipped), n=1, cutoff=0.5)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(
+        f"--style {style}: no shipped style, config or picture has this name",
+        hint=f"{meant}the styles that ship are {', '.join(shipped) or 'none'}; or give a picture or a .yaml file",
+    )
+
+
+def _home(path: Path) -> Path:
+    """`~` and `~user` replaced by the home folder; as it is where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # a name that is too long, or in a folder that we may not look into: not ours
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # a name that is too long, or in a folder that we may not look into
+
+
+def _located(path: Path, folder: Path) -> Path:
+    return shipped_picture(path if path.is_absolute() else (folder / path).absolute())

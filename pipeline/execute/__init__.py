@@ -1,0 +1,1 @@
+"""Running the chains of a plan: scheduling, prefetching, and checking what is stored."""

@@ -1,0 +1,1 @@
+"""Pictures and videos: reading them, writing them, and what their pixels mean."""

@@ -1,0 +1,91 @@
+"""Sizes and samples of pictures in memory: resizing, fitting, and the way to tensors and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from pipeline.errors import UsageError
+from pipeline.media.image.load import MAX_SIDE_PX
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    RGB = NDArray[np.uint8]
+
+
+def resize(rgb: RGB, width_px: int, height_px: int) -> RGB:
+    """Resize uint8 (H, W, 3) to exactly `height_px` by `width_px`; the very array if it has that size already.
+
+    Averages over areas along an axis that shrinks (no aliasing) and uses Lanczos along one that grows, in gamma-encoded
+    sRGB.
+    """
+    height, width = rgb.shape[:2]
+    if width_px < 1 or height_px < 1:
+        raise ValueError(f"expected a size of at least 1x1 px, found {width_px}x{height_px}")
+    small = (min(width, width_px), min(height, height_px))
+    if small != (width, height):
+        rgb = np.asarray(cv2.resize(rgb, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if small != (width_px, height_px):
+        rgb = np.asarray(cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_LANCZOS4), dtype=np.uint8)
+    return rgb
+
+
+def fit(rgb: RGB, width_px: int, height_px: int, how: Literal["cover", "contain"]) -> RGB:
+    """Bring uint8 (H, W, 3) of any shape to exactly `height_px` by `width_px` without distortion.
+
+    `"cover"` fills the frame and crops what stands out, evenly; `"contain"` shows all of it, centered on black.
+    """
+    height, width = rgb.shape[:2]
+    if (width, height) == (width_px, height_px):
+        return rgb
+    ratios = (width_px / width, height_px / height)
+    ratio = max(ratios) if how == "cover" else min(ratios)
+    inner_w, inner_h = max(1, round(width * ratio)), max(1, round(height * ratio))
+    scaled = resize(rgb, inner_w, inner_h)
+    left, top = abs(inner_w - width_px) // 2, abs(inner_h - height_px) // 2
+    if how == "cover":
+        return np.ascontiguousarray(scaled[top : top + height_px, left : left + width_px])
+    framed = np.zeros((height_px, width_px, 3), np.uint8)
+    framed[top : top + inner_h, left : left + inner_w] = scaled
+    return framed
+
+
+def fit_size(width_px: int, height_px: int, width: int | None = None, height: int | None = None) -> tuple[int, int]:
+    """Size in px for `--width` or `--height`: the aspect is kept, each side is rounded to nearest and at least 2.
+
+    With both, the largest size inside that box; with neither, the size as it is. Raises UsageError for a side below 2.
+    """
+    for name, value in (("--width", width), ("--height", height)):
+        if value is not None and not 2 <= value <= MAX_SIDE_PX:
+            raise UsageError(f"{name} {value}: expected 2 to {MAX_SIDE_PX} px", hint=f"for example {name} 640")
+    if width is None and height is None:
+        return width_px, height_px
+    if height is None or (width is not None and width * height_px <= height * width_px):
+        assert width is not None
+        return width, max(2, round(height_px * width / width_px))
+    return max(2, round(width_px * height / height_px)), height
+
+
+def to_tensor(rgb: RGB) -> torch.Tensor:
+    """uint8 (H, W, 3) to float32 (3, H, W) in [0, 1], contiguous, on the CPU."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).to(torch.float32).div_(255)
+
+
+def to_uint8(image: torch.Tensor) -> RGB:
+    """Float (3, H, W) in [0, 1], on any device, to uint8 (H, W, 3): clamped and rounded to nearest, never truncated.
+
+    Raises ValueError if a value is not finite. `to_uint8(to_tensor(rgb))` is exactly `rgb`.
+    """
+    import torch
+
+    values = image.detach().to(device="cpu", dtype=torch.float32)
+    if not torch.isfinite(values).all():
+        raise ValueError("the picture has values that are not finite")
+    rounded = values.mul(255).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(rounded.permute(1, 2, 0).numpy())

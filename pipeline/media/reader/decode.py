@@ -1,0 +1,251 @@
+"""Decoding the frames of a video stream by PyAV, from the start or from near a frame, and nothing but local files."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import av
+
+from pipeline.errors import InputError
+from pipeline.media.image.arrays import resize
+from pipeline.media.image.sniff import describe_content, read_head
+from pipeline.media.reader.pixels import TurnOf, to_rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+    from pipeline.types import Source
+
+_STEPS_BACK_S: Final = (0, 4, 20)
+"""Seconds before the wanted frame to seek to, one after the other, until a clean start is found."""
+MAX_VIDEO_PX: Final = 80_000_000
+"""Pixels in a frame that the decoder may reserve memory for, many times over; 8K has 33 million."""
+_HARD_NAME: Final = re.compile(r"[%*?\[\]{}\ud800-\udfff]")
+"""Names that FFmpeg would take for a pattern of picture files, or cannot be told because they are not UTF-8."""
+_FAILED_READS: Final = 4
+"""Attempts to read on in a container, one after the other without a packet, until it counts as broken off."""
+
+
+@dataclass(slots=True)
+class PacketLog:
+    """What went through the decoder and what failed, in the order of the file; stamps in ticks of the stream."""
+
+    stamps: list[int | None] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    """Which packets the decoder refused, by their place in `stamps`."""
+    torn: bool = False
+    """Whether the last packet is incomplete."""
+    reason: str = ""
+    """FFmpeg's words for the first failure."""
+    broke_off: str = ""
+    """And for what ended the reading before the end of the file; "" where nothing did."""
+
+    def note(self, packet: av.Packet[Any]) -> None:
+        """Take note of a packet that goes into the decoder and is meant to be shown."""
+        if packet.size and not packet.is_discard:
+            self.stamps.append(packet.pts)
+            self.keys.append(packet.is_keyframe)
+            self.torn = packet.is_corrupt
+
+
+class _LostFrameError(Exception):
+    """A frame that `probe` saw does not come out of the decoder."""
+
+
+def open_video(file: str) -> InputContainer:
+    """Open a container. Only local files: a file whose content is a playlist cannot make us fetch anything.
+
+    Raises InputError if it is none or its index is missing.
+    """
+    try:
+        if not _HARD_NAME.search(file):
+            return av.open(f"file:{file}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        with Path(file).open("rb") as opened:  # FFmpeg keeps a copy of the descriptor
+            options = {"protocol_whitelist": "fd", "fd": str(opened.fileno())}
+            return av.open("fd:", options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        content = describe_content(read_head(file))
+        raise InputError(
+            f"{file}: expected a video, found {content} that cannot be opened ({reason_of(error)})",
+            hint="a recording that broke off has lost its index: repair or copy it again; else convert it to MP4",
+        ) from None
+
+
+def reason_of(error: Exception) -> str:
+    """FFmpeg's words for an error, without its numbers and file names."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def decode(
+    file: str,
+    stream_index: int,
+    log: PacketLog | None = None,
+    *,
+    seek_to: int | None = None,
+    seconds_before: int = 0,
+) -> Generator[av.VideoFrame]:
+    """Every frame of a stream in the order of showing, from the start or from near a time stamp, on all cores.
+
+    `seek_to` is in ticks of the stream: decoding starts at the key frame that the container finds for the time
+    `seconds_before` it. Raises av.FFmpegError at damage; but the last frames may also be missing without a word, which
+    only the stamps in `log` tell.
+    """
+    log = PacketLog() if log is None else log
+    with open_video(file) as container:
+        stream = _stream(container, stream_index, threads=0)
+        if stream is None:
+            return  # the file is another one now: the caller misses its frames
+        if seek_to is not None:
+            # Some streams tell their decoder only at the start what it needs all along: without x264's version, which
+            # stands in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
+            next(container.decode(stream), None)
+            container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
+        for packet in container.demux(stream):
+            log.note(packet)
+            yield from stream.decode(packet)
+
+
+def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = None) -> Generator[av.VideoFrame]:
+    """Every frame of a stream that can be decoded, in the order of showing, from the start and always the same ones.
+
+    On one thread: with several, damage takes frames down that lie before it. What failed is noted in `log`.
+    """
+    log = PacketLog() if log is None else log
+    with open_video(file) as container:
+        stream = _stream(container, stream_index, threads=1)
+        attempts = _FAILED_READS
+        while stream is not None and attempts:
+            try:
+                for packet in container.demux(stream):
+                    attempts = _FAILED_READS
+                    log.note(packet)
+                    try:
+                        frames = stream.decode(packet)
+                    except av.FFmpegError as error:
+                        log.reason = log.reason or reason_of(error)
+                        if log.stamps:
+                            log.failed.append(len(log.stamps) - 1)
+                    else:
+                        yield from frames
+            except av.FFmpegError as error:
+                attempts -= 1
+                log.broke_off = reason_of(error)
+            else:
+                return
+
+
+def _stream(container: InputContainer, index: int, threads: int) -> VideoStream | None:
+    stream = next((s for s in container.streams.video if s.index == index), None)
+    if stream is not None:
+        stream.codec_context.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads
+        options = {"max_pixels": str(MAX_VIDEO_PX)}
+        if stream.codec_context.codec.intra_only or stream.codec_context.name == "ffv1":
+            # Without other frames to make a damaged part up from, it shows what lay in memory: better an error.
+            options["err_detect"] = "crccheck+explode"
+        stream.codec_context.options = options
+    return stream
+
+
+def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+    """Decode frames [start, stop) of a video in the size (width, height) in px; none may have a negative pick.
+
+    Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.
+    """
+    index = start
+    reason = ""
+    turn_of = TurnOf()
+    # The second way is slow and sure: from the start, counting, on one thread. With several threads damage takes frames
+    # down that lie before it, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
+    for surely in (False, True) if source.stream_pts else (True,):
+        try:
+            with closing(_wanted(source, index, stop, surely=surely)) as frames:
+                for frame in frames:
+                    yield resize(to_rgb(frame, size, turn_of(frame)), *size)
+                    index += 1
+        except (av.FFmpegError, _LostFrameError) as error:
+            reason = reason_of(error)
+        else:
+            return
+    raise InputError(
+        f"{source.files[0]}: frame {index} cannot be decoded ({reason})",
+        hint="the file is damaged or has changed: restore it, or start a new render of what it has now",
+    )
+
+
+def _wanted(source: Source, start: int, stop: int, *, surely: bool) -> Generator[av.VideoFrame]:
+    """The decoded frames of [start, stop)."""
+    if surely:
+        return _by_counting(source, start, stop, decode_past_damage(source.files[0], source.stream_index))
+    if source.picks[start] == 0:
+        return _by_counting(source, start, stop, decode(source.files[0], source.stream_index))
+    return _by_stamp(source, start, stop)
+
+
+def _by_counting(source: Source, start: int, stop: int, decoded: Generator[av.VideoFrame]) -> Generator[av.VideoFrame]:
+    """Frames by their position among all decoded ones; a position may be wanted several times in a row."""
+    index = start
+    with closing(decoded):
+        for position, frame in enumerate(decoded):
+            while position == source.picks[index]:
+                if source.stream_pts and frame.pts != source.stream_pts[index]:
+                    raise _LostFrameError(f"its time stamp is {frame.pts}, expected {source.stream_pts[index]}")
+                yield frame
+                index += 1
+                if index == stop:
+                    return
+    raise _LostFrameError("the video ends before it")
+
+
+def _by_stamp(source: Source, start: int, stop: int) -> Generator[av.VideoFrame]:
+    stamps = iter(source.stream_pts[start:stop])
+    stamp = next(stamps)
+    with closing(_from_near(source, stamp)) as frames:
+        for frame in frames:
+            if frame.pts is None or frame.pts < stamp:
+                continue
+            if frame.pts > stamp:
+                raise _LostFrameError(f"no frame has its time stamp {stamp}")
+            yield frame
+            following = next(stamps, None)
+            if following is None:
+                return
+            stamp = following
+    raise _LostFrameError("the video ends before it")
+
+
+def _from_near(source: Source, stamp: int) -> Generator[av.VideoFrame]:
+    """Frames from a key frame at or before `stamp` on; from the start if none is found by seeking.
+
+    A container seeks by its own index, often by decoding time, and may land behind the frame. And a decoder may begin
+    at a frame that is not clean: only what follows a key frame in showing order is what a whole decode gives.
+    """
+    for seconds in _STEPS_BACK_S:
+        frames = decode(source.files[0], source.stream_index, seek_to=stamp, seconds_before=seconds)
+        with closing(frames):
+            first = _first_clean(frames, stamp)
+            if first is not None:
+                yield first
+                yield from frames
+                return
+    yield from decode(source.files[0], source.stream_index)
+
+
+def _first_clean(frames: Generator[av.VideoFrame], stamp: int) -> av.VideoFrame | None:
+    """Skip what comes before the first key frame; None if that is damaged or lies behind `stamp`."""
+    for frame in frames:
+        if frame.pts is None or frame.pts > stamp or frame.is_corrupt:
+            return None
+        if frame.key_frame:
+            return frame
+    return None

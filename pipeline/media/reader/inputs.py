@@ -1,0 +1,280 @@
+"""From the INPUT arguments of a command to files: folder, glob, %04d pattern, list, single file; kind by content."""
+
+from __future__ import annotations
+
+import glob as globbing
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from pipeline.errors import InputError, UsageError
+from pipeline.media.image.load import count_frames, open_image
+from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, picture_format, read_head
+from pipeline.media.reader.order import natural_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.config.settings import InputSettings
+
+PICTURE_SUFFIXES: Final = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".avif",
+        ".gif",
+        ".bmp",
+        ".heic",
+        ".heif",
+    )
+)
+_ANIMATED_FORMATS: Final = ("GIF", "PNG", "WEBP", "AVIF")
+_DESKTOP_FILES: Final = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
+_NUMBER_PATTERN: Final = re.compile(r"%(0(\d{1,9}))?d")
+_LONGEST_NAME: Final = 255
+_SHOWN_NAMES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the arguments are: `files` in natural order of their names, or as listed if `in_given_order`."""
+
+    kind: Literal["photos", "animation", "video"]
+    path: str
+    files: tuple[str, ...]
+    in_given_order: bool = False
+    by_number: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def resolve(given: Sequence[str | Path], settings: InputSettings) -> Found:
+    """Find the files that the arguments mean, and what kind of input they are.
+
+    An existing file or folder of exactly that name comes before any reading as glob or pattern. Raises InputError if
+    nothing usable is there, UsageError without any argument.
+    """
+    if not given:
+        raise UsageError("no input was given", hint="name a video, a folder of photos, or photos")
+    texts = [str(item) for item in given]
+    if len(texts) > 1:
+        return _from_list(texts, settings)
+    text = texts[0]
+    if "\0" in text or not text:
+        raise InputError(f"{text!r}: is not a path", hint="name a video, a folder of photos, or photos")
+    path = Path(text)
+    if path.is_dir():
+        return _from_folder(path, settings)
+    if _exists(path):
+        return _from_file(text)
+    if _NUMBER_PATTERN.search(path.name):
+        return _from_pattern(path, settings)
+    if globbing.has_magic(text):
+        return _from_glob(text, settings)
+    raise InputError(f"{text}: no such file or folder", hint=_missing_hint(path))
+
+
+def is_animation(file: str | Path) -> bool:
+    """Whether this file is an animated GIF, WebP, PNG or AVIF: a short video in a picture format."""
+    if picture_format(read_head(file)) not in _ANIMATED_FORMATS:
+        return False
+    with open_image(file) as image:
+        return image.format in _ANIMATED_FORMATS and count_frames(image) > 1
+
+
+def _from_file(text: str) -> Found:
+    head = read_head(text)
+    if picture_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+        content = describe_content(head)
+        if not content.startswith(("a video", "unknown")):
+            raise InputError(
+                f"{text}: expected a video or a picture, found {content}", hint="check that this is the right file"
+            )
+        return Found("video", text, (text,))
+    return Found("animation" if is_animation(text) else "photos", text, (text,))
+
+
+def _from_list(texts: list[str], settings: InputSettings) -> Found:
+    for text in texts:
+        if Path(text).is_dir():
+            raise InputError(
+                f"{text}: is a folder among {len(texts)} inputs; expected photos",
+                hint="give one folder alone, or list the photos",
+            )
+        if settings.on_damaged != "stop" and _named_like_a_picture(Path(text)) and _exists(Path(text)):
+            continue  # whether it is one, and a good one, is found out where it is decoded
+        head = read_head(text)
+        if picture_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+            raise InputError(
+                f"{text}: several inputs must all be photos, found {describe_content(head)}",
+                hint="render videos one at a time; name a folder instead of its files to skip what is no picture",
+            )
+    # A shell expands `*.jpg` alphabetically, so an alphabetical list says nothing; any other order was meant.
+    alphabetical = texts in (sorted(texts), sorted(texts, key=str.casefold))
+    if settings.order == "listed" or (settings.order == "auto" and not alphabetical):
+        return Found("photos", texts[0], tuple(texts), in_given_order=True)
+    return Found("photos", texts[0], _in_name_order(texts))
+
+
+def _from_folder(folder: Path, settings: InputSettings) -> Found:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.is_dir())
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the folder cannot be read ({error.strerror or error})", hint="check the folder's permissions"
+        ) from None
+    entries = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _DESKTOP_FILES]
+    if not entries:
+        raise InputError(
+            f"{folder}: the folder is empty; expected photos", hint="name the folder that the photos are directly in"
+        )
+    return _from_many(str(folder), entries, settings)
+
+
+def _from_glob(text: str, settings: InputSettings) -> Found:
+    files = [path for path in _matching(text) if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
+    if not files:
+        raise InputError(f"{text}: no file matches", hint=_missing_hint(Path(text)))
+    if len(files) == 1:
+        return _from_file(str(files[0]))
+    return _from_many(text, files, settings)
+
+
+def _matching(text: str) -> list[Path]:
+    """What matches a glob, sorted. `**` goes into every folder, but not through links: they may lead in circles."""
+    path = Path(text)
+    if "**" not in path.parts:
+        return [Path(name) for name in sorted(globbing.glob(text))]  # noqa: PTH207 - absolute ones too
+    start = path.parts.index("**")
+    found: list[Path] = []
+    for top in _matching(str(Path(*path.parts[:start]))) if start else [Path()]:
+        for place, folders, _ in os.walk(top):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+            rest = path.parts[start + 1 :] or ("*",)
+            found += _matching(str(Path(globbing.escape(place), *rest)))
+    return sorted(set(found))
+
+
+def _from_pattern(path: Path, settings: InputSettings) -> Found:
+    places = list(_NUMBER_PATTERN.finditer(path.name))
+    if len(places) > 1:
+        raise InputError(f"{path}: expected one number in the pattern, found {len(places)}", hint="as in shot_%04d.jpg")
+    place = places[0]
+    # As printf does: %04d is at least four digits, padded with zeros; %d has no padding.
+    width = min(int(place[2]), _LONGEST_NAME) if place[2] else 1
+    digits = rf"(\d{{{width}}}|[1-9]\d{{{width},}})"
+    before, after = path.name[: place.start()].replace("%%", "%"), path.name[place.end() :].replace("%%", "%")
+    expression = re.compile(re.escape(before) + digits + re.escape(after))
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        names = []
+    numbered = sorted((int(match[1]), name) for name in names if (match := expression.fullmatch(name)))
+    if not numbered:
+        raise InputError(f"{path}: no file matches the pattern", hint=_missing_hint(path))
+    missing = [(a + 1, b - 1) for (a, _), (b, _) in pairwise(numbered) if b - a > 1]
+    gaps = [str(first) if first == last else f"{first} to {last}" for first, last in missing]
+    notes = (f"The numbering has gaps: {_shorten(gaps)} missing.",) if gaps else ()
+    files = tuple(str(path.parent / name) for _, name in numbered)
+    by_number = settings.order in ("auto", "listed")
+    return Found("photos", str(path), files, in_given_order=by_number, by_number=by_number, notes=notes)
+
+
+def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found:
+    """The photos among the files of a folder or glob; notes what was left out, refuses what is only named like one."""
+    photos: list[str] = []
+    others: list[str] = []
+    videos: list[str] = []
+    raws: list[Path] = []
+    for entry in entries:
+        if entry.suffix.lower() in RAW_SUFFIXES:
+            raws.append(entry)
+            continue
+        suspect = _named_like_a_picture(entry)
+        if not suspect and not _holds_something(entry):
+            others.append(entry.name)
+            continue
+        if suspect and settings.on_damaged != "stop" and _exists(entry):
+            photos.append(str(entry))
+            continue
+        head = read_head(entry)
+        if picture_format(head) is not None:
+            photos.append(str(entry))
+        elif suspect:
+            raise InputError(
+                f"{entry}: expected a picture, found {describe_content(head)}", hint="replace the file or move it away"
+            )
+        else:
+            content = describe_content(head)
+            (videos if content.startswith("a video") else others).append(entry.name)
+    developed = {Path(photo).stem.casefold() for photo in photos}
+    for raw in raws:
+        if raw.stem.casefold() not in developed:
+            open_image(raw)  # refuses it with the hint that belongs to it
+        others.append(raw.name)
+    if not photos:
+        kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
+        first = (videos or others)[0]
+        raise InputError(
+            f"{text}: no picture is there, only {kinds} such as {first}",
+            hint="give one video by its own path" if videos else "name the folder that the photos are directly in",
+        )
+    left_out = sorted(others + videos)
+    notes = (f"Left out because they are no pictures: {_shorten(left_out)}.",) if left_out else ()
+    if settings.order == "listed":
+        return Found("photos", text, tuple(photos), in_given_order=True, notes=notes)
+    return Found("photos", text, _in_name_order(photos), notes=notes)
+
+
+def _in_name_order(files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(files, key=natural_key))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # something is there that we may not look at: reading it will say so
+    return True
+
+
+def _named_like_a_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether this is a file with content; false for pipes, devices, and links that lead nowhere or in circles."""
+    try:
+        found = path.stat()
+    except PermissionError:
+        return True  # reading it will say why
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size > 0
+
+
+def _missing_hint(path: Path) -> str:
+    folder = path.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    if globbing.has_magic(str(path)):
+        return "check the pattern; quote it so that the shell leaves it alone"
+    return f"the nearest folder that exists is {folder.resolve()}" if folder != path.parent else "check the spelling"
+
+
+def _shorten(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    rest = len(names) - _SHOWN_NAMES
+    return shown if rest <= 0 else f"{shown} and {rest} more"

@@ -1,0 +1,264 @@
+"""Photos as frames: their order, their common size, and what can be known about each before it is painted."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import DamagedInputError, InputError
+from pipeline.media.image.arrays import fit, resize
+from pipeline.media.image.load import open_image, render_frame, upright_size
+from pipeline.media.reader.damage import describe, fill
+from pipeline.media.reader.order import (
+    CaptureTime,
+    capture_time,
+    describe_intervals,
+    natural_key,
+    seconds_since_first,
+)
+from pipeline.media.reader.timing import check_fps, check_slice_end, choose
+from pipeline.types import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.inputs import Found
+
+PHOTO_FPS: Final = Fraction(24)
+_GO_PAST: Final = "--set input.on_damaged=hold or =skip goes past it"
+_PNG_END: Final = b"IEND\xaeB`\x82"
+
+
+@dataclass(frozen=True, slots=True)
+class _Photo:
+    """What the header of a photo says; an error instead of a size if it is damaged."""
+
+    file: str
+    size: tuple[int, int] | None
+    taken: CaptureTime | None
+    error: DamagedInputError | None = None
+
+
+def probe(
+    found: Found,
+    settings: InputSettings,
+    *,
+    frames: tuple[int | None, int | None] | None,
+    fps: Fraction | None,
+) -> Source:
+    """Order the photos, choose the slice, and check each chosen one.
+
+    With `input.on_damaged=stop` as far as that goes without decoding it; else each is decoded, since only that shows
+    which ones to hold or skip. Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises
+    InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first; UsageError for a
+    bad slice or rate.
+    """
+    check_fps(fps)
+    begin, end = check_slice_end(frames, len(found.files))
+    photos, order, notes = _in_order([_look(file) for file in found.files], found, settings)
+    rate = fps or PHOTO_FPS
+    picks = list(range(begin, end))
+    if settings.on_damaged == "stop":
+        for photo in photos[begin:end]:
+            if photo.error is not None:
+                raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {_GO_PAST}")
+            _check_whole(photo.file)
+    else:
+        picks, sentence = _without_damaged(photos, begin, end, settings, rate)
+        notes += sentence
+    chosen = [photos[pick] for pick in picks]
+    size = chosen[0].size
+    assert size is not None  # only a damaged photo has none
+    notes += _check_sizes(chosen, size, settings)
+    timeline = choose(list(range(len(chosen))), 0, len(chosen), 1 / rate, None)
+    return Source(
+        path=found.path,
+        kind="photos",
+        files=tuple(photo.file for photo in photos),
+        width_px=size[0],
+        height_px=size[1],
+        frame_rate=rate,
+        time_base=timeline.time_base,
+        pts=timeline.pts,
+        duration_ticks=timeline.duration_ticks,
+        picks=tuple(picks),
+        order=order,
+        notes=(*found.notes, *notes),
+    )
+
+
+def _without_damaged(
+    photos: list[_Photo], begin: int, end: int, settings: InputSettings, rate: Fraction
+) -> tuple[list[int], list[str]]:
+    """The photo to show for each of [begin, end), good ones only, and what to tell the user.
+
+    Raises InputError if none can be decoded.
+    """
+    damage = {place: reason for place in range(begin, end) if (reason := _damage(photos[place]))}
+    if len(damage) == end - begin:
+        raise DamagedInputError(
+            f"not one of {len(damage)} photos can be decoded: {damage[begin]}", hint="copy or export them again"
+        )
+    good: list[int | None] = [None if place in damage else place for place in range(end)]
+    if begin in damage and settings.on_damaged == "hold":
+        # The one before the first is not rendered, but it is the one to hold.
+        before = next((place for place in range(begin - 1, -1, -1) if not _damage(photos[place])), None)
+        good[:begin] = [before] * begin
+    picks = [pick for pick in fill(good, settings.on_damaged)[begin:] if pick is not None]
+    named = [f"{place} ({Path(photos[place].file).name}, {float((place - begin) / rate):.3f} s)" for place in damage]
+    return picks, [describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)] if named else []
+
+
+def _damage(photo: _Photo) -> str:
+    """Why a photo cannot be decoded, "" if it can. JPEG is decoded small: every byte is read all the same."""
+    if photo.error is not None:
+        return photo.error.message
+    try:
+        _check_whole(photo.file)
+        with open_image(photo.file) as image:
+            _decode_smaller(image, (1, 1))
+            render_frame(image, photo.file)
+    except DamagedInputError as error:
+        return error.message
+    return ""
+
+
+def read(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[NDArray[np.uint8]]:
+    """Decode the photos of frames [start, stop), one at a time, in the size (width, height) in px.
+
+    Raises InputError, naming the photo and the frame, if one is damaged or no longer has the size it had.
+    """
+    common = (source.width_px, source.height_px)
+    for index in range(start, stop):
+        file = source.files[source.picks[index]]
+        try:
+            with open_image(file) as image:
+                found = upright_size(image)
+                if found == common or settings.fit != "strict":
+                    _decode_smaller(image, size)
+                    rgb = render_frame(image, file)
+        except DamagedInputError as error:
+            raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {_GO_PAST}") from None
+        except InputError as error:
+            raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
+        if found == common:
+            yield resize(rgb, *size)
+        elif settings.fit == "strict":
+            raise _odd_size(file, found, source.files[source.picks[0]], common)
+        else:
+            yield fit(rgb, *size, settings.fit)
+
+
+def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
+
+    A camera's photo of 24 megapixels is then read several times as fast.
+    """
+    longer = 2 * max(size)
+    image.draft(None, (longer, longer))
+
+
+def _look(file: str) -> _Photo:
+    try:
+        with open_image(file) as image:
+            return _Photo(file, upright_size(image), capture_time(image))
+    except DamagedInputError as error:
+        return _Photo(file, None, None, error)
+
+
+def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:
+    """The photos in the order of the settings, why they stand so, and notes about their capture times."""
+    readable = [photo for photo in photos if photo.size is not None]
+    seconds = seconds_since_first([photo.taken for photo in readable])
+    if settings.order == "time" and seconds is None and len(readable) > 1:
+        without = next((photo.file for photo in readable if photo.taken is None), None)
+        raise InputError(
+            f"{without}: has no capture time" if without else f"{found.path}: all photos have the same capture time",
+            hint="--set input.order=name orders the photos by name",
+        )
+    if settings.order == "name":
+        ranked = sorted(photos, key=lambda photo: natural_key(photo.file))
+        return ranked, "name", []
+    if found.in_given_order and settings.order != "time":
+        return photos, "name" if found.by_number else "as listed", []
+    if seconds is None:
+        partly = sum(photo.taken is not None for photo in photos)
+        notes = [f"Only {partly} of {len(readable)} photos have a capture time: ordered by name."] if partly else []
+        return photos, "name", notes if 0 < partly < len(readable) else []
+    # The sort is stable and the photos come in name order: that breaks ties between photos of the same moment. A photo
+    # whose header is damaged goes behind the one before it in that order.
+    times: list[float] = []
+    clock = iter(seconds)
+    for photo in photos:
+        times.append(next(clock) if photo.size is not None else times[-1] if times else 0.0)
+    ranking = sorted(range(len(photos)), key=lambda place: times[place])
+    timed = [place for place in ranking if photos[place].size is not None]
+    notes = describe_intervals([times[place] for place in timed], [Path(photos[place].file).name for place in timed])
+    if ranking != sorted(ranking):
+        notes.insert(0, "The capture times order the photos differently from their names: --set input.order=name.")
+    return [photos[place] for place in ranking], "capture time", notes
+
+
+def _check_sizes(photos: Sequence[_Photo], size: tuple[int, int], settings: InputSettings) -> list[str]:
+    odd = [photo for photo in photos if photo.size != size]
+    if not odd:
+        return []
+    if settings.fit == "strict":
+        raise _odd_size(odd[0].file, odd[0].size or (0, 0), photos[0].file, size)
+    done = "cropped" if settings.fit == "cover" else "letterboxed"
+    return [f"{len(odd)} of {len(photos)} photos have another size and are {done} to {size[0]}x{size[1]} px."]
+
+
+def _odd_size(file: str, size: tuple[int, int], first: str, expected: tuple[int, int]) -> InputError:
+    return InputError(
+        f"{file}: is {size[0]}x{size[1]} px; expected {expected[0]}x{expected[1]} px as {first}",
+        hint="--set input.fit=cover crops photos of another size, --set input.fit=contain letterboxes them",
+    )
+
+
+def _check_whole(file: str) -> None:
+    """Find a JPEG or PNG that was cut off, without decoding: it must have an end after the start of its pixels.
+
+    A card that ran full is found now and not after hours of painting. Damage inside shows only when decoded.
+    """
+    try:
+        with Path(file).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            size = len(data)
+            whole = True
+            if data[:2] == b"\xff\xd8":
+                # Inside the pixel data 0xFF is always escaped, so the next end marker is the real one. Looking from the
+                # file's end would not do: a thumbnail before the pixels has an end marker, and phones append whole
+                # videos.
+                whole = data.find(b"\xff\xd9", _start_of_scan(data)) >= 0
+            elif data[:4] == b"\x89PNG":
+                whole = data.rfind(_PNG_END) >= 0
+    except (OSError, ValueError) as error:  # it was readable a moment ago: taken away, or emptied
+        raise InputError(f"{file}: cannot be read ({error})", hint="check the file and its permissions") from None
+    if not whole:
+        raise DamagedInputError(
+            f"{file}: the picture is cut off after {size} bytes",
+            hint=f"copy or export the file again, or leave it out; or {_GO_PAST}",
+        )
+
+
+def _start_of_scan(data: mmap.mmap) -> int:
+    """Where the pixels of a JPEG start: behind its segments, each of which says how long it is."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xDA:
+            break
+        # 0xFF may be repeated as padding; markers 01 and D0 to D7 stand alone
+        alone = marker == 0x01 or 0xD0 <= marker <= 0xD7
+        place += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return place

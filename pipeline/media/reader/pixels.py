@@ -1,0 +1,164 @@
+"""From a decoded video frame to upright uint8 (H, W, 3) sRGB: matrix and range, display matrix, transparency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from pipeline.media.image.load import BACKGROUND
+from pipeline.types import ColorTags
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from numpy.typing import NDArray
+
+# Plain swscale cuts corners where chroma is subsampled: measured 1.5/255 too dark in the mean. With these it is within
+# 0.5/255 of the formula everywhere (1.2 for full range with 10 bits), at 12 ms a megapixel.
+_EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_EXACT_AREAS: Final = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_UNSPECIFIED: Final = 2
+_BT709: Final = 1
+_RANGES: Final = {1: False, 2: True}
+# Code points of ITU-T H.273 by the names that FFmpeg gives them.
+_PRIMARIES: Final = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    9: "bt2020",
+    11: "smpte431",
+    12: "smpte432",
+}
+_TRANSFERS: Final = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    18: "arib-std-b67",
+}
+_MATRICES: Final = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    9: "bt2020nc",
+    10: "bt2020c",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How stored pixels become upright: first swap rows and columns, then flip left-right, then flip top-bottom."""
+
+    swap: bool = False
+    left_right: bool = False
+    top_bottom: bool = False
+
+    @property
+    def rotation_deg(self) -> int:
+        """The counter-clockwise turn in degrees; of a mirrored picture the turn that comes with the mirror."""
+        if self.swap:
+            return 270 if self.left_right else 90
+        return 180 if self.left_right and self.top_bottom else 0
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """The orientation that a frame's display matrix asks for, to the nearest quarter turn, flips included.
+
+    The matrix maps a stored point (x, y) to (a x + c y, b x + d y).
+    """
+    try:
+        side_data: Any = frame.side_data  # PyAV's stubs name only some of its keys
+        matrix = side_data["DISPLAYMATRIX"]
+    except KeyError:
+        return Orientation()
+    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, as EXIF; this needs none of them
+        turns = round(frame.rotation / 90) % 4
+        return Orientation(swap=turns in (1, 3), left_right=turns in (2, 3), top_bottom=turns in (1, 2))
+    a, b, _, c, d = (int(value) for value in np.frombuffer(memoryview(matrix), dtype=np.int32)[:5])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Orientation(swap=True, left_right=c < 0, top_bottom=b < 0)
+    return Orientation(left_right=a < 0, top_bottom=d < 0)
+
+
+class TurnOf:
+    """The orientations of the frames of one stream, asked one after the other.
+
+    PyAV's side data and their frame hold on to each other: whoever looks at them leaves a frame that only the garbage
+    collector frees, which does not know how large it is. So that is done once, and again where the turn changes.
+    """
+
+    def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._turn = Orientation()
+
+    def __call__(self, frame: VideoFrame) -> Orientation:
+        """See `orientation`."""
+        if frame.rotation != self._rotation:
+            self._rotation, self._turn = frame.rotation, orientation(frame)
+        return self._turn
+
+
+def color_tags(frame: VideoFrame) -> ColorTags:
+    """What the frame states about its colors."""
+    return ColorTags(
+        primaries=_PRIMARIES.get(int(frame.color_primaries)),
+        transfer=_TRANSFERS.get(int(frame.color_trc)),
+        matrix=_MATRICES.get(int(frame.colorspace)),
+        full_range=_RANGES.get(int(frame.color_range)),
+    )
+
+
+def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], turn: Orientation) -> NDArray[np.uint8]:
+    """A decoded frame as uint8 (H, W, 3) sRGB, made upright by `turn`, in its stored size (pixels not yet square), to
+    be resized to `wanted_px` (width, height).
+
+    Where that is less than a quarter of it on both sides, averages over areas to twice `wanted_px` come out instead:
+    finding cuts in HD is four times as fast with them, and they are within 0.2/255 of the long way in the mean.
+
+    Matrix and range are those of the frame; where no matrix is stated, BT.709 for HD and BT.601 below, as players do.
+    Values are taken for sRGB as they are: the difference between the curves of BT.709 and sRGB is left out, as players
+    and editors do. Transparent parts are laid over white.
+    """
+    if int(frame.colorspace) == _UNSPECIFIED and not frame.format.is_rgb and _is_hd(frame):
+        frame.colorspace = _BT709
+    transparent = any(component.is_alpha for component in frame.format.components)
+    width, height = wanted_px[::-1] if turn.swap else wanted_px
+    reduced = (2 * width, 2 * height) if 4 * width < frame.width and 4 * height < frame.height else None
+    pixels = frame.reformat(
+        width=reduced[0] if reduced else None,
+        height=reduced[1] if reduced else None,
+        format="rgba" if transparent else "rgb24",
+        interpolation=_EXACT_AREAS if reduced else _EXACT,
+    ).to_ndarray()
+    rgb: NDArray[np.uint8] = _over_background(pixels) if transparent else pixels.astype(np.uint8, copy=False)
+    if turn.swap:
+        rgb = rgb.transpose(1, 0, 2)
+    if turn.left_right:
+        rgb = rgb[:, ::-1]
+    if turn.top_bottom:
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb)
+
+
+def _over_background(rgba: NDArray[np.generic]) -> NDArray[np.uint8]:
+    samples = rgba.astype(np.float32)
+    alpha = samples[..., 3:] / 255
+    blended = samples[..., :3] * alpha + np.asarray(BACKGROUND, np.float32) * (1 - alpha)
+    return np.rint(blended).astype(np.uint8)
+
+
+def _is_hd(frame: VideoFrame) -> bool:
+    return max(frame.width, frame.height) >= 1280 or min(frame.width, frame.height) > 576

@@ -1,0 +1,115 @@
+"""Understanding an input and reading its frames: videos, animations, and photos in a folder, glob, pattern or list.
+
+`probe` looks once at the whole input and says what will be rendered, `read_frames` delivers it. Both take what users
+really pass: the kind of a file is decided by its content, never by its name, and what cannot be read ends in an
+`InputError` that says what was found and what to do.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.errors import printable
+from pipeline.media.image.arrays import fit_size
+from pipeline.media.reader import animation, decode, inputs, photos, video
+from pipeline.media.reader.damage import damaged_frame, first_damaged
+from pipeline.media.reader.digest import digest_files
+from pipeline.types import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from fractions import Fraction
+    from pathlib import Path
+
+    from pipeline.config.settings import InputSettings
+    from pipeline.types import Source
+
+__all__ = ["content_digest", "probe", "read_frames"]
+
+
+def probe(
+    given: Sequence[str | Path],
+    settings: InputSettings,
+    *,
+    frames: tuple[int | None, int | None] | None = None,
+    fps: Fraction | None = None,
+    digest: bool = True,
+) -> Source:
+    """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
+
+    `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
+    after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that
+    rate is taken, and a frame that would repeat just lasts longer.
+
+    Videos and animations are decoded once, up to the end of the slice: time stamps of packets promise frames that a
+    damaged file does not have, and hide that a decoder drops some. That costs a small part of what painting costs,
+    and what `probe` promises is there. Without `digest` the content is not hashed, and `Source.digest` stays empty.
+
+    Raises InputError for whatever cannot be rendered and UsageError for a slice or rate that makes no sense.
+    """
+    found = inputs.resolve(given, settings)
+    if found.kind == "photos":
+        source = photos.probe(found, settings, frames=frames, fps=fps)
+    elif found.kind == "animation":
+        source = animation.probe(found, frames=frames, fps=fps)
+    else:
+        source = video.probe(found, settings, frames=frames, fps=fps)
+    source = replace(source, notes=tuple(printable(note) for note in source.notes))
+    return replace(source, digest=content_digest(source)) if digest else source
+
+
+def content_digest(source: Source) -> str:
+    """The digest that `probe` would give the source's files as they are today, to be compared with `source.digest`.
+
+    Raises InputError if a file is gone.
+    """
+    return digest_files([source.files[pick] for pick in source.picks] if source.kind == "photos" else source.files)
+
+
+def read_frames(
+    source: Source,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    width_px: int | None = None,
+    height_px: int | None = None,
+    settings: InputSettings,
+) -> Generator[Frame]:
+    """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
+
+    `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
+    `height_px` (with only one of them the other follows from the aspect). A generator: closing it closes the file.
+
+    Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
+    for a range outside the source.
+    """
+    stop = source.frame_count if stop is None else stop
+    if not 0 <= start <= stop <= source.frame_count:
+        raise ValueError(f"frames {start}:{stop} are not inside 0:{source.frame_count}")
+    if width_px is None or height_px is None:
+        width_px, height_px = fit_size(source.width_px, source.height_px, width_px, height_px)
+    return _deliver(source, start, stop, (width_px, height_px), settings)
+
+
+def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Frame]:
+    end = first_damaged(source.picks, start, stop)
+    if start < end:
+        yield from _pictures(source, start, end, size, settings)
+    if end < stop:
+        raise damaged_frame(source.files[0], end, source.picks[end], source.pts[end] * source.time_base)
+
+
+def _pictures(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[Frame]:
+    if source.kind == "photos":
+        pictures = photos.read(source, start, stop, size, settings)
+    elif inputs.is_animation(source.files[0]):
+        pictures = animation.read(source, start, stop, size)
+    else:
+        pictures = decode.read(source, start, stop, size)
+    with closing(pictures):
+        for index, rgb in enumerate(pictures, start):
+            yield Frame(index, source.pts[index], rgb)

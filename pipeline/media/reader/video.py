@@ -1,0 +1,226 @@
+"""Understanding a video file: which stream, when each frame is shown, its shape, and what is wrong with it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.stream import Disposition
+
+from pipeline.errors import InputError
+from pipeline.media.image.load import MAX_PX, MAX_SIDE_PX
+from pipeline.media.reader.damage import describe, fill
+from pipeline.media.reader.decode import MAX_VIDEO_PX, open_video
+from pipeline.media.reader.scan import Scan, scan
+from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
+from pipeline.types import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.damage import Policy
+    from pipeline.media.reader.inputs import Found
+
+_NO_MOTION: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+
+
+def probe(
+    found: Found,
+    settings: InputSettings,
+    *,
+    frames: tuple[int | None, int | None] | None,
+    fps: Fraction | None,
+) -> Source:
+    """Decode a video up to the end of the slice for its exact time stamps and its damage, and describe it.
+
+    Raises InputError if it is no video, has no video stream that we can decode, or not one frame can be decoded;
+    UsageError for a bad slice or rate.
+    """
+    check_fps(fps)
+    _, wanted_end = check_slice(frames)
+    file = found.files[0]
+    with open_video(file) as container:
+        stream, notes = _choose_stream(container, file)
+        # One frame more than wanted: it says how long the last wanted one stays.
+        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1)
+        if not any(position is not None for position in scanned.positions):
+            claimed = stream.codec_context.width * stream.codec_context.height
+            why = "its pictures are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
+            raise InputError(
+                f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
+            )
+        begin, end = check_slice_end(frames, len(scanned.stamps))
+        width_px, height_px = _display_size(scanned, stream, file)
+        time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+        average = stream.average_rate or stream.guessed_rate
+        nominal = max(1, round(1 / (average * time_base))) if average else 1
+        pts, made_up = repair(scanned.stamps, usual_step([s for s in scanned.stamps if s is not None], nominal))
+        last_end = pts[-1] + (scanned.last_duration or usual_step(pts, nominal))
+        shown = _shown(scanned, settings.on_damaged)
+        chosen = [index for index in range(begin, end) if shown[index] is not None]
+        if not chosen:
+            raise InputError(
+                f"{file}: not one of the frames {begin}:{end} can be decoded", hint="choose others with --frames"
+            )
+        over = pts[end] if end < len(pts) else last_end
+        timeline = choose([pts[index] for index in chosen], 0, over, time_base, fps)
+        numbers = [chosen[pick] for pick in timeline.picks]
+        if made_up:
+            notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
+        notes += _about_damage(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
+        notes += _about_the_end(scanned, stream, container, (last_end - pts[0]) * time_base)
+        notes += _about_the_picture(scanned)
+        return Source(
+            path=found.path,
+            kind="video",
+            files=(file,),
+            width_px=width_px,
+            height_px=height_px,
+            frame_rate=fps or _frame_rate(average, pts, last_end, time_base),
+            time_base=timeline.time_base,
+            pts=timeline.pts,
+            duration_ticks=timeline.duration_ticks,
+            picks=tuple(pick for number in numbers if (pick := shown[number]) is not None),
+            rotation_deg=scanned.turn.rotation_deg,
+            color=scanned.color,
+            has_audio=bool(container.streams.audio),
+            notes=(*found.notes, *notes),
+            stream_index=stream.index,
+            # Without them frames are counted from the start: what comes out beside damage depends on where one begins.
+            stream_pts=() if made_up or scanned.lost or scanned.patched else tuple(pts[number] for number in numbers),
+        )
+
+
+def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
+    """For each of the video's own frames the position of the decoded one to show, as `damage.fill` says.
+
+    What the decoder patched is a picture, if not a good one: `stop` does not stop there.
+    """
+    bad = set() if policy == "stop" else set(scanned.patched)
+    if len(bad) == sum(position is not None for position in scanned.positions):
+        bad = set()  # all we have
+    return fill([None if index in bad else at for index, at in enumerate(scanned.positions)], policy)
+
+
+def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, list[str]]:
+    """The stream that a player shows: the first one marked default that holds moving pictures, else the first of them.
+
+    Cover art, thumbnails and streams without a decoder are no candidates.
+    """
+    moving = [stream for stream in container.streams.video if not stream.disposition & _NO_MOTION]
+    usable = [stream for stream in moving if stream.codec_context is not None and stream.codec_context.width > 0]
+    if not usable:
+        if moving:
+            what = "a video stream that cannot be decoded"
+        elif container.streams.audio:
+            what = "only sound"
+        else:
+            what = f"no video stream (format {container.format.name})"
+        raise InputError(
+            f"{file}: expected a video, found {what}",
+            hint="check that this is the right file, or convert it to H.264 in MP4",
+        )
+    stream = next((s for s in usable if s.disposition & Disposition.default), usable[0])
+    others = ", ".join(f"stream {s.index} of {s.width}x{s.height}" for s in usable if s.index != stream.index)
+    return stream, [f"Rendered is video stream {stream.index}, not {others}."] if others else []
+
+
+def _about_damage(
+    scanned: Scan, pts: Sequence[int], time_base: Fraction, chosen: range, name: str, policy: Policy
+) -> list[str]:
+    """Which of the chosen frames are damaged, and what is done about it."""
+
+    def at(index: int) -> str:
+        return f"{index} ({float(pts[index] * time_base):.3f} s)"
+
+    bad = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.patched})
+    notes = [describe(name, damaged, policy)] if (damaged := [at(i) for i in bad if i in chosen]) else []
+    patched = [index for index in scanned.patched if index in chosen and policy == "stop"]
+    if patched:
+        notes.append(
+            f"{len(patched)} damaged frame{'s' * (len(patched) > 1)} patched by the decoder, first {at(patched[0])}: "
+            "--set input.on_damaged=hold or =skip does without."
+        )
+    return notes
+
+
+def _about_the_end(scanned: Scan, stream: VideoStream, container: InputContainer, found_s: Fraction) -> list[str]:
+    """What a user should know if the video is not as long as its header says."""
+    count = len(scanned.stamps)
+    if scanned.broke_off:
+        of = f" of {stream.frames}" if stream.frames > count else ""
+        return [f"The file breaks off: only the first {count}{of} frames can be decoded ({scanned.broke_off})."]
+    if not scanned.complete:
+        return []
+    stated_s = _stated_seconds(stream, container)
+    if stated_s is None:
+        return [f"The file does not state its duration: {float(found_s):.3f} s were found."]
+    if stated_s - found_s > max(3 * found_s / count, Fraction(1, 10)):
+        return [
+            f"The file promises {float(stated_s):.3f} s, but its video ends after {float(found_s):.3f} s: "
+            "it may be cut off."
+        ]
+    return []
+
+
+def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction | None:
+    """How long the file says its video is; the whole container, sound included, where it does not say more."""
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    tag = stream.metadata.get("DURATION", "").split(":")  # Matroska, written by FFmpeg: 00:00:30.003000000
+    if len(tag) == 3:
+        try:
+            return Fraction(tag[0]) * 3600 + Fraction(tag[1]) * 60 + Fraction(tag[2])
+        except ValueError:
+            return None
+    return None if container.duration is None else Fraction(container.duration, av.time_base)
+
+
+def _about_the_picture(scanned: Scan) -> list[str]:
+    """What a user should know about frames that are not quite what they seem."""
+    notes = []
+    if scanned.resized_at is not None:
+        notes.append(
+            f"The picture size changes at frame {scanned.resized_at}; all frames are scaled to the first one's."
+        )
+    if scanned.interlaced:
+        notes.append("The video is interlaced; its fields are not separated.")
+    if scanned.color.transfer in _HDR:
+        notes.append(f"The video is HDR ({_HDR[scanned.color.transfer]}): read without tone mapping, it may look flat.")
+    return notes
+
+
+def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_base: Fraction) -> Fraction:
+    """The rate of even time stamps; else the average that the stream states, if the stamps say about the same."""
+    steps = {later - earlier for earlier, later in pairwise(pts)}
+    if len(steps) == 1:
+        return 1 / (steps.pop() * time_base)
+    measured = len(pts) / ((last_end - pts[0]) * time_base)
+    if average and abs(average / measured - 1) < Fraction(1, 20):
+        return Fraction(average)
+    return measured.limit_denominator(1001)
+
+
+def _display_size(scanned: Scan, stream: VideoStream, file: str) -> tuple[int, int]:
+    """Width and height in px, upright, with square pixels: the coarser sampled side grows, so that no detail is lost.
+
+    Raises InputError if that is too large.
+    """
+    width_px, height_px = scanned.size
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if aspect and Fraction(1, 8) <= aspect <= 8:  # beyond that it is a damaged header
+        if aspect > 1:
+            width_px = round(width_px * aspect)
+        else:
+            height_px = round(height_px / aspect)
+    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PX:
+        raise InputError(f"{file}: {width_px}x{height_px} px is too large", hint="scale the video down first")
+    return (height_px, width_px) if scanned.turn.swap else (width_px, height_px)

@@ -1,0 +1,1 @@
+"""Writing what is delivered: videos with sound, animations, and numbered pictures."""

@@ -1,0 +1,119 @@
+"""Writing: frames become a video, an animation or pictures, complete or not at all.
+
+`check_output` asks before the work whether it can succeed, `write_video` does it, `written_size` tells the size of the
+result, `describe_codecs` what is possible on this machine, `check_whole` whether a result can be decoded to its end;
+`leftovers` lists what killed processes left half-written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import UsageError, WriteError
+from pipeline.media.writer.partial import leftovers, replacing
+from pipeline.media.writer.stills import write_animation, write_numbered, write_still
+from pipeline.media.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
+from pipeline.media.writer.timing import output_timing
+from pipeline.media.writer.video import check_whole, encode_video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from fractions import Fraction
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pipeline.config.settings import OutputSettings
+    from pipeline.types import Source
+
+__all__ = [
+    "SUFFIXES",
+    "check_output",
+    "check_whole",
+    "describe_codecs",
+    "leftovers",
+    "write_video",
+    "written_size",
+]
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    source: Source,
+    settings: OutputSettings,
+    fps: Fraction | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write the painted frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
+
+    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of pictures for a
+    name with a number (`out/%05d.png`, from 0); one picture for .png, .jpg of one frame. Missing folders are created.
+
+    Every frame appears as long after the first one as in the source (`source.pts`), and the last one stays as long, to
+    the tick in .mp4 and .mov, to the millisecond in .mkv, .webm and .webp, to 1/100 s in .gif; or all at a constant
+    rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by one pixel
+    where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync, unless
+    `settings.audio` is "none" or `fps` changes the timing.
+
+    The result is written to a hidden partial file beside `path` and takes its place when it is complete and on the
+    disk; whatever happens before, an interruption too, an existing file stays as it was and the partial is removed.
+    (Pictures of a folder replace those of the same names one after the other, once all of them are written.)
+
+    `progress` is called with the number of frames written so far. Raises WriteError (disk, permissions, codec, a wrong
+    number of frames), UsageError (suffix), ConfigError (codec), InputError (the source of the sound is gone); what
+    `frames` raises passes through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
+    """
+    target = resolve(path, settings)
+    if target.kind == "still" and source.frame_count != 1:
+        raise UsageError(
+            f"{path}: one picture cannot hold {source.frame_count} frames",
+            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of pictures; .mp4 writes a video",
+        )
+    timing = output_timing(source, fps)
+    checked = _checked(path, frames, source.frame_count)
+    if target.kind == "stills":
+        write_numbered(path, checked, target=target, settings=settings, progress=progress)
+        return path
+    with replacing(path) as partial:
+        if target.kind == "video":
+            wanted = source.has_audio and source.kind == "video" and settings.audio != "none" and fps is None
+            encode_video(
+                path,
+                partial,
+                checked,
+                target=target,
+                settings=settings,
+                timing=timing,
+                sound=source if wanted else None,
+                progress=progress,
+            )
+        elif target.kind == "animation":
+            write_animation(path, partial, checked, target=target, settings=settings, timing=timing, progress=progress)
+        else:
+            for rgb in checked:
+                write_still(path, partial, rgb, target=target, settings=settings)
+            if progress is not None:
+                progress(1)
+    return path
+
+
+def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> Iterator[NDArray[np.uint8]]:
+    """The frames, when they are as many as the timing knows, of one size, and uint8 RGB."""
+    shape: tuple[int, ...] = ()
+    count = 0
+    for rgb in frames:
+        shape = shape or rgb.shape
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
+            raise ValueError(f"frame {count}: expected uint8 {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
+        count += 1
+        if count <= expected:
+            yield rgb
+    if count != expected:
+        raise WriteError(
+            f"{path}: expected {expected} frames, found {count}",
+            hint="`tempera resume` paints the frames that are left",
+        )

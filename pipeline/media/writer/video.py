@@ -1,0 +1,215 @@
+"""Frames into a video file through PyAV: right colors, exact times, the source's sound."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+from av.video.reformatter import VideoReformatter
+
+from pipeline.errors import WriteError
+from pipeline.media.writer.audio import AudioTrack, open_audio
+from pipeline.media.writer.partial import write_error
+from pipeline.media.writer.pixels import to_video_frame
+from pipeline.media.writer.target import CODECS, check_size, encoder_options, quiet, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.config.settings import OutputSettings
+    from pipeline.media.writer.target import Target
+    from pipeline.media.writer.timing import Timing
+    from pipeline.types import Source
+
+# PyAV has no attribute for the siting; the other tags go with it so that one place says everything. sRGB material is
+# tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
+# honored by others, who then differ.
+_TAGS = {
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+    "colorspace": "bt709",
+    "color_range": "tv",
+    "chroma_sample_location": "left",
+}
+_RGB_TAGS = {"color_primaries": "bt709", "color_trc": "iec61966-2-1", "colorspace": "rgb", "color_range": "pc"}
+_MAX_RATE = 240  # SVT-AV1 refuses more; only a hint for the rate control, times are exact anyway
+
+
+def encode_video(
+    path: Path,
+    partial: Path,
+    frames: Iterator[NDArray[np.uint8]],
+    *,
+    target: Target,
+    settings: OutputSettings,
+    timing: Timing,
+    sound: Source | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Write all frames (uint8 (H, W, 3) sRGB) to `partial`; errors speak of `path`. `sound`: whose audio to carry.
+
+    Raises WriteError when the file cannot be written and lets pass what `frames` raises.
+    """
+    first = next(frames)
+    height_px, width_px = first.shape[:2]
+    check_size(path, target, width_px, height_px)
+    fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
+    with translated(path):
+        # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
+        output = av.open(os.path.abspath(partial), "w", format=target.container.format, options=fast_start)  # noqa: PTH100
+    audio: AudioTrack | None = None
+    try:
+        with translated(path):
+            stream = _add_stream(output, target, settings, timing=timing, width_px=width_px, height_px=height_px)
+        try:
+            stream.codec_context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise refused(path, target, stream.width, stream.height, error) from error
+        if sound is not None:
+            audio = open_audio(output, sound, target.container, timing.duration_s)
+        with translated(path):
+            output.start_encoding()
+        _encode(path, output, stream, frames=_with_first(first, frames), timing=timing, audio=audio, progress=progress)
+        with translated(path):
+            output.close()
+    except BaseException:
+        # The name goes first: nobody wants to wait for the trailer and the copying of +faststart now.
+        partial.unlink(missing_ok=True)
+        with suppress(av.error.FFmpegError, OSError):  # what failed first is what the user needs to know
+            output.close()
+        raise
+    finally:
+        if audio is not None:
+            audio.close()
+    _verify(path, partial, len(timing.starts))
+
+
+def _with_first(first: NDArray[np.uint8], rest: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    yield first
+    yield from rest
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg or the operating system report inside the block into a WriteError about `path`."""
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise write_error(path, error) from error
+
+
+def _add_stream(
+    output: av.container.OutputContainer,
+    target: Target,
+    settings: OutputSettings,
+    *,
+    timing: Timing,
+    width_px: int,
+    height_px: int,
+) -> Any:
+    codec = CODECS[target.codec]
+    rate = min(max(timing.mean_rate.limit_denominator(1001), Fraction(1, 1001)), Fraction(_MAX_RATE))
+    quiet(target.encoder)
+    stream: Any = output.add_stream(target.encoder, rate=rate)
+    context = stream.codec_context
+    context.width, context.height = width_px, height_px
+    if codec.even:
+        context.width, context.height = width_px + width_px % 2, height_px + height_px % 2
+    context.pix_fmt = codec.pixel_format
+    stream.time_base = context.time_base = timing.tick_s
+    # FFmpeg's default of one thread, or of slices only, would make x264 slower and its pictures larger.
+    context.thread_type = "AUTO"
+    rgb = codec.pixel_format.startswith("bgr")
+    context.options = {**encoder_options(target.encoder, settings), **(_RGB_TAGS if rgb else _TAGS)}
+    if target.encoder == "libx264" and -(-context.width // 16) % 8:
+        # x264's assembly of "mbtree" reads memory that it never wrote unless a row is a multiple of 8 blocks: in a
+        # process that had decoded before, ten encodes of the same frames gave five files at 136 px, and one at 128.
+        context.options = {**context.options, "x264-params": "mbtree=0"}
+    if not timing.constant and target.container.negative_times:
+        # MP4 stores how long a frame stays in decoding order: reordered frames of unequal length lose the last one's.
+        context.max_b_frames = 0
+    if target.codec == "hevc" and target.container.format in {"mp4", "mov"}:
+        context.codec_tag = "hvc1"  # Apple's players do not open hev1
+    return stream
+
+
+def _encode(
+    path: Path,
+    output: av.container.OutputContainer,
+    stream: Any,
+    *,
+    frames: Iterator[NDArray[np.uint8]],
+    timing: Timing,
+    audio: AudioTrack | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    durations = {start: stop - start for start, stop in timing.spans()}
+    reformatter = VideoReformatter()
+    for index, rgb in enumerate(frames):
+        with translated(path):
+            frame = to_video_frame(rgb, stream.width, stream.height, stream.pix_fmt, reformatter)
+            frame.pts, frame.time_base = timing.starts[index], timing.tick_s
+            _mux(output, stream, frame, durations, timing.tick_s)
+            if audio is not None:
+                audio.mux_until(timing.starts[index] * timing.tick_s)
+        if progress is not None:
+            progress(index + 1)
+    with translated(path):
+        _mux(output, stream, None, durations, timing.tick_s)
+        if audio is not None:
+            audio.mux_until(None)
+
+
+def _mux(
+    output: av.container.OutputContainer,
+    stream: Any,
+    frame: av.VideoFrame | None,
+    durations: dict[int, int],
+    tick_s: Fraction,
+) -> None:
+    for packet in stream.encode(frame):
+        # Not every encoder hands the duration on, and the last frame's is known only here.
+        if packet.time_base == tick_s and packet.pts in durations:
+            packet.duration = durations[packet.pts]
+        output.mux(packet)
+
+
+def _verify(path: Path, partial: Path, frame_count: int) -> None:
+    """Read the finished file's packets once: FFmpeg does not report every failure of its last writes."""
+    try:
+        with av.open(os.path.abspath(partial)) as written:  # noqa: PTH100
+            count = sum(1 for packet in written.demux(video=0) if packet.size)
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise write_error(path, error, "reading back what was written") from error
+    if count != frame_count:
+        raise WriteError(
+            f"{path}: {frame_count} frames were written, {count} can be read back",
+            hint="the disk may be full or faulty: free some space, or choose another disk with -o",
+        )
+
+
+def check_whole(path: Path, frame_count: int) -> None:
+    """Decode a video from its first frame to its last. Raises WriteError if it is not whole."""
+    count = 0
+    try:
+        with av.open(os.path.abspath(path)) as written:  # noqa: PTH100
+            written.streams.video[0].thread_type = "AUTO"
+            for frame in written.decode(video=0):
+                if frame.is_corrupt:
+                    raise WriteError(f"{path}: frame {count} is damaged", hint="write it again with `tempera export`")
+                count += 1
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise write_error(path, error, "reading back what was written") from error
+    if count != frame_count:
+        raise WriteError(
+            f"{path}: {frame_count} frames were written, {count} can be decoded",
+            hint="the disk may be faulty: write it again, or to another disk, with `tempera export`",
+        )

@@ -1,0 +1,175 @@
+"""A picture moved along a flow with as little loss as we can afford, because it happens once per frame for hundreds.
+
+What repeats hundreds of times needs a kernel whose gain is flat and never above 1: Lanczos and the common cubic gain 2
+to 3 percent at some frequencies, which 200 steps turn into ringing; a plain cubic spline loses the fine strokes; and
+OpenCV's Lanczos rounds positions to 1/32 px, which a steady pan adds up to 2 px. So the picture is brought to twice its
+size with a long half-band filter (Kaiser-windowed sinc) and that is interpolated by a quintic B-spline (Unser 1999,
+"Splines: a perfect fit for signal and image processing"), which is all but exact for a picture without detail near the
+Nyquist frequency. Both prefilters are folded into one short filter per half-pixel phase.
+
+We need OpenCV 5, whose bilinear lookups take positions as they are; 4.14 still rounds them to 1/32 px.
+The figures are in `scripts/bench/results/warp.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.motion.consistency import positions
+
+Plane = NDArray[np.float32]
+Pixel = TypeVar("Pixel", np.uint8, np.float32)
+
+HALF_BAND_TAPS, KAISER_BETA = 24, 8.0
+"""Passes 0.99 of the amplitude at 0.81 of the Nyquist frequency; the gain is at most 1.0002."""
+
+WHOLE_PX = 1e-3
+"""Displacements as close as this to whole pixels copy pixels."""
+
+MARGIN = 4
+ROWS = 32
+"""Rows at a time, so that everything in flight stays in the processor's cache."""
+
+THREADS = 2
+"""Parts of the picture that are worked on at once: four are slower than two, the memory is busy. Each part is the same
+whoever does it."""
+
+
+def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[Pixel]:
+    """The previous picture as the current frame sees it: `out(x, y) = image(x + u, y + v)`.
+
+    `image` is uint8 or float32 (H, W, 3), `backward_flow` float32 (H, W, 2) in px, (x, y), from the current frame to
+    the previous one; the result is like `image`. Displacements by whole pixels are exact. What comes from outside the
+    frame repeats its edge. uint8 is rounded to nearest; float32 is not clipped and may overshoot at hard edges by a few
+    percent.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or backward_flow.shape != (*image.shape[:2], 2):
+        raise ValueError(f"picture {image.shape} and flow {backward_flow.shape} do not belong together")
+    if not backward_flow.any():
+        return image.copy()
+    height, width = image.shape[:2]
+    x, y = positions(backward_flow)
+    np.clip(x, 0, width - 1, out=x)
+    np.clip(y, 0, height - 1, out=y)
+    whole = (np.abs(x - np.rint(x)) < WHOLE_PX) & (np.abs(y - np.rint(y)) < WHOLE_PX)
+    if whole.all():
+        return _nearest(image, x, y)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="warp") as pool:
+        fine = _double(image.astype(np.float32, copy=False), pool)
+        smooth = _interpolate(fine, 2 * (x + MARGIN), 2 * (y + MARGIN), pool)
+    out = smooth if image.dtype == np.float32 else np.rint(smooth).clip(0, 255)
+    result: NDArray[Pixel] = out.astype(image.dtype, copy=False)
+    if whole.any():
+        result[whole] = _nearest(image, x, y)[whole]
+    return result
+
+
+def _nearest(image: NDArray[Pixel], x: Plane, y: Plane) -> NDArray[Pixel]:
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), image.dtype)
+
+
+def _double(image: Plane, pool: Executor) -> Plane:
+    """Spline coefficients of the picture at twice its size, with a margin: float32 (2(H+8), 2(W+8), 3)."""
+    padded = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
+    height, width = padded.shape[:2]
+    fine = np.empty((2 * height, 2 * width, 3), np.float32)
+
+    def fill(row: int, column: int) -> None:
+        fine[row::2, column::2] = cv2.sepFilter2D(
+            padded, cv2.CV_32F, _phases()[column], _phases()[row], borderType=cv2.BORDER_REFLECT_101
+        )
+
+    _finish(pool.submit(fill, row, column) for row in (0, 1) for column in (0, 1))
+    return fine
+
+
+def _finish(work: Iterable[Future[None]]) -> None:
+    """Wait for all of it; what it raises is raised here."""
+    for part in list(work):
+        part.result()
+
+
+@cache
+def _phases() -> tuple[Plane, Plane]:
+    """Filters that make the even and the odd coefficients of the doubled picture; float32, symmetric about a pixel."""
+    offsets = np.arange(HALF_BAND_TAPS) - (HALF_BAND_TAPS - 1) / 2
+    between = np.sinc(offsets) * np.kaiser(HALF_BAND_TAPS, KAISER_BETA)
+    doubling = np.zeros(2 * HALF_BAND_TAPS + 1)
+    doubling[HALF_BAND_TAPS] = 1
+    doubling[1::2] = between / between.sum()
+    # The spline prefilter is the inverse of the quintic B-spline sampled at whole positions (Unser 1999).
+    frequencies = np.fft.rfftfreq(1024) * 2 * np.pi
+    inverse = np.fft.irfft(120 / (66 + 52 * np.cos(frequencies) + 2 * np.cos(2 * frequencies)))
+    taps = np.convolve(doubling, np.roll(inverse, 32)[:65])
+    center = len(taps) // 2
+    even, odd = taps[center % 2 :: 2], taps[(center + 1) % 2 :: 2]
+    # The even filter is centered on a pixel; the odd one looks half a pixel further, so it gets one empty tap.
+    return _centered(even), _centered(np.append(0, odd))
+
+
+def _centered(taps: NDArray[np.float64]) -> Plane:
+    """Taps without their negligible ends, with the sum 1 that keeps flat areas what they are."""
+    center = len(taps) // 2
+    reach = int(np.abs(np.flatnonzero(np.abs(taps) > 1e-5) - center).max())
+    kept = taps[center - reach : center + reach + 1]
+    return np.asarray(kept / kept.sum(), np.float32)
+
+
+def _interpolate(coefficients: Plane, x: Plane, y: Plane, pool: Executor) -> Plane:
+    """The quintic spline with these coefficients (h, w, 3) at positions x, y (H, W) in px: float32 (H, W, 3).
+
+    Neighboring weights are taken in pairs, each pair by one bilinear lookup at the right place between the two (Sigg
+    and Hadwiger 2005, GPU Gems 2, chapter 20): 9 lookups instead of 36.
+    """
+    out = np.zeros((*x.shape, 3), np.float32)
+
+    def fill(start: int) -> None:
+        columns, rows = _pairs(x[start : start + ROWS]), _pairs(y[start : start + ROWS])
+        for row_weight, row in rows:
+            line = np.zeros((*row.shape, 3), np.float32)
+            for column_weight, column in columns:
+                looked_up = cv2.remap(coefficients, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                cv2.accumulateProduct(looked_up, column_weight, line)
+            cv2.accumulateProduct(line, row_weight, out[start : start + ROWS])
+
+    _finish(pool.submit(fill, start) for start in range(0, x.shape[0], ROWS))
+    return out
+
+
+def _pairs(position: Plane) -> list[tuple[Plane, Plane]]:
+    """For three pairs of neighbors: their joint weight, three times (h, W, 3), and where to look it up (h, W)."""
+    below = np.floor(position)
+    t = position - below
+    weights = [_polynomial(t, coefficients) for coefficients in QUINTIC]
+    pairs: list[tuple[Plane, Plane]] = []
+    for first in (0, 2, 4):
+        joint = weights[first] + weights[first + 1]
+        place = below + (first - 2) + weights[first + 1] / joint
+        pairs.append((np.repeat(joint[..., None], 3, axis=2), place))
+    return pairs
+
+
+QUINTIC = (
+    (-1, 5, -10, 10, -5, 1),
+    (5, -20, 20, 20, -50, 26),
+    (-10, 30, 0, -60, 0, 66),
+    (10, -20, -20, 20, 50, 26),
+    (-5, 5, 10, 10, 5, 1),
+    (1, 0, 0, 0, 0, 0),
+)
+"""The six weights of the quintic B-spline, times 120, as polynomials of the fraction, highest power first."""
+
+
+def _polynomial(t: Plane, coefficients: tuple[int, ...]) -> Plane:
+    value = np.full_like(t, coefficients[0] / 120)
+    for coefficient in coefficients[1:]:
+        value *= t
+        value += np.float32(coefficient / 120)
+    return value

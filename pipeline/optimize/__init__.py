@@ -1,0 +1,1 @@
+"""The optimization of pixels: the objective, its losses, and the minimizers."""

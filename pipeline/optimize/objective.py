@@ -1,0 +1,126 @@
+"""The objective of one frame: content, style, total variation and temporal terms, weighted and summed per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pipeline.optimize.losses import STYLE_LOSSES, content_loss, temporal_loss, total_variation
+from pipeline.optimize.minimize import Evaluation
+
+if TYPE_CHECKING:
+    from pipeline.config.settings import LossSettings
+    from pipeline.encoders.network import Encoder
+
+TERMS = ("content", "style", "tv", "temporal")
+"""The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over paintings by weight)."""
+
+CONTENT_SCALE = 0.7
+STYLE_SCALE = 1.0
+TV_SCALE = 10.0
+TEMPORAL_SCALE = 1.0
+"""Multiply the user's weights, so that the field's usual numbers (content 1, style 100) give the look of a painting
+that still is the photo: chosen by eye on photographs and paintings, see scripts/bench/stills.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTarget:
+    """One painting's statistics by layer, and its weight."""
+
+    weight: float
+    statistics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Maps pictures (B, 3, H, W) in [0, 1] to losses, gradients and terms; a frame's values do not see its neighbors.
+
+    `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `reliability`
+    (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight.
+    """
+
+    encoder: Encoder
+    settings: LossSettings
+    content: Mapping[str, Tensor]
+    styles: Sequence[StyleTarget]
+    content_factor: float = 1.0
+    warped_previous: Tensor | None = None
+    reliability: Tensor | None = None
+    temporal_factor: float = 1.0
+
+    def of(self, samples: Sequence[int]) -> Objective:
+        """The objective of some of the frames."""
+        chosen = list(samples)
+        return replace(
+            self,
+            content={
+                name: features[chosen].contiguous(memory_format=torch.channels_last)
+                for name, features in self.content.items()
+            },
+            warped_previous=None if self.warped_previous is None else self.warped_previous[chosen],
+            reliability=None if self.reliability is None else self.reliability[chosen],
+        )
+
+    def __call__(self, images: Tensor) -> Evaluation:
+        images = images.detach().requires_grad_(True)
+        terms = self._terms(images)
+        style_weight = sum(style.weight for style in self.styles)
+        weights = images.new_tensor(
+            [
+                CONTENT_SCALE * self.settings.content.weight * self.content_factor,
+                STYLE_SCALE * style_weight,
+                TV_SCALE * self.settings.tv.weight,
+                TEMPORAL_SCALE * self.settings.temporal.weight * self.temporal_factor,
+            ]
+        )
+        losses = terms @ weights
+        (gradients,) = torch.autograd.grad(losses.sum(), images)
+        return Evaluation(losses.detach(), gradients, terms.detach())
+
+    def _terms(self, images: Tensor) -> Tensor:
+        content_layers = active_layers(self.settings.content.layers)
+        style_layers = active_layers(self.settings.style.layers)
+        features = self.encoder(images, tuple({**content_layers, **style_layers}))
+        zero = images.new_zeros(images.shape[0])
+        content = sum(
+            (share * content_loss(features[name], self.content[name]) for name, share in content_layers.items()), zero
+        )
+        distance = STYLE_LOSSES[self.settings.style.loss].distance
+        total = sum(style.weight for style in self.styles)
+        style = sum(
+            (
+                (target.weight / total) * share * distance(features[name], target.statistics[name])
+                for target in self.styles
+                for name, share in style_layers.items()
+            ),
+            zero,
+        )
+        temporal = zero
+        if self.warped_previous is not None and self.reliability is not None:
+            temporal = temporal_loss(images, self.warped_previous, self.reliability)
+        return torch.stack((content, style, total_variation(images), temporal), dim=1)
+
+
+def active_layers(layers: Mapping[str, float]) -> dict[str, float]:
+    """Layers with a weight above 0, their weights normalized to a sum of 1."""
+    total = sum(layers.values())
+    return {name: weight / total for name, weight in layers.items() if weight > 0}
+
+
+def content_targets(encoder: Encoder, settings: LossSettings, images: Tensor) -> dict[str, Tensor]:
+    """Features of the content frames (B, 3, H, W) in [0, 1] at the content layers."""
+    with torch.no_grad():
+        return encoder(images, tuple(active_layers(settings.content.layers)))
+
+
+def style_target(encoder: Encoder, settings: LossSettings, painting: Tensor, weight: float) -> StyleTarget:
+    """Statistics of one painting (1, 3, H, W) in [0, 1] at the style layers."""
+    layers = tuple(active_layers(settings.style.layers))
+    kernel = STYLE_LOSSES[settings.style.loss]
+    with torch.no_grad():
+        features = encoder(painting, layers)
+        return StyleTarget(weight, {name: kernel.statistics(features[name]) for name in layers})

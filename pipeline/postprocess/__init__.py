@@ -1,0 +1,1 @@
+"""Pure functions of stored frames, applied when the video is written."""

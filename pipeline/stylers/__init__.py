@@ -1,0 +1,1 @@
+"""What stylizes a batch of frames, and the table that finds it by name."""

@@ -1,0 +1,145 @@
+"""Giving disk space back: caches, what crashes left, and on request the frames of styles whose video is safe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.errors import RenderDirectoryError, WriteError
+from pipeline.plan.planning import output_paths
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.videos import VIDEOS_NAME, Video, delivered, known_videos, remove_frames
+from pipeline.workflows.export import shown_pixels
+
+if TYPE_CHECKING:
+    from pipeline.runtime.progress import Reporter
+
+_NOT_WHOLE: Final = (".gif", ".webp")
+"""These leave out frames that would be too short, and have few colors: no reason to remove anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Something that was removed: what it was, how many files, how many bytes."""
+
+    what: str
+    files: int
+    size: int
+
+
+def clean(
+    path: Path, reporter: Reporter, *, frames: bool, before_frame: Callable[[], None] = lambda: None
+) -> list[Freed]:
+    """Remove the caches and the leftovers of a render directory, and with `frames` the frames that a video stands for.
+
+    Frames of a style go only when a video that this render wrote from just these frames, all of them, is where it was
+    written, has the bytes that were written, and decodes to its end. Raises RenderDirectoryError if somebody works
+    here, or if `frames` is asked for and a style has no such video: then no frame of any style is removed.
+    """
+    from pipeline.media.writer.partial import leftovers
+
+    directory = RenderDirectory.open(path)
+    torn = _temporary(directory)
+    freed = [_measure("leftovers of crashes", torn)]
+    with directory.lock():  # which removes them
+        outputs = {*output_paths(directory.plan, path).values(), *(v.place(path) for v in known_videos(directory))}
+        partials = [partial for output in sorted(outputs) for partial in leftovers(output)]
+        freed.append(_remove("half-written videos", partials))
+        freed.append(_remove("cache", [entry for entry in _entries(directory.cache_path) if entry.name != VIDEOS_NAME]))
+        if frames:
+            done = delivered(directory)
+            styles = [style for style in directory.plan.styles if style not in done]
+            chosen = {style: _standing_for(directory, style, reporter, before_frame) for style in styles}
+            for style, video in (done | chosen).items():
+                count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
+                if count:
+                    reporter.note(f"{style}: {video.place(directory.path)} stands for its frames from now on")
+                    freed.append(Freed(f"frames of {style}", count, remove_frames(directory, video)))
+    return [entry for entry in freed if entry.files]
+
+
+def _standing_for(
+    directory: RenderDirectory, style: str, reporter: Reporter, before_frame: Callable[[], None]
+) -> Video:
+    """The video that may stand for all frames of a style, checked. Raises RenderDirectoryError if there is none."""
+    from pipeline.media.writer.video import check_whole
+
+    count = directory.plan.source.frame_count
+    hint = f"`tempera export {directory.path} -o FILE.mp4` writes one; then clean again"
+    videos = [video for video in known_videos(directory) if video.style == style and video.frames == count]
+    whole = [video for video in videos if not video.path.lower().endswith(_NOT_WHOLE)]
+    there = [video for video in reversed(whole) if not video.problem(directory.path)]
+    # The render's own video before later exports, which may be trials.
+    own = output_paths(directory.plan, directory.path)[style]
+    there.sort(key=lambda video: video.place(directory.path) != own)
+    if not there:
+        raise RenderDirectoryError(
+            f"{directory.path}: no complete video of {style!r} that this render wrote is where it was written, so its "
+            "frames are kept",
+            hint=hint,
+        )
+    with reporter.stage(f"checking the frames of {style}", count) as advance:
+        seen = 0
+
+        def look() -> None:
+            nonlocal seen
+            before_frame()
+            advance(seen)
+            seen += 1
+
+        pixels = shown_pixels(directory, style, look)
+    same = [video for video in there if video.pixels == pixels]
+    if not same:
+        raise RenderDirectoryError(
+            f"{directory.path}: frames of {style!r} have changed since its video was written, so they are kept",
+            hint=hint,
+        )
+    video = same[0]
+    if not video.pictures:  # pictures were written whole, and their bytes are the same
+        place = video.place(directory.path)
+        with reporter.stage(f"checking {place.name}", None):
+            try:
+                check_whole(place, count)
+            except WriteError as error:
+                raise RenderDirectoryError(f"{error.message}; the frames of {style!r} are kept", hint=hint) from error
+    return video
+
+
+def _temporary(directory: RenderDirectory) -> list[Path]:
+    from pipeline.runtime.atomic import is_temporary
+
+    folders = [directory.path, *(folder for folder in _entries(directory.frames_path) if folder.is_dir())]
+    return [path for folder in folders for path in _entries(folder) if is_temporary(path.name)]
+
+
+def _remove(what: str, paths: list[Path]) -> Freed:
+    """Remove files, links and whole folders. Raises WriteError if one cannot be."""
+    found = _measure(what, paths)
+    for path in paths:
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"{path}: cannot be removed ({error.strerror})", hint="check its permissions, then clean again"
+            ) from error
+    return found
+
+
+def _measure(what: str, paths: list[Path]) -> Freed:
+    files = [path for path in paths if path.is_symlink() or not path.is_dir()]
+    for folder in (path for path in paths if path.is_dir() and not path.is_symlink()):
+        files += [Path(root, name) for root, _, names in os.walk(folder) for name in names]
+    return Freed(
+        what, len(files), sum(file.stat().st_size for file in files if not file.is_symlink() and file.exists())
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

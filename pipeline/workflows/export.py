@@ -1,0 +1,183 @@
+"""After painting: finish the stored frames and write the videos, as often as wanted and as far as they are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config.settings import Config, FinishSettings
+from pipeline.errors import Interrupted, RenderDirectoryError
+from pipeline.plan.planning import absolute_source, output_paths, style_configs
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.videos import delivered
+from pipeline.types import Chain, Source
+from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.prepare import StopRequest, named_outputs, refuse_input
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.runtime.progress import Reporter
+
+
+def export(
+    path: Path,
+    output: Path | None,
+    reporter: Reporter,
+    stop: StopRequest = lambda: 0,
+    *,
+    fps: Fraction | None = None,
+    settings: Callable[[Config], Config] = lambda config: config,
+) -> list[Path]:
+    """Write the videos of a render again, from the stored frames; also while it is running, as far as it is.
+
+    `output` None writes where the render itself would. `settings` changes the config: what concerns the output.
+    Raises RenderDirectoryError if no frame is stored yet, Interrupted when `stop` said so; then no video is changed.
+    """
+
+    def heed() -> None:
+        if number := stop():
+            raise Interrupted("the video is not written", hint="the same command begins it again", signal_number=number)
+
+    directory = RenderDirectory.open(path)
+    source = absolute_source(directory.plan, path)
+    configs = {name: settings(config) for name, config in style_configs(directory.plan, path).items()}
+    outputs = output_paths(directory.plan, path)
+    if output is not None:
+        outputs = named_outputs(output, list(outputs))
+    for target in outputs.values():
+        refuse_input(target, source)
+    if fps is not None and source.has_audio:
+        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
+    removed = delivered(directory)
+    written = []
+    for name, config in configs.items():
+        if name in removed:
+            raise RenderDirectoryError(
+                f"{path}: the frames of {name!r} were removed after {removed[name].place(path)} was written",
+                hint="convert that video with another program, or paint again with the render command and --fresh",
+            )
+        ready = _ready(directory, name)
+        if ready == 0:
+            raise RenderDirectoryError(
+                f"{path}: no frame of style {name!r} is stored yet", hint=f"`tempera resume {path}` paints them"
+            )
+        if ready < source.frame_count:
+            reporter.note(f"{name}: {ready} of {source.frame_count} frames are painted; the video ends there")
+        keep_longer_video(directory, outputs[name], ready)
+        part = _shortened(source, ready)
+        written.append(
+            write_style(
+                directory,
+                name,
+                config,
+                part,
+                output=outputs[name],
+                reporter=reporter,
+                fps=fps,
+                before_frame=heed,
+            )
+        )
+    return written
+
+
+def write_style(
+    directory: RenderDirectory,
+    style: str,
+    config: Config,
+    source: Source,
+    *,
+    output: Path,
+    reporter: Reporter,
+    fps: Fraction | None = None,
+    before_frame: Callable[[], None] = lambda: None,
+) -> Path:
+    """Finish the stored frames of a style and write its video; what `before_frame` raises ends it without a trace."""
+    from pipeline.media.writer.output import write_video
+
+    seen = hashlib.sha256()
+    with ExitStack() as stack:
+        advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
+        stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, before_frame)))
+        frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
+        write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
+    note_video(directory, style, output, source.frame_count, seen.hexdigest())
+    return output
+
+
+def shown_pixels(directory: RenderDirectory, style: str, before_frame: Callable[[], None]) -> str:
+    """SHA-256 of the frames that a whole video of a style shows, as `Video.pixels` has it.
+
+    Raises RenderDirectoryError if one is missing or damaged.
+    """
+    seen = hashlib.sha256()
+    for _ in _stored_frames(directory, style, directory.plan.source.frame_count, seen, before_frame):
+        pass
+    return seen.hexdigest()
+
+
+def _stored_frames(
+    directory: RenderDirectory, style: str, count: int, seen: hashlib._Hash, before_frame: Callable[[], None]
+) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    """The first `count` delivered frames of a style, in order, as they are stored; `seen` hashes their pixels."""
+    for chain in _delivered(directory, style):
+        for index in range(chain.start, min(chain.stop, count)):
+            before_frame()
+            styled = directory.read_frame(chain.id, index)
+            seen.update(styled.data)
+            yield index, styled
+
+
+def _finished(
+    stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
+) -> Generator[NDArray[np.uint8]]:
+    """Stored frames as the video shows them."""
+    from pipeline.analysis.exposure import correct
+    from pipeline.media.reader.source import read_frames
+    from pipeline.postprocess.finish import finish
+
+    settings, plan = config.output.finish, directory.plan
+    if settings == FinishSettings():
+        for _, styled in stored:
+            yield styled
+        return
+    contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
+    with closing(contents):
+        for (index, styled), content in zip(stored, contents, strict=False):
+            evened = correct(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
+            yield finish(styled, evened, settings, index=index, seed=config.seed)
+
+
+def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:
+    """The chains whose frames make the video of a style, in order."""
+    chains = (chain for chain in directory.plan.chains if chain.style == style and chain.delivered)
+    return sorted(chains, key=lambda chain: chain.start)
+
+
+def _ready(directory: RenderDirectory, style: str) -> int:
+    """How many frames of a style are stored without a gap from the first one."""
+    ready = 0
+    for chain in _delivered(directory, style):
+        ready = max(chain.start, min(chain.stop, directory.done(chain)))
+        if ready < chain.stop:
+            break
+    return ready
+
+
+def _shortened(source: Source, count: int) -> Source:
+    """The first `count` frames of a source."""
+    if count == source.frame_count:
+        return source
+    return replace(
+        source,
+        pts=source.pts[:count],
+        picks=source.picks[:count],
+        stream_pts=source.stream_pts[:count],
+        duration_ticks=source.pts[count] - source.pts[count - 1],
+    )

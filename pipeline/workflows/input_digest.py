@@ -1,0 +1,123 @@
+"""The digest of an input, without reading all of it again where nothing has touched it since it was read.
+
+cache/input.json        what the system said about each file of the input when it was hashed, and the digest of them all
+
+2,000 photos of 5 MB take far longer to hash than a render may take to go on. So, as git does with its index, a file
+whose size, time of change, inode and device are what they were is believed to hold what it held. This trusts that
+
+- whoever writes to a file moves its times. Setting back the time of modification, as tools that keep dates do, is not
+  enough to go unnoticed: the system's own time of the last change (ctime, not on Windows) is compared too;
+- two changes of a file at least two seconds apart get different times. Of a file that was changed less than that before
+  it was hashed, or whose times are in the future, nobody can say ("racily clean" in git's words), so it is hashed;
+- the clocks of this machine and of a file server differ by less than that, and the server's answers are not stale.
+
+All files are as they were, in the same order, or all are hashed; so they are where the note is missing, damaged in any
+way or of another version, and with `--fresh`. A digest that differs from the plan's is refused as ever: the note spares
+work, but does not say which content is the right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import TemperaError
+from pipeline.plan.plan_file import canonical_json
+from pipeline.plan.planning import relative_path
+from pipeline.runtime.atomic import make_folders, write_bytes
+
+if TYPE_CHECKING:
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.types import Source
+
+NOTE_NAME: Final = "input.json"
+RACY_NS: Final = 2_000_000_000
+"""The coarsest times that a file system keeps (FAT), in nanoseconds."""
+_VERSION_KEY: Final = "tempera_input"
+_VERSION: Final = 1
+_MAX_BYTES: Final = 1 << 28
+
+_Facts = list[list[Any]]
+"""Of every file: path as in the plan, size, mtime and ctime in ns, inode, device."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashedInput:
+    """The digest of an input as it is now, and the note to keep about it: None if it is there already, or of no use."""
+
+    digest: str
+    note: bytes | None
+
+
+def hash_input(source: Source, render_dir: Path, *, believe: bool = True) -> HashedInput:
+    """What `content_digest` says of a source, taken from the render directory's note where that can be believed.
+
+    `source` has paths that work from the current folder; its digest is not looked at. Nothing is written. Raises
+    InputError if a file is gone.
+    """
+    from pipeline.media.reader.source import content_digest
+
+    began_ns = time.time_ns()
+    before = _facts(source, render_dir)
+    if believe and before is not None and (digest := _noted(render_dir, before)):
+        return HashedInput(digest, None)
+    digest = content_digest(source)
+    if before is None or _facts(source, render_dir) != before:
+        return HashedInput(digest, None)  # somebody wrote while we read
+    return HashedInput(digest, _note({"began_ns": began_ns, "digest": digest, "files": before}))
+
+
+def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
+    """Keep the note for the next start. Needs the lock; a disk that refuses is no obstacle."""
+    if hashed.note is not None:
+        directory.check_lock()
+        with suppress(TemperaError):
+            make_folders(directory.cache_path)
+            write_bytes(directory.cache_path / NOTE_NAME, hashed.note)
+
+
+def _facts(source: Source, render_dir: Path) -> _Facts | None:
+    """What the system says about the files whose content is hashed, in order; None if one cannot be looked at."""
+    files = [source.files[pick] for pick in source.picks] if source.kind == "photos" else source.files
+    facts: _Facts = []
+    names: dict[Path, str] = {}
+    try:
+        for file in map(Path, files):
+            if file.parent not in names:
+                names[file.parent] = relative_path(file.parent / "x", render_dir)[:-1]
+            found = file.stat()
+            row = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
+            facts.append([names[file.parent] + file.name, *row])
+    except OSError:
+        return None
+    return facts
+
+
+def _noted(render_dir: Path, facts: _Facts) -> str:
+    """The digest that the note has for files with these facts; "" if it is not to be believed."""
+    path = render_dir / "cache" / NOTE_NAME
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            return ""
+        note = json.loads(path.read_bytes())
+        content = note["content"]
+        if note[_VERSION_KEY] != _VERSION or note["sha256"] != _checksum(content) or content["files"] != facts:
+            return ""
+        digest: str = content["digest"]
+        settled = content["began_ns"] - RACY_NS
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return digest if all(mtime_ns < settled for _, _, mtime_ns, *_ in facts) else ""
+
+
+def _note(content: dict[str, Any]) -> bytes:
+    return canonical_json({_VERSION_KEY: _VERSION, "sha256": _checksum(content), "content": content}) + b"\n"
+
+
+def _checksum(content: Any) -> str:
+    return hashlib.sha256(canonical_json(content)).hexdigest()

@@ -1,0 +1,101 @@
+"""The videos of a render: which are its own, and never replacing one that is not, or a longer one by a shorter."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import RenderDirectoryError, UsageError
+from pipeline.plan.planning import output_paths
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.videos import Video, delivered, digest_of, known_videos, remember_video
+from pipeline.workflows.prepare import Prepared, RenderRequest, output_files
+
+if TYPE_CHECKING:
+    from pipeline.runtime.progress import Reporter
+
+
+def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
+    """Before the work begins, make sure that its video will not replace one that is not its own."""
+    existing = [file for file in output_files(output, prepared.source.frame_count) if file.exists()]
+    if not existing or os.path.realpath(output) in _own_outputs(prepared.path):
+        return
+    if not request.fresh:
+        raise UsageError(
+            f"{existing[0]}: exists, and is not of this render",
+            hint="choose another name with -o, or move the old file away",
+        )
+    for file in existing:
+        number = 1
+        while (aside := file.with_name(f"{file.stem}.old-{number}{file.suffix}")).exists():
+            number += 1
+        file.rename(aside)
+    reporter.note(f"the old video is kept as {aside}")
+
+
+def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int) -> None:
+    """Raise UsageError if `output` is known to show more frames than the `frame_count` that would replace it."""
+    for video in reversed(known_videos(directory)):
+        if os.path.realpath(video.place(directory.path)) == os.path.realpath(output):
+            if video.frames > frame_count and output_files(output, 1)[0].exists():
+                raise UsageError(
+                    f"{output}: shows {video.frames} frames, and only {frame_count} are stored now",
+                    hint="name another file with -o, or paint what is missing with `tempera resume` first",
+                )
+            return
+
+
+def note_video(directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str) -> None:
+    """Remember a video that was just written: that it is ours, and what it shows (see `Video`)."""
+    files = output_files(output, frame_count)
+    try:
+        size, sha256 = digest_of(files)
+    except OSError:
+        return  # advisory
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    path = _relative(output, directory.path)
+    pictures = files != [output]
+    remember_video(directory, Video(style, path, pictures, frame_count, size, sha256, pixels, now))
+
+
+def check_delivered(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:
+    """Videos of the styles whose frames were removed after delivery, by style; they are not painted again.
+
+    Raises RenderDirectoryError if such a video is gone or changed, or is wanted under another name: then nothing is
+    left to write it from.
+    """
+    found = {}
+    for style, video in delivered(directory).items():
+        place = video.place(directory.path)
+        anew = "begin anew with --fresh (the old folder is moved aside)"
+        if problem := video.problem(directory.path):
+            raise RenderDirectoryError(
+                f"{directory.path}: the frames of {style!r} were removed after {place} was written, and that video is "
+                f"{problem}",
+                hint=f"put it back, or {anew}",
+            )
+        if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(place):
+            raise RenderDirectoryError(
+                f"{outputs[style]}: cannot be written, the frames of {style!r} were removed after {place} was written",
+                hint=f"copy that video, or {anew}",
+            )
+        found[style] = place
+    return found
+
+
+def _own_outputs(path: Path) -> set[str]:
+    """Where the render in a directory writes, and has written: videos that it may replace."""
+    if not (path / "plan.json").exists():
+        return set()
+    directory = RenderDirectory.open(path)
+    written = (video.place(path) for video in known_videos(directory))
+    return {os.path.realpath(output) for output in (*output_paths(directory.plan, path).values(), *written)}
+
+
+def _relative(output: Path, render_path: Path) -> str:
+    try:
+        return Path(os.path.relpath(os.path.realpath(output), os.path.realpath(render_path))).as_posix()
+    except ValueError:  # another drive
+        return Path(os.path.realpath(output)).as_posix()
