@@ -6,13 +6,12 @@ Ranges are half-open and indices start at 0. A *frame index* counts the frames o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -45,9 +44,9 @@ class Source:
 
     `width_px` and `height_px` are those of the picture as a viewer sees it: after rotation, EXIF orientation and with
     square pixels. `pts[i]` is the time at which frame i appears, in ticks of `time_base` seconds, strictly increasing;
-    `duration_ticks` is how long the last one stays. `picks[i]` is the position of frame i among the decoded frames (or
-    the photos) of the input; -1 - position marks one that is damaged, at which reading stops. `digest` is a SHA-256
-    over the content of the input.
+    `duration_ticks` is how long the last one stays. `decoded_indices[i]` is the position of frame i among the decoded
+    frames (or the photos) of the input. `damaged` lists the frames that cannot be decoded, at which reading stops.
+    `digest` is a SHA-256 over the content of the input.
     """
 
     path: str
@@ -59,7 +58,8 @@ class Source:
     time_base: Fraction
     pts: tuple[int, ...]
     duration_ticks: int
-    picks: tuple[int, ...]
+    decoded_indices: tuple[int, ...]
+    damaged: tuple[int, ...] = ()
     rotation_deg: int = 0
     color: ColorTags = field(default_factory=ColorTags)
     has_audio: bool = False
@@ -100,10 +100,9 @@ class Chain:
     """One style over one run of frames [start, stop) inside one shot: the unit of order, seeding and resume.
 
     A frame may read earlier frames of its own chain, and nothing of any other but one: where a long shot is split into
-    segments, a chain of *keyframes* (`step` above 1: every so many frames, not delivered) is painted first, and each
-    segment names it in `keys`, starts from its own keyframe and heads for the next one. `style` is the name of the
-    style, `lead_in` the number of frames before `start` that are painted only to warm up and are not delivered, `seed`
-    the render's seed for this style.
+    segments, a chain of keyframes (`interval` above 1: every so many frames) is stylized first, and each segment names
+    it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of the style,
+    `seed` the render's seed for it.
     """
 
     id: str
@@ -111,24 +110,23 @@ class Chain:
     shot: int
     start: int
     stop: int
-    lead_in: int
     seed: int
-    step: int = 1
-    keys: str = ""
+    interval: int = 1
+    keyframe_chain: str = ""
 
     @property
     def frames(self) -> range:
-        """Indices of the frames that the chain paints, in order."""
-        return range(self.start - self.lead_in, self.stop, self.step)
+        """Indices of the frames of the chain, in order."""
+        return range(self.start, self.stop, self.interval)
 
     @property
-    def delivered(self) -> bool:
+    def in_output(self) -> bool:
         """Whether the chain's frames belong in the video: keyframes are there again in their segments."""
-        return self.step == 1
+        return self.interval == 1
 
-    def left(self, start: int) -> int:
-        """How many frames there are to paint from `start` on."""
-        return len(range(start, self.stop, self.step))
+    def remaining(self, start: int) -> int:
+        """How many frames of the chain are left from `start` on."""
+        return len(range(start, self.stop, self.interval))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +142,28 @@ class Frame:
 class Motion:
     """How the picture moved: for every pixel of the current frame, where it was in the previous one.
 
-    `backward_flow` is float32 (H, W, 2) in px, (x, y), from the current frame to the previous one; `reliability` is
+    `backward_flow` is float32 (H, W, 2) in px, (x, y), from the current frame to the previous one; `confidence` is
     float32 (H, W) in [0, 1], 1 = trust.
     """
 
     from_index: int
     to_index: int
     backward_flow: NDArray[np.float32]
-    reliability: NDArray[np.float32]
+    confidence: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """What a warm frame begins with: `init` is painted over, `target` is what it is held to, as far as `reliability`.
+    """What a warm frame begins with: `init` is painted over, `target` is what it is held to, as far as `confidence`.
 
-    float32 (H, W, 3) sRGB in [0, 1]; `reliability` float32 (H, W) in [0, 1]. `new_share` is how much of the frame shows
-    what was not there before, in [0, 1].
+    float32 (H, W, 3) sRGB in [0, 1]; `confidence` float32 (H, W) in [0, 1]. `new_fraction` is how much of the frame
+    shows what was not there before, in [0, 1].
     """
 
     init: NDArray[np.float32]
     target: NDArray[np.float32]
-    reliability: NDArray[np.float32]
-    new_share: float = 0.0
+    confidence: NDArray[np.float32]
+    new_fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +186,8 @@ class FrameBatch:
     """What a styler sees: B frames of one style, one size and one phase.
 
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
-    `reliability` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
-    seed, the style and the frame index; `new_shares` how much of each warm frame is new (empty: none).
+    `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
+    seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none).
     """
 
     phase: Phase
@@ -197,8 +195,8 @@ class FrameBatch:
     init: torch.Tensor | None
     seeds: tuple[int, ...]
     warped_previous: torch.Tensor | None = None
-    reliability: torch.Tensor | None = None
-    new_shares: tuple[float, ...] = ()
+    confidence: torch.Tensor | None = None
+    new_fractions: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +212,7 @@ class FrameStats:
 
 
 @dataclass(frozen=True, slots=True)
-class StyledBatch:
+class StylizedBatch:
     """Painted frames, float32 (B, 3, H, W) sRGB in [0, 1], and one `FrameStats` for each."""
 
     images: torch.Tensor
@@ -224,7 +222,7 @@ class StyledBatch:
 class Styler(Protocol):
     """Anything that paints a batch. The only state carried between frames is the previous stylized frame."""
 
-    def stylize(self, batch: FrameBatch) -> StyledBatch:
+    def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Paint every frame of the batch; the result of a frame does not depend on its neighbors in the batch."""
         ...
 
@@ -244,9 +242,9 @@ class RenderPlan:
     source: Source
     width_px: int
     height_px: int
-    shots: Sequence[Shot]
-    chains: Sequence[Chain]
+    shots: tuple[Shot, ...]
+    chains: tuple[Chain, ...]
     styles: Mapping[str, Mapping[str, Any]]
     outputs: Mapping[str, str]
     weights: Mapping[str, str] = field(default_factory=dict)
-    exposure: Sequence[ToneCurve] = ()
+    exposure: tuple[ToneCurve, ...] = ()

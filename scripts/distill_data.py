@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.config.settings import PaintSettings, StyleImage, StyleSettings
+from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.network import Encoder
 from pipeline.optimize.minimize import Evaluation, lbfgs
 from pipeline.optimize.objective import Objective, content_targets, style_target
@@ -135,7 +135,7 @@ class Iterates:
         painting = crop(generator, self.paintings[choice(generator, len(self.paintings))].rgb, self.side)[None]
         if uniform(generator) < 0.3:
             photo = recolored(generator, photo[0])[None]
-        settings = PaintSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),))).losses
+        settings = StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),))).losses
         image = photo
         for factor, scale in ((0.2, 0.5), (0.4, 0.71), (1.0, 1.0)):
             size = (max(32, round(self.side * scale)),) * 2

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.cli.demo import FOLLOW_LIGHT
+from pipeline.cli.demo import MATCH_LIGHT
 from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.settings import Config
 from pipeline.media.image.arrays import resize, to_tensor, to_uint8
 from pipeline.media.image.load import load_rgb
 from pipeline.motion.estimate import motion_between
-from pipeline.motion.warm_start import passage, warm_start
+from pipeline.motion.warm_start import correspondence, warm_start
 from pipeline.postprocess.finish import finish
 from pipeline.sample import sample_frame
 from pipeline.store.directory import RenderDirectory
@@ -52,7 +52,7 @@ def main() -> None:
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
         pictures = [load_rgb(photos[index]) for index in STRIP]
-        settings = load_style("swirl", [f"output.finish.follow_light={FOLLOW_LIGHT}"]).output.finish
+        settings = load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]).output.finish
         pictures += [
             finish(directory.read_frame(chain.id, index), photo, settings, index=index, seed=0)
             for index, photo in zip(STRIP, pictures, strict=True)
@@ -61,10 +61,10 @@ def main() -> None:
 
 
 def paint(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
-    styled = build_styler(config, find_resources(config)).stylize(
+    stylized = build_styler(config, find_resources(config)).stylize(
         FrameBatch("cold", to_tensor(photo)[None], None, (1,))
     )
-    return to_uint8(styled.images[0])
+    return to_uint8(stylized.images[0])
 
 
 def steady(config: Config) -> list[NDArray[Any]]:
@@ -86,12 +86,12 @@ def steady(config: Config) -> list[NDArray[Any]]:
                 batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(painted[-1])[None], (index,))
             elif painted and way == "ours":
                 motion = motion_between(photos[index - 1], photo, config.motion, from_index=index - 1, to_index=index)
-                came = passage(photos[index - 1], photo, motion)
+                came = correspondence(photos[index - 1], photo, motion)
                 start = warm_start(photo, {index - 1: painted[-1]}, {index - 1: came})
                 assert start is not None
                 init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
-                reliability = torch.from_numpy(start.reliability)[None, None]
-                batch = FrameBatch("warm", to_tensor(photo)[None], init, (index,), target, reliability)
+                confidence = torch.from_numpy(start.confidence)[None, None]
+                batch = FrameBatch("warm", to_tensor(photo)[None], init, (index,), target, confidence)
             painted.append(to_uint8(styler.stylize(batch).images[0]))
         difference = np.zeros_like(painted[-1])
         change = painted[-1][:, :-STEP_PX].astype(int) - painted[-2][:, STEP_PX:]

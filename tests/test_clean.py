@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
@@ -18,6 +17,7 @@ from pipeline.media.image.png import decode_png, encode_png
 from pipeline.runtime import atomic
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.report import read_status, verify_frames
+from tests.support.clips import moving_square, texture, write_video
 
 FRAMES = 4
 QUICK = ["--encoder", "tiny", "--progress", "none", "--set=optimize.cold.evaluations=1"]

@@ -20,14 +20,14 @@ import av
 import numpy as np
 import pytest
 import yaml
-from clips import moving_square, texture, truncate, write_photos, write_video
 from PIL import Image
 
 from pipeline import cli
 from pipeline.config.settings import Config
 from pipeline.errors import InputError
-from pipeline.execute.prefetch import Feed, Upcoming
+from pipeline.execute.prefetch import Feed, PrefetchedFrame
 from pipeline.workflows.render import resume_command
+from tests.support.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5
 QUICK = ["--encoder", "tiny", "--progress", "none"]
@@ -224,7 +224,7 @@ def test_a_failing_chain_does_not_harm_the_others(
 ) -> None:
     real = Feed.next_frame
 
-    def failing(self: Feed) -> Upcoming:
+    def failing(self: Feed) -> PrefetchedFrame:
         frame = real(self)
         if frame.index == 1:
             raise InputError("frame 1 is damaged", hint="mend it")

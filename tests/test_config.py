@@ -153,8 +153,8 @@ def test_a_broken_assignment_is_refused(assignment: str) -> None:
         ({"losses": {"style": {"layers": {"relu9_9": 1}}}}, ["relu9_9"]),
         ({"losses": {"style": {"layers": {"relu4_1": 0}}}}, ["above 0"]),
         ({"losses": {"content": {"layers": {}}}}, ["above 0"]),
-        ({"losses": {"content": {"coarse": []}}}, ["losses.content.coarse"]),
-        ({"losses": {"content": {"coarse": [0.2, -1]}}}, ["losses.content.coarse.1"]),
+        ({"losses": {"content": {"scale_weights": []}}}, ["losses.content.scale_weights"]),
+        ({"losses": {"content": {"scale_weights": [0.2, -1]}}}, ["losses.content.scale_weights.1"]),
         ({"style": {"images": []}}, ["style.images"]),
         ({"style": {"images": [{"path": "a", "weight": 0}]}}, ["weight above 0"]),
         ({"schema": 2}, ["schema"]),
@@ -278,7 +278,11 @@ configs = st.fixed_dictionaries(
             optional={
                 "content": st.fixed_dictionaries(
                     {},
-                    optional={"weight": weights, "layers": layers, "coarse": st.lists(weights, min_size=1, max_size=5)},
+                    optional={
+                        "weight": weights,
+                        "layers": layers,
+                        "scale_weights": st.lists(weights, min_size=1, max_size=5),
+                    },
                 ),
                 "style": st.fixed_dictionaries({}, optional={"loss": st.just("gram"), "layers": layers}),
                 "tv": st.fixed_dictionaries({"weight": weights}),

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipeline.errors import MissingPartError
-from pipeline.runtime.device import choose_device, choose_precision, keep_memory
-from pipeline.runtime.threads import BRIEF, wait_briefly
+from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory
+from pipeline.runtime.threads import BRIEF, limit_spinning
 
 CPU = torch.device("cpu")
 
@@ -71,18 +71,18 @@ def test_memory_is_kept_only_where_the_c_library_can(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: Library())
     monkeypatch.setattr("pipeline.runtime.device.sys.platform", "linux")
-    assert keep_memory()
+    assert keep_freed_memory()
     assert [parameter for parameter, _ in asked] == [-3, -1]
     monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
-    assert not keep_memory()
+    assert not keep_freed_memory()
     monkeypatch.setattr("pipeline.runtime.device.sys.platform", "darwin")
-    assert not keep_memory()
+    assert not keep_freed_memory()
 
 
 @pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
 def test_how_threads_wait_is_left_to_who_says_so(said: dict[str, str]) -> None:
     environment = dict(said)
-    wait_briefly(environment)
+    limit_spinning(environment)
     assert environment == said
 
 

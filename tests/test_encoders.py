@@ -26,7 +26,7 @@ from pipeline.encoders.compact import (
 )
 from pipeline.encoders.fetch import FILES, download, fetch, sha256_prefix, verify, weights_path
 from pipeline.encoders.load import load_encoder
-from pipeline.encoders.network import Encoder, enter, pad, pool, tap
+from pipeline.encoders.network import Encoder, branch_off, pad, pad_and_convert, pool
 from pipeline.encoders.pretrained import torchvision_module, weights_url
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg
 from pipeline.errors import ConfigError, InputError, MissingPartError
@@ -128,7 +128,7 @@ def test_tap_equals_slicing_and_leaves_the_callers_gradient_alone() -> None:
     x = torch.randn(1, 2, 7, 8)
     given = torch.randn(1, 2, 5, 6)
     gradients: list[Tensor] = []
-    for way in (lambda y: tap(y, 1), lambda y: (y, y[:, :, 1:-1, 1:-1])):
+    for way in (lambda y: branch_off(y, 1), lambda y: (y, y[:, :, 1:-1, 1:-1])):
         leaf = x.clone().requires_grad_(True)
         whole, middle = way(leaf * 2)
         cotangent = given.clone()
@@ -399,7 +399,7 @@ def test_entrance_equals_padding(size: tuple[int, int]) -> None:
     results: list[Tensor] = []
     for ours in (True, False):
         images = pictures(2, *size).double().requires_grad_(True)
-        results.append(enter(images, 2, torch.float64) if ours else pad(images, 2))
+        results.append(pad_and_convert(images, 2, torch.float64) if ours else pad(images, 2))
         weight = torch.arange(results[0].numel(), dtype=torch.float64).view(results[0].shape)
         gradients += torch.autograd.grad((results[-1] * weight).sum(), images)
     assert torch.equal(results[0], results[1])

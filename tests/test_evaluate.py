@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import moving_square, texture, write_photos, write_video
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -31,6 +30,7 @@ from pipeline.evaluate.plot import check_plot
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Motion
 from pipeline.workflows.evaluate import evaluate
+from tests.support.clips import moving_square, texture, write_photos, write_video
 
 RGB = NDArray[np.uint8]
 FRAMES, CUT = 14, 12
@@ -39,10 +39,10 @@ SETTINGS += ["optimize.warm.evaluations=2", "optimize.warm.min_evaluations=1", "
 
 
 def motion(
-    size: tuple[int, int], flow: tuple[float, float] = (0, 0), reliability: NDArray[np.float32] | None = None
+    size: tuple[int, int], flow: tuple[float, float] = (0, 0), confidence: NDArray[np.float32] | None = None
 ) -> Motion:
     """The same motion everywhere; `size` is (height, width)."""
-    trusted = np.ones(size, np.float32) if reliability is None else reliability
+    trusted = np.ones(size, np.float32) if confidence is None else confidence
     return Motion(0, 1, np.broadcast_to(np.asarray(flow, np.float32), (*size, 2)).copy(), trusted)
 
 
@@ -64,7 +64,7 @@ def test_the_temporal_error_is_the_definition_of_the_docstring() -> None:
     weights = random.random((20, 30), dtype=np.float32)
     squared = ((current / 255.0 - earlier / 255.0) ** 2).mean(axis=2)
     expected = (weights * squared).sum() / weights.sum()
-    found = temporal_error(earlier, current, motion((20, 30), reliability=weights))
+    found = temporal_error(earlier, current, motion((20, 30), confidence=weights))
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -84,9 +84,9 @@ def test_only_trusted_pixels_count_and_too_few_say_nothing() -> None:
     current[:, 10:] = 255
     trusted = np.zeros((20, 30), np.float32)
     trusted[:, :20] = 1
-    assert temporal_error(flat(0), current, motion((20, 30), reliability=trusted)) == pytest.approx(0.5)
-    assert temporal_error(flat(0), current, motion((20, 30), reliability=trusted * 0)) is None
-    assert temporal_error(flat(0), current, motion((20, 30), reliability=trusted * 0.9 * LEAST_TRUSTED)) is None
+    assert temporal_error(flat(0), current, motion((20, 30), confidence=trusted)) == pytest.approx(0.5)
+    assert temporal_error(flat(0), current, motion((20, 30), confidence=trusted * 0)) is None
+    assert temporal_error(flat(0), current, motion((20, 30), confidence=trusted * 0.9 * LEAST_TRUSTED)) is None
 
 
 def test_motion_is_measured_from_the_current_frame_to_the_earlier_one() -> None:
@@ -96,14 +96,14 @@ def test_motion_is_measured_from_the_current_frame_to_the_earlier_one() -> None:
     middle = found.backward_flow[16:-16, 16:-16]
     assert np.median(middle[..., 0]) == pytest.approx(-3, abs=0.15)
     assert np.median(middle[..., 1]) == pytest.approx(0, abs=0.1)
-    assert found.reliability[16:-16, 16:-16].mean() > 0.8
+    assert found.confidence[16:-16, 16:-16].mean() > 0.8
 
 
 def test_a_still_picture_has_no_motion_and_is_trusted() -> None:
     still = texture((96, 64), 3)
     found = measure_motion(still, still, from_index=0, to_index=1)
     assert np.abs(found.backward_flow[16:-16, 16:-16]).max() < 1e-3  # OpenCV is not exact at the border
-    assert found.reliability[16:-16, 16:-16].min() == 1
+    assert found.confidence[16:-16, 16:-16].min() == 1
 
 
 def test_sharpness_of_a_checkerboard_and_of_nothing() -> None:
@@ -352,7 +352,7 @@ def test_farneback_follows_a_real_scene(data: Callable[[str], Path]) -> None:
     found = measure_motion(first, second, from_index=0, to_index=1)
     error = temporal_error(first, second, found)
     assert error is not None and error < 0.0003
-    assert found.reliability.mean() > 0.75
+    assert found.confidence.mean() > 0.75
 
 
 def copied(rendered: Path, folder: Path) -> Path:

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import texture, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.analysis.cuts import find_cuts, split_shots
-from pipeline.analysis.exposure import Flicker, Meter, correct, correction
+from pipeline.analysis.exposure import Flicker, FlickerMeter, correct, correction
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
@@ -22,6 +21,7 @@ from pipeline.runtime.progress import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Shot, ToneCurve
 from pipeline.workflows.prepare import RenderRequest, prepare
+from tests.support.clips import texture, write_video
 
 RGB = NDArray[np.uint8]
 SIZE = (96, 64)
@@ -53,7 +53,7 @@ def clip(stops: NDArray[Any], seed: int = 0) -> list[RGB]:
 
 
 def measured(frames: list[RGB], strength: float = 1.0, shots: tuple[Shot, ...] | None = None) -> Flicker:
-    meter = Meter()
+    meter = FlickerMeter()
     for frame in frames:
         meter.add(frame)
     return meter.flicker(shots or (Shot(0, 0, len(frames)),), strength)
@@ -269,7 +269,7 @@ def test_the_plan_has_the_curves_and_going_on_does_not_measure_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("pipeline.analysis.exposure.Meter.add", refuse)
+    monkeypatch.setattr("pipeline.analysis.exposure.FlickerMeter.add", refuse)
     assert prepare(request, make_reporter("none")).plan == prepared.plan
     off = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.deflicker": 0}), make_reporter("none")).plan
     assert off.exposure == () and "exposure" not in off.identity

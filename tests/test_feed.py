@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config.settings import MotionSettings
 from pipeline.errors import InputError
-from pipeline.execute.prefetch import HEADING_FRAMES, Feed, LookBack, Upcoming, upcoming
+from pipeline.execute.prefetch import NEXT_KEYFRAME_FRAMES, Feed, PrefetchedFrame, PrefetchOptions, prefetched_frames
 from pipeline.types import Chain, Frame, Motion
 
 PATIENCE_S = 20.0
@@ -46,7 +46,7 @@ def reader() -> Reader:
 
 
 def a_feed(reader: Reader, start: int = 0, stop: int = 10, ahead: int = 3) -> Feed:
-    return Feed((Upcoming(frame.index, frame.rgb) for frame in reader(start, stop)), ahead=ahead)
+    return Feed((PrefetchedFrame(frame.index, frame.rgb) for frame in reader(start, stop)), ahead=ahead)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -108,8 +108,8 @@ def test_leaving_by_an_error_closes_too(reader: Reader) -> None:
     assert feed_threads() == [] and reader.closed.is_set()
 
 
-def a_chain(start: int = 0, stop: int = 12, *, step: int = 1, keys: str = "") -> Chain:
-    return Chain("a-s000", "a", 0, start, stop, 0, 0, step=step, keys=keys)
+def a_chain(start: int = 0, stop: int = 12, *, interval: int = 1, keyframe_chain: str = "") -> Chain:
+    return Chain("a-s000", "a", 0, start, stop, 0, interval, keyframe_chain)
 
 
 @pytest.fixture
@@ -128,15 +128,15 @@ def _no_motion(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def look(
     reader: Reader, chain: Chain, start: int = 0, *, earlier: tuple[int, ...] = (), goal: int = -1, **settings: Any
-) -> dict[int, Upcoming]:
-    back = LookBack(MotionSettings(**settings), earlier, chain.start, goal)
-    return {frame.index: frame for frame in upcoming(chain, start, reader, back)}
+) -> dict[int, PrefetchedFrame]:
+    back = PrefetchOptions(MotionSettings(**settings), earlier, chain.start, goal)
+    return {frame.index: frame for frame in prefetched_frames(chain, start, reader, back)}
 
 
 @pytest.mark.usefixtures("_no_motion")
 def test_every_frame_looks_back_as_far_as_its_chain_goes(reader: Reader) -> None:
     frames = look(reader, a_chain(), earlier=(5, 8))
-    assert {index: sorted(frame.passages) for index, frame in frames.items()} == {
+    assert {index: sorted(frame.correspondences) for index, frame in frames.items()} == {
         index: [index - back for back in (8, 5, 1) if back <= index] for index in range(12)
     }
     assert all((frame.content == index).all() for index, frame in frames.items())
@@ -144,7 +144,7 @@ def test_every_frame_looks_back_as_far_as_its_chain_goes(reader: Reader) -> None
 
 def test_farther_frames_are_looked_at_only_where_the_nearest_leaves_gaps(reader: Reader) -> None:
     frames = look(reader, a_chain(), earlier=(5,), method="none")  # nothing moves: all of it can be taken over
-    assert all(set(frame.passages) <= {index - 1} for index, frame in frames.items())
+    assert all(set(frame.correspondences) <= {index - 1} for index, frame in frames.items())
 
 
 @pytest.mark.usefixtures("_no_motion")
@@ -157,7 +157,10 @@ def test_a_chain_that_is_continued_sees_what_one_that_never_stopped_would_see(
     rest = look(reader, a_chain(), start, earlier=(4,), hold=hold)
     assert sorted(rest) == list(range(start, 12))
     for index, frame in rest.items():
-        assert sorted(frame.passages) == sorted(whole[index].passages) and frame.repeats == whole[index].repeats
+        assert (
+            sorted(frame.correspondences) == sorted(whole[index].correspondences)
+            and frame.repeats == whole[index].repeats
+        )
         assert (frame.content == index).all()
 
 
@@ -165,28 +168,28 @@ def test_a_chain_that_is_continued_sees_what_one_that_never_stopped_would_see(
 def test_held_frames_repeat_the_one_before_and_motion_leads_from_the_last_painted_one(reader: Reader) -> None:
     frames = look(reader, a_chain(3, 10), 3, earlier=(5,), hold=2)
     assert [frame.repeats for frame in frames.values()] == [-1, 3, -1, 5, -1, 7, -1]
-    assert sorted(frames[5].passages) == [3] and sorted(frames[9].passages) == [3, 7]
+    assert sorted(frames[5].correspondences) == [3] and sorted(frames[9].correspondences) == [3, 7]
 
 
 def test_boiling_paint_starts_from_nothing(reader: Reader, _no_motion: list[tuple[int, int]]) -> None:
-    assert not any(frame.passages for frame in look(reader, a_chain(), boil=1).values())
+    assert not any(frame.correspondences for frame in look(reader, a_chain(), boil=1).values())
     assert _no_motion == []
 
 
 @pytest.mark.usefixtures("_no_motion")
 def test_keyframes_lead_from_one_to_the_next_and_nothing_between_is_read(reader: Reader) -> None:
-    frames = look(reader, a_chain(0, 12, step=5), earlier=(2,))
-    assert {index: sorted(frame.passages) for index, frame in frames.items()} == {0: [], 5: [0], 10: [5]}
+    frames = look(reader, a_chain(0, 12, interval=5), earlier=(2,))
+    assert {index: sorted(frame.correspondences) for index, frame in frames.items()} == {0: [], 5: [0], 10: [5]}
     assert reader.read == 3
 
 
 @pytest.mark.usefixtures("_no_motion")
 def test_a_segment_begins_with_its_keyframe_and_turns_to_the_next_one(reader: Reader) -> None:
-    stop = 10 + HEADING_FRAMES
-    frames = look(reader, a_chain(0, stop, keys="a-s000-keys"), goal=stop)
+    stop = 10 + NEXT_KEYFRAME_FRAMES
+    frames = look(reader, a_chain(0, stop, keyframe_chain="a-s000-keys"), goal=stop)
     assert frames[0].repeats == 0
-    heading = [index for index, frame in frames.items() if frame.heading is not None]
-    assert heading == list(range(10, stop))
-    shares = [frames[index].heading_share for index in heading]
+    to_next_keyframe = [index for index, frame in frames.items() if frame.to_next_keyframe is not None]
+    assert to_next_keyframe == list(range(10, stop))
+    shares = [frames[index].next_keyframe_fraction for index in to_next_keyframe]
     assert shares == sorted(shares) and 0 < shares[0] < 0.1 and 0.9 < shares[-1] < 1
-    assert {frames[index].goal for index in heading} == {stop}
+    assert {frames[index].goal for index in to_next_keyframe} == {stop}

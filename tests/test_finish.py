@@ -29,15 +29,15 @@ def test_inputs_stay_as_they_were() -> None:
 
 def test_following_the_light_gives_flat_paint_the_lightness_of_the_photo() -> None:
     photo = np.full((64, 96, 3), 60, np.uint8)
-    dark = finish(GRAY, photo, FinishSettings(follow_light=1), index=0, seed=0)
+    dark = finish(GRAY, photo, FinishSettings(match_light=1), index=0, seed=0)
     np.testing.assert_allclose(dark.astype(int), 60, atol=5)  # the constant that protects black
-    half = finish(GRAY, photo, FinishSettings(follow_light=0.5), index=0, seed=0)
+    half = finish(GRAY, photo, FinishSettings(match_light=0.5), index=0, seed=0)
     assert 60 < half.mean() < 128
 
 
 def test_following_the_light_keeps_strokes_and_their_contrast() -> None:
     strokes = np.where(np.arange(96)[None, :, None] // 2 % 2, 150, 90).repeat(64, 0).repeat(3, 2).astype(np.uint8)
-    night = finish(strokes, np.full_like(strokes, 40), FinishSettings(follow_light=1), index=0, seed=0)
+    night = finish(strokes, np.full_like(strokes, 40), FinishSettings(match_light=1), index=0, seed=0)
     before, after = oklab_from_srgb(strokes)[..., 0], oklab_from_srgb(night)[..., 0]
     inside = np.s_[:, 20:76]
     assert after.mean() < 0.6 * before.mean()

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from pipeline.encoders.fetch import FILES
 from pipeline.encoders.pretrained import torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
-from pipeline.motion.consistency import at_boundary, consistent, inside, reliability
+from pipeline.motion.consistency import at_boundary, consistent, flow_confidence, inside
 from pipeline.motion.estimate import Preset, estimate_motion
 from pipeline.motion.raft import Raft, load_raft
-from pipeline.motion.static import DRIFT_PX, rests
+from pipeline.motion.static import DRIFT_PX, is_static
 from pipeline.motion.warp import warp
 from pipeline.types import Motion
 
@@ -32,12 +32,12 @@ Data = Callable[[str], Path]
 HEIGHT, WIDTH = 96, 128
 
 
-def is_static(motion: Motion) -> bool:
+def nothing_moves(motion: Motion) -> bool:
     """Whether nothing moves: 95 percent of the trusted pixels by less than a quarter of a pixel, and not all one way.
 
     False where less than half of the picture can be trusted: a cut is not a tripod shot.
     """
-    trusted = motion.reliability > 0.5
+    trusted = motion.confidence > 0.5
     if trusted.mean() < 0.5:
         return False
     u, v = motion.backward_flow[trusted].T
@@ -97,10 +97,10 @@ def test_motion_has_the_shapes_and_types_of_its_contract() -> None:
     motion = motion_of(texture(HEIGHT, WIDTH, 1), texture(HEIGHT, WIDTH, 2))
     assert (motion.from_index, motion.to_index) == (3, 4)
     assert motion.backward_flow.shape == (HEIGHT, WIDTH, 2)
-    assert motion.reliability.shape == (HEIGHT, WIDTH)
-    assert motion.backward_flow.dtype == motion.reliability.dtype == np.float32
-    assert motion.reliability.min() >= 0
-    assert motion.reliability.max() <= 1
+    assert motion.confidence.shape == (HEIGHT, WIDTH)
+    assert motion.backward_flow.dtype == motion.confidence.dtype == np.float32
+    assert motion.confidence.min() >= 0
+    assert motion.confidence.max() <= 1
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
@@ -111,10 +111,10 @@ def test_shift_of_the_whole_frame_is_found(preset: str) -> None:
     motion = motion_of(previous, current, preset=preset)
     error = end_point_error(motion.backward_flow, constant_flow(-5, 3))[16:-16, 16:-16]
     assert np.median(error) < (0.05 if preset == "medium" else 0.5)
-    assert motion.reliability[16:-16, 16:-16].mean() > (0.95 if preset == "medium" else 0.7)
+    assert motion.confidence[16:-16, 16:-16].mean() > (0.95 if preset == "medium" else 0.7)
     # What came in over the left and lower edges was not there before.
-    assert motion.reliability[:, :4].max() == 0
-    assert motion.reliability[-2:].max() == 0
+    assert motion.confidence[:, :4].max() == 0
+    assert motion.confidence[-2:].max() == 0
 
 
 def moved_square() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -138,11 +138,11 @@ def test_moving_square_takes_its_paint_along_and_what_it_uncovers_is_not_trusted
     error = end_point_error(motion.backward_flow, constant_flow(-8, 0))
     assert np.median(error[middle]) < 0.1
     assert np.percentile(error[middle], 95) < 0.5
-    assert motion.reliability[middle].mean() > 0.95
-    assert motion.reliability[uncovered].mean() < 0.1
+    assert motion.confidence[middle].mean() > 0.95
+    assert motion.confidence[uncovered].mean() < 0.1
     far = ~(cv2.dilate((covered | uncovered).astype(np.uint8), np.ones((25, 25))) > 0)
     assert np.abs(motion.backward_flow[far]).max() < 0.5
-    assert motion.reliability[far].mean() > 0.98
+    assert motion.confidence[far].mean() > 0.98
     moved = warp(previous, motion.backward_flow)
     assert np.abs(moved[middle].astype(int) - current[middle]).mean() < 3
 
@@ -152,14 +152,14 @@ def test_uncovered_and_outside_are_exactly_zero_for_exact_flow() -> None:
     backward, forward = constant_flow(0, 0), constant_flow(0, 0)
     backward[covered] = -8, 0
     forward[np.roll(covered, -8, axis=1)] = 8, 0
-    trust = reliability(backward, forward)
+    trust = flow_confidence(backward, forward)
     assert trust[uncovered].max() == 0
     changed = (covered | uncovered).astype(np.uint8)
     edges = cv2.dilate(changed, np.ones((9, 9))) != cv2.erode(changed, np.ones((9, 9)))
     edges |= cv2.dilate(uncovered.astype(np.uint8), np.ones((9, 9))) > 0
     assert trust[~edges].min() == 1
 
-    leaving = reliability(constant_flow(-6.5, 0), constant_flow(6.5, 0))
+    leaving = flow_confidence(constant_flow(-6.5, 0), constant_flow(6.5, 0))
     assert leaving[:, :7].max() == 0
     assert leaving[:, 12:].min() == 1
 
@@ -183,14 +183,14 @@ def test_motion_does_not_depend_on_the_number_of_threads() -> None:
         cv2.setNumThreads(threads)
         crowd = motion_of(previous, current)
         np.testing.assert_array_equal(alone.backward_flow, crowd.backward_flow)
-        np.testing.assert_array_equal(alone.reliability, crowd.reliability)
+        np.testing.assert_array_equal(alone.confidence, crowd.confidence)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (11, 11), (3, 64), (64, 3)])
 def test_tiny_frames_are_no_special_case(size: tuple[int, int]) -> None:
     picture = texture(*size, 6)
     motion = motion_of(picture, picture)
-    assert motion.reliability.shape == size
+    assert motion.confidence.shape == size
     np.testing.assert_array_equal(warp(picture, motion.backward_flow), picture)
 
 
@@ -202,7 +202,7 @@ def test_frames_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="belong together"):
         warp(texture(20, 20, 1), constant_flow(0, 0))
     with pytest.raises(ValueError, match="two flows"):
-        reliability(constant_flow(0, 0), constant_flow(0, 0, 20, 20))
+        flow_confidence(constant_flow(0, 0), constant_flow(0, 0, 20, 20))
 
 
 # --- tripod shots ---
@@ -212,8 +212,8 @@ def test_same_frame_twice_does_not_move_and_is_trusted_everywhere() -> None:
     picture = texture(HEIGHT, WIDTH, 7)
     motion = motion_of(picture, picture)
     assert not motion.backward_flow.any()
-    assert motion.reliability.min() == 1
-    assert is_static(motion)
+    assert motion.confidence.min() == 1
+    assert nothing_moves(motion)
     np.testing.assert_array_equal(warp(picture, motion.backward_flow), picture)
 
 
@@ -227,7 +227,7 @@ def half_flat() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("levels", [1, 2, 4])
 def test_camera_noise_is_not_motion(levels: float) -> None:
     motion = motion_of(noisy(half_flat(), levels, 1), noisy(half_flat(), levels, 2))
-    assert is_static(motion)
+    assert nothing_moves(motion)
     assert (motion.backward_flow == 0).all(axis=2).mean() > 0.95
 
 
@@ -240,7 +240,7 @@ def test_clouds_move_over_a_resting_ground() -> None:
         frame[:80] = (180 + 8 * blotches / blotches.std())[:, 20 - step : 340 - step, None]
         frames.append(noisy(frame, 1, step))
     motion = motion_of(*frames)
-    assert not is_static(motion)
+    assert not nothing_moves(motion)
     sky = motion.backward_flow[10:70, 10:-10]
     assert (sky != 0).any(axis=2).mean() > 0.9
     assert np.median(sky[..., 0]) == pytest.approx(-1, abs=0.15)
@@ -251,20 +251,20 @@ def test_slow_pan_is_motion() -> None:
     picture = half_flat()
     shifted = warp(picture, constant_flow(-0.2, 0, 240, 320))
     motion = motion_of(noisy(picture, 1, 1), noisy(shifted, 1, 2))
-    assert not is_static(motion)
+    assert not nothing_moves(motion)
     assert np.median(motion.backward_flow[130:-10, 10:-10, 0]) == pytest.approx(-0.2, abs=0.08)
 
 
 def test_object_moving_before_a_resting_camera_is_not_static() -> None:
     previous, current, covered, _ = moved_square()
     motion = motion_of(noisy(previous, 1, 1), noisy(current, 1, 2))
-    assert not is_static(motion)
+    assert not nothing_moves(motion)
     assert np.median(motion.backward_flow[covered][:, 0]) == pytest.approx(-8, abs=0.2)
     assert (motion.backward_flow[:16] == 0).mean() > 0.8
 
 
 def test_cut_is_not_static() -> None:
-    assert not is_static(motion_of(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10)))
+    assert not nothing_moves(motion_of(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10)))
 
 
 # --- a network in place of the search ---
@@ -311,8 +311,8 @@ def test_network_gets_padded_normalized_frames_in_the_right_order(size: tuple[in
 def test_flow_of_a_network_is_judged_like_any_other() -> None:
     motion = motion_of(texture(130, 200, 1), texture(130, 200, 2), network=stubbed(StubNetwork()))
     np.testing.assert_array_equal(motion.backward_flow, constant_flow(-6, 2, 130, 200))
-    assert motion.reliability[4:-8, 12:-4].min() == 1
-    assert motion.reliability[:, :6].max() == 0
+    assert motion.confidence[4:-8, 12:-4].min() == 1
+    assert motion.confidence[:, :6].max() == 0
 
 
 def test_network_sees_large_frames_at_half_size() -> None:
@@ -385,26 +385,26 @@ def panned(picture: Array, x_px: float, y_px: float = 0) -> NDArray[np.uint8]:
 @pytest.mark.parametrize("levels", [0, 1, 4, 8])
 def test_tripod_rests_under_noise_and_changing_light(levels: float) -> None:
     picture = half_flat()
-    assert rests(noisy(picture, levels, 1), noisy(picture, levels, 2))
-    assert rests(noisy(picture, levels, 1), noisy(0.8 * picture + 5.0, levels, 2))
+    assert is_static(noisy(picture, levels, 1), noisy(picture, levels, 2))
+    assert is_static(noisy(picture, levels, 1), noisy(0.8 * picture + 5.0, levels, 2))
     shade = np.linspace(0.96, 1, 320)[None, :, None]
-    assert rests(noisy(picture, levels, 1), noisy(shade * picture, levels, 2))
+    assert is_static(noisy(picture, levels, 1), noisy(shade * picture, levels, 2))
 
 
 def test_flat_and_tiny_pictures_rest() -> None:
     for size in ((1, 1), (5, 7), (64, 3), (90, 120)):
         picture = texture(*size, 6)
-        assert rests(picture, picture)
-        assert rests(np.zeros_like(picture), np.full_like(picture, 30))
+        assert is_static(picture, picture)
+        assert is_static(np.zeros_like(picture), np.full_like(picture, 30))
 
 
 @pytest.mark.parametrize("name", ["photo/tubingen.jpg", "photo/rocket.jpg", "timelapse/sunset_rpi/frame-100.jpg"])
 def test_slowest_pan_at_720p_is_not_rest(data: Data, name: str) -> None:
     picture = scene(data, name)
     here = noisy(panned(picture, 0), 1, 1)
-    assert rests(here, noisy(panned(picture, 0), 1, 2))
+    assert is_static(here, noisy(panned(picture, 0), 1, 2))
     for x_px, y_px in ((0.5, 0), (0, -0.5), (0.25, 0), (3, 1), (12, 5)):
-        assert not rests(here, noisy(panned(picture, x_px, y_px), 1, 2))
+        assert not is_static(here, noisy(panned(picture, x_px, y_px), 1, 2))
 
 
 @pytest.mark.parametrize(("share", "step_px"), [(0.006, 4), (0.006, 15), (0.02, 1), (0.02, 40)])
@@ -417,12 +417,12 @@ def test_object_over_a_resting_ground_is_not_rest(data: Data, share: float, step
         left = 400 + step * step_px
         frame[300 : 300 + side, left : left + side] = texture(side, side, 4, blur_px=2)
         frames.append(noisy(frame, 1, step))
-    assert not rests(*frames)
+    assert not is_static(*frames)
 
 
 def test_cut_is_not_rest(data: Data) -> None:
-    assert not rests(panned(scene(data), 0), panned(scene(data, "photo/kodim03.png"), 0))
-    assert not rests(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10))
+    assert not is_static(panned(scene(data), 0), panned(scene(data, "photo/kodim03.png"), 0))
+    assert not is_static(texture(HEIGHT, WIDTH, 9), texture(HEIGHT, WIDTH, 10))
 
 
 def test_quick_look_depends_on_nothing_but_the_pictures() -> None:
@@ -430,16 +430,16 @@ def test_quick_look_depends_on_nothing_but_the_pictures() -> None:
     kept = previous.copy(), current.copy()
     for threads in (1, 2, 8):
         cv2.setNumThreads(threads)
-        assert not rests(previous, current)
-        assert rests(noisy(half_flat(), 2, 1), noisy(half_flat(), 2, 2))
+        assert not is_static(previous, current)
+        assert is_static(noisy(half_flat(), 2, 1), noisy(half_flat(), 2, 2))
     np.testing.assert_array_equal((previous, current), kept)
     with pytest.raises(ValueError, match="one size"):
-        rests(previous, current[:-1])
+        is_static(previous, current[:-1])
 
 
 def share_at_rest(paths: list[Path]) -> float:
     frames = [read_rgb(path) for path in paths]
-    return float(np.mean([rests(*pair) for pair in pairwise(frames)]))
+    return float(np.mean([is_static(*pair) for pair in pairwise(frames)]))
 
 
 def test_real_clips_rest_exactly_when_nothing_moves(data: Data) -> None:
@@ -561,7 +561,7 @@ def test_reliability_agrees_with_the_reference_maps(data: Data, pair: str) -> No
     reference = cv2.imread(str(folder / f"reliable_{pair}.pgm"), cv2.IMREAD_UNCHANGED)
     assert reference is not None
     theirs = reference > 127
-    ours = reliability(there, back) > 0.5
+    ours = flow_confidence(there, back) > 0.5
     assert (ours == theirs).mean() > 0.97  # measured 0.974 to 0.980
     assert (ours & ~theirs).mean() < 0.001
     # What differs is the pixel that we take away around every place without trust.
@@ -576,7 +576,7 @@ def test_flying_chairs_ground_truth(data: Data) -> None:
     # The truth leads from img0 to img1: as backward flow, img1 is the previous frame.
     motion = motion_of(second, first)
     error = end_point_error(motion.backward_flow, truth)
-    trusted = motion.reliability > 0.5
+    trusted = motion.confidence > 0.5
     assert error.mean() < 1.6
     assert np.median(error) < 0.15
     assert trusted.mean() > 0.6
@@ -591,7 +591,7 @@ def test_motorcycle_stereo_ground_truth(data: Data) -> None:
     truth = np.stack([np.where(known, -disparity, 0), np.zeros_like(disparity)], axis=2)
     motion = motion_of(right, left)
     error = end_point_error(motion.backward_flow, truth)[known]
-    trusted = motion.reliability[known] > 0.5
+    trusted = motion.confidence[known] > 0.5
     assert error.mean() < 3.2
     assert np.median(error) < 0.6
     assert error[trusted].mean() < 2

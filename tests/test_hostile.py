@@ -9,7 +9,6 @@ import os
 import pickle
 import resource
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -21,7 +20,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from clips import moving_square, texture, truncate, write_animation, write_photos, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -33,6 +31,8 @@ from pipeline.errors import DamagedInputError, InputError, printable
 from pipeline.media.reader.damage import fill
 from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.types import Frame, Source
+from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
+from tests.support.fuzz.cases import KINDS, run_case
 
 COUNT = 12
 FRAMES = moving_square(COUNT, size=(96, 64))
@@ -287,7 +287,7 @@ def test_damage_of_photos_taken_at_known_times(tmp_path: Path) -> None:
     source = probe([tmp_path], input_settings("hold"))
     assert source.order == "capture time"
     # p3 says nothing of its time: it goes behind p2, its neighbor by name, and shows that
-    assert [Path(source.files[pick]).name for pick in source.picks] == [
+    assert [Path(source.files[pick]).name for pick in source.decoded_indices] == [
         "p4.jpg",
         "p2.jpg",
         "p2.jpg",
@@ -314,17 +314,15 @@ def test_what_was_never_a_picture_is_no_damage(tmp_path: Path) -> None:
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
 def test_filling(good: list[bool]) -> None:
     positions = iter(range(len(good)))
-    picks = [next(positions) if fine else None for fine in good]
-    assert [pick for pick in fill(picks, "skip") if pick is not None] == list(range(sum(good)))
-    for number, (pick, before) in enumerate(zip(fill(picks, "stop"), picks, strict=True)):
-        assert pick == (~number if before is None else before)
-    held = fill(picks, "hold")
+    indices = [next(positions) if fine else None for fine in good]
+    assert fill(indices, "skip") == fill(indices, "stop") == indices
+    repeated = fill(indices, "hold")
     if any(good):
-        known = [pick for pick in held if pick is not None]
+        known = [index for index in repeated if index is not None]
         assert len(known) == len(good) and known == sorted(known)
         assert {*known} == {*range(sum(good))}
     else:
-        assert held == picks
+        assert repeated == indices
 
 
 # Through the command line
@@ -684,11 +682,7 @@ def test_any_damage_of_a_video_is_refused_or_read(
         assert len(frames) == source.frame_count
 
 
-def test_the_fuzzer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
-    monkeypatch.setattr(sys, "argv", ["fuzz.py"])
-    from fuzz_cases import KINDS, run_case
-
+def test_the_fuzzer_runs(tmp_path: Path) -> None:
     outcomes = [run_case(kind, number, _fresh(tmp_path / f"{kind}-{number}")) for kind in KINDS for number in range(3)]
     assert {answer["outcome"] for answer in outcomes} <= {"accepted", "refused"}
 

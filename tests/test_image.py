@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import texture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,6 +19,7 @@ from pipeline.errors import InputError, UsageError
 from pipeline.media.image.arrays import fit, fit_size, resize, to_tensor, to_uint8
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import decode_png, encode_png, save_png
+from tests.support.clips import texture
 
 Data = Callable[[str], Path]
 PICTURE = texture((24, 16), seed=1)

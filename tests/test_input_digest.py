@@ -7,14 +7,12 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import texture
 from PIL import Image
 
 from pipeline import cli
@@ -25,10 +23,8 @@ from pipeline.runtime import atomic
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Source
 from pipeline.workflows.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-from torture_rig.fault_cases import a_plan
+from tests.support.clips import texture
+from tests.support.torture.fault_cases import a_plan
 
 OLD_S = 1_500_000_000
 SECOND_NS = 1_000_000_000
@@ -44,7 +40,7 @@ class Home:
     @property
     def source(self) -> Source:
         names = tuple(str(file) for file in self.files)
-        return replace(a_plan().source, kind="photos", files=names, picks=(0, 1, 2))
+        return replace(a_plan().source, kind="photos", files=names, decoded_indices=(0, 1, 2))
 
     def start(self, **options: Any) -> HashedInput:
         """What every start of a render does; the digest must be the right one."""

@@ -7,14 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from clips import moving_square, write_video
 
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-from torture_rig.leaks import in_a_process, watch_render
+from tests.support.clips import moving_square, write_video
+from tests.support.torture.leaks import in_a_process, watch_render
 
 
 def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:

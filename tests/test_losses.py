@@ -146,11 +146,11 @@ def test_half_precision_features_do_not_overflow() -> None:
 def test_temporal_loss_ignores_unreliable_pixels() -> None:
     warped = torch.rand((1, 3, 6, 8), generator=torch.Generator().manual_seed(0))
     pictures = (1 - warped).requires_grad_()
-    reliability = torch.zeros(1, 1, 6, 8)
-    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, reliability).sum(), pictures)
-    assert temporal_loss(pictures, warped, reliability).item() == 0.0
+    confidence = torch.zeros(1, 1, 6, 8)
+    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, confidence).sum(), pictures)
+    assert temporal_loss(pictures, warped, confidence).item() == 0.0
     assert not gradient.any()
-    reliability[..., :4] = 1
-    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, reliability).sum(), pictures)
+    confidence[..., :4] = 1
+    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, confidence).sum(), pictures)
     assert gradient[..., :4].abs().min() > 0
     assert not gradient[..., 4:].any()

@@ -192,7 +192,7 @@ def test_samples_that_are_done_are_not_evaluated_any_more() -> None:
     assert asked == [4] * 9 and plain.evaluations == (3, 9, 1, 6)
     asked.clear()
 
-    def narrow(samples: list[int]) -> Objective:
+    def subset(samples: list[int]) -> Objective:
         part = Quadratic(len(samples))
         part.curvature, part.center = problem.curvature[samples], problem.center[samples]
 
@@ -202,7 +202,7 @@ def test_samples_that_are_done_are_not_evaluated_any_more() -> None:
 
         return evaluate
 
-    found = lbfgs(problem, start, evaluations=[3, 9, 1, 6], narrow=narrow)
+    found = lbfgs(problem, start, evaluations=[3, 9, 1, 6], subset=subset)
     assert asked == [3, 3, 2, 2, 2, 1, 1, 1] and found.evaluations == plain.evaluations
     assert torch.equal(found.images, plain.images) and torch.equal(found.terms, plain.terms)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.palette import PaletteStyler
-from pipeline.types import FrameBatch, StyledBatch
+from pipeline.types import FrameBatch, StylizedBatch
+from tests.support.clips import moving_square, texture, write_video
 
 FRAMES = 12
 SETTINGS = (
@@ -54,7 +54,7 @@ def delivered(directory: RenderDirectory) -> dict[int, np.ndarray]:
     return {
         index: directory.read_frame(chain.id, index)
         for chain in directory.plan.chains
-        if chain.delivered
+        if chain.in_output
         for index in chain.frames
     }
 
@@ -129,7 +129,7 @@ def test_what_is_painted_is_the_photo_without_its_flicker(tmp_path: Path, monkey
         """Of the mean light of the photos that the styler is given, in levels."""
         lights: list[float] = []
 
-        def watched(self: PaletteStyler, batch: FrameBatch) -> StyledBatch:
+        def watched(self: PaletteStyler, batch: FrameBatch) -> StylizedBatch:
             lights.append(255 * float(batch.content.mean()))
             return stylize(self, batch)
 

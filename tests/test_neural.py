@@ -164,8 +164,8 @@ def test_a_warm_frame_continues_from_the_previous_one() -> None:
 
 
 def warm(content: Tensor, previous: Tensor, seeds: tuple[int, ...] = (2,)) -> FrameBatch:
-    reliability = torch.ones_like(content[:, :1])
-    return FrameBatch("warm", content, previous, seeds, warped_previous=previous, reliability=reliability)
+    confidence = torch.ones_like(content[:, :1])
+    return FrameBatch("warm", content, previous, seeds, warped_previous=previous, confidence=confidence)
 
 
 def test_a_static_clip_stays_static_for_a_hundred_frames() -> None:
@@ -186,14 +186,14 @@ def test_a_static_clip_stays_static_for_a_hundred_frames() -> None:
 def test_the_temporal_term_holds_only_where_the_motion_is_reliable() -> None:
     content = photos(2)[:1]
     previous = photos(2)[1:]
-    reliability = torch.zeros_like(content[:, :1])
-    reliability[..., 24:] = 1
+    confidence = torch.zeros_like(content[:, :1])
+    confidence[..., 24:] = 1
     settings = config(warm={"evaluations": 12})
 
     def moved(weight: float) -> Tensor:
         losses = settings.losses.model_copy(update={"temporal": TemporalLoss(weight=weight)})
         painter = styler(settings.model_copy(update={"losses": losses}))
-        batch = FrameBatch("warm", content, previous, (1,), warped_previous=previous, reliability=reliability)
+        batch = FrameBatch("warm", content, previous, (1,), warped_previous=previous, confidence=confidence)
         return (painter.stylize(batch).images - previous).abs().mean(dim=(0, 1, 2))
 
     free, held = moved(0), moved(1000)
@@ -204,7 +204,7 @@ def test_the_temporal_term_holds_only_where_the_motion_is_reliable() -> None:
 def test_a_frame_of_which_much_is_new_may_take_more_evaluations() -> None:
     settings = config(warm={"evaluations": 3, "min_evaluations": 1, "tolerance": 0})
     batch = warm(photos(3), photos(3).flip(0), (1, 2, 3))
-    found = styler(settings).stylize(replace(batch, new_shares=(0.0, 0.08, 1.0))).stats
+    found = styler(settings).stylize(replace(batch, new_fractions=(0.0, 0.08, 1.0))).stats
     calm, some, most = (stats.evaluations for stats in found)
     assert calm == 3 and most == settings.optimize.cold.evaluations == 6
     assert calm < some < most

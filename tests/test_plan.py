@@ -17,17 +17,13 @@ from hypothesis import strategies as st
 from pipeline.config.reading import config_schema, parse_config
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
-from pipeline.plan.plan_file import canonical_json, check_same, identity_digest, plan_from_json, plan_to_json
-from pipeline.plan.planning import (
-    ResolvedStyle,
-    absolute_source,
-    frame_seed,
-    make_chains,
-    make_plan,
-    output_paths,
-    style_configs,
-    weights_paths,
-)
+from pipeline.plan.chains import StyleChains, frame_seed, make_chains
+from pipeline.plan.identity import ResolvedStyle, check_same, identity_digest
+from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
+from pipeline.plan.plan_file import plan_from_json, plan_to_json
+from pipeline.plan.planning import make_plan
+from pipeline.plan.segments import Segments
+from pipeline.runtime.hashing import canonical_json
 from pipeline.types import Chain, ColorTags, RenderPlan, Shot, Source
 
 DIGEST = "0" * 64
@@ -63,7 +59,7 @@ def a_source(frames: int = 6, **changes: Any) -> Source:
         "time_base": Fraction(1, 90000),
         "pts": tuple(range(0, frames * 3003, 3003)),
         "duration_ticks": 3003,
-        "picks": tuple(range(frames)),
+        "decoded_indices": tuple(range(frames)),
         "digest": DIGEST,
     }
     return Source(**{**known, **changes})
@@ -87,11 +83,11 @@ def shots_of(cuts: list[int]) -> tuple[Shot, ...]:
 @given(st.lists(NAMES, min_size=1, max_size=5), st.lists(st.integers(1, 200), min_size=1, max_size=12))
 def test_chains_cover_every_frame_once_per_style_and_never_cross_a_cut(names: list[str], cuts: list[int]) -> None:
     shots = shots_of(cuts)
-    chains = make_chains(names, shots, list(range(len(names))))
+    chains = make_chains([StyleChains(name, seed) for seed, name in enumerate(names)], shots)
     assert len({chain.id.casefold() for chain in chains}) == len(chains)
     for chain in chains:
         shot = shots[chain.shot]
-        assert shot.start <= chain.start - chain.lead_in <= chain.start < chain.stop <= shot.stop
+        assert shot.start <= chain.start < chain.stop <= shot.stop
         assert chain.id.isascii() and chain.id == chain.id.lower() and not set(chain.id) & set(' ./\\:*?"<>|')
     for seed, name in enumerate(names):
         mine = [chain for chain in chains if chain.seed == seed]
@@ -102,7 +98,7 @@ def test_chains_cover_every_frame_once_per_style_and_never_cross_a_cut(names: li
 
 def test_chain_ids_differ_where_names_differ_only_by_case_or_accents() -> None:
     names = ["Swirl", "swirl", "été", "ete", "墨", "水", "a/b", "swirl-2", "con"]
-    ids = [chain.id for chain in make_chains(names, [Shot(0, 0, 1)], [0] * len(names))]
+    ids = [chain.id for chain in make_chains([StyleChains(name, 0) for name in names], [Shot(0, 0, 1)])]
     assert ids == [
         "swirl-s000",
         "swirl-2-s000",
@@ -152,23 +148,39 @@ def words(schema: Any) -> list[Any]:
 
 def test_a_long_shot_is_split_into_segments_that_start_from_keyframes() -> None:
     shots = (Shot(0, 0, 100), Shot(1, 100, 110))
-    chains = make_chains(["Swirl"], shots, [7], [24], [2])
-    keys, *parts, short = chains
-    assert (keys.id, keys.step, keys.keys, keys.delivered) == ("swirl-s000-keys", 26, "", False)
-    assert list(keys.frames) == [part.start for part in parts] == [0, 26, 52, 78]
-    assert [(part.id, part.stop, part.keys) for part in parts][-1] == ("swirl-s000-p003", 100, keys.id)
-    assert (short.id, short.start, short.stop, short.keys) == ("swirl-s001", 100, 110, "")
+    chains = make_chains([StyleChains("Swirl", 7, segment_frames=24, hold=2)], shots)
+    keyframes, *segments, short = chains
+    assert (keyframes.id, keyframes.interval, keyframes.in_output) == ("swirl-s000-keys", 26, False)
+    assert list(keyframes.frames) == [segment.start for segment in segments] == [0, 26, 52, 78]
+    last = segments[-1]
+    assert (last.id, last.stop, last.keyframe_chain) == ("swirl-s000-p003", 100, keyframes.id)
+    assert (short.id, short.start, short.stop, short.keyframe_chain) == ("swirl-s001", 100, 110, "")
+
+
+def test_dependents_of_a_keyframe_are_the_segments_that_start_from_it_or_approach_it() -> None:
+    keyframes, *segments = make_chains([StyleChains("a", 0, segment_frames=4)], [Shot(0, 0, 12)])
+    dependencies = Segments([keyframes, *segments])
+    first, second, third = segments
+    assert [dependencies.next_keyframe(segment) for segment in segments] == [4, 8, None]
+    assert all(dependencies.keyframes(segment) == keyframes for segment in segments)
+    assert dependencies.keyframes(keyframes) is None
+    everything = {keyframes.id: 0, first.id: 0, second.id: 4, third.id: 8}
+    assert dependencies.dependents(keyframes, 0) == everything
+    assert dependencies.dependents(keyframes, 4) == everything | {keyframes.id: 4}
+    assert dependencies.dependents(keyframes, 8) == {keyframes.id: 8, second.id: 4, third.id: 8}
+    assert dependencies.dependents(keyframes, keyframes.stop) == {}
+    assert dependencies.dependents(second, 6) == {second.id: 6}
 
 
 @given(st.integers(1, 300), st.integers(0, 60), st.integers(1, 5))
 def test_segments_cover_every_frame_once(count: int, wanted: int, hold: int) -> None:
-    chains = make_chains(["a"], [Shot(0, 0, count)], [0], [wanted], [hold])
-    covered = [index for chain in chains if chain.delivered for index in chain.frames]
+    chains = make_chains([StyleChains("a", 0, wanted, hold)], [Shot(0, 0, count)])
+    covered = [index for chain in chains if chain.in_output for index in chain.frames]
     assert covered == list(range(count))
     for chain in chains:
-        assert chain.step % hold == 0 or chain.step == 1
-        if chain.keys:
-            (keys,) = (other for other in chains if other.id == chain.keys)
+        assert chain.interval % hold == 0 or chain.interval == 1
+        if chain.keyframe_chain:
+            (keys,) = (other for other in chains if other.id == chain.keyframe_chain)
             assert chain.start in keys.frames
 
 
@@ -235,7 +247,7 @@ def test_the_digest_has_every_setting_that_changes_pixels_and_no_other(place: tu
         a_plan(height_px=50),
         a_plan(shots=(Shot(0, 0, 3), Shot(1, 3, 6))),
         a_plan(source=a_source(digest="1" * 64)),
-        a_plan(source=a_source(picks=(0, 1, 2, 3, 4, 6))),
+        a_plan(source=a_source(decoded_indices=(0, 1, 2, 3, 4, 6))),
         a_plan(source=a_source(frames=5)),
         a_plan(exposure=(CURVE, (), (), (), (), ())),
     ],
@@ -285,13 +297,18 @@ def test_the_digest_is_stable() -> None:
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=20), st.lists(st.integers(0, 60), min_size=1, max_size=20))
 def test_different_picks_are_different_identities(one: list[int], two: list[int]) -> None:
-    plans = [a_plan(source=a_source(frames=len(picks), picks=tuple(picks))) for picks in (one, two)]
+    plans = [
+        a_plan(source=a_source(frames=len(decoded_indices), decoded_indices=tuple(decoded_indices)))
+        for decoded_indices in (one, two)
+    ]
     assert (plans[0].identity["source.frames"] == plans[1].identity["source.frames"]) == (one == two)
 
 
 def test_picks_read_well() -> None:
-    def shown(*picks: int) -> Any:
-        return a_plan(source=a_source(frames=len(picks), picks=picks)).identity["source.frames"]
+    def shown(*decoded_indices: int) -> Any:
+        return a_plan(source=a_source(frames=len(decoded_indices), decoded_indices=decoded_indices)).identity[
+            "source.frames"
+        ]
 
     assert shown(*range(10, 20)) == "10:20"
     assert shown(0, 2, 4, 6) == "0:7:2"
@@ -351,7 +368,7 @@ def test_styles_must_agree_on_how_the_input_is_read() -> None:
         {"shots": (Shot(1, 0, 6),)},
         {"width_px": 0},
         {"outputs": {"unknown": "x.mp4"}},
-        {"source": a_source(picks=(0,))},
+        {"source": a_source(decoded_indices=(0,))},
         {"source": a_source(pts=(0, 1, 2, 2, 3, 4))},
         {"source": a_source(frames=0), "shots": ()},
     ],
@@ -442,7 +459,7 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         time_base=draw(st.fractions("1/1000000", 1, max_denominator=10**6)),
         pts=tuple(ticks),
         duration_ticks=draw(st.integers(0, 10**9)),
-        picks=tuple(draw(st.lists(st.integers(0, 10**6), min_size=count, max_size=count))),
+        decoded_indices=tuple(draw(st.lists(st.integers(0, 10**6), min_size=count, max_size=count))),
         rotation_deg=draw(st.sampled_from([0, 90, 180, 270])),
         color=ColorTags(draw(tag), draw(tag), draw(tag), draw(st.none() | st.booleans())),
         has_audio=draw(st.booleans()),
@@ -570,9 +587,7 @@ def test_no_chain_leaves_its_folder(chain_id: str) -> None:
         plan_from_json(sealed(document))
 
 
-@pytest.mark.parametrize(
-    "changes", [{"start": 1}, {"stop": 5}, {"lead_in": 1}, {"shot": 1}, {"style": "x"}, {"seed": -1}]
-)
+@pytest.mark.parametrize("changes", [{"start": 1}, {"stop": 5}, {"shot": 1}, {"style": "x"}, {"seed": -1}])
 def test_chains_must_fit_the_shots(changes: dict[str, Any]) -> None:
     plan = a_plan()
     chain: Chain = dataclasses.replace(plan.chains[0], **changes)
@@ -593,9 +608,3 @@ def test_tone_curves_belong_to_the_identity() -> None:
     for other in ((), ((),) * 6):
         with pytest.raises(RenderDirectoryError, match="tone curves"):
             plan_from_json(plan_to_json(dataclasses.replace(plan, exposure=other)))
-
-
-def test_a_plan_from_before_there_were_tone_curves_opens() -> None:
-    document = json.loads(plan_to_json(a_plan()))
-    assert "exposure" not in document
-    assert plan_from_json(sealed(document)).exposure == ()

@@ -11,42 +11,42 @@ import pytest
 from pipeline.runtime.progress import Estimate, Kind, PlainReporter, describe_seconds, make_reporter
 from pipeline.types import Chain, FrameStats, Phase
 
-CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0, 0)
+CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0)
 STATS = FrameStats(8, 0.25)
 
 
 def test_a_frame_that_begins_cold_unexpectedly_is_one_less_to_do() -> None:
     estimate = Estimate({"cold": 0, "warm": 3})
-    estimate.painted("warm", 2.0)
-    estimate.painted("cold", 20.0)
+    estimate.frame_stored("warm", 2.0)
+    estimate.frame_stored("cold", 20.0)
     assert estimate.seconds_left() == pytest.approx(2.0)
 
 
 def test_the_estimate_keeps_cold_and_warm_frames_apart() -> None:
     estimate = Estimate({"cold": 2, "warm": 10})
     assert estimate.seconds_left() is None
-    estimate.painted("cold", 100.0)
+    estimate.frame_stored("cold", 100.0)
     assert estimate.seconds_left() is None  # nobody knows yet what a warm frame costs
-    estimate.painted("warm", 2.0)
-    estimate.painted("warm", 4.0)
+    estimate.frame_stored("warm", 2.0)
+    estimate.frame_stored("warm", 4.0)
     assert estimate.seconds_left() == pytest.approx(1 * 100.0 + 8 * 3.0)
 
 
 def test_the_estimate_asks_only_for_phases_that_are_left() -> None:
     estimate = Estimate({"cold": 0, "warm": 3})  # resumed: the cold frame was stored before
-    estimate.painted("warm", 2.0)
+    estimate.frame_stored("warm", 2.0)
     assert estimate.seconds_left() == pytest.approx(4.0)
-    estimate.painted("warm", 2.0)
-    estimate.painted("warm", 2.0)
+    estimate.frame_stored("warm", 2.0)
+    estimate.frame_stored("warm", 2.0)
     assert estimate.seconds_left() == 0.0
 
 
 def test_the_estimate_follows_recent_frames() -> None:
     estimate = Estimate({"cold": 0, "warm": 1000})
     for _ in range(50):
-        estimate.painted("warm", 100.0)
+        estimate.frame_stored("warm", 100.0)
     for _ in range(50):
-        estimate.painted("warm", 1.0)
+        estimate.frame_stored("warm", 1.0)
     assert estimate.seconds_left() == pytest.approx(900.0)
 
 
@@ -66,10 +66,10 @@ def play(kind: Kind) -> None:
         for done in range(1, 4):
             advance(done)
     left: dict[Phase, int] = {"cold": 1, "warm": 5}
-    with reporter.painting(left, 4):
-        reporter.painted(CHAIN, 4, "cold", STATS, 60.0)
+    with reporter.stylizing(left, 4):
+        reporter.frame_stored(CHAIN, 4, "cold", STATS, 60.0)
         for index in range(5, 10):
-            reporter.painted(CHAIN, index, "warm", STATS, 2.0)
+            reporter.frame_stored(CHAIN, index, "warm", STATS, 2.0)
 
 
 @pytest.mark.parametrize("kind", ["plain", "json", "rich", "none", "auto"])

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
-from clips import moving_square, texture, truncate, write_animation, write_photos, write_video
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,6 +24,7 @@ from pipeline.media.reader.order import natural_key
 from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.media.reader.timing import choose, repair
 from pipeline.types import Frame, Source
+from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
 
 Data = Callable[[str], Path]
 SETTINGS = InputSettings()
@@ -102,8 +102,8 @@ class TestContract:
         name, _, source = sample
         assert source.frame_count == COUNT
         assert (source.width_px, source.height_px) == (48, 32)
-        assert len(source.picks) == COUNT
-        assert source.picks == tuple(range(COUNT))
+        assert len(source.decoded_indices) == COUNT
+        assert source.decoded_indices == tuple(range(COUNT))
         assert all(a < b for a, b in pairwise(source.pts))
         assert source.duration_ticks > 0
         assert len(source.digest) == 64
@@ -145,7 +145,7 @@ class TestContract:
         _, inputs, source = sample
         whole = read(source)
         part = probe(inputs, SETTINGS, frames=(3, 9))
-        assert part.picks == tuple(range(3, 9))
+        assert part.decoded_indices == tuple(range(3, 9))
         for frame, original in zip(read(part), whole[3:9], strict=True):
             np.testing.assert_array_equal(frame.rgb, original.rgb)
         if source.kind == "video":
@@ -154,8 +154,8 @@ class TestContract:
             slow = probe(inputs, SETTINGS, frames=(2, None), fps=Fraction(10))
             assert slow.frame_rate == 10
             assert slow.frame_count < COUNT - 2
-            assert slow.picks[0] == 2
-            for frame, pick in zip(read(slow), slow.picks, strict=True):
+            assert slow.decoded_indices[0] == 2
+            for frame, pick in zip(read(slow), slow.decoded_indices, strict=True):
                 np.testing.assert_array_equal(frame.rgb, whole[pick].rgb)
         else:
             assert part.pts == tuple(range(6))
@@ -221,12 +221,12 @@ def test_a_rate_takes_the_latest_frame_at_every_tick(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", FRAMES, time_base=MS, pts=UNEVEN)
     source = probe([path], SETTINGS, fps=Fraction(10))
     # ticks at 0, 100, ... 700 ms
-    assert source.picks == (0, 3, 4, 7, 8, 10, 13)
+    assert source.decoded_indices == (0, 3, 4, 7, 8, 10, 13)
     assert [pts * source.time_base for pts in source.pts] == [
         Fraction(t, 1000) for t in (0, 100, 200, 300, 400, 500, 700)
     ]
     # at 600 ms frame 10 is still shown: it lasts longer instead of coming twice
-    assert probe([path], SETTINGS, fps=Fraction(1000)).picks == tuple(range(COUNT))
+    assert probe([path], SETTINGS, fps=Fraction(1000)).decoded_indices == tuple(range(COUNT))
 
 
 def test_stamps_that_repeat_or_are_missing_are_repaired() -> None:
@@ -257,10 +257,10 @@ def test_a_chosen_rate_shows_what_is_there(steps: list[int], first: int, fps: Fr
         pts.append(pts[-1] + step)
     end = pts.pop()
     line = choose(pts, 0, end, MS, fps)
-    assert all(a < b for a, b in pairwise(line.picks))
+    assert all(a < b for a, b in pairwise(line.numbers))
     assert all(a < b for a, b in pairwise(line.pts))
     assert line.pts[0] * line.time_base == first * MS
-    for pick, shown in zip(line.picks, line.pts, strict=True):
+    for pick, shown in zip(line.numbers, line.pts, strict=True):
         now = shown * line.time_base
         assert ((now - first * MS) * fps).denominator == 1  # a tick of the rate
         assert pts[pick] * MS <= now
@@ -371,7 +371,7 @@ def photo(
 
 
 def names(source: Source) -> list[str]:
-    return [Path(source.files[pick]).name for pick in source.picks]
+    return [Path(source.files[pick]).name for pick in source.decoded_indices]
 
 
 def test_natural_order() -> None:
@@ -531,7 +531,7 @@ def test_what_lies_beside_photos_is_left_out_and_noted(tmp_path: Path) -> None:
     source = probe([tmp_path], SETTINGS)
     assert names(source) == ["shot_001", "shot_001.png", "shot_002.png", "shot_003.png"]
     assert source.notes == ("Left out because they are no pictures: edit.xmp, empty.aae, notes.txt.",)
-    assert probe([tmp_path / "*"], SETTINGS).picks == source.picks
+    assert probe([tmp_path / "*"], SETTINGS).decoded_indices == source.decoded_indices
 
 
 def test_raw_files_beside_their_developed_photos_are_left_out(tmp_path: Path) -> None:

@@ -23,8 +23,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from breakers import Hit, Wait
-from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
@@ -32,10 +30,9 @@ from pipeline.media.image.png import decode_png, encode_png
 from pipeline.runtime import atomic
 from pipeline.store import frames
 from pipeline.store.directory import RenderDirectory
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-from torture_rig import children
+from tests.support.clips import moving_square, texture, write_video
+from tests.support.interruptions import Hit, Wait
+from tests.support.torture import children
 
 FRAMES, CUT = 8, 5
 CHAINS = [f"paint-s000/{index:08d}.png" for index in range(CUT)]

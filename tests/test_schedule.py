@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, StylizeError, WriteError
-from pipeline.execute.prefetch import Upcoming
+from pipeline.execute.prefetch import PrefetchedFrame
 from pipeline.execute.scheduler import Outcome, run_chains
 from pipeline.media.image.arrays import to_tensor, to_uint8
-from pipeline.motion.warm_start import Passage, warm_start
-from pipeline.plan.plan_file import identity_digest
-from pipeline.plan.planning import frame_seed, make_chains
+from pipeline.motion.warm_start import Correspondence, warm_start
+from pipeline.plan.chains import StyleChains, frame_seed, make_chains
+from pipeline.plan.identity import identity_digest
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import (
     Chain,
@@ -31,7 +31,7 @@ from pipeline.types import (
     RenderPlan,
     Shot,
     Source,
-    StyledBatch,
+    StylizedBatch,
     WarmStart,
 )
 
@@ -62,10 +62,10 @@ def a_plan(styles: Sequence[str] = ("a",), cuts: Sequence[int] = (4,)) -> Render
         time_base=Fraction(1, 25),
         pts=tuple(range(cuts[-1])),
         duration_ticks=1,
-        picks=tuple(range(cuts[-1])),
+        decoded_indices=tuple(range(cuts[-1])),
         digest="0" * 64,
     )
-    chains = make_chains(styles, shots, list(range(1, len(styles) + 1)))
+    chains = make_chains([StyleChains(style, seed) for seed, style in enumerate(styles, 1)], shots)
     outputs = {style: f"../{style}.mp4" for style in styles}
     digest = identity_digest(identity)
     return RenderPlan(digest, identity, source, WIDTH, HEIGHT, shots, chains, {s: {} for s in styles}, outputs)
@@ -91,7 +91,7 @@ class Painter:
     failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
     batches: list[FrameBatch] = field(default_factory=list)
 
-    def stylize(self, batch: FrameBatch) -> StyledBatch:
+    def stylize(self, batch: FrameBatch) -> StylizedBatch:
         self.batches.append(batch)
         count = batch.content.shape[0]
         if count > self.fits:
@@ -103,16 +103,16 @@ class Painter:
                 if self.raises:
                     raise StylizeError("the loss is nan", hint="smaller weights")
                 images[place] = images[place] * float("nan")
-        return StyledBatch(torch.stack(images), tuple(FrameStats(5, 0.5) for _ in images))
+        return StylizedBatch(torch.stack(images), tuple(FrameStats(5, 0.5) for _ in images))
 
     @property
     def sizes(self) -> list[int]:
         return [batch.content.shape[0] for batch in self.batches]
 
 
-def nothing_moved(index: int) -> Passage:
+def nothing_moved(index: int) -> Correspondence:
     motion = Motion(index - 1, index, np.zeros((HEIGHT, WIDTH, 2), np.float32), np.ones((HEIGHT, WIDTH), np.float32))
-    return Passage(motion, np.zeros((HEIGHT, WIDTH), np.float32))
+    return Correspondence(motion, np.zeros((HEIGHT, WIDTH), np.float32))
 
 
 class FakeFeed:
@@ -121,15 +121,15 @@ class FakeFeed:
     def __init__(self, chain: Chain, start: int, damaged: int | None = None) -> None:
         self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
 
-    def next_frame(self) -> Upcoming:
-        index, self.at = self.at, self.at + self.chain.step
+    def next_frame(self) -> PrefetchedFrame:
+        index, self.at = self.at, self.at + self.chain.interval
         if index == self.damaged:
             raise InputError(f"frame {index} is damaged", hint="mend it")
         first = index == self.chain.frames.start
-        if first and self.chain.keys:
-            return Upcoming(index, photo(index), repeats=index)
-        passages = {} if first else {index - self.chain.step: nothing_moved(index)}
-        return Upcoming(index, photo(index), passages)
+        if first and self.chain.keyframe_chain:
+            return PrefetchedFrame(index, photo(index), repeats=index)
+        correspondences = {} if first else {index - self.chain.interval: nothing_moved(index)}
+        return PrefetchedFrame(index, photo(index), correspondences)
 
     def close(self) -> None:
         self.closed = True
@@ -142,7 +142,7 @@ class Watch:
     notes: list[str] = field(default_factory=list)
     frames: list[tuple[str, int, Phase]] = field(default_factory=list)
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         self.frames.append((chain.id, index, phase))
 
     def note(self, message: str) -> None:
@@ -405,7 +405,7 @@ def test_a_slow_disk_is_waited_for_before_the_next_frame_is_painted(
     painter, seen = Painter(), list[tuple[int, int]]()
     stylize = painter.stylize
 
-    def counted(batch: FrameBatch) -> StyledBatch:
+    def counted(batch: FrameBatch) -> StylizedBatch:
         seen.append((safe, sum(painter.sizes)))
         return stylize(batch)
 
@@ -438,7 +438,7 @@ def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
 
 def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
     plan = a_plan(("a",), stops)
-    return replace(plan, chains=make_chains(["a"], plan.shots, [1], [length]))
+    return replace(plan, chains=make_chains([StyleChains("a", 1, length)], plan.shots))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])

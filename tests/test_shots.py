@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import moving_square, texture
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from pipeline.analysis.cuts import find_cuts, split_shots
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.types import Shot
+from tests.support.clips import moving_square, texture
 
 RGB = NDArray[np.uint8]
 THRESHOLD = InputSettings().cut_threshold

@@ -29,7 +29,7 @@ def scene(noise: float = 0.0, seed: int = 0) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
 
 
-def painting() -> NDArray[np.uint8]:
+def style_image() -> NDArray[np.uint8]:
     """Four flat colors of unequal share."""
     colors = np.array([(20, 30, 60), (200, 60, 30), (240, 220, 150), (60, 120, 130)], np.uint8)
     return np.asarray(colors[RANDOM.choice(4, (50, 50), p=[0.5, 0.3, 0.15, 0.05])], np.uint8)
@@ -44,7 +44,7 @@ def batch(*pictures: NDArray[np.uint8]) -> FrameBatch:
 
 
 def stylers() -> list[Styler]:
-    return [PaletteStyler([painting()], 6, 1), SuperpixelStyler([painting()], 60, 1)]
+    return [PaletteStyler([style_image()], 6, 1), SuperpixelStyler([style_image()], 60, 1)]
 
 
 @pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
@@ -65,18 +65,18 @@ def test_a_batch_is_its_frames(styler: Styler) -> None:
 
 
 def test_the_same_arguments_give_the_same_frames() -> None:
-    style = painting()
+    style = style_image()
     for make in (lambda: PaletteStyler([style], 8, 5), lambda: SuperpixelStyler([style], 80, 5)):
         assert torch.equal(make().stylize(batch(scene())).images, make().stylize(batch(scene())).images)
 
 
 def test_the_palette_has_the_painting_s_colors() -> None:
-    palette = srgb_from_oklab(style_palette([painting()], 4, 0)).astype(int)
+    palette = srgb_from_oklab(style_palette([style_image()], 4, 0)).astype(int)
     assert palette.shape == (4, 3)
     # moved apart a little, so near but not equal; sorted from dark to light
     for color, wanted in zip(palette, [(20, 30, 60), (60, 120, 130), (200, 60, 30), (240, 220, 150)], strict=True):
         assert np.abs(color - wanted).max() < 40
-    assert (np.diff(style_palette([painting()], 4, 0)[:, 0]) >= 0).all()
+    assert (np.diff(style_palette([style_image()], 4, 0)[:, 0]) >= 0).all()
 
 
 def test_more_colors_than_the_painting_has_are_no_problem() -> None:
@@ -85,14 +85,14 @@ def test_more_colors_than_the_painting_has_are_no_problem() -> None:
 
 
 def test_a_print_is_flat() -> None:
-    styler = PaletteStyler([painting()], 4, 0)
+    styler = PaletteStyler([style_image()], 4, 0)
     result = oklab_from_srgb(styler.paint(scene()))
     nearest = distances(result.reshape(-1, 3), styler.palette).min(axis=1)
     assert float((nearest < 0.01).mean()) > 0.9  # all but the contours
 
 
 def test_the_previous_frame_steadies_a_noisy_one() -> None:
-    styler = PaletteStyler([painting()], 6, 0)
+    styler = PaletteStyler([style_image()], 6, 0)
     ramp = np.broadcast_to(np.linspace(20, 235, 80)[np.newaxis, :, np.newaxis], (60, 80, 3))
     noise = np.random.default_rng(1).normal(0, 8, (2, 60, 80, 3))
     first, second = (np.asarray(np.rint(np.clip(ramp + part, 0, 255)), np.uint8) for part in noise)
@@ -105,7 +105,7 @@ def test_the_previous_frame_steadies_a_noisy_one() -> None:
 
 
 def test_warm_batches_use_the_previous_frame() -> None:
-    styler = PaletteStyler([painting()], 6, 0)
+    styler = PaletteStyler([style_image()], 6, 0)
     before = styler.paint(scene(6, 1))
     content = tensor(scene(6, 2))
     warm = FrameBatch("warm", content, None, (0,), tensor(before), torch.ones(1, 1, 60, 80))
@@ -132,8 +132,8 @@ def test_cells_hold_still_under_noise() -> None:
 
 
 def test_borders_can_be_left_out() -> None:
-    plain = SuperpixelStyler([painting()], 60, 0, border=0).paint(scene())
-    leaded = SuperpixelStyler([painting()], 60, 0).paint(scene())
+    plain = SuperpixelStyler([style_image()], 60, 0, border=0).paint(scene())
+    leaded = SuperpixelStyler([style_image()], 60, 0).paint(scene())
     assert len(np.unique(plain.reshape(-1, 3), axis=0)) <= 70
     assert leaded.mean() < plain.mean()
 
@@ -141,5 +141,5 @@ def test_borders_can_be_left_out() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 1)])
 def test_tiny_frames(size: tuple[int, int]) -> None:
     picture = RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8)
-    for styler in (PaletteStyler([painting()], 12, 0), SuperpixelStyler([painting()], 900, 0)):
+    for styler in (PaletteStyler([style_image()], 12, 0), SuperpixelStyler([style_image()], 900, 0)):
         assert styler.paint(picture).shape == picture.shape

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import moving_square, texture, write_video
 from PIL import Image
 
 from pipeline import cli
 from pipeline.errors import WriteError
 from pipeline.media.image.png import encode_png
 from pipeline.workflows.space import Need, check_space, in_words
+from tests.support.clips import moving_square, texture, write_video
 
 FRAMES = 6
 Usage = namedtuple("Usage", "total used free")

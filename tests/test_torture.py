@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-from torture_rig import __main__ as torture
-from torture_rig.kills import VARIANTS, KillAt, Tally, kill_renders
+from tests.support.torture import __main__ as torture
+from tests.support.torture.kills import VARIANTS, KillAt, Tally, kill_renders
 
 
 def test_killed_at_random_moments_a_render_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keyframes, held frames and farther ones here; the long version takes turns at all."""
-    monkeypatch.setattr("torture_rig.kills._KILLS_PER_RENDER", 3)
+    monkeypatch.setattr("tests.support.torture.kills._KILLS_PER_RENDER", 3)
     few = {name: VARIANTS[name] for name in ("segments", "segments, hold, earlier")}
     tally = kill_renders(tmp_path / "kills", kills=6, seed=1, variants=few)
     assert tally.kills == sum(tally.kills_by_variant.values()) == 6 and tally.renders >= 5
@@ -38,8 +35,8 @@ def test_what_must_not_be_is_counted() -> None:
 
 def test_a_store_that_writes_carelessly_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames written in place, without a temporary file: a kill in mid-write leaves half a frame behind."""
-    monkeypatch.setattr("torture_rig.kills.KillAt", Careless)
-    monkeypatch.setattr("torture_rig.kills._KILLS_PER_RENDER", 2)
+    monkeypatch.setattr("tests.support.torture.kills.KillAt", Careless)
+    monkeypatch.setattr("tests.support.torture.kills._KILLS_PER_RENDER", 2)
     tally = kill_renders(tmp_path / "kills", kills=2, seed=0, variants={"plain": ()})
     assert tally.torn_files > 0 and tally.bad > 0
 

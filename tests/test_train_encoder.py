@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
+import distill_data
+import distill_teacher
 import numpy as np
 import pytest
 import torch
+import train_encoder
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.encoders.compact import PUBLIC_LAYERS, CompactNetwork, load_compact
 from pipeline.encoders.load import load_encoder
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-
-import distill_data
-import distill_teacher
-import train_encoder
 
 COMPRESSED_WIDTHS = (4, 4, 6, 6, 8, 8, 8, 8, 8, 8, 8, 8, 8)
 VGG_WIDTHS = (8, 8, 8, 8, 12, 12, 12, 12, 12, 12, 12, 12, 12)

@@ -81,7 +81,7 @@ def source_of(
         time_base=time_base,
         pts=pts,
         duration_ticks=last,
-        picks=tuple(range(len(pts))),
+        decoded_indices=tuple(range(len(pts))),
         has_audio=sound is not None,
     )
 

@@ -38,8 +38,9 @@ SMALL_PX: Final = 160
 """Longer side of the frames that are measured."""
 
 THRESHOLD: Final = 0.6
-"""Frames that flicker by less, in levels of 255, are left alone: see `_zigzag`. We measured 2.2 and 0.9 in timelapses
-that flicker, and in videos at most 0.43: in an uneven fade, and as error of measurement where the camera moves."""
+"""Frames that flicker by less, in levels of 255, are left alone: see `_flicker_levels`. We measured 2.2 and 0.9 in
+timelapses that flicker, and in videos at most 0.43: in an uneven fade, and as error of measurement
+where the camera moves."""
 
 BLOCK: Final = 60
 """So many frames of a shot are judged by the threshold together."""
@@ -60,7 +61,7 @@ STEP_SIDE, STEP_SIGNIFICANCE, STEP_MIN = 6, 5.0, 0.02
 _CLIPPED: Final = (4, 251)
 """Levels from which on a pixel may have been clipped and says nothing about exposure."""
 _LEAST_PIXELS: Final = 100
-_LEAST_TRUSTED: Final = 0.2
+_LEAST_CONFIDENT_FRACTION: Final = 0.2
 """Share of the picture that two neighbors must have in common."""
 _CORRELATED_PIXELS: Final = 100
 """Neighboring pixels err together: so many count as one observation."""
@@ -89,7 +90,7 @@ class _Gain:
     pixels: Floats
 
 
-class Meter:
+class FlickerMeter:
     """Looks at every frame once, in order, and keeps only the frame before and a few numbers per pair."""
 
     def __init__(self) -> None:
@@ -120,7 +121,7 @@ class Meter:
             shifts, share = _flicker_of(self._gains[shot.start : shot.stop - 1])
             edges = [*range(0, max(1, len(shifts) - BLOCK // 2), BLOCK), len(shifts)]
             for start, stop in pairwise(edges):
-                levels = _zigzag(shifts[start:stop], share[start:stop])
+                levels = _flicker_levels(shifts[start:stop], share[start:stop])
                 if levels < THRESHOLD:
                     shifts[start:stop] = 0
                 else:
@@ -175,8 +176,8 @@ _SLOPES: Final = np.asarray(TONE_NODES, float) * (255 - np.asarray(TONE_NODES, f
 def _gain(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> _Gain | None:
     """What the current frame gained over the previous one; None if they have too little in common."""
     motion = estimate_motion(previous, current, from_index=0, to_index=1, preset="medium")
-    trusted = motion.reliability > 0.5
-    if trusted.mean() < _LEAST_TRUSTED:
+    trusted = motion.confidence > 0.5
+    if trusted.mean() < _LEAST_CONFIDENT_FRACTION:
         return None
     # A little blur: less noise, and a motion that is wrong by a fraction of a pixel matters less.
     before, after = (cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 1) for frame in (previous, current))
@@ -250,7 +251,7 @@ def _in_channels(shifts: Floats, share: Floats) -> Floats:
     return np.asarray((shifts[:, :_NODES] * share).sum(axis=1, keepdims=True) + shifts[:, _NODES:])
 
 
-def _zigzag(off: Floats, share: Floats) -> float:
+def _flicker_levels(off: Floats, share: Floats) -> float:
     """Mean absolute second difference over the frames, in levels, as a part of what noise of that size would have.
 
     Second differences, because what the window smooths away of slower changes is not flicker, nor is the drift of the

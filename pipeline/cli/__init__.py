@@ -20,7 +20,7 @@ from pipeline.cli import clean, demo, evaluate, inspect, preview, styles
 from pipeline.cli import render as paint
 from pipeline.cli.signals import StopNow
 from pipeline.errors import Interrupted, TemperaError, printable
-from pipeline.runtime.threads import wait_briefly
+from pipeline.runtime.threads import limit_spinning
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(
@@ -73,7 +73,7 @@ app.command()(demo.demo)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; no traceback for anything but a bug of ours."""
-    wait_briefly()
+    limit_spinning()
     try:
         return _invoke(arguments)
     except TemperaError as error:

@@ -33,11 +33,11 @@ def clean(
 
     with graceful_stop() as stop:
 
-        def heed() -> None:
+        def raise_if_cancelled() -> None:
             if number := stop():
                 raise Interrupted("no frame was removed", hint="clean again when you like", signal_number=number)
 
-        freed = run_clean(directory, make_reporter(progress), frames=frames, before_frame=heed)
+        freed = run_clean(directory, make_reporter(progress), frames=frames, before_frame=raise_if_cancelled)
     if as_json:
         sys.stdout.write(json.dumps({"freed": [asdict(entry) for entry in freed]}, indent=2) + "\n")
         return

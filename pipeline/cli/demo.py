@@ -12,7 +12,7 @@ import typer
 from pipeline.cli import options
 
 FRAMES = 48
-FOLLOW_LIGHT = 0.75
+MATCH_LIGHT = 0.75
 """The sample goes from dawn to night, and the painting should show it."""
 SHOWN = (0, 12, 24, 36, 47)
 """Frames on the side-by-side picture."""
@@ -51,7 +51,7 @@ def demo(
     if len(list(photos.glob("*.jpg"))) < FRAMES:
         with reporter.stage("making the sample timelapse", None):
             write_sample(photos, FRAMES)
-    config = load_style(style, [f"output.finish.follow_light={FOLLOW_LIGHT}"])
+    config = load_style(style, [f"output.finish.match_light={MATCH_LIGHT}"])
     video = output / f"sample-{config.name}.mp4"
     with graceful_stop() as stop:
         render(RenderRequest(inputs=(str(photos),), styles=(config,), output=video), reporter, stop)

@@ -26,7 +26,7 @@ def shipped_styles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(configs_path().glob("*.yaml")) if path.stem != TEMPLATE}
 
 
-def shipped_picture(path: Path) -> Path:
+def shipped_image(path: Path) -> Path:
     """`path`, or the picture of a shipped style where nothing is at a path like `anything/images/swirl.jpg`.
 
     So a config that `tempera styles` printed works from any folder, and a render whose folder was moved goes on.
@@ -102,4 +102,4 @@ def _is_file(path: Path) -> bool:
 
 
 def _located(path: Path, folder: Path) -> Path:
-    return shipped_picture(path if path.is_absolute() else (folder / path).absolute())
+    return shipped_image(path if path.is_absolute() else (folder / path).absolute())

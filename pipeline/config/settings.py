@@ -1,7 +1,7 @@
 """The style config: every setting, its range, its default and its help text, in one place.
 
 The models are the JSON Schema (`tempera schema`), the help and the validation. What changes pixels and what does not
-live in different models: `PaintSettings` (with `InputSettings`) is the identity of a render and goes whole into its
+live in different models: `StylizeSettings` (with `InputSettings`) is the identity of a render and goes whole into its
 digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 """
 
@@ -53,7 +53,7 @@ class ContentLoss(Settings):
     layers: dict[LayerName, Weight] = Field(
         default={"relu4_2": 1.0}, description="Layers and their weights, normalized to a sum of 1."
     )
-    coarse: tuple[Weight, ...] = Field(
+    scale_weights: tuple[Weight, ...] = Field(
         (0.2, 0.4, 0.7, 1.0),
         min_length=1,
         max_length=64,
@@ -85,7 +85,7 @@ class TemporalLoss(Settings):
     """What holds a warm frame to the moved earlier ones."""
 
     weight: Weight = Field(3.0, description="Weight of the temporal loss, where the motion is reliable.")
-    earlier: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+    long_term: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
         (5,),
         max_length=4,
         description="Frames to look back to, beside the previous one: what was hidden comes back in the paint it had.",
@@ -176,7 +176,7 @@ class MotionSettings(Settings):
     )
 
 
-class PaintSettings(Settings):
+class StylizeSettings(Settings):
     """Everything about a style that changes pixels."""
 
     styler: Literal["neural", "palette", "superpixel"] = Field("neural", description="Who paints.")
@@ -228,7 +228,7 @@ class InputSettings(Settings):
 class FinishSettings(Settings):
     """Pure functions of the stored frame, applied when the video is written: changing them renders nothing again."""
 
-    follow_light: float = Field(
+    match_light: float = Field(
         0.0, ge=0, le=1, description="1: broad light and shade are the photo's, so that a day in it is a day in paint."
     )
     preserve_color: float = Field(0.0, ge=0, le=1, description="1: the photo's own colors, 0: the painting's.")
@@ -257,7 +257,7 @@ class RuntimeSettings(Settings):
     prefetch: int = Field(2, ge=0, le=256, description="Frames decoded, and their motion found, ahead.")
 
 
-class Config(PaintSettings):
+class Config(StylizeSettings):
     """A style config as written in YAML."""
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
@@ -276,7 +276,7 @@ class Config(PaintSettings):
         return self
 
 
-IDENTITY_SECTIONS = tuple(PaintSettings.model_fields)
+IDENTITY_SECTIONS = tuple(StylizeSettings.model_fields)
 """Top-level keys of a config that belong to a render's identity, beside `input`."""
 
 

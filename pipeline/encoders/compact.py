@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.encoders.network import Pooling, enter, pad, pool, tap
+from pipeline.encoders.network import Pooling, branch_off, pad, pad_and_convert, pool
 from pipeline.errors import MissingPartError
 
 HEADER = "tempera-compact-1"
@@ -100,7 +100,7 @@ class CompactNetwork(nn.Module):
         wanted, found = set(layers), dict[str, Tensor]()
         weight = self._conv("conv1_1").weight
         mean = images.new_tensor(MEAN)[:, None, None]
-        x = enter(images - mean, min(2, len(self.architecture.widths[0])), weight.dtype)
+        x = pad_and_convert(images - mean, min(2, len(self.architecture.widths[0])), weight.dtype)
         for stage, widths in enumerate(self.architecture.widths):
             last = stage == len(self.architecture.widths) - 1
             reduction = None if last else self.architecture.reductions[stage]
@@ -117,7 +117,7 @@ class CompactNetwork(nn.Module):
                         x, reduction = pool(x, "max"), None
                     x = self._relu(x)
                     if name in wanted:
-                        x, found[name] = tap(x, margin)
+                        x, found[name] = branch_off(x, margin)
                     if len(found) == len(wanted):
                         return found
             if reduction is not None:

@@ -81,7 +81,7 @@ class Encoder:
             )
 
 
-class _Tap(torch.autograd.Function):
+class _BranchOff(torch.autograd.Function):
     """Passes features on and also hands out their middle, `margin` px less on every side.
 
     The same as slicing, but the gradient of the slice is added in place to the gradient of the whole instead of being
@@ -107,11 +107,11 @@ class _Tap(torch.autograd.Function):
         return whole, None
 
 
-def tap(features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
+def branch_off(features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
     """`(features, middle)`, the middle without `margin` px of every side; the first must go on into another layer."""
     if margin == 0:
         return features, features
-    whole, middle = _Tap.apply(features, margin)  # type: ignore[no-untyped-call]
+    whole, middle = _BranchOff.apply(features, margin)  # type: ignore[no-untyped-call]
     return whole, middle
 
 
@@ -121,7 +121,7 @@ def pad(features: Tensor, margin: int) -> Tensor:
     return F.pad(features, (margin,) * 4, mode=mode)
 
 
-class _Entrance(torch.autograd.Function):
+class _PadAndConvert(torch.autograd.Function):
     """Mirrors `margin` px around pictures and converts them; its backward pass converts first and folds in place."""
 
     @staticmethod
@@ -143,11 +143,11 @@ class _Entrance(torch.autograd.Function):
         return whole[:, :, margin : height - margin, margin : width - margin].contiguous(), None, None
 
 
-def enter(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
+def pad_and_convert(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
     """Pictures (B, 3, H, W) with `margin` px more on every side, as `pad` does, in `dtype` and channels-last."""
     if min(images.shape[-2:]) <= margin:
         return pad(images, margin).to(dtype=dtype, memory_format=torch.channels_last)
-    entered: Tensor = _Entrance.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
+    entered: Tensor = _PadAndConvert.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
     return entered
 
 

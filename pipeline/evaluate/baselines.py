@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.media.image.arrays import to_tensor, to_uint8
-from pipeline.plan.planning import frame_seed
+from pipeline.plan.chains import frame_seed
 from pipeline.types import Chain, FrameBatch, Phase, Styler
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class Baselines:
             None if previous is None else to_tensor(previous)[None],
             (frame_seed(chain.seed, chain.style, index),),
         )
-        styled = self._styler.stylize(batch)
-        self._reporter.painted(chain, index, phase, styled.stats[0], time.perf_counter() - began)
-        return to_uint8(styled.images[0])
+        stylized = self._styler.stylize(batch)
+        self._reporter.frame_stored(chain, index, phase, stylized.stats[0], time.perf_counter() - began)
+        return to_uint8(stylized.images[0])
 
 
 def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Losses] | None:

@@ -137,7 +137,7 @@ class Comparison:
         known = set(window)
         warm = sum(index - 1 in known and self._shot(index - 1) == self._shot(index) for index in window)
         left: dict[Phase, int] = {"cold": len(cold), "warm": warm}
-        with self.reporter.painting(left, 0):
+        with self.reporter.stylizing(left, 0):
             yield lambda _done: None
 
     def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
@@ -180,4 +180,4 @@ def _errors(
     errors = {
         name: temporal_error(before[name], picture, motion) for name, picture in pictures.items() if name in before
     }
-    return errors, float(motion.reliability.mean())
+    return errors, float(motion.confidence.mean())

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.motion.consistency import positions, reliability
-from pipeline.motion.textureless import carried_into_flat_areas
+from pipeline.motion.consistency import flow_confidence, positions
+from pipeline.motion.textureless import propagate_into_textureless
 from pipeline.types import Motion
 
 RGB = NDArray[np.uint8]
@@ -48,15 +48,15 @@ MOST_FRAMES = 400
 
 
 def measure_motion(earlier: RGB, current: RGB, *, from_index: int, to_index: int) -> Motion:
-    """Motion between two photographed frames of one size, by Farneback's method, with its reliability."""
+    """Motion between two photographed frames of one size, by Farneback's method, with its confidence."""
     before, after = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (earlier, current))
     even_before, even_after = even_contrast(before), even_contrast(after)
     backward, forward = _farneback(even_after, even_before), _farneback(even_before, even_after)
     backward, forward = (
-        carried_into_flat_areas(flow, reliability(flow, other), luma)
+        propagate_into_textureless(flow, flow_confidence(flow, other), luma)
         for flow, other, luma in ((backward, forward, after), (forward, backward, before))
     )
-    return Motion(from_index, to_index, backward, reliability(backward, forward))
+    return Motion(from_index, to_index, backward, flow_confidence(backward, forward))
 
 
 def even_contrast(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -87,7 +87,7 @@ def temporal_error(earlier: RGB, current: RGB, motion: Motion) -> float | None:
     """How much a picture differs from the earlier one moved along the content's motion (Ruder et al. 2016).
 
     With x the current picture and y the earlier one, values in [0, 1], w the motion from the earlier content frame to
-    the current one and c in [0, 1] its reliability (0 where w leads out of the frame, at disocclusions and at motion
+    the current one and c in [0, 1] its confidence (0 where w leads out of the frame, at disocclusions and at motion
     boundaries):
 
         E = sum_p c(p) * mean_rgb (x(p) - y(p + w(p)))^2 / sum_p c(p)
@@ -103,10 +103,10 @@ def temporal_error(earlier: RGB, current: RGB, motion: Motion) -> float | None:
         _values(earlier), *positions(motion.backward_flow), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
     )
     squared = np.square(_values(current) - moved.clip(0, 1)).mean(axis=2)
-    trusted = float(motion.reliability.mean())
+    trusted = float(motion.confidence.mean())
     if trusted < LEAST_TRUSTED:
         return None
-    return float((squared * motion.reliability).mean()) / trusted
+    return float((squared * motion.confidence).mean()) / trusted
 
 
 def sharpness(rgb: RGB) -> float:

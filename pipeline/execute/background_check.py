@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError
+from pipeline.plan.segments import Segments
 from pipeline.runtime.progress import Advance
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.frame_check import FrameCheck
@@ -26,7 +27,7 @@ Paint = Callable[[Mapping[str, int], "Reporter", Callable[[], bool]], None]
 """Paints every chain from where `starts` says, tells the reporter, and ends early when the function says so."""
 
 
-def paint_checked(
+def stylize_checked(
     directory: RenderDirectory,
     reporter: Reporter,
     paint: Paint,
@@ -76,13 +77,11 @@ def paint_checked(
 
 
 def _begin_segments_anew(directory: RenderDirectory, starts: dict[str, int]) -> None:
-    """Segments begin anew where one of their keyframes is going to be painted (again)."""
+    """Segments begin anew where one of their keyframes is going to be stylized (again)."""
+    segments = Segments(directory.plan.chains)
     for chain in directory.plan.chains:
-        if chain.keys:
-            keys = directory.chain(chain.keys)
-            needed = [index for index in (chain.start, chain.start + keys.step) if index in keys.frames]
-            if starts[keys.id] <= max(needed):
-                starts[chain.id] = chain.start
+        for dependent, first in segments.dependents(chain, starts[chain.id]).items():
+            starts[dependent] = min(starts[dependent], first)
 
 
 class _Follower:
@@ -96,14 +95,14 @@ class _Follower:
         """See `Reporter`."""
         return self._reporter.stage(name, total)
 
-    def painting(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
         """See `Reporter`."""
-        return self._reporter.painting(left, done)
+        return self._reporter.stylizing(left, done)
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
-        self._starts[chain.id] = min(index + chain.step, chain.stop)
-        self._reporter.painted(chain, index, phase, stats, seconds)
+        self._starts[chain.id] = min(index + chain.interval, chain.stop)
+        self._reporter.frame_stored(chain, index, phase, stats, seconds)
 
     def note(self, message: str) -> None:
         """See `Reporter`."""

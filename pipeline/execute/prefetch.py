@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import MotionSettings
     from pipeline.motion.estimate import FlowNetwork
-    from pipeline.motion.warm_start import Passage
+    from pipeline.motion.warm_start import Correspondence
 
 Read = Callable[[int, int], Generator[Frame]]
 """Frames [start, stop) of the source in order, as they are painted: resized, and evened in exposure."""
 
-HEADING_FRAMES: Final = 16
+NEXT_KEYFRAME_FRAMES: Final = 16
 """A segment turns to the keyframe behind it over so many frames."""
-GAP_SHARE: Final = 0.01
+GAP_FRACTION: Final = 0.01
 """Farther frames are looked at only where the nearest one leaves more than this share of the picture open."""
 
 
 @dataclass(frozen=True, slots=True)
-class Upcoming:
+class PrefetchedFrame:
     """A frame to come.
 
-    `passages` tell, by index of the earlier frame, what happened since (empty: there is nothing to start from).
+    `correspondences` tell, by index of the earlier frame, what happened since (empty: there is nothing to start from).
     `repeats` is the index of a stored frame that is shown again instead of painting (-1: none): the frame before, or,
-    for the first frame of a segment, its keyframe. `heading` is the passage from the keyframe `goal`, towards which
-    the frame turns by `heading_share`.
+    for the first frame of a segment, its keyframe. `to_next_keyframe` is the correspondence from the keyframe
+    `goal`, towards which the frame turns by `next_keyframe_fraction`.
     """
 
     index: int
     content: NDArray[np.uint8]
-    passages: Mapping[int, Passage] = field(default_factory=dict)
+    correspondences: Mapping[int, Correspondence] = field(default_factory=dict)
     repeats: int = -1
     goal: int = -1
-    heading: Passage | None = None
-    heading_share: float = 0.0
+    to_next_keyframe: Correspondence | None = None
+    next_keyframe_fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class LookBack:
+class PrefetchOptions:
     """From which earlier frames a frame is painted: how motion is found, and how far back to look beside the last one.
 
     `hold`: frames are painted at every so many, counted from `origin`, and held in between. `goal`: the keyframe that
@@ -64,29 +64,29 @@ class LookBack:
     network: FlowNetwork | None = None
 
 
-def upcoming(chain: Chain, start: int, read: Read, look: LookBack) -> Generator[Upcoming]:
+def prefetched_frames(chain: Chain, start: int, read: Read, look: PrefetchOptions) -> Generator[PrefetchedFrame]:
     """The frames of a chain from `start` on, each with what happened since the earlier ones that it starts from.
 
     Photos before `start` are read again, as far back as frames look, so that a chain that is continued gets exactly
     what one that never stopped would get.
     """
     from pipeline.motion.estimate import motion_between
-    from pipeline.motion.warm_start import passage
+    from pipeline.motion.warm_start import correspondence
 
     settings = look.settings
-    gap = chain.step if chain.step > 1 else settings.hold
+    gap = chain.interval if chain.interval > 1 else settings.hold
     first = chain.frames.start
-    backs = sorted({gap, *(-(-back // gap) * gap for back in look.earlier if chain.step == 1)})
+    backs = sorted({gap, *(-(-back // gap) * gap for back in look.earlier if chain.interval == 1)})
     contents: dict[int, NDArray[np.uint8]] = {}
 
-    def since(other: int, photo: NDArray[np.uint8], index: int, content: NDArray[np.uint8]) -> Passage:
+    def since(other: int, photo: NDArray[np.uint8], index: int, content: NDArray[np.uint8]) -> Correspondence:
         motion = motion_between(photo, content, settings, from_index=other, to_index=index, network=look.network)
-        return passage(photo, content, motion)
+        return correspondence(photo, content, motion)
 
     goal = _photo(read, look.goal) if look.goal >= 0 and settings.boil < 1 else None
     for frame in _contents(chain, max(first, start - backs[-1]), read):
         index, content = frame.index, frame.rgb
-        painted = chain.step > 1 or (index - look.origin) % gap == 0 or index == first
+        painted = chain.interval > 1 or (index - look.origin) % gap == 0 or index == first
         if painted:
             contents[index] = content
         for old in [old for old in contents if old < index - backs[-1]]:
@@ -94,27 +94,34 @@ def upcoming(chain: Chain, start: int, read: Read, look: LookBack) -> Generator[
         if index < start:
             continue
         if not painted:
-            yield Upcoming(index, content, repeats=index - 1)
+            yield PrefetchedFrame(index, content, repeats=index - 1)
             continue
-        if index == first and chain.keys:
-            yield Upcoming(index, content, repeats=index)
+        if index == first and chain.keyframe_chain:
+            yield PrefetchedFrame(index, content, repeats=index)
             continue
-        passages: dict[int, Passage] = {}
+        correspondences: dict[int, Correspondence] = {}
         if settings.boil < 1:
             for back in backs:
                 other = index - back
-                if other in contents and (not passages or _leaves_gaps(passages[index - gap])):
-                    passages[other] = since(other, contents[other], index, content)
-        heading, share = None, 0.0
-        if goal is not None and passages and look.goal - index <= HEADING_FRAMES:
-            heading = since(look.goal, goal, index, content)
-            share = 1 - (look.goal - index) / (HEADING_FRAMES + 1)
-        yield Upcoming(index, content, passages, goal=look.goal, heading=heading, heading_share=share)
+                if other in contents and (not correspondences or _leaves_gaps(correspondences[index - gap])):
+                    correspondences[other] = since(other, contents[other], index, content)
+        to_next_keyframe, share = None, 0.0
+        if goal is not None and correspondences and look.goal - index <= NEXT_KEYFRAME_FRAMES:
+            to_next_keyframe = since(look.goal, goal, index, content)
+            share = 1 - (look.goal - index) / (NEXT_KEYFRAME_FRAMES + 1)
+        yield PrefetchedFrame(
+            index,
+            content,
+            correspondences,
+            goal=look.goal,
+            to_next_keyframe=to_next_keyframe,
+            next_keyframe_fraction=share,
+        )
 
 
 def _contents(chain: Chain, start: int, read: Read) -> Iterator[Frame]:
     """The photos of a chain from `start` on; those between keyframes are not even decoded where seeking is possible."""
-    if chain.step == 1:
+    if chain.interval == 1:
         with closing(read(start, chain.stop)) as frames:
             yield from frames
         return
@@ -129,8 +136,8 @@ def _photo(read: Read, index: int) -> NDArray[np.uint8]:
         return next(frames).rgb
 
 
-def _leaves_gaps(nearest: Passage) -> bool:
-    return float((nearest.trust < 0.5).mean()) > GAP_SHARE
+def _leaves_gaps(nearest: Correspondence) -> bool:
+    return float((nearest.trust < 0.5).mean()) > GAP_FRACTION
 
 
 class Feed:
@@ -140,13 +147,13 @@ class Feed:
     before the damage are still painted. Use as a context manager: leaving it stops, drains and joins.
     """
 
-    def __init__(self, frames: Generator[Upcoming], *, ahead: int) -> None:
-        self._queue: Final[queue.Queue[Upcoming | BaseException | None]] = queue.Queue(maxsize=max(1, ahead))
+    def __init__(self, frames: Generator[PrefetchedFrame], *, ahead: int) -> None:
+        self._queue: Final[queue.Queue[PrefetchedFrame | BaseException | None]] = queue.Queue(maxsize=max(1, ahead))
         self._stopping: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, args=(frames,), name="feed", daemon=True)
         self._thread.start()
 
-    def next_frame(self) -> Upcoming:
+    def next_frame(self) -> PrefetchedFrame:
         """The next frame. Raises what the iterator raised, or EOFError after the last one; then again at every call."""
         item = self._queue.get()
         if item is None or isinstance(item, BaseException):
@@ -172,7 +179,7 @@ class Feed:
     ) -> None:
         self.close()
 
-    def _run(self, frames: Generator[Upcoming]) -> None:
+    def _run(self, frames: Generator[PrefetchedFrame]) -> None:
         try:
             with closing(frames):
                 for frame in frames:
@@ -183,7 +190,7 @@ class Feed:
             # Handed to the thread that waits for the frame.
             self._offer(error)
 
-    def _offer(self, item: Upcoming | BaseException | None) -> bool:
+    def _offer(self, item: PrefetchedFrame | BaseException | None) -> bool:
         """Put an item into the queue; False if the feed was closed meanwhile."""
         while not self._stopping.is_set():
             try:

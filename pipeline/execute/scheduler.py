@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import StylizeError, TemperaError
-from pipeline.motion.warm_start import Goal, warm_start
-from pipeline.plan.planning import frame_seed
-from pipeline.types import Chain, FrameBatch, FrameStats, FrameTask, StyledBatch
+from pipeline.motion.warm_start import NextKeyframe, warm_start
+from pipeline.plan.chains import frame_seed
+from pipeline.types import Chain, FrameBatch, FrameStats, FrameTask, StylizedBatch
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from pipeline.execute.prefetch import Feed, Upcoming
+    from pipeline.execute.prefetch import Feed, PrefetchedFrame
     from pipeline.store.directory import RenderDirectory
     from pipeline.types import Phase, Styler
 
@@ -39,7 +39,7 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory",
 class Watcher(Protocol):
     """Who wants to know how a render goes."""
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """A frame is stored; `seconds` is its share of the working time."""
         ...
 
@@ -64,7 +64,7 @@ class _Running:
     index: int
     feed: Feed
     recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    upcoming: Upcoming | None = None
+    prefetched_frames: PrefetchedFrame | None = None
     task: FrameTask | None = None
 
 
@@ -185,7 +185,7 @@ class _Session:
 
     def startable(self, waiting: Sequence[Chain]) -> list[Chain]:
         """Chains that may begin now, as many as there is room for: a segment waits for its keyframes."""
-        ready = [chain for chain in waiting if chain.keys not in self.unfinished]
+        ready = [chain for chain in waiting if chain.keyframe_chain not in self.unfinished]
         return ready[: max(0, self.batch_size - len(self.running))]
 
     def close_finished(self, waiting: list[Chain]) -> None:
@@ -197,57 +197,57 @@ class _Session:
             self.running.remove(state)
             if state.chain.id not in self.failed:
                 self.unfinished.discard(state.chain.id)
-        for chain in [chain for chain in waiting if chain.keys in self.failed]:
+        for chain in [chain for chain in waiting if chain.keyframe_chain in self.failed]:
             waiting.remove(chain)
-            self.failed[chain.id] = self.failed[chain.keys]
+            self.failed[chain.id] = self.failed[chain.keyframe_chain]
 
     def _over(self, state: _Running) -> bool:
         return state.index >= state.chain.stop or state.chain.id in self.failed
 
     def look_ahead(self, state: _Running) -> None:
         """Take the next frame of a chain that must be painted; those before it that repeat one are stored."""
-        while state.upcoming is None and state.task is None and not self._over(state):
+        while state.prefetched_frames is None and state.task is None and not self._over(state):
             try:
-                upcoming = state.feed.next_frame()
+                prefetched_frames = state.feed.next_frame()
             except TemperaError as error:
                 self._fail(state.chain, state.index, error)
                 return
-            if upcoming.repeats < 0:
-                state.upcoming = upcoming
+            if prefetched_frames.repeats < 0:
+                state.prefetched_frames = prefetched_frames
             else:
-                self._repeat(state, upcoming)
+                self._repeat(state, prefetched_frames)
 
     def make_tasks(self, pool: ThreadPoolExecutor) -> None:
         """Find out what each next frame starts from, side by side: the warps of a batch take longer than its painting
         on a fast device."""
-        states = [state for state in self.running if state.upcoming is not None]
+        states = [state for state in self.running if state.prefetched_frames is not None]
         for state, task in zip(states, pool.map(self._task, states), strict=True):
-            state.upcoming, state.task = None, task
+            state.prefetched_frames, state.task = None, task
 
     def _task(self, state: _Running) -> FrameTask:
         """Reads, and changes nothing: called from several threads, for a chain each."""
-        upcoming = state.upcoming
-        assert upcoming is not None
+        prefetched_frames = state.prefetched_frames
+        assert prefetched_frames is not None
         goal = None
-        if upcoming.heading is not None:
-            ahead = self.directory.read_frame(state.chain.keys, upcoming.goal)
-            goal = Goal(ahead, upcoming.heading, upcoming.heading_share)
-        painted = {index: self._painted(state, index) for index in upcoming.passages}
-        warm = warm_start(upcoming.content, painted, upcoming.passages, goal)
-        return FrameTask(state.chain, upcoming.index, upcoming.content, warm)
+        if prefetched_frames.to_next_keyframe is not None:
+            ahead = self.directory.read_frame(state.chain.keyframe_chain, prefetched_frames.goal)
+            goal = NextKeyframe(ahead, prefetched_frames.to_next_keyframe, prefetched_frames.next_keyframe_fraction)
+        painted = {index: self._painted(state, index) for index in prefetched_frames.correspondences}
+        warm = warm_start(prefetched_frames.content, painted, prefetched_frames.correspondences, goal)
+        return FrameTask(state.chain, prefetched_frames.index, prefetched_frames.content, warm)
 
     def _painted(self, state: _Running, index: int) -> NDArray[np.uint8]:
         """A stored frame of the chain itself: all the state that there is."""
         found = state.recent.get(index)
         return self.directory.read_frame(state.chain.id, index) if found is None else found
 
-    def _repeat(self, state: _Running, upcoming: Upcoming) -> None:
+    def _repeat(self, state: _Running, prefetched_frames: PrefetchedFrame) -> None:
         """Store a frame that shows another one again."""
-        if upcoming.repeats < upcoming.index:
-            rgb = self._painted(state, upcoming.repeats)
+        if prefetched_frames.repeats < prefetched_frames.index:
+            rgb = self._painted(state, prefetched_frames.repeats)
         else:
-            rgb = self.directory.read_frame(state.chain.keys, upcoming.repeats)
-        self._store(state, _Painted(upcoming.index, "warm", _REPEATED, seconds=0.0, batch=1), rgb)
+            rgb = self.directory.read_frame(state.chain.keyframe_chain, prefetched_frames.repeats)
+        self._store(state, _Painted(prefetched_frames.index, "warm", _REPEATED, seconds=0.0, batch=1), rgb)
         self.settle()
 
     def advance(self, group: Sequence[_Running]) -> None:
@@ -263,7 +263,7 @@ class _Session:
         self.settle()
         began = time.perf_counter()
         try:
-            styled = _paint(self.stylers[part[0][1].chain.style], [task for _, task in part])
+            stylized = _paint(self.stylers[part[0][1].chain.style], [task for _, task in part])
         except _OutOfMemoryError as error:
             if len(part) == 1:
                 plan = self.directory.plan
@@ -283,7 +283,7 @@ class _Session:
                 self._work([item])
             return True
         seconds = (time.perf_counter() - began) / len(part)
-        for (state, task), image, stats in zip(part, styled.images, styled.stats, strict=True):
+        for (state, task), image, stats in zip(part, stylized.images, stylized.stats, strict=True):
             if bool(image.isfinite().all()):
                 self._keep(state, task, image, stats, seconds=seconds, batch=len(part))
             else:
@@ -308,7 +308,7 @@ class _Session:
         state.recent[painted.index] = rgb
         while len(state.recent) > KEPT_FRAMES:
             del state.recent[min(state.recent)]
-        state.index = painted.index + chain.step
+        state.index = painted.index + chain.interval
 
     def settle(self) -> None:
         """Wait until everything that was painted is stored, and say so. Raises what the first store that failed did."""
@@ -326,7 +326,7 @@ class _Session:
                     "batch": painted.batch,
                 }
             )
-            self.watcher.painted(store.chain, painted.index, painted.phase, painted.stats, painted.seconds)
+            self.watcher.frame_stored(store.chain, painted.index, painted.phase, painted.stats, painted.seconds)
 
     def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
         """Note that a chain cannot go on; the error says which chain and frame."""
@@ -335,7 +335,7 @@ class _Session:
         self.failed[chain.id] = error
 
 
-def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
+def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
     import torch
 
     from pipeline.media.image.arrays import to_tensor
@@ -347,8 +347,8 @@ def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
         init=_batched([_planes(start.init) for start in warm]),
         seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
         warped_previous=_batched([_planes(start.target) for start in warm]),
-        reliability=_batched([torch.from_numpy(start.reliability)[None] for start in warm]),
-        new_shares=tuple(start.new_share for start in warm),
+        confidence=_batched([torch.from_numpy(start.confidence)[None] for start in warm]),
+        new_fractions=tuple(start.new_fraction for start in warm),
     )
     try:
         return styler.stylize(batch)

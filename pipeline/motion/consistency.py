@@ -23,7 +23,7 @@ def positions(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     return x, y
 
 
-def reliability(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.float32]:
+def flow_confidence(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far each pixel of the current frame may trust its backward flow: float32 (H, W) in [0, 1], 1 = trust.
 
     `backward` leads from the current frame to the previous one, `forward` from the previous to the current, both

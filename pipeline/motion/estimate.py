@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.motion.consistency import reliability
-from pipeline.motion.static import at_rest_where_nothing_moves, camera_rests, halved, luma_of, rests
-from pipeline.motion.textureless import carried_into_flat_areas
+from pipeline.motion.consistency import flow_confidence
+from pipeline.motion.static import camera_is_static, halved, is_static, luma_of, zero_where_static
+from pipeline.motion.textureless import propagate_into_textureless
 from pipeline.types import Motion
 
 if TYPE_CHECKING:
@@ -74,14 +74,14 @@ def estimate_motion(
     else:
         backward, forward = network(*small)
     backward, forward = (
-        carried_into_flat_areas(flow, reliability(flow, other), luma)
+        propagate_into_textureless(flow, flow_confidence(flow, other), luma)
         for flow, other, luma in ((backward, forward, after), (forward, backward, before))
     )
-    if camera_rests(before, after):
-        backward = at_rest_where_nothing_moves(backward, before, after)
-        forward = at_rest_where_nothing_moves(forward, after, before)
+    if camera_is_static(before, after):
+        backward = zero_where_static(backward, before, after)
+        forward = zero_where_static(forward, after, before)
     backward, forward = (_enlarged(flow, *current.shape[:2]) for flow in (backward, forward))
-    return Motion(from_index, to_index, backward, reliability(backward, forward))
+    return Motion(from_index, to_index, backward, flow_confidence(backward, forward))
 
 
 def motion_between(
@@ -98,7 +98,7 @@ def motion_between(
     With "none", and with "auto" between frames at rest, there is none, and all of it is trusted. `network` is what
     methods of that kind use.
     """
-    if settings.method == "none" or (settings.method == "auto" and rests(earlier, current)):
+    if settings.method == "none" or (settings.method == "auto" and is_static(earlier, current)):
         height, width = current.shape[:2]
         return Motion(
             from_index, to_index, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32)

@@ -21,7 +21,7 @@ Luma = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 
 QUICK_SIDE_PX = 320
-"""`rests` halves pictures until their longer side is at most this."""
+"""`is_static` halves pictures until their longer side is at most this."""
 
 TILES_ACROSS = 13
 """Tiles along the longer side."""
@@ -29,20 +29,20 @@ TILES_ACROSS = 13
 STRUCTURE = 0.5
 """A tile can be located if the smaller eigenvalue of its mean gradient tensor reaches so many (levels / px)^2."""
 
-HELD_PX = 0.06
+STATIC_PX = 0.06
 """A held tile is displaced by less. With noise of 8 levels 3 of 4 tiles are, in a pan by 0.12 px none."""
 
 DRIFT_PX = 0.02
 """And held tiles have no common direction, or a slow pan would be called rest: noise points everywhere."""
 
-CAMERA_SHARE, STILL_SHARE = 0.3, 0.6
+CAMERA_STATIC_FRACTION, STATIC_FRACTION = 0.3, 0.6
 """The camera rests if so much of the structure is held; in a picture in which nothing moves it is at least so much."""
 
 CHANGED_RATIO, CHANGED_CONTRAST, CHANGED_LEVELS2 = 10.0, 0.002, 2.0
 """A place has changed if its mean squared difference exceeds so many times the median, which is noise, plus so much of
 the place's own contrast, because local light scales it, plus so many squared levels."""
 
-CHANGED_SHARE = 0.005
+CHANGED_FRACTION = 0.005
 """Half a percent of the picture may change: that is a bird, not an object whose paint must be carried along."""
 
 LIGHT_PX = 0.1
@@ -60,7 +60,7 @@ EXPLAIN_BLUR_PX, EXPLAIN_LEVELS2 = 1.5, 0.02
 """Both are judged on slightly blurred luma, and by at least so many squared levels."""
 
 
-def rests(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
+def is_static(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
     """Whether the camera stands still and nothing moves between two frames, so that the paint can stay where it is.
 
     The frames are uint8 (H, W, 3) sRGB of one size. A quick look on small luma, some milliseconds; it depends on
@@ -71,15 +71,15 @@ def rests(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
     before, after = (halved(luma_of(frame), QUICK_SIDE_PX) for frame in (previous, current))
-    return held_share(before, after) >= STILL_SHARE and _changed_share(before, after) <= CHANGED_SHARE
+    return static_fraction(before, after) >= STATIC_FRACTION and _changed_fraction(before, after) <= CHANGED_FRACTION
 
 
-def camera_rests(before: Luma, after: Luma) -> bool:
+def camera_is_static(before: Luma, after: Luma) -> bool:
     """Whether the camera stands still between two pictures, uint8 (H, W) luma, though parts of the scene may move."""
-    return held_share(before, after) >= CAMERA_SHARE
+    return static_fraction(before, after) >= CAMERA_STATIC_FRACTION
 
 
-def at_rest_where_nothing_moves(flow: Plane, goal: Luma, start: Luma) -> Plane:
+def zero_where_static(flow: Plane, goal: Luma, start: Luma) -> Plane:
     """The flow (H, W, 2) from `start` to `goal`, exactly zero where it explains the picture no better than rest."""
     common = np.asarray(cv2.blur(flow, (AREA_PX, AREA_PX)), np.float32)
     rest = np.zeros_like(flow)
@@ -95,7 +95,7 @@ def at_rest_where_nothing_moves(flow: Plane, goal: Luma, start: Luma) -> Plane:
     return np.where((objects_rest & areas_rest)[..., None], np.float32(0), flow)
 
 
-def held_share(before: Luma, after: Luma) -> float:
+def static_fraction(before: Luma, after: Luma) -> float:
     """How much of the structure of a picture stays in place, in [0, 1]; 1 where there is no structure to see it by."""
     first, second = _without_light(before, after)
     middle, change = (first + second) / 2, second - first
@@ -111,13 +111,13 @@ def held_share(before: Luma, after: Luma) -> float:
     determinant = np.where(structured, xx * yy - xy * xy, 1)
     u, v = (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
     # What has changed by half of its own contrast is not the same thing in the same place.
-    held = structured & (np.hypot(u, v) < HELD_PX) & (tt < power / 2)
+    held = structured & (np.hypot(u, v) < STATIC_PX) & (tt < power / 2)
     if held.any() and np.hypot(np.median(u[held]), np.median(v[held])) > DRIFT_PX:
         return 0.0
     return float(held.sum() / structured.sum())
 
 
-def _changed_share(before: Luma, after: Luma) -> float:
+def _changed_fraction(before: Luma, after: Luma) -> float:
     """How much of the picture has changed by more than its noise and its light explain, in [0, 1]."""
     first, second = _without_light(before, after)
     window = (WINDOW_PX, WINDOW_PX)

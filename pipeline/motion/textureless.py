@@ -35,7 +35,7 @@ def texture(luma: NDArray[np.uint8]) -> Plane:
     return np.asarray((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), np.float32)
 
 
-def carried_into_flat_areas(flow: Plane, belief: Plane, luma: NDArray[np.uint8]) -> Plane:
+def propagate_into_textureless(flow: Plane, belief: Plane, luma: NDArray[np.uint8]) -> Plane:
     """A flow (H, W, 2) whose flat areas move with their surroundings.
 
     `belief` (H, W) in [0, 1] says how far the flow is to be trusted, `luma` uint8 (H, W) is the picture that it starts

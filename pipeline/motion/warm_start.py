@@ -1,7 +1,7 @@
 """Where a warm frame starts: earlier stylized frames, moved to where what they show is now.
 
-`passage` looks at the photos only, so it runs ahead on the feed's thread; `warm_start` adds the paint. What a frame is
-held to (the temporal term's target and weight) is made here too, from several earlier frames at once: with the weights
+`correspondence` looks at the photos only, so it runs ahead on the feed's thread; `warm_start` adds the paint. What
+a frame is held to (the temporal term's target and weight) is made here too, from several earlier frames at once: with the weights
 c_j in the sense of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest earlier frame that still sees it),
 sum_j c_j |x - w_j|^2 equals C |x - w|^2 + const with C = sum c_j and w = sum c_j w_j / C. So one target and one weight
 per pixel carry the long-term term, whatever the number of frames. We depart from the paper where trust is neither 0 nor
@@ -41,12 +41,12 @@ BROAD_SIDE_PX: Final = 240
 """Broad light is looked at on pictures of this size."""
 COLD_BELOW: Final = 0.2
 """Where less of a frame than this can be taken over, it starts cold."""
-LEAST_SHARE: Final = 0.05
+LEAST_FRACTION: Final = 0.05
 """An earlier frame that adds less trust than this anywhere is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Correspondence:
     """What happened to the picture between another photo and this one.
 
     `change` is float32 (H, W) in [0, 1]: 1 where the photo shows something else, even along the motion, and where it
@@ -59,20 +59,20 @@ class Passage:
     @property
     def trust(self) -> NDArray[np.float32]:
         """How far the other frame's paint may be taken over: float32 (H, W) in [0, 1]."""
-        kept: NDArray[np.float32] = self.motion.reliability * (1 - self.change)
+        kept: NDArray[np.float32] = self.motion.confidence * (1 - self.change)
         return kept
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class NextKeyframe:
     """A keyframe that a segment heads for: its paint, the passage from it, and how far it rules already, in [0, 1]."""
 
     painted: NDArray[np.uint8]
-    passage: Passage
+    correspondence: Correspondence
     share: float
 
 
-def passage(earlier: NDArray[np.uint8], content: NDArray[np.uint8], motion: Motion) -> Passage:
+def correspondence(earlier: NDArray[np.uint8], content: NDArray[np.uint8], motion: Motion) -> Correspondence:
     """Compare two photos, uint8 (H, W, 3) sRGB, along the motion from the other one."""
     height, width = content.shape[:2]
     scale = min(1.0, LOOK_SIDE_PX / max(height, width))
@@ -89,54 +89,56 @@ def passage(earlier: NDArray[np.uint8], content: NDArray[np.uint8], motion: Moti
     change = np.clip((grainless - low) / (high - low), 0, 1)
     change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     change[~inside(motion.backward_flow)] = 1
-    return Passage(motion, change)
+    return Correspondence(motion, change)
 
 
 def warm_start(
     content: NDArray[np.uint8],
     painted: Mapping[int, NDArray[np.uint8]],
-    passages: Mapping[int, Passage],
-    goal: Goal | None = None,
+    correspondences: Mapping[int, Correspondence],
+    goal: NextKeyframe | None = None,
 ) -> WarmStart | None:
     """Start of a frame from earlier ones; None if too little of it was there before, so that it must start cold.
 
-    `content` is the photo; `painted` and `passages` hold, by index of the earlier frame, its stored paint and what
-    happened since; all uint8 (H, W, 3) sRGB of one size. Nearer frames count first. A `goal` is blended in by its
+    `content` is the photo; `painted` and `correspondences` hold, by index of the earlier frame, its stored paint and
+    what happened since; all uint8 (H, W, 3) sRGB of one size. Nearer frames count first. A `goal` is blended in by its
     share, so that a segment ends in the paint that the next one begins with.
 
     What comes into the frame, and what the photo newly shows, starts in the light and colors of the photo as the paint
     would have them, with the strokes of other paint: a repeated edge would be drawn into streaks, a photo would show
     through, and gray would have to be painted away.
     """
-    if not passages:
+    if not correspondences:
         return None
-    nearest, *farther = sorted(passages, reverse=True)
-    trust = passages[nearest].trust
-    target = _moved(painted[nearest], passages[nearest])
+    nearest, *farther = sorted(correspondences, reverse=True)
+    trust = correspondences[nearest].trust
+    target = _moved(painted[nearest], correspondences[nearest])
     init = target
     for index in farther:
-        share = np.maximum(passages[index].trust - trust, 0)
-        if share.max() >= LEAST_SHARE:
-            target = _blend(target, _moved(painted[index], passages[index]), share / np.maximum(trust + share, 1e-6))
+        share = np.maximum(correspondences[index].trust - trust, 0)
+        if share.max() >= LEAST_FRACTION:
+            target = _blend(
+                target, _moved(painted[index], correspondences[index]), share / np.maximum(trust + share, 1e-6)
+            )
             trust = trust + share
     if trust.mean() < COLD_BELOW:
         return None
     if target is not init:
         init = _blend(init, target, trust)
-    fresh = (1 - trust) * passages[nearest].change
-    new_share = float(fresh.mean())
+    fresh = (1 - trust) * correspondences[nearest].change
+    new_fraction = float(fresh.mean())
     if fresh.any():
         init = init.copy()
         rows, columns = np.nonzero(fresh)
         old = init[rows, columns]
         init[rows, columns] += fresh[rows, columns, None] * (_new_paint(content, target, rows, columns) - old)
     if goal is not None:
-        share = goal.share * goal.passage.trust
-        ahead = _moved(goal.painted, goal.passage)
+        share = goal.share * goal.correspondence.trust
+        ahead = _moved(goal.painted, goal.correspondence)
         init, target = _blend(init, ahead, share), _blend(target, ahead, share)
         trust = trust + share * (1 - trust)
     held = target.clip(0, 1)
-    return WarmStart(held if init is target else init.clip(0, 1), held, np.minimum(trust, 1), new_share)
+    return WarmStart(held if init is target else init.clip(0, 1), held, np.minimum(trust, 1), new_fraction)
 
 
 def _blend(picture: Picture, other: Picture, share: Picture) -> Picture:
@@ -188,7 +190,7 @@ def recolored(content: NDArray[np.uint8], painted: NDArray[np.float32]) -> NDArr
     return np.asarray(moved.reshape(content.shape), np.float32)
 
 
-def _moved(painted: NDArray[np.uint8], found: Passage) -> Picture:
+def _moved(painted: NDArray[np.uint8], found: Correspondence) -> Picture:
     """Stored paint in the place where what it shows is now, values of [0, 1]."""
     return warp(painted.astype(np.float32) / np.float32(255), found.motion.backward_flow)
 

@@ -44,14 +44,14 @@ def total_variation(images: Tensor) -> Tensor:
     return horizontal + vertical
 
 
-def temporal_loss(images: Tensor, warped_previous: Tensor, reliability: Tensor) -> Tensor:
+def temporal_loss(images: Tensor, warped_previous: Tensor, confidence: Tensor) -> Tensor:
     """Reliability-weighted squared difference to the warped previous frame (Ruder et al. 2016, eq. 7).
 
-    `reliability` is (B, 1, H, W) in [0, 1]; where it is 0 the value and the gradient are 0. We depart from the paper by
+    `confidence` is (B, 1, H, W) in [0, 1]; where it is 0 the value and the gradient are 0. We depart from the paper by
     dividing by the variance of the warped frame, which makes the term dimensionless.
     """
     variance = warped_previous.var(dim=(2, 3), correction=0).mean(dim=1)
-    difference = (images - warped_previous).square() * reliability
+    difference = (images - warped_previous).square() * confidence
     return difference.mean(dim=(1, 2, 3)) / (variance + 1e-3)
 
 
@@ -196,14 +196,14 @@ def wasserstein_distance(features: Tensor, target: GaussianTarget) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class StyleKernel:
+class StyleDistance:
     """A style loss is a pair of plain functions: statistics of a painting, and the distance of features to them."""
 
     statistics: Callable[[Tensor], Any]
     distance: Callable[[Tensor, Any], Tensor]
 
 
-STYLE_LOSSES: dict[str, StyleKernel] = {
-    "gram": StyleKernel(gram_target, gram_distance),
-    "wasserstein": StyleKernel(gaussian_target, wasserstein_distance),
+STYLE_LOSSES: dict[str, StyleDistance] = {
+    "gram": StyleDistance(gram_target, gram_distance),
+    "wasserstein": StyleDistance(gaussian_target, wasserstein_distance),
 }

@@ -66,7 +66,7 @@ class _History:
         self.pairs = like.new_empty(batch, 2 * size, length)
         self.latest = like.new_empty(3, length)
         self.dots = np.zeros((batch, 2 * size, 2 * size))
-        self.along = np.zeros((batch, 2 * size))
+        self.gradient_products = np.zeros((batch, 2 * size))
         self.energy = np.zeros(batch)
         self.order: list[list[int]] = [[] for _ in range(batch)]
 
@@ -86,7 +86,7 @@ class _History:
         torch.sub(gradients[1], gradients[0], out=vectors[2])
         own = _float64(vectors @ vectors.mT)
         self.energy[sample] = own[0, 0]
-        order, dots, along = self.order[sample], self.dots[sample], self.along[sample]
+        order, dots, along = self.order[sample], self.dots[sample], self.gradient_products[sample]
         filled = 2 * len(order)
         products = _float64(torch.einsum("kn,rn->kr", vectors, self.pairs[sample, :filled]))
         along[:filled] = products[0]
@@ -110,7 +110,7 @@ class _History:
         order = self.order[sample]
         if not order:
             return None
-        dots, along = self.dots[sample], self.along[sample]
+        dots, along = self.dots[sample], self.gradient_products[sample]
 
         # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of the pairs and the gradient.
         weights, alphas = np.zeros(2 * self.size), np.zeros(self.size)
@@ -156,7 +156,7 @@ def lbfgs(
     first_step_rms: float = FIRST_STEP_RMS,
     min_evaluations: int = 1,
     tolerance: float = 0.0,
-    narrow: Callable[[list[int]], Objective] | None = None,
+    subset: Callable[[list[int]], Objective] | None = None,
 ) -> Minimum:
     """Minimize a batch of pictures with at most `evaluations` calls of the objective, or as many for each as given.
 
@@ -188,9 +188,9 @@ def lbfgs(
         alive = [going and used < limit for going, used, limit in zip(alive, spent, limits, strict=True)]
         if not any(alive):
             break
-        if narrow is not None and sum(alive) < len(asked):
+        if subset is not None and sum(alive) < len(asked):
             asked = [b for b in range(batch) if alive[b]]
-            objective = narrow(asked)
+            objective = subset(asked)
         trials = [(points[b] + steps[b]).clamp_(0, 1) for b in asked]
         evaluated = zip(asked, trials, *_evaluate(objective, trials, shape), strict=True)
         for b, trial, value, gradient, term in evaluated:

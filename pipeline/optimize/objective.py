@@ -39,7 +39,7 @@ class StyleTarget:
 class Objective:
     """Maps pictures (B, 3, H, W) in [0, 1] to losses, gradients and terms; a frame's values do not see its neighbors.
 
-    `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `reliability`
+    `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `confidence`
     (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight.
     """
 
@@ -49,10 +49,10 @@ class Objective:
     styles: Sequence[StyleTarget]
     content_factor: float = 1.0
     warped_previous: Tensor | None = None
-    reliability: Tensor | None = None
+    confidence: Tensor | None = None
     temporal_factor: float = 1.0
 
-    def of(self, samples: Sequence[int]) -> Objective:
+    def subset(self, samples: Sequence[int]) -> Objective:
         """The objective of some of the frames."""
         chosen = list(samples)
         return replace(
@@ -62,7 +62,7 @@ class Objective:
                 for name, features in self.content.items()
             },
             warped_previous=None if self.warped_previous is None else self.warped_previous[chosen],
-            reliability=None if self.reliability is None else self.reliability[chosen],
+            confidence=None if self.confidence is None else self.confidence[chosen],
         )
 
     def __call__(self, images: Tensor) -> Evaluation:
@@ -100,8 +100,8 @@ class Objective:
             zero,
         )
         temporal = zero
-        if self.warped_previous is not None and self.reliability is not None:
-            temporal = temporal_loss(images, self.warped_previous, self.reliability)
+        if self.warped_previous is not None and self.confidence is not None:
+            temporal = temporal_loss(images, self.warped_previous, self.confidence)
         return torch.stack((content, style, total_variation(images), temporal), dim=1)
 
 

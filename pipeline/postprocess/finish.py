@@ -52,27 +52,27 @@ _LIGHT_COLOR: Final = 0.6  # share of the light's color: all of it would wash th
 
 
 def finish(
-    styled: NDArray[np.uint8], content: NDArray[np.uint8], settings: FinishSettings, *, index: int, seed: int
+    stylized: NDArray[np.uint8], content: NDArray[np.uint8], settings: FinishSettings, *, index: int, seed: int
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; both pictures and the result are uint8 (H, W, 3) sRGB of one size.
 
-    In this order: the photo's broad light (`settings.follow_light`, 0 to 1), the photo's colors
+    In this order: the photo's broad light (`settings.match_light`, 0 to 1), the photo's colors
     (`settings.preserve_color`, 0 to 1), sharpening (`settings.sharpen`), grain (`settings.grain`, standard deviation
     where the picture is middle gray, in pixel values of [0, 1]). The result depends on nothing but the arguments;
-    `seed` and the frame's `index` choose the grain. With everything 0 it is `styled` itself. Raises ValueError when the
-    sizes differ.
+    `seed` and the frame's `index` choose the grain. With everything 0 it is `stylized` itself. Raises ValueError
+    when the sizes differ.
     """
-    if styled.shape != content.shape:
-        raise ValueError(f"painted frame {styled.shape} and photo {content.shape} differ in size")
-    if settings.follow_light == settings.preserve_color == settings.sharpen == settings.grain == 0:
-        return styled
-    if settings.follow_light > 0:
-        styled = _in_light_of(styled, content, settings.follow_light)
+    if stylized.shape != content.shape:
+        raise ValueError(f"painted frame {stylized.shape} and photo {content.shape} differ in size")
+    if settings.match_light == settings.preserve_color == settings.sharpen == settings.grain == 0:
+        return stylized
+    if settings.match_light > 0:
+        stylized = _in_light_of(stylized, content, settings.match_light)
     if settings.preserve_color > 0:
-        styled = _with_colors_of(styled, content, settings.preserve_color)
+        stylized = _with_colors_of(stylized, content, settings.preserve_color)
     if settings.sharpen == settings.grain == 0:
-        return styled
-    picture = styled.astype(np.float32) / np.float32(255)
+        return stylized
+    picture = stylized.astype(np.float32) / np.float32(255)
     if settings.sharpen > 0:
         picture = _sharpened(picture, settings.sharpen)
     if settings.grain > 0:
@@ -113,13 +113,13 @@ def _linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((lab @ _LMS_FROM_LAB.T) ** 3 @ _RGB_FROM_LMS.T, np.float32)
 
 
-def _in_light_of(styled: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+def _in_light_of(stylized: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
     """The painting with (as far as `amount` says) the photo's low-pass lightness, and part of its low-pass color.
 
     Lightness is scaled, so that strokes keep their contrast; color is shifted, so that gray paint can take on a hue.
     """
-    lab, light = oklab_from_srgb(styled), oklab_from_srgb(content)
-    sigma_px = max(1.0, _LIGHT_SIGMA * max(styled.shape[:2]))
+    lab, light = oklab_from_srgb(stylized), oklab_from_srgb(content)
+    sigma_px = max(1.0, _LIGHT_SIGMA * max(stylized.shape[:2]))
     broad_lab, broad_light = cv2.GaussianBlur(lab, (0, 0), sigma_px), cv2.GaussianBlur(light, (0, 0), sigma_px)
     # The small constant keeps black on black at a ratio of 1.
     ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
@@ -128,9 +128,9 @@ def _in_light_of(styled: NDArray[np.uint8], content: NDArray[np.uint8], amount: 
     return srgb_from_oklab(lit)
 
 
-def _with_colors_of(styled: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+def _with_colors_of(stylized: NDArray[np.uint8], content: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
     """The lightness of the painting with (as far as `amount` says) the chroma of the photo."""
-    lab = oklab_from_srgb(styled)
+    lab = oklab_from_srgb(stylized)
     lab[..., 1:] += np.float32(amount) * (oklab_from_srgb(content)[..., 1:] - lab[..., 1:])
     return srgb_from_oklab(lab)
 

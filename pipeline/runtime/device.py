@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def keep_memory() -> bool:
+def keep_freed_memory() -> bool:
     """Make the C library keep large freed blocks for the next evaluation instead of returning them to the system.
 
     Every evaluation frees and takes the same feature maps again, and the system hands them out page by page, zeroed:

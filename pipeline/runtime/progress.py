@@ -36,11 +36,11 @@ class Reporter(Protocol):
         """Something that takes a while: `total` units of it, or None if nobody knows."""
         ...
 
-    def painting(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
         """The painting itself: how many frames of each phase are left, and how many were stored before."""
         ...
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """A frame is stored."""
         ...
 
@@ -56,7 +56,7 @@ class Estimate:
         self._left = dict(left)
         self._seconds: dict[str, deque[float]] = {"cold": deque(maxlen=_RECENT), "warm": deque(maxlen=_RECENT)}
 
-    def painted(self, phase: Phase, seconds: float) -> None:
+    def frame_stored(self, phase: Phase, seconds: float) -> None:
         """Count one frame: one that begins cold where a warm one was expected (after a flash) takes its place."""
         expected = phase if self._left.get(phase, 0) else max(self._left, key=lambda other: self._left[other])
         self._left[expected] = max(0, self._left[expected] - 1)
@@ -108,11 +108,11 @@ class SilentReporter:
         yield lambda _done: None
 
     @contextlib.contextmanager
-    def painting(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:  # noqa: ARG002 - the protocol's names
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:  # noqa: ARG002 - the protocol's names
         """See `Reporter`."""
         yield
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
 
     def note(self, message: str) -> None:
@@ -146,16 +146,16 @@ class _LineReporter(abc.ABC):
             self._say_stage(name, total or 0, total)
 
     @contextlib.contextmanager
-    def painting(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
         """See `Reporter`."""
         self._estimate = Estimate(left)
         self._done, self._total = done, done + sum(left.values())
         self._last_line = 0.0
         yield
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
-        self._estimate.painted(phase, seconds)
+        self._estimate.frame_stored(phase, seconds)
         self._done += 1
         now = time.monotonic()
         if now - self._last_line >= self.interval_s or self._done == self._total:
@@ -241,7 +241,7 @@ class RichReporter:
             yield lambda done: progress.update(task, completed=done)
 
     @contextlib.contextmanager
-    def painting(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
         """See `Reporter`."""
         self._estimate = Estimate(left)
         with self._bars(transient=False) as progress:
@@ -253,9 +253,9 @@ class RichReporter:
             finally:
                 self._progress = None
 
-    def painted(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
-        self._estimate.painted(phase, seconds)
+        self._estimate.frame_stored(phase, seconds)
         if self._progress is not None and self._task is not None:
             left = describe_seconds(self._estimate.seconds_left())
             self._progress.update(

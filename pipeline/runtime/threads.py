@@ -9,7 +9,7 @@ BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
 """Spin for some microseconds, then sleep. The second is of GNU's runtime; others know the first, and sleep at once."""
 
 
-def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
+def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make waiting threads go to sleep soon, unless the user has said how they shall wait.
 
     Threads that spin until there is work make a render many times slower as soon as anything else runs on the machine;

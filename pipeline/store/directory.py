@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.plan.plan_file import check_same, plan_from_json, plan_to_json
+from pipeline.plan.identity import check_same
+from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime import atomic
 from pipeline.store import frames, stats
 from pipeline.store.lock import RenderLock
@@ -49,7 +50,7 @@ class RenderDirectory:
         self.plan: Final = plan
         self._chains: Final = {chain.id: chain for chain in plan.chains}
         self._lock: RenderLock | None = None
-        self._mend_stats = True
+        self._repair_stats = True
 
     @classmethod
     def create(cls, path: str | Path, plan: RenderPlan) -> RenderDirectory:
@@ -141,7 +142,7 @@ class RenderDirectory:
                 folders.append(self.cache_path)
             for folder in (self.path, *folders):
                 atomic.sweep(folder)
-            self._lock, self._mend_stats = held, True
+            self._lock, self._repair_stats = held, True
             try:
                 yield held
             finally:
@@ -188,43 +189,23 @@ class RenderDirectory:
         indices = (frames.frame_index(entry.name) for entry in _entries(self.frames_path / chain.id))
         return {index for index in indices if index is not None and index in chain.frames}
 
-    def done(self, chain: Chain, *, thorough: bool = False) -> int:
+    def done(self, chain: Chain) -> int:
         """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
 
-        `start - lead_in` if nothing is done, `stop` if all is. With `thorough` the checksums of every frame of the run
-        are compared, not just its outline, so that a flipped bit anywhere ends it: slower by the time to read all the
-        bytes. Raises RenderDirectoryError if the disk refuses to read: a bad cable must not make a render start over.
+        `start` if nothing is done, `stop` if all is. Raises RenderDirectoryError if the disk refuses to read: a bad
+        cable must not make a render start over.
         """
         size = self.plan.width_px, self.plan.height_px
-        look = frames.checksum_problem if thorough else frames.outline_problem
         stored = self.stored(chain)
         indices = chain.frames
         count = 0
         while count < len(indices) and indices[count] in stored:
-            if look(self.frame_path(chain.id, indices[count]), *size):
+            if frames.outline_problem(self.frame_path(chain.id, indices[count]), *size):
                 break
             count += 1
         while count > 0 and frames.load(self.frame_path(chain.id, indices[count - 1]), *size)[0] is None:
             count -= 1
         return indices[count] if count < len(indices) else chain.stop
-
-    def set_aside(self, chain_id: str, index: int) -> Path:
-        """Move a stored frame out of the way, so that it and what follows from it are painted again; return where to.
-
-        It goes to `cache/damaged/`. For damage in the midst of a chain, which `done` does not look for but `verify`
-        finds. Raises WriteError if it cannot be moved.
-        """
-        path = self.frame_path(chain_id, index)
-        self.check_lock()
-        folder = self.cache_path / "damaged"
-        target = _free_name(folder, f"{chain_id}-{path.name}")
-        atomic.make_folders(folder)
-        try:
-            atomic.replace(path, target)
-            atomic.sync_folder(path.parent)
-        except OSError as error:
-            raise atomic.explain(error, path) from error
-        return target
 
     def check_lock(self) -> None:
         """Raise RenderDirectoryError if the lock was taken from us, RuntimeError if we never took it."""
@@ -240,9 +221,9 @@ class RenderDirectory:
         """
         holder = self._working().holder
         session = {"session": holder.session} if holder else {}
-        mend, self._mend_stats = self._mend_stats, True
-        stats.append_line(self.stats_path, {**record, **session}, mend=mend)
-        self._mend_stats = False
+        repair, self._repair_stats = self._repair_stats, True
+        stats.append_line(self.stats_path, {**record, **session}, repair=repair)
+        self._repair_stats = False
 
     def read_stats(self) -> list[dict[str, Any]]:
         """Every whole line of `stats.jsonl`, oldest first; a frame that was painted twice has two."""

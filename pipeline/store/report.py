@@ -110,7 +110,7 @@ def read_status(directory: RenderDirectory) -> Status:
     rows = []
     delivered = videos.delivered(directory)
     for chain in directory.plan.chains:
-        left = 0 if chain.style in delivered else chain.left(directory.done(chain))
+        left = 0 if chain.style in delivered else chain.remaining(directory.done(chain))
         progress = _progress(len(chain.frames) - left, left, per_chain[chain.id], session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
     total = _progress(

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 _TAIL_BYTES: Final = 1 << 16
 
 
-def append_line(path: Path, record: Mapping[str, Any], *, mend: bool) -> None:
+def append_line(path: Path, record: Mapping[str, Any], *, repair: bool) -> None:
     """Add one record as one line, in a single write.
 
-    With `mend`, first look at the end of the file: a line that a crash has torn is cut off, and a whole one that lacks
-    its newline gets it. Numbers that are not finite are written as null. Raises WriteError if the disk refuses.
+    With `repair`, first look at the end of the file: a line that a crash has torn is cut off, and a whole one that
+    lacks its newline gets it. Numbers that are not finite are written as null. Raises WriteError if the disk refuses.
     """
     line = json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
     try:
         descriptor = atomic.open_append(path)
         try:
-            if mend:
-                _mend(descriptor)
+            if repair:
+                _repair(descriptor)
             atomic.write_all(descriptor, line)
         finally:
             atomic.close(descriptor)
@@ -54,7 +54,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [record for record in records if record is not None]
 
 
-def _mend(descriptor: int) -> None:
+def _repair(descriptor: int) -> None:
     size = os.lseek(descriptor, 0, os.SEEK_END)
     start = max(0, size - _TAIL_BYTES)
     os.lseek(descriptor, start, os.SEEK_SET)

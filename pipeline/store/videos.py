@@ -82,7 +82,7 @@ def remember_video(directory: RenderDirectory, video: Video) -> None:
     """Note that a video was written. Needs no lock; a directory that cannot be written is no obstacle."""
     with suppress(TemperaError):
         atomic.make_folders(directory.cache_path)
-        stats.append_line(directory.cache_path / VIDEOS_NAME, asdict(video), mend=False)
+        stats.append_line(directory.cache_path / VIDEOS_NAME, asdict(video), repair=False)
 
 
 def known_videos(directory: RenderDirectory) -> list[Video]:

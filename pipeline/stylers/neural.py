@@ -18,12 +18,12 @@ from torch import Tensor
 from pipeline.errors import StylizeError
 from pipeline.optimize.minimize import FIRST_STEP_RMS, WARM_FIRST_STEP_RMS, Minimum, adam, lbfgs
 from pipeline.optimize.objective import Objective, StyleTarget, content_targets, style_target
-from pipeline.types import FrameBatch, FrameStats, StyledBatch
+from pipeline.types import FrameBatch, FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import ColdSettings, PaintSettings
+    from pipeline.config.settings import ColdSettings, StylizeSettings
     from pipeline.encoders.network import Encoder
 
 
@@ -47,7 +47,7 @@ NOISE_CURVE = (1.0, 1.0, 0.5, 0.2)
 are too few evaluations left to paint over all of it, and what stays is speckle."""
 
 
-NEW_SHARE = (0.01, 0.15)
+NEW_FRACTION = (0.01, 0.15)
 """Share of a warm frame that shows something new at which it may take more evaluations, and at which most."""
 
 
@@ -85,7 +85,7 @@ class NeuralStyler:
 
     def __init__(
         self,
-        settings: PaintSettings,
+        settings: StylizeSettings,
         paintings: Sequence[NDArray[np.uint8]],
         encoder: Encoder,
         *,
@@ -104,7 +104,7 @@ class NeuralStyler:
     def _tensor(self, rgb: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].to(self.device).float() / 255
 
-    def stylize(self, batch: FrameBatch) -> StyledBatch:
+    def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Paint every frame of the batch.
 
         Raises StylizeError if a loss is not finite.
@@ -122,7 +122,7 @@ class NeuralStyler:
             FrameStats(evaluations, loss, *terms)
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
-        return StyledBatch(minimum.images, stats)
+        return StylizedBatch(minimum.images, stats)
 
     def objective(self, content: Tensor) -> Objective:
         """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term."""
@@ -150,7 +150,7 @@ class NeuralStyler:
 
         At the last one the temporal term holds the frame, by its factor.
         """
-        factors = stretched(self.settings.losses.content.coarse, len(scales))
+        factors = stretched(self.settings.losses.content.scale_weights, len(scales))
         spent = [0] * len(content)
         minimum = None
         first = len(scales) - repainted
@@ -183,8 +183,8 @@ class NeuralStyler:
         """Evaluations that each warm frame may take: more where much of it is new, up to those of a cold scale."""
         optimize = self.settings.optimize
         most, some = max(optimize.warm.evaluations, optimize.cold.evaluations), optimize.warm.evaluations
-        low, high = NEW_SHARE
-        shares = [min(1.0, max(0.0, (share - low) / (high - low))) for share in batch.new_shares]
+        low, high = NEW_FRACTION
+        shares = [min(1.0, max(0.0, (share - low) / (high - low))) for share in batch.new_fractions]
         return [round(some + share * (most - some)) for share in shares or [0.0] * len(batch.content)]
 
     def _boiling(self, content: Tensor, batch: FrameBatch, boil: float) -> Minimum:
@@ -234,7 +234,7 @@ class NeuralStyler:
         """Of the contents at one scale; with the temporal term if a warm batch is given."""
         losses = self.settings.losses
         target = None if batch is None else batch.warped_previous
-        reliability = None if batch is None else batch.reliability
+        confidence = None if batch is None else batch.confidence
         return Objective(
             encoder=self.encoder,
             settings=losses,
@@ -242,7 +242,7 @@ class NeuralStyler:
             styles=self._style_targets((content.shape[-1], content.shape[-2])),
             content_factor=content_factor,
             warped_previous=None if target is None else target.to(self.device),
-            reliability=None if reliability is None else reliability.to(self.device),
+            confidence=None if confidence is None else confidence.to(self.device),
             temporal_factor=temporal_factor,
         )
 
@@ -283,5 +283,5 @@ class NeuralStyler:
             first_step_rms=first_step_rms,
             min_evaluations=min_evaluations,
             tolerance=tolerance,
-            narrow=objective.of,
+            subset=objective.subset,
         )

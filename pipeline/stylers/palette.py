@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from pipeline.postprocess.finish import oklab_from_srgb, srgb_from_oklab
-from pipeline.types import FrameStats, StyledBatch
+from pipeline.types import FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +43,14 @@ class PaletteStyler:
         self.palette = style_palette(style_images, colors, seed)
         """float32 (colors, 3) Oklab, from dark to light."""
 
-    def stylize(self, batch: FrameBatch) -> StyledBatch:
+    def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Paint every frame; `warped_previous` holds the colors of a warm one in place as far as it is reliable."""
         painted = []
         for number, content in enumerate(batch.content):
             held, trust = None, None
             if batch.warped_previous is not None:
                 held = pixels(batch.warped_previous[number])
-                trust = None if batch.reliability is None else batch.reliability[number, 0].cpu().numpy()
+                trust = None if batch.confidence is None else batch.confidence[number, 0].cpu().numpy()
             painted.append(self.paint(pixels(content), held, trust))
         return as_batch(batch, painted)
 
@@ -136,8 +136,8 @@ def pixels(image: torch.Tensor) -> NDArray[np.uint8]:
     return np.ascontiguousarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
-def as_batch(batch: FrameBatch, painted: Sequence[NDArray[np.uint8]]) -> StyledBatch:
+def as_batch(batch: FrameBatch, painted: Sequence[NDArray[np.uint8]]) -> StylizedBatch:
     """Painted frames as a StyledBatch on the batch's device, with the mean squared difference to the photo as loss."""
     images = torch.from_numpy(np.stack(painted)).permute(0, 3, 1, 2).to(batch.content.device, torch.float32) / 255
     losses = ((images - batch.content) ** 2).mean(dim=(1, 2, 3)).tolist()
-    return StyledBatch(images.contiguous(), tuple(FrameStats(evaluations=1, loss=loss) for loss in losses))
+    return StylizedBatch(images.contiguous(), tuple(FrameStats(evaluations=1, loss=loss) for loss in losses))

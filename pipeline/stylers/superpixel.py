@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.types import FrameBatch, StyledBatch
+    from pipeline.types import FrameBatch, StylizedBatch
 
 _COLORS: Final = 24
 _ROUNDS: Final = 5  # the cells hardly move after that, and the jitter of their seeds would straighten out
@@ -46,7 +46,7 @@ class SuperpixelStyler:
         self.border = border
         self.seed = seed
 
-    def stylize(self, batch: FrameBatch) -> StyledBatch:
+    def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Paint every frame; the loss is the mean squared difference to the photo."""
         return as_batch(batch, [self.paint(pixels(content)) for content in batch.content])
 

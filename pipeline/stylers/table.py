@@ -39,11 +39,11 @@ def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
 
     Raises MissingPartError if the device or the weights are not there.
     """
-    from pipeline.runtime.device import DTYPES, choose_device, choose_precision, keep_memory
+    from pipeline.runtime.device import DTYPES, choose_device, choose_precision, keep_freed_memory
 
     device = choose_device(config.runtime.device)
     if device.type == "cpu":
-        keep_memory()
+        keep_freed_memory()
     precision = choose_precision(config.optimize.precision, device)
     if config.styler != "neural":
         return Resources(device, "float32", None)

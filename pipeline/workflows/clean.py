@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.plan.planning import output_paths
+from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import VIDEOS_NAME, Video, delivered, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels

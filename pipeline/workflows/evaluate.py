@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError, UsageError
 from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowName, StyleEvaluation
-from pipeline.plan.planning import absolute_source, make_identity, style_configs, weights_paths
+from pipeline.plan.identity import make_identity
+from pipeline.plan.paths import absolute_source, style_configs, weights_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.prepare import StopRequest, resolve_styles
 
@@ -97,7 +98,7 @@ def _stored(directory: RenderDirectory, style: str) -> dict[int, Chain]:
     return {
         index: chain
         for chain in directory.plan.chains
-        if chain.style == style and chain.delivered
+        if chain.style == style and chain.in_output
         for index in directory.stored(chain)
         if index >= chain.start
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config, FinishSettings
 from pipeline.errors import Interrupted, RenderDirectoryError
-from pipeline.plan.planning import absolute_source, output_paths, style_configs
+from pipeline.plan.paths import absolute_source, output_paths, style_configs
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import delivered
 from pipeline.types import Chain, Source
@@ -41,7 +41,7 @@ def export(
     Raises RenderDirectoryError if no frame is stored yet, Interrupted when `stop` said so; then no video is changed.
     """
 
-    def heed() -> None:
+    def raise_if_cancelled() -> None:
         if number := stop():
             raise Interrupted("the video is not written", hint="the same command begins it again", signal_number=number)
 
@@ -81,7 +81,7 @@ def export(
                 output=outputs[name],
                 reporter=reporter,
                 fps=fps,
-                before_frame=heed,
+                before_frame=raise_if_cancelled,
             )
         )
     return written
@@ -129,9 +129,9 @@ def _stored_frames(
     for chain in _delivered(directory, style):
         for index in range(chain.start, min(chain.stop, count)):
             before_frame()
-            styled = directory.read_frame(chain.id, index)
-            seen.update(styled.data)
-            yield index, styled
+            stylized = directory.read_frame(chain.id, index)
+            seen.update(stylized.data)
+            yield index, stylized
 
 
 def _finished(
@@ -144,19 +144,19 @@ def _finished(
 
     settings, plan = config.output.finish, directory.plan
     if settings == FinishSettings():
-        for _, styled in stored:
-            yield styled
+        for _, stylized in stored:
+            yield stylized
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
-        for (index, styled), content in zip(stored, contents, strict=False):
+        for (index, stylized), content in zip(stored, contents, strict=False):
             evened = correct(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
-            yield finish(styled, evened, settings, index=index, seed=config.seed)
+            yield finish(stylized, evened, settings, index=index, seed=config.seed)
 
 
 def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:
     """The chains whose frames make the video of a style, in order."""
-    chains = (chain for chain in directory.plan.chains if chain.style == style and chain.delivered)
+    chains = (chain for chain in directory.plan.chains if chain.style == style and chain.in_output)
     return sorted(chains, key=lambda chain: chain.start)
 
 
@@ -177,7 +177,7 @@ def _shortened(source: Source, count: int) -> Source:
     return replace(
         source,
         pts=source.pts[:count],
-        picks=source.picks[:count],
+        decoded_indices=source.decoded_indices[:count],
         stream_pts=source.stream_pts[:count],
         duration_ticks=source.pts[count] - source.pts[count - 1],
     )

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import TemperaError
-from pipeline.plan.plan_file import canonical_json
-from pipeline.plan.planning import relative_path
+from pipeline.plan.paths import relative_path
 from pipeline.runtime.atomic import make_folders, write_bytes
+from pipeline.runtime.hashing import canonical_json
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
@@ -83,7 +83,7 @@ def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
 
 def _facts(source: Source, render_dir: Path) -> _Facts | None:
     """What the system says about the files whose content is hashed, in order; None if one cannot be looked at."""
-    files = [source.files[pick] for pick in source.picks] if source.kind == "photos" else source.files
+    files = [source.files[pick] for pick in source.decoded_indices] if source.kind == "photos" else source.files
     facts: _Facts = []
     names: dict[Path, str] = {}
     try:

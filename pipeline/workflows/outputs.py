@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError, UsageError
-from pipeline.plan.planning import output_paths
+from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import Video, delivered, digest_of, known_videos, remember_video
 from pipeline.workflows.prepare import Prepared, RenderRequest, output_files

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config, InputSettings, OutputSettings
 from pipeline.errors import InputError, Interrupted, TemperaError, UsageError
-from pipeline.plan.planning import ResolvedStyle, check_names, make_plan
+from pipeline.plan.identity import ResolvedStyle
+from pipeline.plan.planning import check_names, make_plan
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 from pipeline.workflows.input_digest import HashedInput, hash_input
@@ -255,7 +256,7 @@ def _known(path: Path, source: Source, settings: InputSettings) -> _Look | None:
         plan = RenderDirectory.open(path).plan
     except TemperaError:
         return None  # opening it to work on it will say what is wrong
-    same = plan.source.digest == source.digest and plan.source.picks == source.picks
+    same = plan.source.digest == source.digest and plan.source.decoded_indices == source.decoded_indices
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
@@ -265,11 +266,11 @@ def _known(path: Path, source: Source, settings: InputSettings) -> _Look | None:
 def _look_through(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> _Look:
     """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
     from pipeline.analysis.cuts import find_cuts, split_shots
-    from pipeline.analysis.exposure import MIN_FRAMES, Meter
+    from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
     from pipeline.media.reader.source import read_frames
 
     settings = config.input
-    meter = Meter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    meter = FlickerMeter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
     seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
     if not seek_cuts and meter is None:
         return split_shots(source.frame_count, []), ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.catalog import load_style
 from pipeline.errors import UsageError
-from pipeline.plan.planning import frame_seed
+from pipeline.plan.chains import frame_seed
 from pipeline.types import Chain, FrameBatch
 
 if TYPE_CHECKING:
@@ -90,17 +90,17 @@ def preview(
             )
     contents = {index: _frame(source, index, (width_px, height_px), columns[0].config) for index in frames}
     rows: dict[int, list[Captioned]] = {index: [(f"frame {index}", rgb)] for index, rgb in contents.items()}
-    with reporter.painting({"cold": len(columns) * len(frames), "warm": 0}, 0):
+    with reporter.stylizing({"cold": len(columns) * len(frames), "warm": 0}, 0):
         for column in columns:
             config = column.config
             styler = build_styler(config, find_resources(config, weights=weights))
             for index in frames:
                 began = time.perf_counter()
                 seed = frame_seed(config.seed, config.name, index)
-                styled = styler.stylize(FrameBatch("cold", to_tensor(contents[index])[None], None, (seed,)))
-                rows[index].append((column.caption, to_uint8(styled.images[0])))
-                chain = Chain("preview", config.name, 0, index, index + 1, 0, config.seed)
-                reporter.painted(chain, index, "cold", styled.stats[0], time.perf_counter() - began)
+                stylized = styler.stylize(FrameBatch("cold", to_tensor(contents[index])[None], None, (seed,)))
+                rows[index].append((column.caption, to_uint8(stylized.images[0])))
+                chain = Chain("preview", config.name, 0, index, index + 1, config.seed)
+                reporter.frame_stored(chain, index, "cold", stylized.stats[0], time.perf_counter() - began)
     return contact_sheet(list(rows.values()))
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pipeline
 from pipeline.config.settings import Config, MotionSettings
 from pipeline.errors import IncompleteError, InputError, Interrupted
-from pipeline.execute.background_check import paint_checked
-from pipeline.plan.plan_file import check_same
-from pipeline.plan.planning import absolute_source, make_plan, output_paths, style_configs, weights_paths
+from pipeline.execute.background_check import stylize_checked
+from pipeline.plan.identity import check_same
+from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
+from pipeline.plan.planning import make_plan
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.videos import delivered
 from pipeline.types import Chain, Frame, Phase
@@ -119,12 +120,12 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
             )
-        paint_checked(
+        stylize_checked(
             directory,
             reporter,
             lambda starts, watcher, halted: _paint(directory, prepared, watcher, stop, starts, halted),
             finished=done,
-            before_look=lambda: _heed(stop, directory),
+            before_look=lambda: _raise_if_cancelled(stop, directory),
         )
         written = []
         for name, config in prepared.configs.items():
@@ -139,7 +140,7 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
                     prepared.source,
                     output=prepared.outputs[name],
                     reporter=reporter,
-                    before_frame=lambda: _heed(stop, directory),
+                    before_frame=lambda: _raise_if_cancelled(stop, directory),
                 )
             )
             log.info("wrote %s", written[-1])
@@ -164,7 +165,7 @@ def _paint(
 ) -> None:
     """Paint every chain from where `starts` says, until it is done or `halted` says that there is news."""
     from pipeline.analysis.exposure import correction
-    from pipeline.execute.prefetch import Feed, LookBack, upcoming
+    from pipeline.execute.prefetch import Feed, PrefetchOptions, prefetched_frames
     from pipeline.execute.scheduler import run_chains
     from pipeline.media.reader.source import read_frames
     from pipeline.stylers.table import build_styler
@@ -173,10 +174,10 @@ def _paint(
     left: dict[Phase, int] = {"cold": 0, "warm": 0}
     styles = set()
     for chain in plan.chains:
-        missing = chain.left(starts[chain.id])
+        missing = chain.remaining(starts[chain.id])
         if missing:
             styles.add(chain.style)
-            cold = int(missing == len(chain.frames) and not chain.keys)
+            cold = int(missing == len(chain.frames) and not chain.keyframe_chain)
             if _every_frame_anew(prepared.configs[chain.style]):
                 cold = missing
             left["cold"] += cold
@@ -211,17 +212,17 @@ def _paint(
                     yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
         settings = MotionSettings(boil=1, hold=config.motion.hold) if _every_frame_anew(config) else config.motion
-        look = LookBack(
+        look = PrefetchOptions(
             settings,
-            earlier=config.losses.temporal.earlier,
+            earlier=config.losses.temporal.long_term,
             origin=shot.start,
-            goal=chain.stop if chain.keys and chain.stop < shot.stop else -1,
+            goal=chain.stop if chain.keyframe_chain and chain.stop < shot.stop else -1,
             network=prepared.resources[chain.style].flow,
         )
-        return Feed(upcoming(chain, start, read, look), ahead=runtime.prefetch)
+        return Feed(prefetched_frames(chain, start, read, look), ahead=runtime.prefetch)
 
     total = sum(len(chain.frames) for chain in plan.chains)
-    with reporter.painting(left, total - sum(left.values())):
+    with reporter.stylizing(left, total - sum(left.values())):
         outcome = run_chains(
             directory,
             stylers,
@@ -231,7 +232,7 @@ def _paint(
             watcher=reporter,
             should_stop=lambda: bool(stop()) or halted(),
         )
-    _heed(stop, directory)
+    _raise_if_cancelled(stop, directory)
     if outcome.failed:
         again = resume_command(directory.path)
         errors = list(outcome.failed.values())
@@ -248,7 +249,7 @@ def _every_frame_anew(config: Config) -> bool:
     return config.styler != "neural" or config.motion.boil == 1
 
 
-def _heed(stop: StopRequest, directory: RenderDirectory) -> None:
+def _raise_if_cancelled(stop: StopRequest, directory: RenderDirectory) -> None:
     """Raise Interrupted if the user asked for an end."""
     if number := stop():
         raise Interrupted(

@@ -34,7 +34,7 @@ from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.analysis.cuts import find_cuts, split_shots
-from pipeline.analysis.exposure import THRESHOLD, WINDOW, Meter, correct
+from pipeline.analysis.exposure import THRESHOLD, WINDOW, FlickerMeter, correct
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.motion.estimate import estimate_motion
@@ -153,8 +153,8 @@ def clip(path: Path, name: str, sheets: Path | None) -> dict[str, Any]:
     flows = []
     for index in range(1, len(frames)):
         motion = estimate_motion(frames[index - 1], frames[index], from_index=index - 1, to_index=index)
-        flows.append((motion.backward_flow, (motion.reliability > 0.5) & (index not in cuts)))
-    meter = Meter()
+        flows.append((motion.backward_flow, (motion.confidence > 0.5) & (index not in cuts)))
+    meter = FlickerMeter()
     started = time.process_time()
     for frame in frames:
         meter.add(frame)

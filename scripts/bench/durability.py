@@ -32,15 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from torture_rig.fault_cases import a_plan
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline import cli
 from pipeline.media.image.png import encode_png
 from pipeline.runtime import atomic
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.lock import RenderLock
+from tests.support.torture.fault_cases import a_plan
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 360

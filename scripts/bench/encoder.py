@@ -39,14 +39,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.config.settings import PaintSettings, StyleImage, StyleSettings
+from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
 from pipeline.encoders.fetch import weights_path
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder, pool
 from pipeline.optimize.losses import moments
 from pipeline.optimize.objective import Objective, content_targets, style_target
-from pipeline.runtime.device import keep_memory
+from pipeline.runtime.device import keep_freed_memory
 from pipeline.stylers.neural import NeuralStyler, resized
 from pipeline.types import FrameBatch
 
@@ -148,8 +148,8 @@ def as_rgb(images: Tensor) -> Any:
     return (images[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
 
 
-def settings() -> PaintSettings:
-    return PaintSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),)))
+def settings() -> StylizeSettings:
+    return StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),)))
 
 
 def paint(encoder: Encoder, photo: Any, painting: Any, seed: int) -> Tensor:
@@ -241,7 +241,7 @@ def measure_time(options: argparse.Namespace, size: str, dtype_name: str) -> Non
 
     Networks take turns; wall clock and processor time. Prints JSON.
     """
-    keep_memory()
+    keep_freed_memory()
     width, height = map(int, size.split("x"))
     dtype = getattr(torch, dtype_name)
     encoders = {

@@ -5,7 +5,7 @@
 `--data` is the folder of real media (default: the environment variable TEMPERA_DATA). One thread.
 
 True flow: `flyingchairs` (512x384, rendered) and `motorcycle` (741x500, a photographed stereo pair, up to 60 px). The
-endpoint error in px over all known pixels, its median, the error of the pixels that `reliability` trusts, their share.
+endpoint error in px over all known pixels, its median, the error of the pixels that `confidence` trusts, their share.
 
 No truth: `marple8` (450x350, a walking camera), `cockatoo` (1280x720, a hand-held camera, 8 pairs) and `sunset`
 (1080x450, clouds before a tripod, 8 pairs). The warp error: mean absolute difference in levels between the previous
@@ -13,7 +13,7 @@ frame, moved bilinearly, and the current one, where every method trusts its flow
 
 Methods: dense inverse search by its three presets, `+half` at half the size; `farneback` as OpenCV's examples call it;
 `none`, the paint stays where it is. Milliseconds of processor time for `estimate_motion` of a pair (both ways, and the
-reliability), of `rests`, and of RAFT with random weights, which is as slow as with its own. Last line: JSON.
+confidence), of `is_static`, and of RAFT with random weights, which is as slow as with its own. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
-from pipeline.motion.consistency import positions, reliability
+from pipeline.motion.consistency import flow_confidence, positions
 from pipeline.motion.estimate import estimate_motion
 from pipeline.motion.raft import Raft
-from pipeline.motion.static import rests
+from pipeline.motion.static import is_static
 from pipeline.types import Motion
 
 Array = NDArray[Any]
@@ -63,14 +63,14 @@ def search(preset: Any, *, half: bool = False) -> Method:
 
 
 def farneback(previous: Array, current: Array) -> Motion:
-    """Farneback 2003 both ways, with our reliability."""
+    """Farneback 2003 both ways, with our confidence."""
     before, after = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (previous, current))
     empty: Any = None
     backward, forward = (
         np.asarray(cv2.calcOpticalFlowFarneback(start, goal, empty, 0.5, 5, 21, 5, 7, 1.5, 0), np.float32)
         for start, goal in ((after, before), (before, after))
     )
-    return Motion(0, 1, backward, reliability(backward, forward))
+    return Motion(0, 1, backward, flow_confidence(backward, forward))
 
 
 def none(_: Array, current: Array) -> Motion:
@@ -127,7 +127,7 @@ def against_truth(motion: Motion, truth: Array) -> dict[str, float]:
     """Endpoint errors in px."""
     known = np.isfinite(truth[..., 0])
     error = np.hypot(*(motion.backward_flow - truth)[known].T)
-    trusted = motion.reliability[known] > 0.5
+    trusted = motion.confidence[known] > 0.5
     return {
         "error_px": round(float(error.mean()), 3),
         "median_px": round(float(np.median(error)), 3),
@@ -141,11 +141,11 @@ def warp_errors(pairs: list[tuple[Array, Array]]) -> dict[str, dict[str, float]]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
     for previous, current in pairs:
         motions = {name: method(previous, current) for name, method in METHODS.items()}
-        common = np.min([motion.reliability for motion in motions.values()], axis=0) > 0.5
+        common = np.min([motion.confidence for motion in motions.values()], axis=0) > 0.5
         for name, motion in motions.items():
             moved = cv2.remap(previous, *positions(motion.backward_flow), cv2.INTER_LINEAR)
             difference = np.abs(moved.astype(np.float32) - current)[common].mean()
-            found[name].append((float(difference), float((motion.reliability > 0.5).mean())))
+            found[name].append((float(difference), float((motion.confidence > 0.5).mean())))
     return {
         name: {"warp_error": round(float(error), 3), "trusted": round(float(trusted), 3)}
         for name, (error, trusted) in ((name, np.mean(values, axis=0)) for name, values in found.items())
@@ -177,7 +177,7 @@ def timings(frames: list[Array]) -> dict[str, dict[str, dict[str, float]]]:
             for name, method in METHODS.items()
             if name != "none"
         }
-        found[size]["rests"] = milliseconds(lambda a=previous, b=current: rests(a, b))  # type: ignore[misc]
+        found[size]["rests"] = milliseconds(lambda a=previous, b=current: is_static(a, b))  # type: ignore[misc]
         found[size]["raft_small"] = milliseconds(
             lambda a=previous, b=current: estimate_motion(a, b, from_index=0, to_index=1, network=raft),  # type: ignore[misc]
             repeats=3,

@@ -186,7 +186,7 @@ def measure(clip: Clip, folder: Path, options: argparse.Namespace) -> dict[str, 
         draw(found, path.with_suffix(".png"))
         save_png(path.with_name(f"{path.stem}-sheet.png"), sheet(directory, found.styles[0]))
     records = {
-        record["frame"]: record for record in directory.read_stats() if directory.chain(record["chain"]).delivered
+        record["frame"]: record for record in directory.read_stats() if directory.chain(record["chain"]).in_output
     }
     facts = {"frames": total, "size_px": [found.width_px, found.height_px], "cold_frames": sorted(cold_frames)}
     return facts | figures(found.styles[0], records, cold_frames) | {"render_s": round(seconds, 1)}
@@ -335,7 +335,7 @@ def still(options: argparse.Namespace, clip: Clip) -> Iterator[RGB]:
 
 def sheet(directory: RenderDirectory, style: StyleEvaluation) -> RGB:
     """Paintings at the beginning, a quarter, the half and the end of the clip, and the frames after them."""
-    chains = {index: chain.id for chain in directory.plan.chains if chain.delivered for index in chain.frames}
+    chains = {index: chain.id for chain in directory.plan.chains if chain.in_output for index in chain.frames}
     chosen = sorted({round(share * max(0, style.stop - 2)) for share in (0, 0.25, 0.5, 1)})
     return contact_sheet(
         [

@@ -32,7 +32,7 @@ from PIL import Image
 
 from pipeline.config.catalog import load_style
 from pipeline.media.image.png import encode_png
-from pipeline.plan.planning import absolute_source
+from pipeline.plan.paths import absolute_source
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.input_digest import NOTE_NAME, hash_input

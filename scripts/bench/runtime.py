@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--keep-memory", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(keep=options.keep_memory)
+        measure(keep=options.keep_freed_memory)
         return
     rows = []
     for company in (0, os.cpu_count() or 1):
@@ -67,10 +67,10 @@ def measure(*, keep: bool) -> None:
     from pipeline.config.settings import LossSettings
     from pipeline.encoders.load import load_encoder
     from pipeline.optimize.objective import Objective, content_targets, style_target
-    from pipeline.runtime.device import keep_memory
+    from pipeline.runtime.device import keep_freed_memory
 
     if keep:
-        keep_memory()
+        keep_freed_memory()
     encoder = load_encoder("compact", dtype=torch.bfloat16)
     images, settings = torch.rand(1, 3, 384, 512), LossSettings()
     style = style_target(encoder, settings, torch.rand(1, 3, 384, 512), 100.0)

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from pipeline.analysis.exposure import correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
-from pipeline.execute.prefetch import HEADING_FRAMES
+from pipeline.execute.prefetch import NEXT_KEYFRAME_FRAMES
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.png import save_png
 from pipeline.media.reader.source import read_frames
-from pipeline.plan.planning import absolute_source
+from pipeline.plan.paths import absolute_source
 from pipeline.runtime.progress import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.prepare import RenderRequest
@@ -75,11 +75,11 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     """Paint a clip whole and in parts, and measure both."""
     whole = painted(name, folder, options, 0)
     parts = painted(name, folder, options, options.segment)
-    seams = [chain.start for chain in parts.plan.chains if chain.keys and chain.start > 0]
+    seams = [chain.start for chain in parts.plan.chains if chain.keyframe_chain and chain.start > 0]
     photos = contents(whole)
     motions = [measure_motion(*photos[i - 1 : i + 1], from_index=i - 1, to_index=i) for i in range(1, len(photos))]
     figures: dict[str, Any] = {"frames": len(photos), "seams": seams}
-    turning = {index for seam in seams for index in range(seam - HEADING_FRAMES, seam)}
+    turning = {index for seam in seams for index in range(seam - NEXT_KEYFRAME_FRAMES, seam)}
     for kind, directory in (("whole", whole), ("parts", parts)):
         frames = delivered(directory)
         errors = {
@@ -120,7 +120,7 @@ def painted(name: str, folder: Path, options: argparse.Namespace, segment: int) 
 
 
 def delivered(directory: RenderDirectory) -> list[RGB]:
-    chains = {index: chain.id for chain in directory.plan.chains if chain.delivered for index in chain.frames}
+    chains = {index: chain.id for chain in directory.plan.chains if chain.in_output for index in chain.frames}
     return [directory.read_frame(chains[index], index) for index in sorted(chains)]
 
 

@@ -87,9 +87,9 @@ def paint(painting: Path, content: NDArray[Any], options: argparse.Namespace) ->
     config = load_style(str(painting), [f"encoder={options.encoder}", *options.sets])
     styler = build_styler(config, find_resources(config))
     began = time.perf_counter()
-    styled = styler.stylize(FrameBatch("cold", to_tensor(content)[None], None, (0,)))
+    stylized = styler.stylize(FrameBatch("cold", to_tensor(content)[None], None, (0,)))
     seconds = time.perf_counter() - began
-    stats = styled.stats[0]
+    stats = stylized.stats[0]
     figure = {
         "evaluations": stats.evaluations,
         "seconds": round(seconds, 2),
@@ -98,7 +98,7 @@ def paint(painting: Path, content: NDArray[Any], options: argparse.Namespace) ->
         "style_loss": round(stats.style_loss, 6),
         "tv_loss": round(stats.tv_loss, 5),
     }
-    return to_uint8(styled.images[0]), figure
+    return to_uint8(stylized.images[0]), figure
 
 
 def find(folder: Path, stem: str) -> Path:

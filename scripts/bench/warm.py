@@ -76,8 +76,8 @@ def main() -> None:
 
 def timed(styler: Styler, batch: FrameBatch) -> tuple[NDArray[np.uint8], FrameStats, float]:
     began = time.perf_counter()
-    styled = styler.stylize(batch)
-    return to_uint8(styled.images[0]), styled.stats[0], round(time.perf_counter() - began, 3)
+    stylized = styler.stylize(batch)
+    return to_uint8(stylized.images[0]), stylized.stats[0], round(time.perf_counter() - began, 3)
 
 
 def change(pair: list[NDArray[np.uint8]]) -> float:

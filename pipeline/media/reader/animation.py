@@ -67,7 +67,7 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
         time_base=timeline.time_base,
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,
-        picks=timeline.picks,
+        decoded_indices=timeline.numbers,
         notes=(*found.notes, *notes),
     )
 
@@ -81,7 +81,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     with open_image(file) as image:
         for index in range(start, stop):
             try:
-                _seek(image, source.picks[index])
+                _seek(image, source.decoded_indices[index])
                 rgb = render_frame(image, file)
             except InputError as error:
                 raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None

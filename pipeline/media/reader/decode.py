@@ -13,7 +13,7 @@ import av
 from pipeline.errors import InputError
 from pipeline.media.image.arrays import resize
 from pipeline.media.image.sniff import describe_content, read_head
-from pipeline.media.reader.pixels import TurnOf, to_rgb
+from pipeline.media.reader.pixels import OrientationCache, to_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -164,12 +164,12 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     """
     index = start
     reason = ""
-    turn_of = TurnOf()
+    turn_of = OrientationCache()
     # The second way is slow and sure: from the start, counting, on one thread. With several threads damage takes frames
     # down that lie before it, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
-    for surely in (False, True) if source.stream_pts else (True,):
+    for sequentially in (False, True) if source.stream_pts else (True,):
         try:
-            with closing(_wanted(source, index, stop, surely=surely)) as frames:
+            with closing(_wanted(source, index, stop, sequentially=sequentially)) as frames:
                 for frame in frames:
                     yield resize(to_rgb(frame, size, turn_of(frame)), *size)
                     index += 1
@@ -183,11 +183,11 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     )
 
 
-def _wanted(source: Source, start: int, stop: int, *, surely: bool) -> Generator[av.VideoFrame]:
+def _wanted(source: Source, start: int, stop: int, *, sequentially: bool) -> Generator[av.VideoFrame]:
     """The decoded frames of [start, stop)."""
-    if surely:
+    if sequentially:
         return _by_counting(source, start, stop, decode_past_damage(source.files[0], source.stream_index))
-    if source.picks[start] == 0:
+    if source.decoded_indices[start] == 0:
         return _by_counting(source, start, stop, decode(source.files[0], source.stream_index))
     return _by_stamp(source, start, stop)
 
@@ -197,7 +197,7 @@ def _by_counting(source: Source, start: int, stop: int, decoded: Generator[av.Vi
     index = start
     with closing(decoded):
         for position, frame in enumerate(decoded):
-            while position == source.picks[index]:
+            while position == source.decoded_indices[index]:
                 if source.stream_pts and frame.pts != source.stream_pts[index]:
                     raise _LostFrameError(f"its time stamp is {frame.pts}, expected {source.stream_pts[index]}")
                 yield frame

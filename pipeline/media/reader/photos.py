@@ -65,16 +65,16 @@ def probe(
     begin, end = check_slice_end(frames, len(found.files))
     photos, order, notes = _in_order([_look(file) for file in found.files], found, settings)
     rate = fps or PHOTO_FPS
-    picks = list(range(begin, end))
+    decoded_indices = list(range(begin, end))
     if settings.on_damaged == "stop":
         for photo in photos[begin:end]:
             if photo.error is not None:
                 raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {_GO_PAST}")
             _check_whole(photo.file)
     else:
-        picks, sentence = _without_damaged(photos, begin, end, settings, rate)
+        decoded_indices, sentence = _without_damaged(photos, begin, end, settings, rate)
         notes += sentence
-    chosen = [photos[pick] for pick in picks]
+    chosen = [photos[pick] for pick in decoded_indices]
     size = chosen[0].size
     assert size is not None  # only a damaged photo has none
     notes += _check_sizes(chosen, size, settings)
@@ -89,7 +89,7 @@ def probe(
         time_base=timeline.time_base,
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,
-        picks=tuple(picks),
+        decoded_indices=tuple(decoded_indices),
         order=order,
         notes=(*found.notes, *notes),
     )
@@ -112,9 +112,11 @@ def _without_damaged(
         # The one before the first is not rendered, but it is the one to hold.
         before = next((place for place in range(begin - 1, -1, -1) if not _damage(photos[place])), None)
         good[:begin] = [before] * begin
-    picks = [pick for pick in fill(good, settings.on_damaged)[begin:] if pick is not None]
+    decoded_indices = [pick for pick in fill(good, settings.on_damaged)[begin:] if pick is not None]
     named = [f"{place} ({Path(photos[place].file).name}, {float((place - begin) / rate):.3f} s)" for place in damage]
-    return picks, [describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)] if named else []
+    return decoded_indices, [
+        describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)
+    ] if named else []
 
 
 def _damage(photo: _Photo) -> str:
@@ -140,7 +142,7 @@ def read(
     """
     common = (source.width_px, source.height_px)
     for index in range(start, stop):
-        file = source.files[source.picks[index]]
+        file = source.files[source.decoded_indices[index]]
         try:
             with open_image(file) as image:
                 found = upright_size(image)
@@ -154,7 +156,7 @@ def read(
         if found == common:
             yield resize(rgb, *size)
         elif settings.fit == "strict":
-            raise _odd_size(file, found, source.files[source.picks[0]], common)
+            raise _odd_size(file, found, source.files[source.decoded_indices[0]], common)
         else:
             yield fit(rgb, *size, settings.fit)
 

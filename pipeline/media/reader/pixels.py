@@ -93,7 +93,7 @@ def orientation(frame: VideoFrame) -> Orientation:
     return Orientation(left_right=a < 0, top_bottom=d < 0)
 
 
-class TurnOf:
+class OrientationCache:
     """The orientations of the frames of one stream, asked one after the other.
 
     PyAV's side data and their frame hold on to each other: whoever looks at them leaves a frame that only the garbage

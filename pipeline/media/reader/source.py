@@ -65,7 +65,9 @@ def content_digest(source: Source) -> str:
 
     Raises InputError if a file is gone.
     """
-    return digest_files([source.files[pick] for pick in source.picks] if source.kind == "photos" else source.files)
+    return digest_files(
+        [source.files[pick] for pick in source.decoded_indices] if source.kind == "photos" else source.files
+    )
 
 
 def read_frames(
@@ -94,11 +96,11 @@ def read_frames(
 
 
 def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Frame]:
-    end = first_damaged(source.picks, start, stop)
+    end = first_damaged(source, start, stop)
     if start < end:
         yield from _pictures(source, start, end, size, settings)
     if end < stop:
-        raise damaged_frame(source.files[0], end, source.picks[end], source.pts[end] * source.time_base)
+        raise damaged_frame(source, end)
 
 
 def _pictures(

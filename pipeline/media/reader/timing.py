@@ -13,9 +13,9 @@ from pipeline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Chosen frames: `picks` count the decoded frames, `pts` and `duration_ticks` are in ticks of `time_base`."""
+    """Chosen frames: `numbers` count the frames of the input, `pts` `duration_ticks` in ticks of `time_base`."""
 
-    picks: tuple[int, ...]
+    numbers: tuple[int, ...]
     pts: tuple[int, ...]
     duration_ticks: int
     time_base: Fraction
@@ -96,8 +96,7 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     stamps and the new ticks exactly, so that sound stays where it was.
     """
     if fps is None:
-        picks = tuple(range(begin, begin + len(pts)))
-        return Timeline(picks, tuple(pts), max(1, end_tick - pts[-1]), time_base)
+        return Timeline(tuple(range(begin, begin + len(pts))), tuple(pts), max(1, end_tick - pts[-1]), time_base)
     tick = 1 / fps
     base = _common_measure(time_base, tick)
     per_stamp, per_tick = int(time_base / base), int(tick / base)
@@ -106,10 +105,9 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     # The first tick at which each frame is there; it shows if the next one comes only after that tick.
     ticks = [min(tick_count, -(-(stamp * per_stamp - first) // per_tick)) for stamp in pts] + [tick_count]
     shown = [place for place, (tick, following) in enumerate(pairwise(ticks)) if tick < following]
-    picks_at = [begin + place for place in shown]
     shown_at = [first + ticks[place] * per_tick for place in shown]
     end = first + tick_count * per_tick
-    return Timeline(tuple(picks_at), tuple(shown_at), end - shown_at[-1], base)
+    return Timeline(tuple(begin + place for place in shown), tuple(shown_at), end - shown_at[-1], base)
 
 
 def _common_measure(a: Fraction, b: Fraction) -> Fraction:

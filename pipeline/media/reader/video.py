@@ -65,14 +65,15 @@ def probe(
         pts, made_up = repair(scanned.stamps, usual_step([s for s in scanned.stamps if s is not None], nominal))
         last_end = pts[-1] + (scanned.last_duration or usual_step(pts, nominal))
         shown = _shown(scanned, settings.on_damaged)
-        chosen = [index for index in range(begin, end) if shown[index] is not None]
+        stops = settings.on_damaged == "stop"
+        chosen = [index for index in range(begin, end) if stops or shown[index] is not None]
         if not chosen:
             raise InputError(
                 f"{file}: not one of the frames {begin}:{end} can be decoded", hint="choose others with --frames"
             )
         over = pts[end] if end < len(pts) else last_end
         timeline = choose([pts[index] for index in chosen], 0, over, time_base, fps)
-        numbers = [chosen[pick] for pick in timeline.picks]
+        numbers = [chosen[position] for position in timeline.numbers]
         if made_up:
             notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
         notes += _about_damage(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
@@ -88,7 +89,8 @@ def probe(
             time_base=timeline.time_base,
             pts=timeline.pts,
             duration_ticks=timeline.duration_ticks,
-            picks=tuple(pick for number in numbers if (pick := shown[number]) is not None),
+            decoded_indices=tuple(number if (at := shown[number]) is None else at for number in numbers),
+            damaged=tuple(index for index, number in enumerate(numbers) if shown[number] is None),
             rotation_deg=scanned.turn.rotation_deg,
             color=scanned.color,
             has_audio=bool(container.streams.audio),

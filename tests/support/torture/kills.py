@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.report import verify_frames
 from pipeline.store.stats import read_lines
-from torture_rig import children
-from torture_rig.faults import STORE_OPERATIONS, WRITER_OPERATIONS
+from tests.support.torture import children
+from tests.support.torture.faults import STORE_OPERATIONS, WRITER_OPERATIONS
 
 RGB = NDArray[np.uint8]
 SIZE: Final = (48, 32)
@@ -43,8 +43,8 @@ VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "hold": ("motion.hold=2",),
     "segments, batches of 3": ("motion.segment_frames=2", "runtime.batch_size=3", "optimize.precision=bfloat16"),
     "boil": ("motion.boil=0.4",),
-    "earlier": ("losses.temporal.earlier=[2,4]",),
-    "segments, hold, earlier": ("motion.segment_frames=4", "motion.hold=2", "losses.temporal.earlier=[2,4]"),
+    "earlier": ("losses.temporal.long_term=[2,4]",),
+    "segments, hold, earlier": ("motion.segment_frames=4", "motion.hold=2", "losses.temporal.long_term=[2,4]"),
 }
 """Settings of the renders, by name. Each is compared with a render of the same settings, batch size included. A render
 that goes on after a kill may batch its frames otherwise, and only batches of one are promised to end with the same

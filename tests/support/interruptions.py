@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.types import FrameTask, StyledBatch, Styler
+    from pipeline.types import FrameTask, Styler, StylizedBatch
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Hit:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
-        def painted(styler: Styler, tasks: Sequence[FrameTask]) -> StyledBatch:
+        def painted(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
             if self.moment == "painted" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
                 hit()
             return paint(styler, tasks)

@@ -12,7 +12,6 @@ pictures and videos. What was done and found is printed; the last line is JSON. 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import platform
@@ -26,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import WriteError
-from torture_rig.fault_cases import CASES, video_case
-from torture_rig.faults import try_every_fault
-from torture_rig.kills import kill_renders
-from torture_rig.leaks import in_a_process, watch_render
+from tests.support.fuzz.__main__ import run_fuzz as fuzz_for
+from tests.support.torture.fault_cases import CASES, video_case
+from tests.support.torture.faults import try_every_fault
+from tests.support.torture.kills import kill_renders
+from tests.support.torture.leaks import in_a_process, watch_render
 
 FULL_AFTER = 40
 """How many sizes of a full disk are tried for each kind of video."""
@@ -145,14 +145,9 @@ def look_for_leaks(frames: int, problems: list[str]) -> dict[str, Any]:
 
 
 def run_fuzz(minutes: float, seed: int, problems: list[str]) -> dict[str, Any]:
-    """Damaged configs, pictures and videos, by `scripts/fuzz.py`; none where that is not there."""
-    try:
-        fuzz = importlib.import_module("fuzz")
-    except ImportError:
-        say("no scripts/fuzz.py: nothing is fuzzed")
-        return {}
+    """Damaged configs, pictures and videos, as `scripts/fuzz` tries them."""
     say(f"fuzzing for {minutes:g} minutes")
-    found: dict[str, Any] = fuzz.run_fuzz(minutes, seed)
+    found: dict[str, Any] = fuzz_for(minutes, seed)
     if found.get("failures"):
         problems.append(f"fuzzing: {found['failures']} inputs were neither read nor refused")
     return found

@@ -1,6 +1,6 @@
 """One case of the fuzzer: make an input, damage it, and see that it is read or refused, and read the same twice.
 
-Run as a program this is the worker of fuzz.py: it takes cases on stdin, one JSON object a line, and answers each with a
+Run as a program this is the worker: it takes cases on stdin, one JSON object a line, and answers each with a
 line on the file descriptor that its first argument names. Decoders are native code: when one crashes, only the worker
 dies with it.
 """
@@ -26,16 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value
+from pipeline.config.settings import Config, InputSettings
+from pipeline.errors import InputError, TemperaError
+from pipeline.media.reader.source import probe, read_frames
+from tests.support.clips import moving_square, texture, write_video
 
-from clips import moving_square, texture, write_video  # noqa: E402
-
-from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value  # noqa: E402
-from pipeline.config.settings import Config, InputSettings  # noqa: E402
-from pipeline.errors import InputError, TemperaError  # noqa: E402
-from pipeline.media.reader.source import probe, read_frames  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[3]
 ADDRESS_SPACE = 12 << 30
 MEMORY_LIMIT = 3 << 30
 """Bytes that reading one hostile input may take at most."""

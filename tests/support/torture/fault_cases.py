@@ -16,23 +16,22 @@ from numpy.typing import NDArray
 
 from pipeline.config.settings import OutputSettings
 from pipeline.errors import RenderDirectoryError
-from pipeline.media.image.png import encode_png
 from pipeline.media.writer.output import write_video
 from pipeline.media.writer.video import check_whole
-from pipeline.plan.plan_file import identity_digest
+from pipeline.plan.identity import identity_digest
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.lock import RenderLock, probe
 from pipeline.store.report import verify_frames
 from pipeline.store.videos import Video, delivered, remove_frames
 from pipeline.types import Chain, RenderPlan, Shot, Source
 from pipeline.workflows.input_digest import NOTE_NAME, hash_input, remember_input
-from torture_rig.faults import Case
+from tests.support.torture.faults import Case
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 7, 5
 
 
-def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> RenderPlan:
+def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6)) -> RenderPlan:
     """A plan of one style and a chain per shot, of 7x5 px; `cuts` are where the shots end."""
     identity = {"seed": seed}
     shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
@@ -43,7 +42,7 @@ def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6), lead_in: int = 0) -> R
         width_px=WIDTH,
         height_px=HEIGHT,
         shots=shots,
-        chains=tuple(Chain(f"a-s{s.index:03d}", "a", s.index, s.start, s.stop, lead_in, seed) for s in shots),
+        chains=tuple(Chain(f"a-s{s.index:03d}", "a", s.index, s.start, s.stop, seed) for s in shots),
         styles={"a": {}},
         outputs={"a": "../out.mp4"},
     )
@@ -60,7 +59,7 @@ def _source(count: int) -> Source:
         time_base=Fraction(1, 25),
         pts=tuple(range(count)),
         duration_ticks=1,
-        picks=tuple(range(count)),
+        decoded_indices=tuple(range(count)),
         digest="0" * 64,
     )
 
@@ -181,20 +180,6 @@ def _statistics() -> Case:
     return Case("the statistics", a_render, work, check)
 
 
-def _set_aside() -> Case:
-    def work(folder: Path) -> None:
-        directory = RenderDirectory.open(folder)
-        with directory.lock():
-            directory.set_aside("a-s000", 1)
-
-    def check(folder: Path, fault: str) -> str:
-        good = [path for path in folder.rglob("*.png*") if path.read_bytes() == encode_png(picture(1))]
-        assert len(good) == 1, fault
-        return "old" if good[0].suffix == ".png" else "new"
-
-    return Case("setting a frame aside", a_render, work, check)
-
-
 def _fresh() -> Case:
     def check(folder: Path, fault: str) -> str:
         places = [path.parent for path in folder.glob("*/plan.json")]
@@ -309,7 +294,6 @@ CASES: Final = (
     _plan(),
     _lock(),
     _statistics(),
-    _set_aside(),
     _fresh(),
     _removal(),
     _input_note(),

@@ -1,6 +1,6 @@
 """Throw damaged configs, pictures, videos and photo sequences at the reader and see that each is read or refused.
 
-    python scripts/fuzz.py --minutes 5 --seed 0
+    scripts/fuzz --minutes 5 --seed 0
 
 A failure is any exception that is not ours, a hang, memory over the limit, or a promise of `probe` that does not hold;
 its input is kept in a folder and named. Native decoders that crash take a worker with them, which is started again. The
@@ -23,11 +23,9 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "scripts")]
+from tests.support.fuzz.cases import KINDS, run_case
 
-from fuzz_cases import KINDS, run_case  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[3]
 CASE_SECONDS = 60.0
 START_SECONDS = 120.0
 WEIGHTS = {"config": 3, "picture": 4, "video": 4, "sequence": 3}
@@ -43,7 +41,8 @@ class Worker:
         read_end, write_end = os.pipe()
         self.answers: IO[str] = os.fdopen(read_end, encoding="utf-8")
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts" / "fuzz_cases.py"), str(write_end)],
+            [sys.executable, "-m", "tests.support.fuzz.cases", str(write_end)],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

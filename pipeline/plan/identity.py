@@ -1,0 +1,187 @@
+"""The identity of a render: everything that changes pixels, and how two renders differ.
+
+It is flat, `"section.key": value`; its SHA-256 is the digest that a render directory is compared by. Where a setting
+points to something (an image, weights), the identity has the digest of the content instead of the path, and where a
+setting says "auto" it has what was chosen. Batch size, device, workers, codec and finishing are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pipeline.config.settings import IDENTITY_SECTIONS, Config
+from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.plan.paths import plain_data
+from pipeline.runtime.hashing import canonical_json, json_digest
+from pipeline.types import RenderPlan, Shot, Source, ToneCurve
+
+ALGORITHM: Final = 3
+"""Raised with every change of the code that changes pixels, so that no render is continued by other arithmetic."""
+
+EXPOSURE_KEY: Final = "exposure"
+"""Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
+
+_SHOWN_LENGTH: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedStyle:
+    """A style with everything that its config leaves open found out.
+
+    `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
+    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
+    `segment_frames` is what `motion.segment_frames` is here. `encoder` and `encoder_digest` name the feature network
+    that was chosen and its weights ("" for a styler without one); `weights` is the weights file, if the user gave one.
+    Paths in `config` are absolute or relative to the current folder. `name` must be unique among the styles of a
+    render: it enters the seeds.
+    """
+
+    name: str
+    config: Config
+    image_digests: tuple[str, ...]
+    encoder: str
+    encoder_digest: str
+    precision: Literal["float32", "bfloat16"]
+    init_digest: str = ""
+    weights: Path | None = None
+    segment_frames: int = 0
+    flow_digest: str = ""
+
+
+def make_identity(
+    source: Source,
+    width_px: int,
+    height_px: int,
+    shots: Sequence[Shot],
+    styles: Sequence[ResolvedStyle],
+    exposure: Sequence[ToneCurve] = (),
+) -> dict[str, Any]:
+    """Everything that changes pixels, flat. Raises ConfigError if two styles want the input read differently."""
+    identity: dict[str, Any] = {
+        "algorithm": ALGORITHM,
+        "source.digest": source.digest,
+        "source.frames": _index_ranges(source.decoded_indices),
+        "geometry.width_px": width_px,
+        "geometry.height_px": height_px,
+        "shots": [[shot.start, shot.stop] for shot in shots],
+    }
+    if source.damaged:
+        identity["source.damaged"] = list(source.damaged)
+    if exposure:
+        identity[EXPOSURE_KEY] = exposure_digest(exposure)
+    first = styles[0]
+    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
+    for style in styles[1:]:
+        for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
+            if identity[key] != value:
+                raise ConfigError(
+                    f"styles {first.name!r} and {style.name!r} read the input differently: "
+                    f"{key} is {identity[key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                )
+    for style in styles:
+        identity.update(_flat(f"styles.{style.name}", _style_identity(style)))
+    return identity
+
+
+def identity_digest(identity: Mapping[str, Any]) -> str:
+    """SHA-256 of an identity, in hex."""
+    return json_digest(dict(identity))
+
+
+def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:
+    """SHA-256 of the curves that even out the exposure, in hex; None where there are none."""
+    return json_digest([list(curve) for curve in curves]) if curves else None
+
+
+def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the render directory") -> None:
+    """Raise RenderDirectoryError, naming every differing setting with both values, if two plans stylize differently."""
+    if existing.digest == wanted.digest:
+        return
+    lines = [f"{key}: there {there}, now {now}" for key, there, now in differences(existing, wanted)]
+    raise RenderDirectoryError(
+        f"{where}: holds a render with other settings\n  " + "\n  ".join(lines),
+        hint="use the same settings to continue it; or begin a new render with --fresh (the old folder is moved aside, "
+        "nothing is deleted) or with another --workdir",
+    )
+
+
+def differences(existing: RenderPlan, wanted: RenderPlan) -> list[tuple[str, str, str]]:
+    """Identity keys in which two plans differ, each with both values as short text.
+
+    If the styles themselves differ, that is one line: the settings of a style that only one plan has say nothing more.
+    """
+    found = []
+    if set(existing.styles) != set(wanted.styles):
+        found.append(("styles", ", ".join(sorted(existing.styles)), ", ".join(sorted(wanted.styles))))
+    alone = tuple(f"styles.{name}." for name in set(existing.styles) ^ set(wanted.styles))
+    for key in sorted({*existing.identity, *wanted.identity}):
+        if alone and key.startswith(alone):
+            continue
+        there, now = _shown(existing.identity, key), _shown(wanted.identity, key)
+        sides = [canonical_json(plan.identity[key]) for plan in (existing, wanted) if key in plan.identity]
+        if len(sides) < 2 or sides[0] != sides[1]:
+            found.append((key, there, now))
+    return found
+
+
+def _shown(identity: Mapping[str, Any], key: str) -> str:
+    """The value of a key as short text."""
+    if key not in identity:
+        return "not set"
+    value = identity[key]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]}...{text[-20:]}"
+
+
+def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
+    """The settings of a style that change pixels, with digests for paths and choices for "auto"."""
+    settings: dict[str, Any] = plain_data(style.config.model_dump(include=set(IDENTITY_SECTIONS)))
+    images = settings["style"]["images"]
+    for image, digest in zip(images, style.image_digests, strict=True):
+        del image["path"]
+        image["digest"] = digest
+    cold = settings["optimize"]["cold"]
+    if isinstance(style.config.optimize.cold.init, Path):
+        if not style.init_digest:
+            raise ValueError(f"style {style.name!r} starts from an image whose digest is not given")
+        cold["init"] = style.init_digest
+    settings["encoder"] = {"name": style.encoder, "digest": style.encoder_digest}
+    settings["optimize"]["precision"] = style.precision
+    settings["motion"]["segment_frames"] = style.segment_frames
+    if style.flow_digest:
+        settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
+    return settings
+
+
+def _index_ranges(indices: Sequence[int]) -> str:
+    """Which decoded frames are rendered, short: `0:48`, `0:96:2`, `0:10,20:30`. Different ones never read the same."""
+    parts = []
+    position = 0
+    while position < len(indices):
+        step = indices[position + 1] - indices[position] if position + 1 < len(indices) else 1
+        stop = position + 1
+        while stop < len(indices) and indices[stop] - indices[stop - 1] == step:
+            stop += 1
+        if step < 1:
+            step, stop = 1, position + 1
+        end = indices[stop - 1] + 1
+        parts.append(f"{indices[position]}:{end}" if step == 1 else f"{indices[position]}:{end}:{step}")
+        position = stop
+    return ",".join(parts)
+
+
+def _flat(prefix: str, value: Any) -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"prefix.a.b": 1}`; entries of a list of mappings are numbered, other lists stay whole."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        value = {str(number): item for number, item in enumerate(value)}
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat.update(_flat(f"{prefix}.{key}", item))
+    return flat

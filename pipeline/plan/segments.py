@@ -1,0 +1,64 @@
+"""How the chains of a plan depend on each other: keyframes, and the segments that start from and approach them.
+
+A long shot may be split into segments that are stylized side by side. A chain of *keyframes*, every so many frames of
+the shot, is stylized first. Each segment starts with its keyframe as it is and approaches the next one towards its end,
+so that neighboring segments meet. These are the only frames that a chain reads of another one, and this is the only
+file that knows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pipeline.types import Chain, Shot
+
+
+def segment_length(shot: Shot, wanted: int, hold: int) -> int:
+    """Length in frames of the segments that a shot is split into, all about equal; 0 if it stays whole.
+
+    `wanted` is the length asked for (0: never split). The result is a multiple of `hold`, so that held frames do not
+    reach across segments.
+    """
+    count = shot.stop - shot.start
+    parts = round(count / wanted) if wanted else 1
+    if parts < 2:
+        return 0
+    length = max(2, -(-count // parts))
+    length = -(-length // hold) * hold
+    return length if length < count else 0
+
+
+class Segments:
+    """The dependencies among the chains of a plan."""
+
+    def __init__(self, chains: Sequence[Chain]) -> None:
+        self._by_id: Final[Mapping[str, Chain]] = {chain.id: chain for chain in chains}
+        self._of_keyframes: Final[dict[str, list[Chain]]] = {}
+        for chain in chains:
+            if chain.keyframe_chain:
+                self._of_keyframes.setdefault(chain.keyframe_chain, []).append(chain)
+
+    def keyframes(self, chain: Chain) -> Chain | None:
+        """The chain of keyframes that must be complete before `chain` can begin; None if it needs none."""
+        return self._by_id[chain.keyframe_chain] if chain.keyframe_chain else None
+
+    def next_keyframe(self, chain: Chain) -> int | None:
+        """Index of the keyframe that a segment approaches, the one behind its last frame; None if there is none."""
+        keyframes = self.keyframes(chain)
+        return chain.stop if keyframes is not None and chain.stop in keyframes.frames else None
+
+    def dependents(self, chain: Chain, index: int) -> dict[str, int]:
+        """Which stored frames must be made anew when frame `index` of `chain` is: by chain id the first of them.
+
+        That is the rest of the chain itself, and for keyframes every segment that starts from or approaches one that
+        is made anew. Nothing if `index` is behind the last frame of the chain.
+        """
+        if index not in chain.frames:
+            return {}
+        anew = {chain.id: index}
+        for segment in self._of_keyframes.get(chain.id, ()):
+            following = self.next_keyframe(segment)
+            if max(segment.start, -1 if following is None else following) >= index:
+                anew[segment.id] = segment.start
+        return anew

@@ -1,0 +1,37 @@
+"""Hashes: the one way to write plain data so that it can be hashed, and SHA-256 of data and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one way to write plain data: keys sorted, no spaces, ASCII, floats by repr, NaN and infinity refused.
+
+    Raises ValueError for what is not finite, TypeError for what JSON does not know.
+    """
+    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of plain data, in hex."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hex, streamed. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(paths: Iterable[str | Path]) -> str:
+    """SHA-256 of one file's content, or of the hex digests of several in order, one a line. Raises OSError.
+
+    Names and times do not matter, only content and order.
+    """
+    digests = [file_digest(path) for path in paths]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What tests share: clips made in the process, and rigs that break renders."""
