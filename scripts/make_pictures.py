@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.cli.demo import MATCH_LIGHT
 from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.settings import Config
 from pipeline.media.image.arrays import resize, to_tensor, to_uint8
@@ -28,6 +27,7 @@ from pipeline.sample import sample_frame
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch
+from pipeline.workflows.demo import MATCH_LIGHT
 
 WIDTH_PX, HEIGHT_PX = 400, 225
 FRAME = 13

@@ -25,8 +25,9 @@ from PIL import Image
 from pipeline import cli
 from pipeline.config.settings import Config
 from pipeline.errors import InputError
-from pipeline.execute.prefetch import Feed, PrefetchedFrame
-from pipeline.workflows.render import resume_command
+from pipeline.execute.chain_frames import ChainFrame
+from pipeline.execute.prefetch import Prefetcher
+from pipeline.workflows.complete import resume_command
 from tests.support.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5
@@ -222,16 +223,16 @@ def test_a_batch_changes_the_speed_and_not_the_picture(render: Tempera, tmp_path
 def test_a_failing_chain_does_not_harm_the_others(
     render: Tempera, tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Feed.next_frame
+    real = Prefetcher.next_item
 
-    def failing(self: Feed) -> PrefetchedFrame:
+    def failing(self: Prefetcher[ChainFrame]) -> ChainFrame:
         frame = real(self)
         if frame.index == 1:
-            raise InputError("frame 1 is damaged", hint="mend it")
+            raise InputError("frame 1 is damaged", hint="replace it")
         return frame
 
     with monkeypatch.context() as patched:
-        patched.setattr(Feed, "next_frame", failing)
+        patched.setattr(Prefetcher, "next_item", failing)
         result = render("{media}/cut.mp4", "-s", "{media}/paint.png", "-o", "a.mp4")
         assert_refused(result, 9, "1 of 2 chains", "chain paint-s000, frame 1: frame 1 is damaged", "tempera resume")
         alone = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "b.mp4")
@@ -744,8 +745,8 @@ def test_weights(tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_demo(tempera: Tempera, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cli.demo.FRAMES", 2)
-    monkeypatch.setattr("pipeline.cli.demo.SHOWN", (0, 1))
+    monkeypatch.setattr("pipeline.workflows.demo.FRAMES", 2)
+    monkeypatch.setattr("pipeline.workflows.demo.SHEET_FRAMES", (0, 1))
     (tmp_path / "flat.yaml").write_text(f"styler: palette\nstyle: {{images: [{{path: {media / 'paint.png'}}}]}}")
     result = tempera("demo", "-o", "here", "-s", "flat.yaml", "--progress", "none")
     assert (result.code, result.out) == (0, "here/sample-flat.mp4\nhere/sample-flat.png\n")

@@ -27,6 +27,7 @@ from pipeline.evaluate.measures import (
     temporal_error,
 )
 from pipeline.evaluate.plot import check_plot
+from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Motion
 from pipeline.workflows.evaluate import evaluate
@@ -272,9 +273,11 @@ def test_a_changed_input_or_painting_is_refused(media: Path, tmp_path: Path) -> 
         evaluate(path, reporter=SilentReporter())
 
 
-def test_a_request_to_stop_is_heard(rendered: Path) -> None:
+def test_evaluate_ends_when_an_end_is_requested(rendered: Path) -> None:
+    cancellation = Cancellation()
+    cancellation.request()
     with pytest.raises(Interrupted):
-        evaluate(rendered, reporter=SilentReporter(), stop=lambda: 2)
+        evaluate(rendered, reporter=SilentReporter(), cancellation=cancellation)
 
 
 @pytest.mark.parametrize("frames", [(3, 3), (5, 2), (0, FRAMES + 1), (FRAMES, None)])

@@ -17,10 +17,11 @@ from pipeline.analysis.exposure import Flicker, FlickerMeter, correct, correctio
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
-from pipeline.runtime.progress import make_reporter
+from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Shot, ToneCurve
-from pipeline.workflows.prepare import RenderRequest, prepare
+from pipeline.workflows.prepare import prepare
+from pipeline.workflows.request import RenderRequest
 from tests.support.clips import texture, write_video
 
 RGB = NDArray[np.uint8]

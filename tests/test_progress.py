@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from pipeline.runtime.progress import Estimate, Kind, PlainReporter, describe_seconds, make_reporter
+from pipeline.runtime.progress import Estimate, describe_seconds
+from pipeline.runtime.reporters import Kind, PlainReporter, make_reporter
 from pipeline.types import Chain, FrameStats, Phase
 
 CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0)
@@ -98,15 +99,15 @@ def test_json_lines_parse_and_count(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_lines_are_few_but_the_last_frame_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     play("plain")
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("painted")]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stylized")]
     assert len(lines) == 2  # the first at once, then every few seconds, and the last
-    assert "painted 5 of 10 frames" in lines[0] and "left ..." in lines[0]
-    assert "painted 10 of 10 frames" in lines[1] and "swirl-s000 frame 9, warm" in lines[1] and "left 0 s" in lines[1]
+    assert "stylized 5 of 10 frames" in lines[0] and "left ..." in lines[0]
+    assert "stylized 10 of 10 frames" in lines[1] and "swirl-s000 frame 9, warm" in lines[1] and "left 0 s" in lines[1]
 
 
 def test_a_long_stage_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 1000.0
-    monkeypatch.setattr("pipeline.runtime.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("pipeline.runtime.reporters.time.monotonic", lambda: now)
     with PlainReporter().stage("writing out.mp4", 100) as advance:
         for done in range(1, 101):
             now += 0.3

@@ -236,7 +236,7 @@ def test_export_while_a_render_runs(begun: Path, whole: Path, capsys: pytest.Cap
         for output in (["-o", str(begun / "so far.mp4")], []):
             capsys.readouterr()
             assert cli.run(["export", directory, *output, "--progress", "plain"]) == 0
-            assert f"3 of {FRAMES} frames are painted" in capsys.readouterr().err
+            assert f"3 of {FRAMES} frames are stored" in capsys.readouterr().err
         assert cli.run(["resume", directory]) == 5
         assert f"process {process.pid}" in capsys.readouterr().err
         flag.unlink()
@@ -380,7 +380,7 @@ def test_damage_found_while_painting_goes_on_is_healed_too(
         painting.set()
         time.sleep(0.3)
 
-    monkeypatch.setattr("pipeline.execute.background_check.PATIENCE_S", patience)
+    monkeypatch.setattr("pipeline.execute.background_check.WAIT_FOR_CHECK_S", patience)
     monkeypatch.setattr(frames, "checksum_problem", slow_look)
     monkeypatch.setattr(RenderDirectory, "write_frame", store)
     (copied / "my film.render/frames" / CHAINS[FRAMES - 1]).unlink()

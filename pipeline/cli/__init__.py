@@ -18,7 +18,7 @@ import typer
 import pipeline
 from pipeline.cli import clean, demo, evaluate, inspect, preview, styles
 from pipeline.cli import render as paint
-from pipeline.cli.signals import StopNow
+from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning
 
@@ -79,13 +79,13 @@ def run(arguments: Sequence[str]) -> int:
     except TemperaError as error:
         _say(error.message, error.hint, kind="interrupted" if isinstance(error, Interrupted) else "error")
         return 128 + error.signal_number if isinstance(error, Interrupted) else error.exit_code
-    except (typer.Abort, KeyboardInterrupt, StopNow) as stop:
+    except (typer.Abort, KeyboardInterrupt, ImmediateStop) as stop:
         _say(
             "stopped at once",
             "the same command begins again; a render goes on from there, every finished frame is stored",
             kind="interrupted",
         )
-        return 128 + stop.number if isinstance(stop, StopNow) else _CTRL_C
+        return 128 + stop.number if isinstance(stop, ImmediateStop) else _CTRL_C
     except (BrokenPipeError, SystemExit):
         # Whoever read our output has left (typer exits then). Python would complain again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,16 +30,18 @@ def evaluate(
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Measure how steady, sharp and true a render is, beside the input and simpler ways of painting."""
-    from pipeline.cli.signals import graceful_stop
+    from pipeline.cli.signals import cancelled_by_signals
     from pipeline.evaluate.plot import check_plot, draw
-    from pipeline.runtime.progress import make_reporter
+    from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.evaluate import evaluate as run_evaluate
 
     span = parse_frames(frames)
     if plot is not None:
         check_plot(plot)
-    with graceful_stop() as stop:
-        found = run_evaluate(directory, frames=span, baselines=baselines, reporter=make_reporter(progress), stop=stop)
+    with cancelled_by_signals() as cancellation:
+        found = run_evaluate(
+            directory, frames=span, baselines=baselines, reporter=make_reporter(progress), cancellation=cancellation
+        )
     if plot is not None:
         draw(found, plot)
     if as_json:

@@ -69,7 +69,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.report import read_status
-    from pipeline.workflows.render import resume_command
+    from pipeline.workflows.complete import resume_command
 
     found = read_status(RenderDirectory.open(directory))
     if as_json:
@@ -98,7 +98,7 @@ def verify(
     directory: options.Directory, progress: options.ProgressChoice = "auto", as_json: options.AsJson = False
 ) -> None:
     """Check every stored frame."""
-    from pipeline.runtime.progress import make_reporter
+    from pipeline.runtime.reporters import make_reporter
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.report import verify_frames
 
@@ -115,7 +115,7 @@ def verify(
         sys.stdout.write("\n".join(lines) + "\n")
     if not report.ok:
         from pipeline.errors import RenderDirectoryError
-        from pipeline.workflows.render import resume_command
+        from pipeline.workflows.complete import resume_command
 
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(

@@ -41,8 +41,8 @@ def preview(
     from pipeline.media.image.png import save_png
     from pipeline.media.reader.source import probe
     from pipeline.media.writer.target import check_output
-    from pipeline.runtime.progress import make_reporter
-    from pipeline.workflows.prepare import refuse_input
+    from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.output_names import refuse_input
     from pipeline.workflows.preview import preview as run_preview
     from pipeline.workflows.preview import variants
 

@@ -1,4 +1,4 @@
-"""The commands that paint and write: render, resume, export."""
+"""The commands that stylize and write: render, resume, export."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ def render(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Paint INPUT in a style and write the video. The same command again continues."""
-    from pipeline.cli.signals import graceful_stop
+    """Stylize INPUT and write the video. The same command again continues."""
+    from pipeline.cli.signals import cancelled_by_signals
     from pipeline.config.catalog import load_style
-    from pipeline.runtime.progress import make_reporter
-    from pipeline.workflows.prepare import RenderRequest, prepare
+    from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.prepare import prepare
     from pipeline.workflows.render import render as run_render
+    from pipeline.workflows.request import RenderRequest
     from pipeline.workflows.space import in_words, needs
 
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
@@ -62,7 +63,7 @@ def render(
         plan, source = prepared.plan, prepared.source
         lines = [
             f"input      {source.path}: {source.frame_count} frames, {source.duration_s:.2f} s",
-            f"painted at {plan.width_px}x{plan.height_px} px",
+            f"size       {plan.width_px}x{plan.height_px} px",
             f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
             f"directory  {prepared.path}",
             *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
@@ -73,18 +74,18 @@ def render(
         ]
         sys.stdout.write("\n".join(lines) + "\n")
         return
-    with graceful_stop() as stop:
-        _print_paths(run_render(request, reporter, stop))
+    with cancelled_by_signals() as cancellation:
+        _print_paths(run_render(request, reporter, cancellation))
 
 
 def resume(directory: options.Directory, progress: options.ProgressChoice = "auto") -> None:
     """Continue a render where it stopped."""
-    from pipeline.cli.signals import graceful_stop
-    from pipeline.runtime.progress import make_reporter
-    from pipeline.workflows.render import resume as run_resume
+    from pipeline.cli.signals import cancelled_by_signals
+    from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.resume import resume as run_resume
 
-    with graceful_stop() as stop:
-        _print_paths(run_resume(directory, make_reporter(progress), stop))
+    with cancelled_by_signals() as cancellation:
+        _print_paths(run_resume(directory, make_reporter(progress), cancellation))
 
 
 def export(
@@ -94,12 +95,12 @@ def export(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Write the video again with another codec, rate or finish, without painting again (--set output.crf=12)."""
-    from pipeline.cli.signals import graceful_stop
+    """Write the video again with another codec, rate or finish, without stylizing again (--set output.crf=12)."""
+    from pipeline.cli.signals import cancelled_by_signals
     from pipeline.config.reading import parse_config, set_value
     from pipeline.config.settings import Config
     from pipeline.errors import ConfigError
-    from pipeline.runtime.progress import make_reporter
+    from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.export import export as run_export
 
     for assignment in assignments:
@@ -115,8 +116,8 @@ def export(
         return config.model_copy(update={"output": parse_config(data, where="--set").output})
 
     reporter = make_reporter(progress)
-    with graceful_stop() as stop:
-        _print_paths(run_export(directory, output, reporter, stop, fps=parse_fps(fps), settings=changed))
+    with cancelled_by_signals() as cancellation:
+        _print_paths(run_export(directory, output, reporter, cancellation, fps=parse_fps(fps), settings=changed))
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

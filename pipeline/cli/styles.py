@@ -44,7 +44,7 @@ def schema() -> None:
 def fetch(name: Network) -> None:
     """Download the weights of a network, once; a broken download continues."""
     from pipeline.encoders.fetch import fetch as run_fetch
-    from pipeline.runtime.progress import make_reporter
+    from pipeline.runtime.reporters import make_reporter
 
     with make_reporter("auto").stage(f"fetching {name}", None) as advance:
         path = run_fetch(name, progress=lambda done, _total: advance(done))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.errors import Interrupted
 from pipeline.evaluate.baselines import Baselines, losses_of
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
 from pipeline.evaluate.measures import LONG_FRAMES, mean_luma, measure_motion, sharpness, temporal_error
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Advance, Reporter
     from pipeline.store.directory import RenderDirectory
     from pipeline.types import Chain, Phase, Source, Styler
@@ -34,8 +34,8 @@ Figures = dict[RowName, list[FrameFigures]]
 class Comparison:
     """The frames of one style and who paints its baselines.
 
-    `stored` maps the indices of the stored frames to the chains that hold them; `stop` returns the number of the signal
-    that asked for an end, or 0.
+    `stored` maps the indices of the stored frames to the chains that hold them; `cancellation` says whether an end
+    was requested.
     """
 
     directory: RenderDirectory
@@ -44,7 +44,7 @@ class Comparison:
     stored: Mapping[int, Chain]
     styler: Styler
     reporter: Reporter
-    stop: Callable[[], int]
+    cancellation: Cancellation
 
     def longest_run(self) -> list[int]:
         """The longest run of neighboring stored frames of one shot."""
@@ -155,10 +155,9 @@ class Comparison:
         )
         with closing(found):
             for frame in found:
-                if number := self.stop():
-                    raise Interrupted(
-                        "stopped before all was measured", hint="the same command begins again", signal_number=number
-                    )
+                self.cancellation.raise_if_requested(
+                    "stopped before all was measured", hint="the same command begins again"
+                )
                 if frame.index in wanted:
                     yield frame.index, correct(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb
 

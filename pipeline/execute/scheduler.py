@@ -1,4 +1,7 @@
-"""Runs chains: takes the next frame of every chain that is ready, paints equal ones as one batch, and stores them."""
+"""The scheduler: decides which chains are in work and which frames make a batch.
+
+What a chain needs is made by `chain_frames`, batches are stylized by `batches`, frames are stored by `frame_writer`.
+"""
 
 from __future__ import annotations
 
@@ -6,86 +9,31 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import StylizeError, TemperaError
-from pipeline.motion.warm_start import NextKeyframe, warm_start
-from pipeline.plan.chains import frame_seed
-from pipeline.types import Chain, FrameBatch, FrameStats, FrameTask, StylizedBatch
+from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, stylize_tasks
+from pipeline.execute.frame_writer import FrameRecord, FrameWriter
+from pipeline.execute.running_chain import ChainFrames, RunningChain
+from pipeline.plan.segments import Segments
+from pipeline.types import Chain, FrameStats, FrameTask
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
-    from pipeline.execute.prefetch import Feed, PrefetchedFrame
+    from pipeline.runtime.cancellation import Cancellation
+    from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Phase, Styler
+    from pipeline.types import Styler
 
 log = logging.getLogger(__name__)
 
-_REPEATED = FrameStats(0, *(math.nan,) * 5)
-"""Nothing was painted; NaN is written as null."""
+_REPEATED: Final = FrameStats(0, *(math.nan,) * 5)
+"""Nothing was stylized; NaN is written as null."""
 
-_NOT_FINITE_HINT = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
-
-
-_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
-"""How torch says it where it has no exception of its own: on the CPU, on Apple's GPUs, and in CUDA's libraries."""
-
-
-class Watcher(Protocol):
-    """Who wants to know how a render goes."""
-
-    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """A frame is stored; `seconds` is its share of the working time."""
-        ...
-
-    def note(self, message: str) -> None:
-        """Something the user should know, said once."""
-        ...
-
-
-KEPT_FRAMES = 6
-"""Stored frames of a chain that stay in memory; farther ones are read again, which gives the same pixels."""
-
-
-MAX_THREADS = 8
-"""Warm starts that are made side by side."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A chain in work: the next frame, the last stored ones, and what is about to be painted."""
-
-    chain: Chain
-    index: int
-    feed: Feed
-    recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    prefetched_frames: PrefetchedFrame | None = None
-    task: FrameTask | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Painted:
-    """What is known of a painted frame beside its pixels."""
-
-    index: int
-    phase: Phase
-    stats: FrameStats
-    seconds: float
-    batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Storing:
-    """A frame on its way to the disk."""
-
-    future: Future[None]
-    chain: Chain
-    painted: _Painted
+MAX_WARM_START_THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,284 +47,198 @@ class Outcome:
 def run_chains(
     directory: RenderDirectory,
     stylers: Mapping[str, Styler],
-    open_feed: Callable[[Chain, int], Feed],
+    open_frames: Callable[[Chain, int], ChainFrames],
     *,
     starts: Mapping[str, int],
     batch_size: int,
-    watcher: Watcher,
-    should_stop: Callable[[], bool],
+    reporter: Reporter,
+    cancellation: Cancellation,
 ) -> Outcome:
-    """Paint every frame of the plan that is not stored yet.
+    """Stylize every frame that is not stored yet, of the chains of the plan that `starts` names.
 
     `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
-    `open_feed(chain, start)` delivers the chain's content from frame `start`. At most `batch_size` chains are open at a
-    time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the rest of the
-    session. A chain that fails is left where it is and the others go on. When `should_stop` says so, the frames in
-    flight are finished and stored.
+    `open_frames(chain, start)` delivers what the chain is made from, from frame `start` on. At most `batch_size` chains
+    are open at a time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the
+    rest of the session. A chain that fails is left where it is and the others go on. When an end is requested, the
+    frames in flight are finished and stored.
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
-    waiting = [chain for chain in directory.plan.chains if starts[chain.id] < chain.stop]
-    stopped = False
+    chains = [chain for chain in directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
+    threads = min(batch_size, MAX_WARM_START_THREADS)
     with (
-        ThreadPoolExecutor(max_workers=min(batch_size, MAX_THREADS), thread_name_prefix="warm start") as pool,
-        ThreadPoolExecutor(max_workers=1, thread_name_prefix="store") as storer,
+        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="warm start") as pool,
+        FrameWriter(directory, reporter) as writer,
     ):
-        session = _Session(directory, stylers, watcher, batch_size, {chain.id for chain in waiting}, storer)
+        scheduler = _Scheduler(directory, stylers, chains, batch_size, writer, reporter)
         try:
-            while (session.running or waiting) and not stopped:
-                for chain in session.startable(waiting):
-                    waiting.remove(chain)
-                    session.running.append(_Running(chain, starts[chain.id], open_feed(chain, starts[chain.id])))
-                for state in session.running:
-                    if stopped := stopped or should_stop():
+            while scheduler.unfinished and not cancellation.requested():
+                scheduler.open_chains(open_frames, starts)
+                for running in scheduler.running:
+                    if cancellation.requested():
                         break
-                    session.look_ahead(state)
-                session.make_tasks(pool)
-                session.settle()  # who hears of a frame may ask to stop before the next one
-                for group in _groups(session.running):
-                    if stopped := stopped or should_stop():
+                    scheduler.read_ahead(running)
+                scheduler.make_tasks(pool)
+                writer.wait()  # who hears of a stored frame may ask to stop before the next one
+                for group in scheduler.groups():
+                    if cancellation.requested():
                         break
-                    session.advance(group)
-                session.close_finished(waiting)
+                    scheduler.stylize(group)
+                scheduler.close_chains()
+            stopped = scheduler.unfinished and cancellation.requested()
         finally:
             try:
-                session.settle()
+                writer.wait()
             finally:
-                for state in session.running:
-                    state.feed.close()
-    return Outcome(session.failed, stopped)
+                scheduler.close_all()
+    return Outcome(scheduler.failed, stopped)
 
 
-def _groups(running: Sequence[_Running]) -> list[list[_Running]]:
-    """Chains whose next frames may share a batch: same style, same phase."""
-    groups: dict[tuple[str, bool], list[_Running]] = {}
-    for state in running:
-        if state.task is not None:
-            groups.setdefault((state.chain.style, state.task.warm is None), []).append(state)
-    return list(groups.values())
-
-
-class _OutOfMemoryError(Exception):
-    """A batch did not fit."""
-
-
-class _Session:
-    """The chains in work, the batch size that fits, and who failed."""
+class _Scheduler:
+    """The chains that wait, the chains in work, the batch size that fits, and the chains that failed."""
 
     def __init__(
         self,
         directory: RenderDirectory,
         stylers: Mapping[str, Styler],
-        watcher: Watcher,
+        chains: Sequence[Chain],
         batch_size: int,
-        unfinished: set[str],
-        storer: ThreadPoolExecutor,
+        writer: FrameWriter,
+        reporter: Reporter,
     ) -> None:
-        self.directory = directory
-        self.stylers = stylers
-        self.watcher = watcher
-        self.batch_size = batch_size
-        self.unfinished = unfinished
-        self.storer = storer
-        self.storing: list[_Storing] = []
-        self.running: list[_Running] = []
+        self.running: list[RunningChain] = []
         self.failed: dict[str, TemperaError] = {}
+        self._directory = directory
+        self._stylers = stylers
+        self._segments = Segments(directory.plan.chains)
+        self._waiting = list(chains)
+        self._incomplete = {chain.id for chain in chains}
+        self._batch_size = batch_size
+        self._writer = writer
+        self._reporter = reporter
 
-    def startable(self, waiting: Sequence[Chain]) -> list[Chain]:
-        """Chains that may begin now, as many as there is room for: a segment waits for its keyframes."""
-        ready = [chain for chain in waiting if chain.keyframe_chain not in self.unfinished]
-        return ready[: max(0, self.batch_size - len(self.running))]
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is a chain in work or waiting."""
+        return bool(self.running or self._waiting)
 
-    def close_finished(self, waiting: list[Chain]) -> None:
-        over = [state for state in self.running if self._over(state)]
-        if over:
-            self.settle()  # segments read what their keyframes stored
-        for state in over:
-            state.feed.close()
-            self.running.remove(state)
-            if state.chain.id not in self.failed:
-                self.unfinished.discard(state.chain.id)
-        for chain in [chain for chain in waiting if chain.keyframe_chain in self.failed]:
-            waiting.remove(chain)
-            self.failed[chain.id] = self.failed[chain.keyframe_chain]
+    def open_chains(self, open_frames: Callable[[Chain, int], ChainFrames], starts: Mapping[str, int]) -> None:
+        """Begin chains while there is room: a segment waits for its keyframes."""
+        for chain in list(self._waiting):
+            keyframes = self._segments.keyframes(chain)
+            if len(self.running) < self._batch_size and (keyframes is None or keyframes.id not in self._incomplete):
+                self._waiting.remove(chain)
+                start = starts[chain.id]
+                self.running.append(RunningChain(chain, start, open_frames(chain, start), self._directory))
 
-    def _over(self, state: _Running) -> bool:
-        return state.index >= state.chain.stop or state.chain.id in self.failed
-
-    def look_ahead(self, state: _Running) -> None:
-        """Take the next frame of a chain that must be painted; those before it that repeat one are stored."""
-        while state.prefetched_frames is None and state.task is None and not self._over(state):
+    def read_ahead(self, running: RunningChain) -> None:
+        """Take the next frame of a chain that must be stylized; those before it that repeat one are stored."""
+        while running.upcoming is None and running.task is None and not self._over(running):
             try:
-                prefetched_frames = state.feed.next_frame()
+                frame = running.frames.next_item()
             except TemperaError as error:
-                self._fail(state.chain, state.index, error)
+                self._fail(running.chain, running.index, error)
                 return
-            if prefetched_frames.repeats < 0:
-                state.prefetched_frames = prefetched_frames
-            else:
-                self._repeat(state, prefetched_frames)
+            if frame.repeats is None:
+                running.upcoming = frame
+                return
+            rgb = running.repeated_frame(frame)
+            record = FrameRecord(running.chain, frame.index, "warm", _REPEATED, seconds=0.0, batch=1)
+            self._writer.write(record, rgb)
+            running.advance(frame.index, rgb)
+            self._writer.wait()
 
     def make_tasks(self, pool: ThreadPoolExecutor) -> None:
-        """Find out what each next frame starts from, side by side: the warps of a batch take longer than its painting
-        on a fast device."""
-        states = [state for state in self.running if state.prefetched_frames is not None]
-        for state, task in zip(states, pool.map(self._task, states), strict=True):
-            state.prefetched_frames, state.task = None, task
+        """Compute warm starts side by side: on a fast device they take longer than stylizing."""
+        ready = [running for running in self.running if running.upcoming is not None]
+        for running, task in zip(ready, pool.map(RunningChain.make_task, ready), strict=True):
+            running.upcoming, running.task = None, task
 
-    def _task(self, state: _Running) -> FrameTask:
-        """Reads, and changes nothing: called from several threads, for a chain each."""
-        prefetched_frames = state.prefetched_frames
-        assert prefetched_frames is not None
-        goal = None
-        if prefetched_frames.to_next_keyframe is not None:
-            ahead = self.directory.read_frame(state.chain.keyframe_chain, prefetched_frames.goal)
-            goal = NextKeyframe(ahead, prefetched_frames.to_next_keyframe, prefetched_frames.next_keyframe_fraction)
-        painted = {index: self._painted(state, index) for index in prefetched_frames.correspondences}
-        warm = warm_start(prefetched_frames.content, painted, prefetched_frames.correspondences, goal)
-        return FrameTask(state.chain, prefetched_frames.index, prefetched_frames.content, warm)
+    def groups(self) -> list[list[RunningChain]]:
+        """Chains whose next frames may share a batch: same style, same phase."""
+        groups: dict[tuple[str, bool], list[RunningChain]] = {}
+        for running in self.running:
+            if running.task is not None:
+                groups.setdefault((running.chain.style, running.task.warm is None), []).append(running)
+        return list(groups.values())
 
-    def _painted(self, state: _Running, index: int) -> NDArray[np.uint8]:
-        """A stored frame of the chain itself: all the state that there is."""
-        found = state.recent.get(index)
-        return self.directory.read_frame(state.chain.id, index) if found is None else found
-
-    def _repeat(self, state: _Running, prefetched_frames: PrefetchedFrame) -> None:
-        """Store a frame that shows another one again."""
-        if prefetched_frames.repeats < prefetched_frames.index:
-            rgb = self._painted(state, prefetched_frames.repeats)
-        else:
-            rgb = self.directory.read_frame(state.chain.keyframe_chain, prefetched_frames.repeats)
-        self._store(state, _Painted(prefetched_frames.index, "warm", _REPEATED, seconds=0.0, batch=1), rgb)
-        self.settle()
-
-    def advance(self, group: Sequence[_Running]) -> None:
-        """Paint and store the next frame of every chain in the group."""
-        tasks = [(state, state.task) for state in group if state.task is not None]
+    def stylize(self, group: Sequence[RunningChain]) -> None:
+        """Stylize and store the next frame of every chain of a group."""
+        tasks = [(running, running.task) for running in group if running.task is not None]
         while tasks:
-            part = tasks[: self.batch_size]
-            if self._work(part):
+            part = tasks[: self._batch_size]
+            if self._stylize_batch(part):
                 tasks = tasks[len(part) :]
 
-    def _work(self, part: Sequence[tuple[_Running, FrameTask]]) -> bool:
-        """Paint and store one batch; False if it did not fit into memory and a smaller one should be tried."""
-        self.settle()
+    def close_chains(self) -> None:
+        """Close the chains that are complete or have failed; segments fail with their keyframes."""
+        over = [running for running in self.running if self._over(running)]
+        if over:
+            self._writer.wait()  # segments read what their keyframes stored
+        for running in over:
+            running.frames.close()
+            self.running.remove(running)
+            if running.chain.id not in self.failed:
+                self._incomplete.discard(running.chain.id)
+        for chain in [chain for chain in self._waiting if chain.keyframe_chain in self.failed]:
+            self._waiting.remove(chain)
+            self.failed[chain.id] = self.failed[chain.keyframe_chain]
+
+    def close_all(self) -> None:
+        """Close what is open, complete or not."""
+        for running in self.running:
+            running.frames.close()
+
+    def _over(self, running: RunningChain) -> bool:
+        return running.complete or running.chain.id in self.failed
+
+    def _stylize_batch(self, part: Sequence[tuple[RunningChain, FrameTask]]) -> bool:
+        """Stylize and store one batch; False if it did not fit into memory and a smaller one should be tried."""
+        self._writer.wait()
         began = time.perf_counter()
         try:
-            stylized = _paint(self.stylers[part[0][1].chain.style], [task for _, task in part])
-        except _OutOfMemoryError as error:
-            if len(part) == 1:
-                plan = self.directory.plan
-                raise StylizeError(
-                    f"out of memory with a single frame of {plan.width_px} x {plan.height_px} px",
-                    hint="paint smaller with --width, or close other programs; what is stored stays",
-                ) from error
-            self.batch_size = len(part) // 2
-            self.watcher.note(f"out of memory with {len(part)} frames at once: going on with {self.batch_size}")
+            stylized = stylize_tasks(self._stylers[part[0][1].chain.style], [task for _, task in part])
+        except BatchTooLargeError as error:
+            self._halve_batches(len(part), error)
             return False
         except StylizeError as error:
             if len(part) == 1:
                 self._fail(part[0][1].chain, part[0][1].index, error)
-                return True
-            # One of them is to blame and the others must not suffer: paint them one by one.
-            for item in part:
-                self._work([item])
+            else:
+                for item in part:  # one of them is to blame and the others must not suffer
+                    self._stylize_batch([item])
             return True
         seconds = (time.perf_counter() - began) / len(part)
-        for (state, task), image, stats in zip(part, stylized.images, stylized.stats, strict=True):
+        for (running, task), image, stats in zip(part, stylized.images, stylized.stats, strict=True):
             if bool(image.isfinite().all()):
-                self._keep(state, task, image, stats, seconds=seconds, batch=len(part))
+                record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(part))
+                self._store(running, record, image)
             else:
-                broken = StylizeError("the painted picture has values that are not finite", hint=_NOT_FINITE_HINT)
-                self._fail(state.chain, state.index, broken)
+                broken = StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT)
+                self._fail(task.chain, task.index, broken)
         return True
 
-    def _keep(
-        self, state: _Running, task: FrameTask, image: torch.Tensor, stats: FrameStats, *, seconds: float, batch: int
-    ) -> None:
-        """Store a painted frame. What the chain carries on is exactly what was stored: the rounded pixels."""
+    def _halve_batches(self, size: int, error: BatchTooLargeError) -> None:
+        """Go on with smaller batches. Raises StylizeError if there is no smaller one."""
+        if size == 1:
+            plan = self._directory.plan
+            raise StylizeError(
+                f"out of memory with a single frame of {plan.width_px} x {plan.height_px} px",
+                hint="choose a smaller --width, or close other programs; what is stored stays",
+            ) from error
+        self._batch_size = size // 2
+        self._reporter.note(f"out of memory with {size} frames at once: going on with {self._batch_size}")
+
+    def _store(self, running: RunningChain, record: FrameRecord, image: torch.Tensor) -> None:
+        """Store a stylized frame. What the chain carries on is exactly what is stored: the rounded pixels."""
         from pipeline.media.image.arrays import to_uint8
 
-        state.task = None
-        self._store(state, _Painted(task.index, task.phase, stats, seconds, batch), to_uint8(image))
-
-    def _store(self, state: _Running, painted: _Painted, rgb: NDArray[np.uint8]) -> None:
-        """Begin to store a frame. Meanwhile the next one's start is found; nothing is painted before this is safe."""
-        chain = state.chain
-        future = self.storer.submit(self.directory.write_frame, chain.id, painted.index, rgb)
-        self.storing.append(_Storing(future, chain, painted))
-        state.recent[painted.index] = rgb
-        while len(state.recent) > KEPT_FRAMES:
-            del state.recent[min(state.recent)]
-        state.index = painted.index + chain.interval
-
-    def settle(self) -> None:
-        """Wait until everything that was painted is stored, and say so. Raises what the first store that failed did."""
-        while self.storing:
-            store = self.storing.pop(0)
-            store.future.result()
-            painted = store.painted
-            self.directory.append_stats(
-                {
-                    "chain": store.chain.id,
-                    "frame": painted.index,
-                    "phase": painted.phase,
-                    **asdict(painted.stats),
-                    "seconds": round(painted.seconds, 4),
-                    "batch": painted.batch,
-                }
-            )
-            self.watcher.frame_stored(store.chain, painted.index, painted.phase, painted.stats, painted.seconds)
+        rgb = to_uint8(image)
+        self._writer.write(record, rgb)
+        running.advance(record.index, rgb)
 
     def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
         """Note that a chain cannot go on; the error says which chain and frame."""
         error.message = f"chain {chain.id}, frame {index}: {error.message}"
         log.error("%s", error.message)
         self.failed[chain.id] = error
-
-
-def _paint(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
-    import torch
-
-    from pipeline.media.image.arrays import to_tensor
-
-    warm = [task.warm for task in tasks if task.warm is not None]
-    batch = FrameBatch(
-        phase=tasks[0].phase,
-        content=torch.stack([to_tensor(task.content) for task in tasks]),
-        init=_batched([_planes(start.init) for start in warm]),
-        seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
-        warped_previous=_batched([_planes(start.target) for start in warm]),
-        confidence=_batched([torch.from_numpy(start.confidence)[None] for start in warm]),
-        new_fractions=tuple(start.new_fraction for start in warm),
-    )
-    try:
-        return styler.stylize(batch)
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise _OutOfMemoryError from error
-    except MemoryError as error:
-        raise _OutOfMemoryError from error
-    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        # Decompositions refuse matrices with values that are not finite.
-        raise StylizeError(f"a matrix of the style loss has no roots: {error}", hint=_NOT_FINITE_HINT) from error
-    except RuntimeError as error:
-        if any(sentence in str(error).lower() for sentence in _OUT_OF_MEMORY):
-            raise _OutOfMemoryError from error
-        raise
-
-
-def _batched(pictures: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Pictures as a batch, None for none; a single one without a copy."""
-    import torch
-
-    if not pictures:
-        return None
-    return pictures[0][None] if len(pictures) == 1 else torch.stack(list(pictures))
-
-
-def _planes(picture: NDArray[np.float32]) -> torch.Tensor:
-    """A picture (H, W, 3) as (3, H, W)."""
-    import torch
-
-    return torch.from_numpy(picture).permute(2, 0, 1)

@@ -1,7 +1,7 @@
 """Where a warm frame starts: earlier stylized frames, moved to where what they show is now.
 
-`correspondence` looks at the photos only, so it runs ahead on the feed's thread; `warm_start` adds the paint. What
-a frame is held to (the temporal term's target and weight) is made here too, from several earlier frames at once: with the weights
+`correspondence` looks at the photos only, so it runs ahead on a thread; `warm_start` adds the stylized frames.
+The temporal term's target and weight are made here too, from several earlier frames at once: with the weights
 c_j in the sense of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest earlier frame that still sees it),
 sum_j c_j |x - w_j|^2 equals C |x - w|^2 + const with C = sum c_j and w = sum c_j w_j / C. So one target and one weight
 per pixel carry the long-term term, whatever the number of frames. We depart from the paper where trust is neither 0 nor
@@ -57,7 +57,7 @@ class Correspondence:
     change: NDArray[np.float32]
 
     @property
-    def trust(self) -> NDArray[np.float32]:
+    def confidence(self) -> NDArray[np.float32]:
         """How far the other frame's paint may be taken over: float32 (H, W) in [0, 1]."""
         kept: NDArray[np.float32] = self.motion.confidence * (1 - self.change)
         return kept
@@ -111,11 +111,11 @@ def warm_start(
     if not correspondences:
         return None
     nearest, *farther = sorted(correspondences, reverse=True)
-    trust = correspondences[nearest].trust
+    trust = correspondences[nearest].confidence
     target = _moved(painted[nearest], correspondences[nearest])
     init = target
     for index in farther:
-        share = np.maximum(correspondences[index].trust - trust, 0)
+        share = np.maximum(correspondences[index].confidence - trust, 0)
         if share.max() >= LEAST_FRACTION:
             target = _blend(
                 target, _moved(painted[index], correspondences[index]), share / np.maximum(trust + share, 1e-6)
@@ -133,7 +133,7 @@ def warm_start(
         old = init[rows, columns]
         init[rows, columns] += fresh[rows, columns, None] * (_new_paint(content, target, rows, columns) - old)
     if goal is not None:
-        share = goal.share * goal.correspondence.trust
+        share = goal.share * goal.correspondence.confidence
         ahead = _moved(goal.painted, goal.correspondence)
         init, target = _blend(init, ahead, share), _blend(target, ahead, share)
         trust = trust + share * (1 - trust)

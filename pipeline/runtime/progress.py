@@ -1,4 +1,4 @@
-"""Progress on stderr: rich bars on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+"""Progress: who is told how the work goes, and an honest estimate of the time that is left.
 
 The time left is estimated from the frames of this session only: a cold frame costs many times a warm one, so both are
 averaged for themselves, and a resumed render does not pretend that the stored frames took no time.
@@ -6,42 +6,34 @@ averaged for themselves, and a resumed render does not pretend that the stored f
 
 from __future__ import annotations
 
-import abc
 import contextlib
-import json
-import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.types import Chain, FrameStats, Phase
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-Kind = Literal["auto", "rich", "plain", "json", "none"]
 Advance = Callable[[int], None]
 """Called with the number of units done so far."""
 
 _RECENT = 32
 """How many frames of a phase the estimate looks back."""
-_PLAIN_INTERVAL_S = 10.0
 
 
 class Reporter(Protocol):
-    """Who tells the user how it goes."""
+    """Tells somebody how the work goes."""
 
     def stage(self, name: str, total: int | None) -> contextlib.AbstractContextManager[Advance]:
-        """Something that takes a while: `total` units of it, or None if nobody knows."""
+        """A step that takes a while, of `total` units, or None where that is not known."""
         ...
 
     def stylizing(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
-        """The painting itself: how many frames of each phase are left, and how many were stored before."""
+        """The stylizing itself: how many frames of each phase are left, and how many were stored before."""
         ...
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """A frame is stored."""
+        """A frame is stored; `seconds` is its fraction of the working time."""
         ...
 
     def note(self, message: str) -> None:
@@ -63,7 +55,7 @@ class Estimate:
         self._seconds[phase].append(seconds)
 
     def seconds_left(self) -> float | None:
-        """Seconds of painting left, or None until a frame of every phase that is left has been seen."""
+        """Seconds of stylizing left, or None until a frame of every phase that is left has been seen."""
         total = 0.0
         for phase, count in self._left.items():
             if not count:
@@ -76,7 +68,7 @@ class Estimate:
 
 
 def describe_seconds(seconds: float | None) -> str:
-    """`1 h 05 min`, `3 min 20 s`, `12 s`, or `...` when nobody knows yet."""
+    """`1 h 05 min`, `3 min 20 s`, `12 s`, or `...` where it is not known yet."""
     if seconds is None:
         return "..."
     whole = round(seconds)
@@ -84,19 +76,6 @@ def describe_seconds(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {whole % 60:02d} s" if minutes else f"{whole} s"
-
-
-def make_reporter(kind: Kind) -> Reporter:
-    """The reporter of that kind; `auto` is rich on a terminal and plain elsewhere."""
-    if kind == "auto":
-        kind = "rich" if sys.stderr.isatty() else "plain"
-    makers: dict[str, Callable[[], Reporter]] = {
-        "rich": RichReporter,
-        "plain": PlainReporter,
-        "json": JsonReporter,
-        "none": SilentReporter,
-    }
-    return makers[kind]()
 
 
 class SilentReporter:
@@ -119,170 +98,70 @@ class SilentReporter:
         """See `Reporter`."""
 
 
-class _LineReporter(abc.ABC):
-    """What the plain and the JSON reporter share: counting, and a line at most every few seconds."""
+class ForwardingReporter:
+    """Passes everything on to another reporter: a base for reporters that add something."""
 
-    interval_s = 0.0
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
 
-    def __init__(self) -> None:
+    def stage(self, name: str, total: int | None) -> contextlib.AbstractContextManager[Advance]:
+        """See `Reporter`."""
+        return self._reporter.stage(name, total)
+
+    def stylizing(self, left: Mapping[Phase, int], done: int) -> contextlib.AbstractContextManager[None]:
+        """See `Reporter`."""
+        return self._reporter.stylizing(left, done)
+
+    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
+        """See `Reporter`."""
+        self._reporter.frame_stored(chain, index, phase, stats, seconds)
+
+    def note(self, message: str) -> None:
+        """See `Reporter`."""
+        self._reporter.note(message)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameProgress:
+    """What a progress callback is told when a frame is stored.
+
+    `done` of `total` frames of the render are stored, those of earlier sessions included; `seconds` is what this one
+    took, `seconds_left` the estimate for the rest (None until a frame of every phase that is left has been seen).
+    """
+
+    style: str
+    frame: int
+    phase: Phase
+    evaluations: int
+    loss: float
+    seconds: float
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+class CallbackReporter(SilentReporter):
+    """Calls a function whenever a frame is stored, for programs that use Tempera as a library."""
+
+    def __init__(self, callback: Callable[[FrameProgress], None]) -> None:
+        self._callback = callback
         self._estimate = Estimate({})
         self._done = self._total = 0
-        self._last_line = 0.0
-
-    @contextlib.contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
-        """See `Reporter`."""
-        began = last = time.monotonic()
-
-        def advance(done: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= _PLAIN_INTERVAL_S:
-                last = now
-                self._say_stage(name, done, total)
-
-        yield advance
-        if last > began:
-            self._say_stage(name, total or 0, total)
 
     @contextlib.contextmanager
     def stylizing(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
         """See `Reporter`."""
         self._estimate = Estimate(left)
         self._done, self._total = done, done + sum(left.values())
-        self._last_line = 0.0
         yield
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._estimate.frame_stored(phase, seconds)
         self._done += 1
-        now = time.monotonic()
-        if now - self._last_line >= self.interval_s or self._done == self._total:
-            self._last_line = now
-            self._say_frame(chain, index, phase, stats, seconds)
-
-    @abc.abstractmethod
-    def note(self, message: str) -> None:
-        """See `Reporter`."""
-
-    @abc.abstractmethod
-    def _say_stage(self, name: str, done: int, total: int | None) -> None:
-        """A line about a stage."""
-
-    @abc.abstractmethod
-    def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """A line about a frame."""
-
-
-class PlainReporter(_LineReporter):
-    """A line every few seconds: for logs and pipes."""
-
-    interval_s = _PLAIN_INTERVAL_S
-
-    def note(self, message: str) -> None:
-        """See `Reporter`."""
-        _print(message)
-
-    def _say_stage(self, name: str, done: int, total: int | None) -> None:
-        _print(f"{name}: {done}" + (f" of {total}" if total else ""))
-
-    def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        _print(
-            f"painted {self._done} of {self._total} frames ({chain.id} frame {index}, {phase}, "
-            f"{stats.evaluations} evaluations, {seconds:.1f} s), left {describe_seconds(self._estimate.seconds_left())}"
-        )
-
-
-class JsonReporter(_LineReporter):
-    """One JSON object per line and event: for programs that show their own progress."""
-
-    def note(self, message: str) -> None:
-        """See `Reporter`."""
-        self._say("note", message=message)
-
-    def _say_stage(self, name: str, done: int, total: int | None) -> None:
-        self._say("stage", stage=name, done=done, total=total)
-
-    def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        self._say(
-            "frame",
-            chain=chain.id,
-            frame=index,
-            phase=phase,
-            evaluations=stats.evaluations,
-            loss=stats.loss,
-            seconds=round(seconds, 3),
-            done=self._done,
-            total=self._total,
-            seconds_left=self._estimate.seconds_left(),
-        )
-
-    def _say(self, event: str, **fields: Any) -> None:
-        _print(json.dumps({"event": event, **fields}))
-
-
-class RichReporter:
-    """Bars on a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._estimate = Estimate({})
-
-    @contextlib.contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Advance]:
-        """See `Reporter`."""
-        with self._bars(transient=True) as progress:
-            task = progress.add_task(name, total=total, left="")
-            yield lambda done: progress.update(task, completed=done)
-
-    @contextlib.contextmanager
-    def stylizing(self, left: Mapping[Phase, int], done: int) -> Iterator[None]:
-        """See `Reporter`."""
-        self._estimate = Estimate(left)
-        with self._bars(transient=False) as progress:
-            self._progress = progress
-            total = done + sum(left.values())
-            self._task = progress.add_task("painting", total=total, completed=done, left="left ...")
-            try:
-                yield
-            finally:
-                self._progress = None
-
-    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """See `Reporter`."""
-        self._estimate.frame_stored(phase, seconds)
-        if self._progress is not None and self._task is not None:
-            left = describe_seconds(self._estimate.seconds_left())
-            self._progress.update(
-                self._task,
-                advance=1,
-                description=f"painting {chain.style}",
-                left=f"left {left}, frame {index}: {stats.evaluations} evaluations, {seconds:.1f} s",
+        left = self._estimate.seconds_left()
+        self._callback(
+            FrameProgress(
+                chain.style, index, phase, stats.evaluations, stats.loss, seconds, self._done, self._total, left
             )
-
-    def note(self, message: str) -> None:
-        """See `Reporter`."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
-
-    def _bars(self, *, transient: bool) -> Progress:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        return Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", markup=False),
-            console=self._console,
-            transient=transient,
         )
-
-
-def _print(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

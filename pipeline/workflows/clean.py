@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.plan.paths import output_paths
+from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import VIDEOS_NAME, Video, delivered, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
@@ -31,9 +32,7 @@ class Freed:
     size: int
 
 
-def clean(
-    path: Path, reporter: Reporter, *, frames: bool, before_frame: Callable[[], None] = lambda: None
-) -> list[Freed]:
+def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = None, *, frames: bool) -> list[Freed]:
     """Remove the caches and the leftovers of a render directory, and with `frames` the frames that a video stands for.
 
     Frames of a style go only when a video that this render wrote from just these frames, all of them, is where it was
@@ -42,6 +41,9 @@ def clean(
     """
     from pipeline.media.writer.partial import leftovers
 
+    checkpoint = (cancellation or Cancellation()).checkpoint(
+        "no frame was removed", hint="the same command cleans again"
+    )
     directory = RenderDirectory.open(path)
     torn = _temporary(directory)
     freed = [_measure("leftovers of crashes", torn)]
@@ -53,7 +55,7 @@ def clean(
         if frames:
             done = delivered(directory)
             styles = [style for style in directory.plan.styles if style not in done]
-            chosen = {style: _standing_for(directory, style, reporter, before_frame) for style in styles}
+            chosen = {style: _standing_for(directory, style, reporter, checkpoint) for style in styles}
             for style, video in (done | chosen).items():
                 count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
                 if count:
@@ -62,9 +64,7 @@ def clean(
     return [entry for entry in freed if entry.files]
 
 
-def _standing_for(
-    directory: RenderDirectory, style: str, reporter: Reporter, before_frame: Callable[[], None]
-) -> Video:
+def _standing_for(directory: RenderDirectory, style: str, reporter: Reporter, checkpoint: Callable[[], None]) -> Video:
     """The video that may stand for all frames of a style, checked. Raises RenderDirectoryError if there is none."""
     from pipeline.media.writer.video import check_whole
 
@@ -87,7 +87,7 @@ def _standing_for(
 
         def look() -> None:
             nonlocal seen
-            before_frame()
+            checkpoint()
             advance(seen)
             seen += 1
 

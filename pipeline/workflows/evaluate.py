@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from pipeline.errors import RenderDirectoryError, UsageError
 from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowName, StyleEvaluation
 from pipeline.plan.identity import make_identity
-from pipeline.plan.paths import absolute_source, style_configs, weights_paths
+from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.prepare import StopRequest, resolve_styles
+from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.resume import resolve_opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.config.settings import Config
     from pipeline.runtime.progress import Reporter
     from pipeline.stylers.table import Resources
-    from pipeline.types import Chain, RenderPlan, Source
+    from pipeline.types import Chain
 
 __all__ = ["ROWS", "Evaluation", "FrameFigures", "Row", "RowName", "StyleEvaluation", "evaluate"]
 
@@ -39,7 +40,7 @@ def evaluate(
     baselines: bool = True,
     cold_frames: Collection[int] | None = None,
     reporter: Reporter,
-    stop: StopRequest = lambda: 0,
+    cancellation: Cancellation | None = None,
 ) -> Evaluation:
     """Measure the stored frames of a render, also while it is unfinished; nothing is written.
 
@@ -49,14 +50,14 @@ def evaluate(
     frames, the slowest part, to these.
 
     Raises RenderDirectoryError if there is nothing to measure, a stored frame is damaged, or the input, the paintings
-    or the network are not those of the render; UsageError for a range outside the render; Interrupted when `stop` said
-    so.
+    or the network are not those of the render; UsageError for a range outside the render; Interrupted if an end was
+    requested.
     """
     from pipeline.evaluate.compare import Comparison
     from pipeline.stylers.table import build_styler
 
-    directory = RenderDirectory.open(path)
-    plan = directory.plan
+    opened = open_render(path)
+    directory, plan = opened.directory, opened.plan
     span = _span(frames, plan.source.frame_count)
     stored = {name: _stored(directory, name) for name in plan.styles}
     wanted = {name: [index for index in sorted(frames) if index in span] for name, frames in stored.items()}
@@ -65,22 +66,22 @@ def evaluate(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
             hint=f"`tempera status {path}` says which are there, `tempera resume {path}` paints the others",
         )
-    configs = style_configs(plan, path)
-    source = absolute_source(plan, path)
-    resources = _resources(path, plan, source, configs)
-    _set_threads(configs)
+    resources = _resources(opened)
+    _set_threads(opened.configs)
     found = []
-    for name, config in configs.items():
+    for name, config in opened.configs.items():
         if not wanted[name]:
             reporter.note(f"{name}: nothing is stored yet")
             continue
         styler = build_styler(config, resources[name])
-        comparison = Comparison(directory, source, config, stored[name], styler, reporter, stop)
+        comparison = Comparison(
+            directory, opened.source, config, stored[name], styler, reporter, cancellation or Cancellation()
+        )
         run = comparison.longest_run() if frames is None else wanted[name]
         middle = max(0, len(run) - WINDOW_FRAMES) // 2
         window = run[middle : middle + WINDOW_FRAMES] if frames is None else run
         found.append(comparison.measure(window, run=run, baselines=baselines, cold_frames=cold_frames))
-    return Evaluation(str(path), plan.width_px, plan.height_px, source.frame_count, tuple(found))
+    return Evaluation(str(path), plan.width_px, plan.height_px, opened.source.frame_count, tuple(found))
 
 
 def _span(frames: tuple[int | None, int | None] | None, count: int) -> range:
@@ -104,27 +105,23 @@ def _stored(directory: RenderDirectory, style: str) -> dict[int, Chain]:
     }
 
 
-def _resources(path: Path, plan: RenderPlan, source: Source, configs: Mapping[str, Config]) -> dict[str, Resources]:
-    """What the stylers need, if input, paintings and networks still are those of the render."""
+def _resources(opened: OpenedRender) -> dict[str, Resources]:
+    """What the stylers need, if input, style images and networks still are those of the render."""
     from pipeline.media.reader.source import content_digest
 
-    weights = weights_paths(plan, path)
-    resolved, resources = [], {}
-    for name, config in configs.items():
-        styles, own = resolve_styles((config,), weights.get(name))
-        resolved += styles
-        resources.update(own)
-    today = replace(source, digest=content_digest(source))
+    plan = opened.plan
+    resolved, resources = resolve_opened(opened)
+    today = replace(opened.source, digest=content_digest(opened.source))
     identity = make_identity(today, plan.width_px, plan.height_px, plan.shots, resolved)
-    # Only contents are compared: what another machine or an older algorithm has painted can be measured too, beside
+    # Only contents are compared: what another machine or an older algorithm has stylized can be measured too, beside
     # baselines by today's.
     changed = [
         key for key, value in plan.identity.items() if key.endswith((".digest", ".init")) and identity.get(key) != value
     ]
     if changed:
         raise RenderDirectoryError(
-            f"{path}: was painted with something else: {', '.join(changed[:5])} changed since",
-            hint="put the input, the paintings and the weights back where they were",
+            f"{opened.path}: was rendered from something else: {', '.join(changed[:5])} changed since",
+            hint="put the input, the style images and the weights back where they were",
         )
     return resources
 

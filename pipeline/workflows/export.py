@@ -1,4 +1,4 @@
-"""After painting: finish the stored frames and write the videos, as often as wanted and as far as they are."""
+"""Exporting: finish the stored frames and write the videos, as often as wanted and as far as they are."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config, FinishSettings
-from pipeline.errors import Interrupted, RenderDirectoryError
-from pipeline.plan.paths import absolute_source, output_paths, style_configs
+from pipeline.errors import RenderDirectoryError
+from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import delivered
 from pipeline.types import Chain, Source
+from pipeline.workflows.opened import open_render
+from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
-from pipeline.workflows.prepare import StopRequest, named_outputs, refuse_input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ def export(
     path: Path,
     output: Path | None,
     reporter: Reporter,
-    stop: StopRequest = lambda: 0,
+    cancellation: Cancellation | None = None,
     *,
     fps: Fraction | None = None,
     settings: Callable[[Config], Config] = lambda config: config,
@@ -38,19 +39,14 @@ def export(
     """Write the videos of a render again, from the stored frames; also while it is running, as far as it is.
 
     `output` None writes where the render itself would. `settings` changes the config: what concerns the output.
-    Raises RenderDirectoryError if no frame is stored yet, Interrupted when `stop` said so; then no video is changed.
+    Raises RenderDirectoryError if no frame is stored yet, Interrupted if an end was requested; then no video is
+    changed.
     """
-
-    def raise_if_cancelled() -> None:
-        if number := stop():
-            raise Interrupted("the video is not written", hint="the same command begins it again", signal_number=number)
-
-    directory = RenderDirectory.open(path)
-    source = absolute_source(directory.plan, path)
-    configs = {name: settings(config) for name, config in style_configs(directory.plan, path).items()}
-    outputs = output_paths(directory.plan, path)
-    if output is not None:
-        outputs = named_outputs(output, list(outputs))
+    cancellation = cancellation or Cancellation()
+    opened = open_render(path)
+    directory, source = opened.directory, opened.source
+    configs = {name: settings(config) for name, config in opened.configs.items()}
+    outputs = opened.outputs if output is None else named_outputs(output, list(opened.outputs))
     for target in outputs.values():
         refuse_input(target, source)
     if fps is not None and source.has_audio:
@@ -61,27 +57,26 @@ def export(
         if name in removed:
             raise RenderDirectoryError(
                 f"{path}: the frames of {name!r} were removed after {removed[name].place(path)} was written",
-                hint="convert that video with another program, or paint again with the render command and --fresh",
+                hint="convert that video with another program, or render again with --fresh",
             )
         ready = _ready(directory, name)
         if ready == 0:
             raise RenderDirectoryError(
-                f"{path}: no frame of style {name!r} is stored yet", hint=f"`tempera resume {path}` paints them"
+                f"{path}: no frame of style {name!r} is stored yet", hint=f"`tempera resume {path}` goes on"
             )
         if ready < source.frame_count:
-            reporter.note(f"{name}: {ready} of {source.frame_count} frames are painted; the video ends there")
+            reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
-        part = _shortened(source, ready)
         written.append(
             write_style(
                 directory,
                 name,
                 config,
-                part,
+                _shortened(source, ready),
                 output=outputs[name],
                 reporter=reporter,
                 fps=fps,
-                before_frame=raise_if_cancelled,
+                checkpoint=cancellation.checkpoint("the video is not written", hint="the same command begins it again"),
             )
         )
     return written
@@ -96,39 +91,39 @@ def write_style(
     output: Path,
     reporter: Reporter,
     fps: Fraction | None = None,
-    before_frame: Callable[[], None] = lambda: None,
+    checkpoint: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the stored frames of a style and write its video; what `before_frame` raises ends it without a trace."""
+    """Finish the stored frames of a style and write its video; what `checkpoint` raises ends it without a trace."""
     from pipeline.media.writer.output import write_video
 
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, before_frame)))
+        stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, checkpoint)))
         frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
 
 
-def shown_pixels(directory: RenderDirectory, style: str, before_frame: Callable[[], None]) -> str:
+def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[], None]) -> str:
     """SHA-256 of the frames that a whole video of a style shows, as `Video.pixels` has it.
 
     Raises RenderDirectoryError if one is missing or damaged.
     """
     seen = hashlib.sha256()
-    for _ in _stored_frames(directory, style, directory.plan.source.frame_count, seen, before_frame):
+    for _ in _stored_frames(directory, style, directory.plan.source.frame_count, seen, checkpoint):
         pass
     return seen.hexdigest()
 
 
 def _stored_frames(
-    directory: RenderDirectory, style: str, count: int, seen: hashlib._Hash, before_frame: Callable[[], None]
+    directory: RenderDirectory, style: str, count: int, seen: hashlib._Hash, checkpoint: Callable[[], None]
 ) -> Generator[tuple[int, NDArray[np.uint8]]]:
-    """The first `count` delivered frames of a style, in order, as they are stored; `seen` hashes their pixels."""
-    for chain in _delivered(directory, style):
+    """The first `count` frames of a style's video, in order, as they are stored; `seen` hashes their pixels."""
+    for chain in _output_chains(directory, style):
         for index in range(chain.start, min(chain.stop, count)):
-            before_frame()
+            checkpoint()
             stylized = directory.read_frame(chain.id, index)
             seen.update(stylized.data)
             yield index, stylized
@@ -154,7 +149,7 @@ def _finished(
             yield finish(stylized, evened, settings, index=index, seed=config.seed)
 
 
-def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:
+def _output_chains(directory: RenderDirectory, style: str) -> list[Chain]:
     """The chains whose frames make the video of a style, in order."""
     chains = (chain for chain in directory.plan.chains if chain.style == style and chain.in_output)
     return sorted(chains, key=lambda chain: chain.start)
@@ -163,7 +158,7 @@ def _delivered(directory: RenderDirectory, style: str) -> list[Chain]:
 def _ready(directory: RenderDirectory, style: str) -> int:
     """How many frames of a style are stored without a gap from the first one."""
     ready = 0
-    for chain in _delivered(directory, style):
+    for chain in _output_chains(directory, style):
         ready = max(chain.start, min(chain.stop, directory.done(chain)))
         if ready < chain.stop:
             break
@@ -178,6 +173,7 @@ def _shortened(source: Source, count: int) -> Source:
         source,
         pts=source.pts[:count],
         decoded_indices=source.decoded_indices[:count],
+        damaged=tuple(index for index in source.damaged if index < count),
         stream_pts=source.stream_pts[:count],
         duration_ticks=source.pts[count] - source.pts[count - 1],
     )

@@ -11,7 +11,9 @@ from pipeline.errors import RenderDirectoryError, UsageError
 from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import Video, delivered, digest_of, known_videos, remember_video
-from pipeline.workflows.prepare import Prepared, RenderRequest, output_files
+from pipeline.workflows.output_names import output_files
+from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.request import RenderRequest
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter

@@ -57,11 +57,11 @@ from pipeline.media.image.arrays import resize
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import save_png
-from pipeline.runtime.progress import make_reporter
+from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.evaluate import evaluate
-from pipeline.workflows.prepare import RenderRequest
 from pipeline.workflows.render import render
+from pipeline.workflows.request import RenderRequest
 
 RGB = NDArray[np.uint8]
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def measure(clip: Clip, folder: Path, options: argparse.Namespace) -> dict[str, 
     path = request.output.with_suffix(".render")
     reporter = make_reporter("plain")
     began = time.perf_counter()
-    render(request, reporter, lambda: 0)
+    render(request, reporter)
     seconds = time.perf_counter() - began
     directory = RenderDirectory.open(path)
     total = directory.plan.source.frame_count

@@ -36,7 +36,8 @@ from pipeline.plan.paths import absolute_source
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.input_digest import NOTE_NAME, hash_input
-from pipeline.workflows.prepare import RenderRequest, prepare
+from pipeline.workflows.prepare import prepare
+from pipeline.workflows.request import RenderRequest
 
 RGB = NDArray[np.uint8]
 SIZES = ((640, 360), (1280, 720))

@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 from pipeline.analysis.exposure import correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
-from pipeline.execute.prefetch import NEXT_KEYFRAME_FRAMES
+from pipeline.execute.chain_frames import APPROACH_FRAMES
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.png import save_png
 from pipeline.media.reader.source import read_frames
 from pipeline.plan.paths import absolute_source
-from pipeline.runtime.progress import make_reporter
+from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.prepare import RenderRequest
 from pipeline.workflows.render import render
+from pipeline.workflows.request import RenderRequest
 
 RGB = NDArray[np.uint8]
 PAINTING = "style/vangogh_starry_night_1889.jpg"
@@ -79,7 +79,7 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     photos = contents(whole)
     motions = [measure_motion(*photos[i - 1 : i + 1], from_index=i - 1, to_index=i) for i in range(1, len(photos))]
     figures: dict[str, Any] = {"frames": len(photos), "seams": seams}
-    turning = {index for seam in seams for index in range(seam - NEXT_KEYFRAME_FRAMES, seam)}
+    turning = {index for seam in seams for index in range(seam - APPROACH_FRAMES, seam)}
     for kind, directory in (("whole", whole), ("parts", parts)):
         frames = delivered(directory)
         errors = {
@@ -115,7 +115,7 @@ def painted(name: str, folder: Path, options: argparse.Namespace, segment: int) 
         width_px=options.width,
         frames=(0, options.frames),
     )
-    render(request, make_reporter("plain"), lambda: 0)
+    render(request, make_reporter("plain"))
     return RenderDirectory.open(output.with_suffix(".render"))
 
 

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from machine import environment
 
+import pipeline.execute.frame_writer
 import pipeline.execute.prefetch
 import pipeline.execute.scheduler
 import pipeline.stylers.neural
@@ -44,11 +45,11 @@ from pipeline.media.image.arrays import resize
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import save_png
 from pipeline.optimize.objective import Objective
-from pipeline.runtime.progress import make_reporter
+from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.neural import NeuralStyler
-from pipeline.workflows.prepare import RenderRequest
 from pipeline.workflows.render import render
+from pipeline.workflows.request import RenderRequest
 
 PHOTO = "photo/kodim03.png"
 PAINTING = "style/vangogh_starry_night_1889.jpg"
@@ -89,12 +90,12 @@ def main() -> None:
     add("--set", action="append", default=[], dest="sets", help="a setting, key=value")
     add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
-    wrap(pipeline.execute.prefetch.Feed, "next_frame", "wait for the feed")
-    wrap(pipeline.execute.scheduler._Session, "make_tasks", "warm start")
+    wrap(pipeline.execute.prefetch.Prefetcher, "next_item", "wait for the next content")
+    wrap(pipeline.execute.scheduler._Scheduler, "make_tasks", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
     wrap(pipeline.stylers.neural, "content_targets", "content target")
-    wrap(pipeline.execute.scheduler._Session, "settle", "wait for the disk")
+    wrap(pipeline.execute.frame_writer.FrameWriter, "wait", "wait for the disk")
     rows: list[dict[str, float]] = []
     last = time.perf_counter()
     append = RenderDirectory.append_stats
@@ -109,7 +110,7 @@ def main() -> None:
         last = now
 
     RenderDirectory.append_stats = note  # type: ignore[method-assign, assignment]
-    feed_s = feed_seconds()
+    feed_s = prefetch_seconds()
     with tempfile.TemporaryDirectory() as scratch:
         paint(Path(scratch), options)
     kept = rows[SKIPPED:]
@@ -142,13 +143,13 @@ def clock_names(rows: list[dict[str, float]]) -> list[str]:
     return sorted({name for row in rows for name in row})
 
 
-def feed_seconds() -> list[float]:
+def prefetch_seconds() -> list[float]:
     """A list that will hold the processor seconds which the feed's thread spends on each frame."""
     found: list[float] = []
-    offer = pipeline.execute.prefetch.Feed._offer
+    offer = pipeline.execute.prefetch.Prefetcher._put
     before: dict[int, float] = {}
 
-    def counted(self: pipeline.execute.prefetch.Feed, item: Any) -> bool:
+    def counted(self: pipeline.execute.prefetch.Prefetcher[Any], item: Any) -> bool:
         now = time.thread_time()
         if item is not None:
             found.append(now - before.get(id(self), 0.0))
@@ -156,7 +157,7 @@ def feed_seconds() -> list[float]:
         before[id(self)] = time.thread_time()
         return done
 
-    pipeline.execute.prefetch.Feed._offer = counted  # type: ignore[method-assign]
+    pipeline.execute.prefetch.Prefetcher._put = counted  # type: ignore[method-assign]
     return found
 
 
@@ -181,7 +182,7 @@ def paint(folder: Path, options: argparse.Namespace) -> None:
         ["encoder=compact", f"runtime.threads={options.threads}", *options.sets],
     )
     request = RenderRequest(inputs=(str(frames),), styles=(config,), output=folder / "out.mp4")
-    render(request, make_reporter("none"), lambda: 0)
+    render(request, make_reporter("none"))
 
 
 if __name__ == "__main__":

@@ -34,20 +34,20 @@ class Hit:
     times: int = 1
 
     def __call__(self) -> None:
-        from pipeline.execute import scheduler as schedule
+        from pipeline.execute import batches, scheduler
         from pipeline.runtime import atomic
         from pipeline.store.directory import RenderDirectory
 
-        paint, store, replace = schedule._paint, RenderDirectory.write_frame, atomic.replace
+        stylize, store, replace = batches.stylize_tasks, RenderDirectory.write_frame, atomic.replace
 
         def hit() -> None:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
-        def painted(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
+        def stylized(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
             if self.moment == "painted" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
                 hit()
-            return paint(styler, tasks)
+            return stylize(styler, tasks)
 
         def write_frame(directory: RenderDirectory, chain: str, index: int, rgb: NDArray[np.uint8]) -> None:
             this = f"{chain}/{index:08d}.png" == self.name
@@ -62,7 +62,7 @@ class Hit:
                 hit()
             replace(source, target)
 
-        setattr(schedule, "_paint", painted)  # noqa: B010
+        setattr(scheduler, "stylize_tasks", stylized)  # noqa: B010
         setattr(RenderDirectory, "write_frame", write_frame)  # noqa: B010 - mypy knows that this is not done
         setattr(atomic, "replace", rename)  # noqa: B010
 

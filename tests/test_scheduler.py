@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, StylizeError, WriteError
-from pipeline.execute.prefetch import PrefetchedFrame
+from pipeline.execute.chain_frames import ChainFrame
 from pipeline.execute.scheduler import Outcome, run_chains
 from pipeline.media.image.arrays import to_tensor, to_uint8
 from pipeline.motion.warm_start import Correspondence, warm_start
 from pipeline.plan.chains import StyleChains, frame_seed, make_chains
 from pipeline.plan.identity import identity_digest
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import (
     Chain,
@@ -34,9 +36,6 @@ from pipeline.types import (
     StylizedBatch,
     WarmStart,
 )
-
-if TYPE_CHECKING:
-    from pipeline.execute.prefetch import Feed
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 6, 4
@@ -71,19 +70,19 @@ def a_plan(styles: Sequence[str] = ("a",), cuts: Sequence[int] = (4,)) -> Render
     return RenderPlan(digest, identity, source, WIDTH, HEIGHT, shots, chains, {s: {} for s in styles}, outputs)
 
 
-def photo(index: int) -> RGB:
+def content_of(index: int) -> RGB:
     return np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def paint(content: torch.Tensor, init: torch.Tensor | None, seed: int) -> torch.Tensor:
+def blend(content: torch.Tensor, init: torch.Tensor | None, seed: int) -> torch.Tensor:
     """What the fake stylers make of one frame: never a whole number of 1/255, so that rounding matters."""
     start = torch.full_like(content, (seed % 997) / 997) if init is None else init
     return (0.37 * content + 0.61 * start + 0.0013).clamp(0, 1)
 
 
 @dataclass
-class Painter:
-    """Paints by `paint`, remembers every batch, and can be told what goes wrong."""
+class FakeStyler:
+    """Stylizes by `blend`, remembers every batch, and can be told what goes wrong."""
 
     fits: int = 1000
     broken: Callable[[torch.Tensor], bool] = lambda content: False
@@ -97,7 +96,7 @@ class Painter:
         if count > self.fits:
             raise self.failure()
         inits = [None] * count if batch.init is None else list(batch.init)
-        images = [paint(*sample) for sample in zip(batch.content, inits, batch.seeds, strict=True)]
+        images = [blend(*sample) for sample in zip(batch.content, inits, batch.seeds, strict=True)]
         for place, content in enumerate(batch.content):
             if self.broken(content):
                 if self.raises:
@@ -115,35 +114,39 @@ def nothing_moved(index: int) -> Correspondence:
     return Correspondence(motion, np.zeros((HEIGHT, WIDTH), np.float32))
 
 
-class FakeFeed:
+class FakeFrames:
     """Content by index in which nothing moves, an error where the input is said to be damaged."""
 
     def __init__(self, chain: Chain, start: int, damaged: int | None = None) -> None:
         self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
 
-    def next_frame(self) -> PrefetchedFrame:
+    def next_item(self) -> ChainFrame:
         index, self.at = self.at, self.at + self.chain.interval
         if index == self.damaged:
-            raise InputError(f"frame {index} is damaged", hint="mend it")
+            raise InputError(f"frame {index} is damaged", hint="replace it")
         first = index == self.chain.frames.start
         if first and self.chain.keyframe_chain:
-            return PrefetchedFrame(index, photo(index), repeats=index)
+            return ChainFrame(index, content_of(index), repeats=index)
         correspondences = {} if first else {index - self.chain.interval: nothing_moved(index)}
-        return PrefetchedFrame(index, photo(index), correspondences)
+        return ChainFrame(index, content_of(index), correspondences)
 
     def close(self) -> None:
         self.closed = True
 
 
 @dataclass
-class Watch:
-    """Remembers what the scheduler says."""
+class Recorder(SilentReporter):
+    """Remembers what the scheduler reports, and requests an end after so many frames."""
 
+    stop_after: int | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
     notes: list[str] = field(default_factory=list)
     frames: list[tuple[str, int, Phase]] = field(default_factory=list)
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         self.frames.append((chain.id, index, phase))
+        if len(self.frames) == self.stop_after:
+            self.cancellation.request()
 
     def note(self, message: str) -> None:
         self.notes.append(message)
@@ -155,49 +158,49 @@ class Run:
 
     directory: RenderDirectory
     outcome: Outcome
-    watch: Watch
-    feeds: list[FakeFeed]
+    recorder: Recorder
+    opened: list[FakeFrames]
 
 
 def run(
     path: Path,
     plan: RenderPlan,
-    painter: Painter,
+    styler: FakeStyler,
     *,
     batch_size: int = 1,
     stop_after: int | None = None,
     damaged: int | None = None,
 ) -> Run:
-    watch, feeds = Watch(), []
+    recorder, opened = Recorder(stop_after), list[FakeFrames]()
 
-    def open_feed(chain: Chain, start: int) -> Feed:
-        feeds.append(FakeFeed(chain, start, damaged if damaged in chain.frames else None))
-        return cast("Feed", feeds[-1])
+    def open_frames(chain: Chain, start: int) -> FakeFrames:
+        opened.append(FakeFrames(chain, start, damaged if damaged in chain.frames else None))
+        return opened[-1]
 
     directory = RenderDirectory.create(path, plan)
     with directory.lock():
         outcome = run_chains(
             directory,
-            dict.fromkeys((chain.style for chain in plan.chains), painter),
-            open_feed,
+            dict.fromkeys((chain.style for chain in plan.chains), styler),
+            open_frames,
             starts={chain.id: directory.done(chain) for chain in plan.chains},
             batch_size=batch_size,
-            watcher=watch,
-            should_stop=lambda: stop_after is not None and len(watch.frames) >= stop_after,
+            reporter=recorder,
+            cancellation=recorder.cancellation,
         )
-    assert all(feed.closed for feed in feeds)
-    return Run(directory, outcome, watch, feeds)
+    assert all(frames.closed for frames in opened)
+    return Run(directory, outcome, recorder, opened)
 
 
 def expected(plan: RenderPlan) -> dict[tuple[str, int], RGB]:
-    """Every frame of a plan, painted one after the other from the rounded one before."""
+    """Every frame of a plan, stylized one after the other from the rounded one before."""
     frames = {}
     for chain in plan.chains:
         previous: RGB | None = None
         for index in range(chain.start, chain.stop):
             seed = frame_seed(chain.seed, chain.style, index)
             init = None if previous is None else to_tensor(previous)
-            previous = frames[chain.id, index] = to_uint8(paint(to_tensor(photo(index)), init, seed))
+            previous = frames[chain.id, index] = to_uint8(blend(to_tensor(content_of(index)), init, seed))
     return frames
 
 
@@ -215,25 +218,25 @@ def assert_same(found: dict[tuple[str, int], RGB], wanted: dict[tuple[str, int],
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_every_frame_is_stored_once_in_order_whatever_the_batch(tmp_path: Path, batch_size: int) -> None:
     plan = a_plan(("a", "b"), (3, 5, 9))
-    painter = Painter()
-    done = run(tmp_path, plan, painter, batch_size=batch_size)
+    styler = FakeStyler()
+    done = run(tmp_path, plan, styler, batch_size=batch_size)
     assert not done.outcome.failed and not done.outcome.stopped
     assert_same(stored(done.directory), expected(plan))
-    assert len(done.watch.frames) == 18 == sum(painter.sizes)
+    assert len(done.recorder.frames) == 18 == sum(styler.sizes)
     for chain in plan.chains:
-        own = [(index, phase) for name, index, phase in done.watch.frames if name == chain.id]
+        own = [(index, phase) for name, index, phase in done.recorder.frames if name == chain.id]
         phases = ["cold"] + ["warm"] * (chain.stop - chain.start - 1)
         assert own == list(zip(range(chain.start, chain.stop), phases, strict=True))
     lines = done.directory.read_stats()
-    assert [(line["chain"], line["frame"], line["phase"]) for line in lines] == done.watch.frames
+    assert [(line["chain"], line["frame"], line["phase"]) for line in lines] == done.recorder.frames
     assert all(line["seconds"] >= 0 and line["loss"] == 0.5 and line["evaluations"] == 5 for line in lines)
 
 
 def test_a_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:
-    painter = Painter()
-    done = run(tmp_path, a_plan(), painter)
-    for index, batch in enumerate(painter.batches):
-        assert torch.equal(batch.content[0], to_tensor(photo(index)))
+    styler = FakeStyler()
+    done = run(tmp_path, a_plan(), styler)
+    for index, batch in enumerate(styler.batches):
+        assert torch.equal(batch.content[0], to_tensor(content_of(index)))
         if index == 0:
             assert batch.phase == "cold" and batch.init is None
         else:
@@ -248,27 +251,27 @@ def test_batches_mix_neither_styles_nor_phases_and_are_as_large_as_they_may(tmp_
         for chain in plan.chains
         for index in range(chain.start, chain.stop)
     }
-    painter = Painter()
-    run(tmp_path, plan, painter, batch_size=3)
-    for batch in painter.batches:
+    styler = FakeStyler()
+    run(tmp_path, plan, styler, batch_size=3)
+    for batch in styler.batches:
         kinds = {style_of[seed] for seed in batch.seeds}
         assert len(kinds) == 1 and kinds.pop()[1] == batch.phase
-    assert max(painter.sizes) == 3
+    assert max(styler.sizes) == 3
 
 
-def test_a_second_run_paints_only_what_is_left(tmp_path: Path) -> None:
+def test_a_second_run_stylizes_only_what_is_left(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6))
-    first = run(tmp_path, plan, Painter(), stop_after=2)
-    assert first.outcome.stopped and len(first.watch.frames) == 2
-    again = run(tmp_path, plan, Painter())
-    assert [index for _, index, _ in again.watch.frames] == [2, 3, 4, 5]
+    first = run(tmp_path, plan, FakeStyler(), stop_after=2)
+    assert first.outcome.stopped and len(first.recorder.frames) == 2
+    again = run(tmp_path, plan, FakeStyler())
+    assert [index for _, index, _ in again.recorder.frames] == [2, 3, 4, 5]
     assert_same(stored(again.directory), expected(plan))
-    idle = run(tmp_path, plan, Painter(raises=False, fits=0))
-    assert idle.watch.frames == [] and idle.feeds == []
+    idle = run(tmp_path, plan, FakeStyler(raises=False, fits=0))
+    assert idle.recorder.frames == [] and idle.opened == []
 
 
 def test_a_stop_finishes_and_stores_the_frames_in_flight(tmp_path: Path) -> None:
-    done = run(tmp_path, a_plan(cuts=(3, 6, 9)), Painter(), batch_size=3, stop_after=1)
+    done = run(tmp_path, a_plan(cuts=(3, 6, 9)), FakeStyler(), batch_size=3, stop_after=1)
     assert done.outcome.stopped
     assert sorted(stored(done.directory)) == [("a-s000", 0), ("a-s001", 3), ("a-s002", 6)]
 
@@ -287,27 +290,27 @@ def test_out_of_memory_halves_the_batch_for_good_and_says_so_once(
     tmp_path: Path, failure: Callable[[], Exception]
 ) -> None:
     plan = a_plan(cuts=(3, 6, 9, 12))
-    painter = Painter(fits=2, failure=failure)
-    done = run(tmp_path, plan, painter, batch_size=4)
-    assert painter.sizes == [4, 2, 2] + [2] * 4
-    assert len(done.watch.notes) == 1 and "out of memory" in done.watch.notes[0]
+    styler = FakeStyler(fits=2, failure=failure)
+    done = run(tmp_path, plan, styler, batch_size=4)
+    assert styler.sizes == [4, 2, 2] + [2] * 4
+    assert len(done.recorder.notes) == 1 and "out of memory" in done.recorder.notes[0]
     assert_same(stored(done.directory), expected(plan))
 
 
 def test_out_of_memory_with_one_frame_ends_the_render_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(StylizeError, match=r"single frame of 6 x 4 px") as caught:
-        run(tmp_path, a_plan(), Painter(fits=0))
+        run(tmp_path, a_plan(), FakeStyler(fits=0))
     assert "--width" in caught.value.hint and caught.value.exit_code == 7
 
 
 def test_other_errors_of_torch_are_not_taken_for_memory(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="shapes"):
-        run(tmp_path, a_plan(), Painter(fits=0, failure=lambda: RuntimeError("shapes do not match")))
+        run(tmp_path, a_plan(), FakeStyler(fits=0, failure=lambda: RuntimeError("shapes do not match")))
 
 
 def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6, 9))
-    done = run(tmp_path, plan, Painter(), batch_size=2, damaged=4)
+    done = run(tmp_path, plan, FakeStyler(), batch_size=2, damaged=4)
     assert list(done.outcome.failed) == ["a-s001"]
     error = done.outcome.failed["a-s001"]
     assert isinstance(error, InputError) and "a-s001, frame 4" in error.message
@@ -318,20 +321,20 @@ def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("raises", [True, False], ids=["the styler raises", "the picture is not finite"])
 def test_a_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) -> None:
     plan = a_plan(cuts=(3, 6, 9))
-    bad = to_tensor(photo(4))
-    painter = Painter(broken=lambda content: torch.equal(content, bad), raises=raises)
-    done = run(tmp_path, plan, painter, batch_size=3)
+    bad = to_tensor(content_of(4))
+    styler = FakeStyler(broken=lambda content: torch.equal(content, bad), raises=raises)
+    done = run(tmp_path, plan, styler, batch_size=3)
     assert list(done.outcome.failed) == ["a-s001"]
     assert isinstance(done.outcome.failed["a-s001"], StylizeError)
     left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
     assert_same(stored(done.directory), left)
 
 
-def test_a_matrix_without_roots_is_the_frames_fault(tmp_path: Path) -> None:
+def test_a_matrix_without_roots_fails_its_chain(tmp_path: Path) -> None:
     def failure() -> Exception:
         return cast("Exception", torch.linalg.LinAlgError("eigh did not converge"))  # type: ignore[attr-defined]
 
-    done = run(tmp_path, a_plan(), Painter(fits=0, failure=failure))
+    done = run(tmp_path, a_plan(), FakeStyler(fits=0, failure=failure))
     assert isinstance(done.outcome.failed["a-s000"], StylizeError)
 
 
@@ -345,17 +348,17 @@ def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(RenderDirectory, "write_frame", full)
     with pytest.raises(WriteError):
-        run(tmp_path, a_plan(), Painter())
+        run(tmp_path, a_plan(), FakeStyler())
     monkeypatch.undo()
     left = RenderDirectory.open(tmp_path)
     assert [index for _, index in stored(left)] == [line["frame"] for line in left.read_stats()] == [0, 1]
 
 
 @pytest.mark.parametrize("disk_is_full", [False, True])
-def test_what_is_painted_counts_also_when_its_successor_cannot_be(
+def test_a_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
     tmp_path: Path, disk_is_full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While frame 2 is being stored, something else goes wrong. A full disk is the news that matters more."""
+    """While frame 2 is being stored, something else fails. A full disk is the error that is raised."""
     real = RenderDirectory.write_frame
 
     def write(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
@@ -365,34 +368,34 @@ def test_what_is_painted_counts_also_when_its_successor_cannot_be(
         real(self, chain_id, index, rgb)
 
     def start(*arguments: object) -> WarmStart | None:
-        if len(painter.batches) == 3:
+        if len(styler.batches) == 3:
             raise MemoryError("no room for a start")
         return warm_start(*arguments)  # type: ignore[arg-type]
 
-    painter, watch = Painter(), Watch()
+    styler, recorder = FakeStyler(), Recorder()
     monkeypatch.setattr(RenderDirectory, "write_frame", write)
-    monkeypatch.setattr("pipeline.execute.scheduler.warm_start", start)
+    monkeypatch.setattr("pipeline.execute.running_chain.warm_start", start)
     directory = RenderDirectory.create(tmp_path, a_plan())
     with directory.lock(), pytest.raises(WriteError if disk_is_full else MemoryError):
         run_chains(
             directory,
-            {"a": painter},
-            lambda chain, start: cast("Feed", FakeFeed(chain, start)),
+            {"a": styler},
+            FakeFrames,
             starts={"a-s000": 0},
             batch_size=1,
-            watcher=watch,
-            should_stop=lambda: False,
+            reporter=recorder,
+            cancellation=Cancellation(),
         )
     found = [index for _, index in stored(directory)]
     assert found == [0, 1, 2][: 2 if disk_is_full else 3]
-    assert [line["frame"] for line in directory.read_stats()] == [index for _, index, _ in watch.frames] == found
+    assert [line["frame"] for line in directory.read_stats()] == [index for _, index, _ in recorder.frames] == found
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_slow_disk_is_waited_for_before_the_next_frame_is_painted(
+def test_the_next_frame_is_stylized_only_when_the_last_ones_are_stored(
     tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next frame's start is computed meanwhile; whoever pulls the plug loses the frame in work, and no other."""
+    """Its warm start is computed meanwhile: a power cut loses the frame in work and no other."""
     plan, real, safe = a_plan(("a", "b"), (3, 6, 9)), RenderDirectory.write_frame, 0
 
     def slow(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
@@ -402,38 +405,38 @@ def test_a_slow_disk_is_waited_for_before_the_next_frame_is_painted(
         safe += 1
 
     monkeypatch.setattr(RenderDirectory, "write_frame", slow)
-    painter, seen = Painter(), list[tuple[int, int]]()
-    stylize = painter.stylize
+    styler, seen = FakeStyler(), list[tuple[int, int]]()
+    stylize = styler.stylize
 
     def counted(batch: FrameBatch) -> StylizedBatch:
-        seen.append((safe, sum(painter.sizes)))
+        seen.append((safe, sum(styler.sizes)))
         return stylize(batch)
 
-    monkeypatch.setattr(painter, "stylize", counted)
-    done = run(tmp_path, plan, painter, batch_size=batch_size)
-    assert seen[-1][0] >= 18 - batch_size and all(on_disk == painted for on_disk, painted in seen)
+    monkeypatch.setattr(styler, "stylize", counted)
+    done = run(tmp_path, plan, styler, batch_size=batch_size)
+    assert seen[-1][0] >= 18 - batch_size and all(on_disk == stylized for on_disk, stylized in seen)
     assert_same(stored(done.directory), expected(plan))
 
 
-def test_feeds_are_closed_when_painting_fails(tmp_path: Path) -> None:
-    feeds: list[FakeFeed] = []
+def test_frames_are_closed_when_stylizing_fails(tmp_path: Path) -> None:
+    opened: list[FakeFrames] = []
 
-    def open_feed(chain: Chain, start: int) -> Feed:
-        feeds.append(FakeFeed(chain, start))
-        return cast("Feed", feeds[-1])
+    def open_frames(chain: Chain, start: int) -> FakeFrames:
+        opened.append(FakeFrames(chain, start))
+        return opened[-1]
 
     directory = RenderDirectory.create(tmp_path, a_plan(cuts=(3, 6)))
     with directory.lock(), pytest.raises(StylizeError, match="out of memory"):
         run_chains(
             directory,
-            {"a": Painter(fits=0)},
-            open_feed,
+            {"a": FakeStyler(fits=0)},
+            open_frames,
             starts={chain.id: chain.start for chain in directory.plan.chains},
             batch_size=2,
-            watcher=Watch(),
-            should_stop=lambda: False,
+            reporter=Recorder(),
+            cancellation=Cancellation(),
         )
-    assert len(feeds) == 2 and all(feed.closed for feed in feeds)
+    assert len(opened) == 2 and all(frames.closed for frames in opened)
 
 
 def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
@@ -444,24 +447,24 @@ def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_segments_wait_for_their_keyframes_and_begin_with_them(tmp_path: Path, batch_size: int) -> None:
     plan = segmented()
-    done = run(tmp_path, plan, Painter(), batch_size=batch_size)
+    done = run(tmp_path, plan, FakeStyler(), batch_size=batch_size)
     assert not done.outcome.failed
-    order = [(name, index) for name, index, _ in done.watch.frames]
-    keys, *parts = plan.chains
-    assert order[:3] == [(keys.id, 0), (keys.id, 4), (keys.id, 8)]
-    for part in parts:
+    order = [(name, index) for name, index, _ in done.recorder.frames]
+    keyframes, *segments = plan.chains
+    assert order[:3] == [(keyframes.id, 0), (keyframes.id, 4), (keyframes.id, 8)]
+    for segment in segments:
         assert np.array_equal(
-            done.directory.read_frame(part.id, part.start), done.directory.read_frame(keys.id, part.start)
+            done.directory.read_frame(segment.id, segment.start), done.directory.read_frame(keyframes.id, segment.start)
         )
-        assert done.directory.stored(part) == set(part.frames)
+        assert done.directory.stored(segment) == set(segment.frames)
     lines = done.directory.read_stats()
-    again = [line for line in lines if line["chain"] != keys.id and line["frame"] % 4 == 0]
+    again = [line for line in lines if line["chain"] != keyframes.id and line["frame"] % 4 == 0]
     assert len(again) == 3 and all(line["evaluations"] == 0 and line["loss"] is None for line in again)
 
 
 def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path) -> None:
     plan = segmented((12, 15))
-    done = run(tmp_path, plan, Painter(), damaged=4)
+    done = run(tmp_path, plan, FakeStyler(), damaged=4)
     failed = {chain.id for chain in plan.chains if chain.shot == 0}
     assert set(done.outcome.failed) == failed
     other = plan.chains[-1]
@@ -470,12 +473,12 @@ def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path
 
 def test_stopping_among_segments_and_going_on_gives_the_same_pixels(tmp_path: Path) -> None:
     plan = segmented()
-    whole = stored(run(tmp_path / "whole", plan, Painter()).directory)
+    whole = stored(run(tmp_path / "whole", plan, FakeStyler()).directory)
     for stop_after in range(1, len(whole)):
         path = tmp_path / str(stop_after)
-        first = run(path, plan, Painter(), batch_size=2, stop_after=stop_after)
+        first = run(path, plan, FakeStyler(), batch_size=2, stop_after=stop_after)
         assert first.outcome.stopped
-        second = run(path, plan, Painter(), batch_size=3)
+        second = run(path, plan, FakeStyler(), batch_size=3)
         assert_same(stored(second.directory), whole)
-        painted = first.watch.frames + second.watch.frames
+        painted = first.recorder.frames + second.recorder.frames
         assert len(painted) == len(set(painted)) == len(whole)

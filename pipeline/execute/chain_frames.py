@@ -1,0 +1,166 @@
+"""What a chain is made from, frame by frame: the content, and how it came out of the frames that it starts from.
+
+Everything here depends on the content alone, not on stylized frames, so it can run ahead of the stylizing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pipeline.types import Chain, Frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.config.settings import MotionSettings
+    from pipeline.motion.estimate import FlowNetwork
+    from pipeline.motion.warm_start import Correspondence
+
+ReadContent = Callable[[int, int], Generator[Frame]]
+"""Content frames [start, stop) in order, as they are stylized: resized, and with even exposure."""
+
+APPROACH_FRAMES: Final = 16
+"""A segment approaches the keyframe behind it over so many frames."""
+GAP_FRACTION: Final = 0.01
+"""Long-term frames are compared only where the nearest one leaves more than this fraction of the frame open."""
+MIN_CONFIDENCE: Final = 0.5
+"""Where the confidence of a correspondence is lower, the pixel counts as open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFrame:
+    """A frame of a chain before it is stylized.
+
+    `correspondences` hold, by index of the earlier frame, how the content came out of it (empty: nothing to start
+    from). `repeats` is the index of a stored frame that is shown again instead of stylizing, or None: the frame before,
+    or for the first frame of a segment its keyframe. `to_next_keyframe` is the correspondence with the content of
+    keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in [0, 1].
+    """
+
+    index: int
+    content: NDArray[np.uint8]
+    correspondences: Mapping[int, Correspondence] = field(default_factory=dict)
+    repeats: int | None = None
+    next_keyframe: int | None = None
+    to_next_keyframe: Correspondence | None = None
+    approach_fraction: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """Which earlier frames a frame starts from, and how motion is found.
+
+    `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which held frames are
+    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `network`: a flow network, where the
+    method of `motion` asks for one.
+    """
+
+    motion: MotionSettings
+    long_term: Sequence[int] = ()
+    hold_origin: int = 0
+    next_keyframe: int | None = None
+    network: FlowNetwork | None = None
+
+
+def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSettings) -> Generator[ChainFrame]:
+    """The frames of a chain from `start` on, each with its correspondences to the earlier ones that it starts from.
+
+    Content before `start` is read again, as far back as frames start from, so that a chain that is continued gets
+    exactly what one that never stopped would get.
+    """
+    motion = settings.motion
+    hold = chain.interval if chain.interval > 1 else motion.hold
+    first = chain.frames.start
+    distances = _distances(chain, hold, settings.long_term)
+    contents: dict[int, NDArray[np.uint8]] = {}
+    keyframe = _keyframe_content(read, settings)
+    for frame in _read_chain(chain, max(first, start - distances[-1]), read):
+        index, content = frame.index, frame.rgb
+        stylized = chain.interval > 1 or (index - settings.hold_origin) % hold == 0 or index == first
+        if stylized:
+            contents[index] = content
+        for old in [old for old in contents if old < index - distances[-1]]:
+            del contents[old]
+        if index < start:
+            continue
+        if not stylized:
+            yield ChainFrame(index, content, repeats=index - 1)
+        elif index == first and chain.keyframe_chain:
+            yield ChainFrame(index, content, repeats=index)
+        else:
+            correspondences = _correspondences(index, contents, distances, settings) if motion.boil < 1 else {}
+            yield _approaching(ChainFrame(index, content, correspondences), keyframe, settings)
+
+
+def _distances(chain: Chain, hold: int, long_term: Sequence[int]) -> list[int]:
+    """How many frames back the stylized frames lie that a frame may start from, the nearest first."""
+    wanted = long_term if chain.interval == 1 else ()
+    return sorted({hold, *(-(-distance // hold) * hold for distance in wanted)})
+
+
+def _correspondences(
+    index: int, contents: Mapping[int, NDArray[np.uint8]], distances: Sequence[int], settings: ChainSettings
+) -> dict[int, Correspondence]:
+    """Correspondences with earlier content; long-term ones only where the nearest leaves something open."""
+    found: dict[int, Correspondence] = {}
+    nearest = index - distances[0]
+    for distance in distances:
+        other = index - distance
+        if other in contents and (not found or _leaves_gaps(found[nearest])):
+            found[other] = _compare(other, contents[other], index, contents[index], settings)
+    return found
+
+
+def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings: ChainSettings) -> ChainFrame:
+    """The frame with its correspondence to the next keyframe, if that is near and there is a frame to start from."""
+    target = settings.next_keyframe
+    if keyframe is None or target is None or not frame.correspondences or target - frame.index > APPROACH_FRAMES:
+        return frame
+    return ChainFrame(
+        frame.index,
+        frame.content,
+        frame.correspondences,
+        next_keyframe=target,
+        to_next_keyframe=_compare(target, keyframe, frame.index, frame.content, settings),
+        approach_fraction=1 - (target - frame.index) / (APPROACH_FRAMES + 1),
+    )
+
+
+def _compare(
+    other: int, earlier: NDArray[np.uint8], index: int, content: NDArray[np.uint8], settings: ChainSettings
+) -> Correspondence:
+    from pipeline.motion.estimate import motion_between
+    from pipeline.motion.warm_start import correspondence
+
+    motion = motion_between(
+        earlier, content, settings.motion, from_index=other, to_index=index, network=settings.network
+    )
+    return correspondence(earlier, content, motion)
+
+
+def _leaves_gaps(nearest: Correspondence) -> bool:
+    return float((nearest.confidence < MIN_CONFIDENCE).mean()) > GAP_FRACTION
+
+
+def _keyframe_content(read: ReadContent, settings: ChainSettings) -> NDArray[np.uint8] | None:
+    """Content of the keyframe that the chain approaches; None if there is none, or if every frame starts anew."""
+    if settings.next_keyframe is None or settings.motion.boil == 1:
+        return None
+    with closing(read(settings.next_keyframe, settings.next_keyframe + 1)) as frames:
+        return next(frames).rgb
+
+
+def _read_chain(chain: Chain, start: int, read: ReadContent) -> Iterator[Frame]:
+    """The content of a chain from `start` on; what lies between keyframes is not decoded where seeking is possible."""
+    if chain.interval == 1:
+        with closing(read(start, chain.stop)) as frames:
+            yield from frames
+        return
+    for index in chain.frames:
+        if index >= start:
+            with closing(read(index, index + 1)) as frames:
+                yield next(frames)

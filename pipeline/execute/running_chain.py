@@ -1,0 +1,86 @@
+"""A chain in work: where it is, what comes next, and the stored frames that the next one starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pipeline.motion.warm_start import NextKeyframe, warm_start
+from pipeline.types import FrameTask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.execute.chain_frames import ChainFrame
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.types import Chain
+
+KEPT_FRAMES: Final = 6
+"""Stored frames of a chain that stay in memory; farther ones are read again, which gives the same pixels."""
+
+
+class ChainFrames(Protocol):
+    """Where the frames of a chain come from, in order: a `Prefetcher` of `chain_frames`."""
+
+    def next_item(self) -> ChainFrame:
+        """The next frame. Raises TemperaError if the input is damaged there."""
+        ...
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        ...
+
+
+@dataclass(slots=True)
+class RunningChain:
+    """The state of one chain: `index` is its next frame, `upcoming` that frame before it is made a task."""
+
+    chain: Chain
+    index: int
+    frames: ChainFrames
+    directory: RenderDirectory
+    upcoming: ChainFrame | None = None
+    task: FrameTask | None = None
+    _recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every frame of the chain has been given to the store."""
+        return self.index >= self.chain.stop
+
+    def make_task(self) -> FrameTask:
+        """The upcoming frame with its warm start, if it has one.
+
+        Only reads, so it may run beside other chains' on another thread. Raises RenderDirectoryError if a stored frame
+        that it starts from is damaged.
+        """
+        frame = self.upcoming
+        assert frame is not None
+        next_keyframe = None
+        if frame.to_next_keyframe is not None and frame.next_keyframe is not None:
+            stylized = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
+            next_keyframe = NextKeyframe(stylized, frame.to_next_keyframe, frame.approach_fraction)
+        earlier = {index: self.stored_frame(index) for index in frame.correspondences}
+        warm = warm_start(frame.content, earlier, frame.correspondences, next_keyframe)
+        return FrameTask(self.chain, frame.index, frame.content, warm)
+
+    def repeated_frame(self, frame: ChainFrame) -> NDArray[np.uint8]:
+        """The stored frame that `frame` shows again: an earlier one of the chain, or its keyframe."""
+        assert frame.repeats is not None
+        if frame.repeats < frame.index:
+            return self.stored_frame(frame.repeats)
+        return self.directory.read_frame(self.chain.keyframe_chain, frame.repeats)
+
+    def stored_frame(self, index: int) -> NDArray[np.uint8]:
+        """A stored frame of the chain, uint8 (H, W, 3) sRGB."""
+        recent = self._recent.get(index)
+        return self.directory.read_frame(self.chain.id, index) if recent is None else recent
+
+    def advance(self, index: int, rgb: NDArray[np.uint8]) -> None:
+        """Go on behind frame `index`, whose pixels are being stored as `rgb`."""
+        self._recent[index] = rgb
+        while len(self._recent) > KEPT_FRAMES:
+            del self._recent[min(self._recent)]
+        self.index = index + self.chain.interval
+        self.task = None

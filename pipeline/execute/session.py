@@ -1,0 +1,117 @@
+"""One session of work on a render: from what was prepared to running chains."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from pipeline.config.settings import MotionSettings
+from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.prefetch import Prefetcher
+from pipeline.execute.scheduler import Outcome, run_chains
+from pipeline.plan.segments import Segments
+from pipeline.stylers.table import build_styler
+
+if TYPE_CHECKING:
+    from pipeline.config.settings import Config
+    from pipeline.runtime.cancellation import Cancellation
+    from pipeline.runtime.progress import Reporter
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.stylers.table import Resources
+    from pipeline.types import Chain, Frame, Phase, Source
+
+ACCELERATOR_BATCH: Final = 8
+"""Frames in a batch on an accelerator, unless `runtime.batch_size` is set; the CPU gains nothing from batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings."""
+
+    directory: RenderDirectory
+    source: Source
+    configs: Mapping[str, Config]
+    resources: Mapping[str, Resources]
+
+    def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> Outcome:
+        """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
+
+        Raises what `run_chains` raises.
+        """
+        chains = [chain for chain in self.directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
+        if not chains:
+            return Outcome({}, stopped=False)
+        runtime = next(iter(self.configs.values())).runtime
+        if runtime.threads:
+            import torch
+
+            torch.set_num_threads(runtime.threads)
+        styles = {chain.style for chain in chains}
+        stylers = {name: build_styler(self.configs[name], self.resources[name]) for name in styles}
+        device = next(iter(self.resources.values())).device
+        left = self._frames_left(chains, starts)
+        total = sum(len(chain.frames) for chain in self.directory.plan.chains)
+        with reporter.stylizing(left, total - sum(left.values())):
+            return run_chains(
+                self.directory,
+                stylers,
+                self.open_frames,
+                starts=starts,
+                batch_size=runtime.batch_size or (1 if device.type == "cpu" else ACCELERATOR_BATCH),
+                reporter=reporter,
+                cancellation=cancellation,
+            )
+
+    def open_frames(self, chain: Chain, start: int) -> Prefetcher[ChainFrame]:
+        """What a chain is made from, from frame `start` on, read ahead on a thread."""
+        plan, config = self.directory.plan, self.configs[chain.style]
+        settings = ChainSettings(
+            MotionSettings(boil=1, hold=config.motion.hold) if starts_every_frame_cold(config) else config.motion,
+            long_term=config.losses.temporal.long_term,
+            hold_origin=plan.shots[chain.shot].start,
+            next_keyframe=Segments(plan.chains).next_keyframe(chain),
+            network=self.resources[chain.style].flow,
+        )
+
+        def read(first: int, stop: int) -> Generator[Frame]:
+            return self.read_content(config, first, stop)
+
+        return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
+
+    def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
+        """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
+        from pipeline.analysis.exposure import correction
+        from pipeline.media.reader.source import read_frames
+
+        plan = self.directory.plan
+        corrected = correction(plan.exposure)
+        frames = read_frames(
+            self.source,
+            start=start,
+            stop=stop,
+            width_px=plan.width_px,
+            height_px=plan.height_px,
+            settings=config.input,
+        )
+        with closing(frames):
+            for frame in frames:
+                yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+
+    def _frames_left(self, chains: list[Chain], starts: Mapping[str, int]) -> dict[Phase, int]:
+        """How many frames of each phase are left: a chain begins cold, unless it begins with its keyframe."""
+        left: dict[Phase, int] = {"cold": 0, "warm": 0}
+        for chain in chains:
+            missing = chain.remaining(starts[chain.id])
+            cold = int(missing == len(chain.frames) and not chain.keyframe_chain)
+            if starts_every_frame_cold(self.configs[chain.style]):
+                cold = missing
+            left["cold"] += cold
+            left["warm"] += missing - cold
+        return left
+
+
+def starts_every_frame_cold(config: Config) -> bool:
+    """Whether no frame builds on an earlier one: only the neural styler does that, and not at full boil."""
+    return config.styler != "neural" or config.motion.boil == 1

@@ -1,0 +1,101 @@
+"""Completing a render: stylize what is not stored yet, then write the videos. What `render` and `resume` share."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.errors import IncompleteError
+from pipeline.execute.background_check import stylize_checked
+from pipeline.execute.session import Session
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.videos import delivered
+from pipeline.workflows.export import write_style
+from pipeline.workflows.input_digest import remember_input
+from pipeline.workflows.log_file import logging_to
+from pipeline.workflows.outputs import check_delivered
+from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.space import check_space, needs
+
+if TYPE_CHECKING:
+    from pipeline.runtime.progress import Reporter
+
+log = logging.getLogger(__name__)
+
+
+def complete(
+    directory: RenderDirectory, prepared: Prepared, reporter: Reporter, cancellation: Cancellation
+) -> list[Path]:
+    """Stylize every frame that is not stored yet and write the videos, in the order of the styles.
+
+    Raises Interrupted if an end was requested, IncompleteError if some chains failed, and the errors of the store, the
+    stylers and the writer.
+    """
+    again = resume_command(directory.path)
+    checkpoint = cancellation.checkpoint("every finished frame is stored", hint=f"go on with: {again}")
+    session = Session(directory, prepared.source, prepared.configs, prepared.resources)
+
+    def stylize(starts: Mapping[str, int], tracker: Reporter, until: Cancellation) -> None:
+        outcome = session.stylize(starts, tracker, until)
+        checkpoint()
+        errors = list(outcome.failed.values())
+        if len(errors) == len(directory.plan.chains):
+            raise errors[0]
+        if errors:
+            raise IncompleteError(
+                f"{len(errors)} of {len(directory.plan.chains)} chains failed: {errors[0].message}",
+                hint=f"{errors[0].hint}; then go on with: {again}",
+            )
+
+    with directory.lock(), logging_to(directory.log_path):
+        log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
+        remember_input(directory, prepared.hashed)
+        exported = check_delivered(directory, prepared.outputs)
+        for name, output in exported.items():
+            reporter.note(
+                f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
+            )
+        stylize_checked(directory, stylize, reporter, cancellation, checkpoint=checkpoint, exported=exported)
+        return [
+            exported[name] if name in exported else _write(directory, prepared, name, reporter, cancellation)
+            for name in prepared.configs
+        ]
+
+
+def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = False) -> None:
+    """Raise WriteError for what cannot fit on the disk, and note where it is tight.
+
+    With `anew` nothing that is stored counts.
+    """
+    done = () if anew else delivered(RenderDirectory(prepared.path, prepared.plan))
+    configs = {name: config for name, config in prepared.configs.items() if name not in done}
+    for sentence in check_space(needs(prepared.plan, prepared.path, configs, prepared.outputs, anew=anew)):
+        reporter.note(sentence)
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with the render in a directory, ready to be pasted into a shell."""
+    text = str(path)
+    return f"tempera resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
+
+
+def _write(
+    directory: RenderDirectory, prepared: Prepared, style: str, reporter: Reporter, cancellation: Cancellation
+) -> Path:
+    hint = f"go on with: {resume_command(directory.path)}"
+    output = write_style(
+        directory,
+        style,
+        prepared.configs[style],
+        prepared.source,
+        output=prepared.outputs[style],
+        reporter=reporter,
+        checkpoint=cancellation.checkpoint("every finished frame is stored", hint=hint),
+    )
+    log.info("wrote %s", output)
+    return output

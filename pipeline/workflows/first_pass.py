@@ -1,0 +1,79 @@
+"""What must be known of every frame before the first is stylized: where the cuts are, and how the exposure flickers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import TemperaError
+from pipeline.store.directory import RenderDirectory
+from pipeline.types import Shot, Source, ToneCurve
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipeline.config.settings import Config, InputSettings
+    from pipeline.runtime.cancellation import Cancellation
+    from pipeline.runtime.progress import Reporter
+
+FirstPass = tuple[tuple[Shot, ...], tuple[ToneCurve, ...]]
+"""Shots, and a tone curve for every frame or none at all."""
+
+
+def known_first_pass(path: Path, source: Source, settings: InputSettings) -> FirstPass | None:
+    """The shots and tone curves of an existing plan for the same frames, so that going on does not look again."""
+    try:
+        plan = RenderDirectory.open(path).plan
+    except TemperaError:
+        return None  # opening it to work on it will say what is wrong
+    same = plan.source.digest == source.digest and plan.source.decoded_indices == source.decoded_indices
+    wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
+    if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
+        return None
+    return tuple(plan.shots), tuple(plan.exposure)
+
+
+def first_pass(source: Source, config: Config, reporter: Reporter, cancellation: Cancellation) -> FirstPass:
+    """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
+    from pipeline.analysis.cuts import find_cuts, split_shots
+    from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
+    from pipeline.media.reader.source import read_frames
+
+    settings = config.input
+    meter = FlickerMeter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
+    if not seek_cuts and meter is None:
+        return split_shots(source.frame_count, []), ()
+    goals = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (meter is not None))
+    with reporter.stage(f"looking for {goals}", source.frame_count) as advance:
+        small = min(1.0, 160 / max(source.width_px, source.height_px))
+        width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
+        frames = read_frames(source, width_px=width, height_px=height, settings=settings)
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            with closing(frames):
+                for frame in frames:
+                    cancellation.raise_if_requested("stopped before the first frame", hint="run it again to begin")
+                    if meter:
+                        meter.add(frame.rgb)
+                    yield frame.rgb
+                    advance(frame.index + 1)
+
+        cuts: list[int] = []
+        if seek_cuts:
+            cuts = find_cuts(pictures(), threshold=settings.cut_threshold)
+        else:
+            deque(pictures(), maxlen=0)
+    shots = split_shots(source.frame_count, cuts)
+    if meter is None:
+        return shots, ()
+    flicker = meter.flicker(shots, settings.deflicker)
+    if flicker.curves:
+        reporter.note(
+            f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
+        )
+    return shots, flicker.curves

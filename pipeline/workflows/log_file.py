@@ -1,0 +1,42 @@
+"""The log of a render: `log.txt` in its directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is silent on a full disk, where the error that matters is raised elsewhere."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.FileHandler`."""
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """See `logging.Handler`."""
+
+    def close(self) -> None:
+        """See `logging.FileHandler`."""
+        with suppress(OSError):
+            super().close()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Send the package's log to a file, inside the block."""
+    logger = logging.getLogger("pipeline")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

@@ -1,0 +1,78 @@
+"""What each style of a render means on this machine: networks, precision, digests of images and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pipeline.config.settings import Config
+from pipeline.errors import ConfigError
+from pipeline.plan.identity import ResolvedStyle
+
+if TYPE_CHECKING:
+    from pipeline.stylers.table import Resources
+
+ACCELERATOR_SEGMENT_FRAMES: Final = 48
+"""Shots are split for accelerators, which stylize several segments in the time of one; the CPU gains nothing."""
+
+
+def check_same_runtime(styles: Sequence[Config]) -> None:
+    """Raise ConfigError if styles that are rendered together want different devices, batches or threads.
+
+    They share batches and threads, so one of them would be ignored without a word.
+    """
+    first, *others = styles
+    for other in others:
+        for key in type(first.runtime).model_fields:
+            values = getattr(first.runtime, key), getattr(other.runtime, key)
+            if values[0] != values[1]:
+                raise ConfigError(
+                    f"styles {first.name!r} and {other.name!r} are rendered together, but runtime.{key} is "
+                    f"{values[0]!r} and {values[1]!r}",
+                    hint=f"say which one holds for both, as --set runtime.{key}={values[0]}",
+                )
+
+
+def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
+    """Find out what each style means on this machine; equal encoders are loaded once."""
+    from pipeline.stylers.table import find_resources, picture_digest
+
+    resolved: list[ResolvedStyle] = []
+    resources: dict[str, Resources] = {}
+    loaded: dict[tuple[object, ...], Resources] = {}
+    for config in styles:
+        key = (
+            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
+            config.motion.method,
+        )
+        if key not in loaded:
+            loaded[key] = find_resources(config, weights=weights)
+        found = resources[config.name] = loaded[key]
+        least_px = found.encoder.min_side_px if found.encoder else 1
+        init = config.optimize.cold.init
+        resolved.append(
+            ResolvedStyle(
+                name=config.name,
+                config=config,
+                image_digests=tuple(picture_digest(image.path, min_side_px=least_px) for image in config.style.images),
+                encoder=found.encoder.name if found.encoder else "none",
+                encoder_digest=found.encoder.digest if found.encoder else "",
+                precision=found.precision,
+                init_digest=picture_digest(init) if isinstance(init, Path) else "",
+                weights=weights,
+                segment_frames=_segment_frames(config, found),
+                flow_digest=found.flow.digest if found.flow else "",
+            )
+        )
+    return resolved, resources
+
+
+def _segment_frames(config: Config, resources: Resources) -> int:
+    """Length of the segments that long shots are split into; 0: they stay whole."""
+    if config.styler != "neural" or config.motion.boil == 1:
+        return 0
+    chosen = config.motion.segment_frames
+    if chosen == "auto":
+        return 0 if resources.device.type == "cpu" else ACCELERATOR_SEGMENT_FRAMES
+    return chosen

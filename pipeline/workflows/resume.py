@@ -1,0 +1,90 @@
+"""Resuming: go on with the render in a directory, wherever it was moved."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import InputError
+from pipeline.plan.identity import ResolvedStyle, check_same
+from pipeline.plan.planning import make_plan
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.workflows.complete import check_disk_space, complete
+from pipeline.workflows.input_digest import hash_input
+from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.output_names import refuse_input
+from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.resolve import resolve_styles
+
+if TYPE_CHECKING:
+    from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.table import Resources
+
+
+def resume(path: Path, reporter: Reporter, cancellation: Cancellation | None = None) -> list[Path]:
+    """Stylize what is left of the render in a directory, and write its videos; returns them in the order of the styles.
+
+    Raises RenderDirectoryError if there is no render or if the input, the style images or the weights have changed
+    since, InputError if the input is not there, and what `complete` raises.
+    """
+    opened = open_render(path)
+    _check_input_and_outputs(opened)
+    prepared = prepare_again(opened, reporter)
+    check_disk_space(prepared, reporter)
+    return complete(opened.directory, prepared, reporter, cancellation or Cancellation())
+
+
+def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
+    """Load what an existing render needs, and check that it still is what the render was planned with.
+
+    Raises RenderDirectoryError, naming every difference, if it is not.
+    """
+    resolved, resources = resolve_opened(opened)
+    with reporter.stage("checking the input", None):
+        hashed = hash_input(opened.source, opened.path)
+    plan = opened.plan
+    wanted = make_plan(
+        replace(opened.source, digest=hashed.digest),
+        plan.width_px,
+        plan.height_px,
+        plan.shots,
+        resolved,
+        outputs=opened.outputs,
+        render_dir=opened.path,
+        exposure=plan.exposure,
+    )
+    check_same(plan, wanted, where=str(opened.path))
+    return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed)
+
+
+def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
+    """What the styles of an existing render mean on this machine, each with its own weights file."""
+    resolved: list[ResolvedStyle] = []
+    resources: dict[str, Resources] = {}
+    for name, config in opened.configs.items():
+        styles, own = resolve_styles((config,), opened.weights.get(name))
+        resolved += styles
+        resources.update(own)
+    return resolved, resources
+
+
+def _check_input_and_outputs(opened: OpenedRender) -> None:
+    from pipeline.media.writer.target import check_output
+
+    if not Path(opened.source.files[0]).exists():
+        raise InputError(
+            f"{opened.source.files[0]}: the input of this render is not there",
+            hint="put it back, or give the command that began the render again, with where the input is now and "
+            f"--workdir {shlex.quote(str(opened.path))}",
+        )
+    for name, output in opened.outputs.items():
+        refuse_input(output, opened.source)
+        check_output(
+            output,
+            opened.configs[name].output,
+            frame_count=opened.source.frame_count,
+            width_px=opened.plan.width_px,
+            height_px=opened.plan.height_px,
+        )

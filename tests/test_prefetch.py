@@ -1,0 +1,106 @@
+"""The prefetcher: order, how far it reads ahead, errors in their place, and threads that always end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.execute.prefetch import Prefetcher
+from pipeline.types import Frame
+
+TIMEOUT_S = 20.0
+"""How long a test waits for a thread before it fails; never reached when all is well."""
+
+
+class Reader:
+    """Stands in for `read_frames`: counts what was asked for, and raises at a frame that is said to be damaged."""
+
+    def __init__(self, damaged: int | None = None) -> None:
+        self.damaged = damaged
+        self.read = 0
+        self.closed = threading.Event()
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, start: int, stop: int) -> Generator[Frame]:
+        self.calls.append((start, stop))
+        try:
+            for index in range(start, stop):
+                if index == self.damaged:
+                    raise InputError(f"frame {index} is damaged", hint="replace it")
+                self.read += 1
+                yield Frame(index, index, np.full((2, 2, 3), index, np.uint8))
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+def a_prefetcher(reader: Reader, start: int = 0, stop: int = 10, ahead: int = 3) -> Prefetcher[Frame]:
+    return Prefetcher(reader(start, stop), ahead=ahead)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+
+
+def prefetch_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays() -> Iterator[None]:
+    yield
+    assert prefetch_threads() == []
+
+
+def test_frames_come_in_order_and_then_no_more(reader: Reader) -> None:
+    with a_prefetcher(reader, 3, 9) as prefetcher:
+        assert [prefetcher.next_item().index for _ in range(6)] == [3, 4, 5, 6, 7, 8]
+        for _ in range(3):
+            with pytest.raises(EOFError):
+                prefetcher.next_item()
+
+
+def test_it_reads_only_so_far_ahead(reader: Reader) -> None:
+    with a_prefetcher(reader, 0, 100, ahead=3) as prefetcher:
+        wait_until(lambda: reader.read == 4)  # three in the queue, one in the hand
+        time.sleep(0.2)
+        assert reader.read == 4
+        prefetcher.next_item()
+        wait_until(lambda: reader.read == 5)
+        time.sleep(0.1)
+        assert reader.read == 5
+
+
+def test_an_error_comes_after_the_frames_before_it_and_stays(reader: Reader) -> None:
+    reader.damaged = 2
+    with a_prefetcher(reader, ahead=8) as prefetcher:
+        assert [prefetcher.next_item().index for _ in range(2)] == [0, 1]
+        for _ in range(2):
+            with pytest.raises(InputError, match="frame 2"):
+                prefetcher.next_item()
+
+
+def test_closing_ends_a_thread_that_waits_to_deliver(reader: Reader) -> None:
+    prefetcher = a_prefetcher(reader, 0, 1000, ahead=1)
+    wait_until(lambda: reader.read == 2)
+    prefetcher.close()
+    assert prefetch_threads() == [] and reader.closed.is_set()
+    prefetcher.close()
+
+
+def test_leaving_by_an_error_closes_too(reader: Reader) -> None:
+    with pytest.raises(KeyError), a_prefetcher(reader, 0, 1000, ahead=1):
+        raise KeyError("stylizing failed")
+    assert prefetch_threads() == [] and reader.closed.is_set()
