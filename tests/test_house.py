@@ -30,6 +30,7 @@ FLOORS = (
     "execute",
     "sample",
     "workflows",
+    "api",
     "cli",
     "__main__",
 )

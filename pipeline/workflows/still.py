@@ -1,0 +1,116 @@
+"""Stylizing single images: each by itself, as the first frame of a render would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import InputError, UsageError
+from pipeline.plan.chains import frame_seed
+from pipeline.types import FrameBatch
+from pipeline.workflows.resolve import resolve_styles
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.config.settings import Config
+
+
+def stylize_images(
+    image: Any,
+    config: Config,
+    *,
+    width_px: int | None = None,
+    height_px: int | None = None,
+    weights: Path | None = None,
+) -> Any:
+    """Stylize what `as_tensor` takes, resized to fit `width_px` and `height_px`; returns the kind that was given.
+
+    Several images are stylized one after the other, image i with the seed of frame i. Raises InputError for an image
+    that cannot be read or is too small for the encoder, UsageError for a kind that is not known, and the errors of the
+    style.
+    """
+    import torch
+
+    from pipeline.media.image.arrays import fit_size
+    from pipeline.stylers.table import build_styler
+
+    content = as_tensor(image)
+    height, width = content.shape[-2:]
+    size = fit_size(width, height, width_px, height_px)
+    _, resources = resolve_styles((config,), weights)
+    found = resources[config.name]
+    least_px = found.encoder.min_side_px if found.encoder else 1
+    if min(size) < least_px:
+        raise InputError(
+            f"an image of {size[0]}x{size[1]} px is too small, the encoder needs {least_px} px along each side",
+            hint="use a larger image, or ask for a larger width_px or height_px",
+        )
+    content = _resized(content, size)
+    styler = build_styler(config, found)
+    stylized = [
+        styler.stylize(FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),))).images[0]
+        for index, one in enumerate(content)
+    ]
+    return like(image, torch.stack(stylized))
+
+
+def as_tensor(image: Any) -> torch.Tensor:
+    """An image as float32 (B, 3, H, W) sRGB in [0, 1] on the CPU.
+
+    A path or PIL image, a NumPy array (H, W, 3) uint8, or a floating point tensor (3, H, W) or (B, 3, H, W) in [0, 1].
+    Raises InputError for a file that cannot be read, UsageError for anything else.
+    """
+    import numpy as np
+    import torch
+    from PIL.Image import Image as PilImage
+
+    from pipeline.media.image.arrays import to_tensor
+    from pipeline.media.image.load import load_rgb
+
+    if isinstance(image, str | Path):
+        return to_tensor(load_rgb(Path(image)))[None]
+    if isinstance(image, PilImage):
+        return to_tensor(np.asarray(image.convert("RGB")))[None]
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            return to_tensor(image)[None]
+        raise _unknown(f"an array {image.shape} of {image.dtype}")
+    if isinstance(image, torch.Tensor):
+        batch = image[None] if image.ndim == 3 else image
+        if image.is_floating_point() and batch.ndim == 4 and batch.shape[1] == 3 and batch.numel():
+            return batch.detach().to("cpu", torch.float32)
+        raise _unknown(f"a tensor {tuple(image.shape)} of {image.dtype}")
+    raise _unknown(type(image).__name__)
+
+
+def like(image: Any, stylized: torch.Tensor) -> Any:
+    """Stylized images, float32 (B, 3, H, W) in [0, 1], as the kind that `image` is: a path counts as a PIL image."""
+    import numpy as np
+    import torch
+    from PIL.Image import fromarray
+
+    from pipeline.media.image.arrays import to_uint8
+
+    if isinstance(image, torch.Tensor):
+        return (stylized[0] if image.ndim == 3 else stylized).to(image)
+    rgb = to_uint8(stylized[0])
+    return rgb if isinstance(image, np.ndarray) else fromarray(rgb)
+
+
+def _resized(content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Images (B, 3, H, W) in [0, 1] at (width, height), by the same filter as the frames of a render."""
+    import torch
+
+    from pipeline.media.image.arrays import resize, to_tensor, to_uint8
+
+    if content.shape[-2:] == size[::-1]:
+        return content
+    return torch.stack([to_tensor(resize(to_uint8(one), *size)) for one in content])
+
+
+def _unknown(found: str) -> UsageError:
+    return UsageError(
+        f"cannot stylize {found}",
+        hint="give a path, a PIL image, a uint8 array (H, W, 3), or a floating point tensor (3, H, W) or (B, 3, H, W)",
+    )
