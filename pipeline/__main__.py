@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with the code of DESIGN: see `pipeline.cli.run`."""
+    """Run the command line and exit with its exit code: see `pipeline.cli.run`."""
     from pipeline.cli import run
     from pipeline.cli.streams import prepare_streams
 

@@ -1,4 +1,4 @@
-"""The nouns of the story: source, shot, chain, frame, motion, plan. Plain data that every room may read.
+"""The central types: source, shot, chain, frame, motion, plan. Plain data that every room may read.
 
 Ranges are half-open and indices start at 0. A *frame index* counts the frames of a `Source` after `--frames` and
 `--fps` have chosen which of them are rendered; it is also the number in the name of a stored frame.
@@ -42,7 +42,7 @@ class ColorTags:
 class Source:
     """One input as we understood it: what will be rendered, in which order and when each frame is shown.
 
-    `width_px` and `height_px` are those of the picture as a viewer sees it: after rotation, EXIF orientation and with
+    `width_px` and `height_px` are those of the image as a viewer sees it: after rotation, EXIF orientation and with
     square pixels. `pts[i]` is the time at which frame i appears, in ticks of `time_base` seconds, strictly increasing;
     `duration_ticks` is how long the last one stays. `decoded_indices[i]` is the position of frame i among the decoded
     frames (or the photos) of the input. `damaged` lists the frames that cannot be decoded, at which reading stops.
@@ -71,7 +71,7 @@ class Source:
     stream_index: int = 0
     """Which stream of a video file the frames come from."""
     stream_pts: tuple[int, ...] = ()
-    """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps cannot be trusted."""
+    """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps are unusable."""
 
     @property
     def frame_count(self) -> int:
@@ -99,9 +99,9 @@ class Shot:
 class Chain:
     """One style over one run of frames [start, stop) inside one shot: the unit of order, seeding and resume.
 
-    A frame may read earlier frames of its own chain, and nothing of any other but one: where a long shot is split into
-    segments, a chain of keyframes (`interval` above 1: every so many frames) is stylized first, and each segment names
-    it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of the style,
+    A frame may read earlier stored frames of its own chain, and of one other chain only: where a long shot is split
+    into segments, a chain of keyframes (`interval` above 1: every so many frames) is stylized first, and each segment
+    names it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of the style,
     `seed` the render's seed for it.
     """
 
@@ -140,10 +140,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How the picture moved: for every pixel of the current frame, where it was in the previous one.
+    """How the content moved: for every pixel of the current frame, where it was in the previous one.
 
     `backward_flow` is float32 (H, W, 2) in px, (x, y), from the current frame to the previous one; `confidence` is
-    float32 (H, W) in [0, 1], 1 = trust.
+    float32 (H, W) in [0, 1]; at 1 the flow is right, at 0 nothing is known.
     """
 
     from_index: int
@@ -154,7 +154,7 @@ class Motion:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """What a warm frame begins with: `init` is painted over, `target` is what it is held to, as far as `confidence`.
+    """Where a warm frame starts (`init`), and the target of its temporal loss, weighted by `confidence`.
 
     float32 (H, W, 3) sRGB in [0, 1]; `confidence` float32 (H, W) in [0, 1]. `new_fraction` is how much of the frame
     shows what was not there before, in [0, 1].
@@ -168,7 +168,7 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class FrameTask:
-    """One frame waiting to be painted: its content, and what it starts from (None: cold)."""
+    """One frame to be stylized: its content, and its warm start (None: cold)."""
 
     chain: Chain
     index: int
@@ -201,7 +201,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True)
 class FrameStats:
-    """What painting one frame cost and reached. Losses are dimensionless and unweighted except `loss`."""
+    """What stylizing one frame cost and reached. Losses are dimensionless and unweighted except `loss`."""
 
     evaluations: int
     loss: float
@@ -229,12 +229,13 @@ class Styler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
-    """Everything that was decided before the first frame is painted; written once and never edited.
+    """Everything that is decided before the first frame is stylized; written once and never edited.
 
     `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
     canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
     encoder's weights file where one was given. Paths are relative to the render directory. `exposure` has a tone curve
-    for every frame of the source, or is empty: the content is corrected by it before it is painted or finished.
+    for every frame of the source, or is empty: the content is corrected by it before
+    it is stylized, and before the finish uses it.
     """
 
     digest: str

@@ -16,8 +16,7 @@ from typing import Annotated
 import typer
 
 import pipeline
-from pipeline.cli import clean, demo, evaluate, inspect, preview, styles
-from pipeline.cli import render as paint
+from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning
@@ -31,7 +30,7 @@ _CTRL_C = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="tempera",
-    help="Paint timelapses, bursts and videos in the style of a painting, without flicker. "
+    help="Turn timelapses, bursts and videos into painted video, in the style of an image and without flicker. "
     "Begin with: tempera demo. Then: tempera render clip.mp4 --style swirl",
     invoke_without_command=True,
     add_completion=False,
@@ -53,21 +52,21 @@ def _main(
 
 
 for _command in (
-    paint.render,
-    paint.resume,
-    inspect.status,
-    inspect.verify,
+    render.render,
+    render.resume,
+    status.status,
+    status.verify,
     clean.clean,
     evaluate.evaluate,
-    paint.export,
-    inspect.probe,
+    export.export,
+    probe.probe,
     preview.preview,
     styles.styles,
     styles.schema,
 ):
     app.command()(_command)
-app.add_typer(styles.weights)
-app.command()(inspect.doctor)
+app.add_typer(weights.weights)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 
 

@@ -1,4 +1,4 @@
-"""The command that measures a render beside simpler ways of painting."""
+"""The command that measures a render beside simpler ways of stylizing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ def evaluate(
         str | None, typer.Option(help="Compare frames A up to, not including, B. [default: 12]", metavar="A:B")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Paint the frames in two simpler ways to compare with.")
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines", help="Also stylize the frames in two simpler ways, to compare with."
+        ),
     ] = True,
     as_json: options.AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the figures frame by frame: a .png or .svg.")] = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Measure how steady, sharp and true a render is, beside the input and simpler ways of painting."""
+    """Measure how steady, sharp and true a render is, beside the input and simpler ways of stylizing."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.evaluate.plot import check_plot, draw
     from pipeline.runtime.reporters import make_reporter
@@ -96,7 +99,7 @@ def _legend(style: StyleEvaluation) -> list[str]:
     return [
         "error 1, 10   squared difference of pixel values (0 to 1) to the frame 1 and 10 before, moved along the",
         f"              content's motion (Farneback), mean{trusted}",
-        f"sharpness     mean squared Laplacian, median; 1 is frame {style.first_cold_frame} as painted",
+        f"sharpness     mean squared Laplacian, median; 1 is frame {style.first_cold_frame} as stylized",
         "luma drift    change of mean luma (0 to 255) per 100 frames beyond the input's own",
         "loss          without the temporal term, median; content and style dimensionless",
     ]

@@ -22,19 +22,23 @@ Inputs = Annotated[
 ]
 Styles = Annotated[
     list[str],
-    typer.Option("--style", "-s", help="A shipped style, a .yaml file, or a painting. Several make several videos."),
+    typer.Option("--style", "-s", help="A shipped style, a .yaml file, or an image. Several make several videos."),
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
 ]
-Width = Annotated[int | None, typer.Option(min=16, max=16384, help="Width to paint at, in px; keeps the aspect.")]
-Height = Annotated[int | None, typer.Option(min=16, max=16384, help="Height to paint at, in px; keeps the aspect.")]
+Width = Annotated[
+    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; keeps the aspect.")
+]
+Height = Annotated[
+    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; keeps the aspect.")
+]
 Frames = Annotated[str | None, typer.Option(help="Only frames A up to, not including, B.", metavar="A:B")]
 Fps = Annotated[str | None, typer.Option(help="Frames per second, as 24, 23.976 or 30000/1001.", metavar="R")]
 EncoderChoice = Annotated[Encoder | None, typer.Option("--encoder", help="Feature network; overrides the style's.")]
 Weights = Annotated[Path | None, typer.Option(help="Local weights file of the feature network.")]
 DeviceChoice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
-Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed paints other strokes.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed gives other strokes.")]
 Assignments = Annotated[
     list[str], typer.Option("--set", help="Any setting of the style: section.key=value.", metavar="KEY=VALUE")
 ]

@@ -12,7 +12,7 @@ from pipeline.cli import options
 from pipeline.cli.options import parse_frames, with_shortcuts
 
 PREVIEW_SIDE_PX = 384
-"""Longer side of a preview's pictures unless --width or --height is given: seconds a picture, and the look is there."""
+"""Longer side of a preview's images unless --width or --height is given: seconds each, and large enough to judge."""
 
 
 def preview(
@@ -23,7 +23,7 @@ def preview(
         list[str],
         typer.Option(help="Try several values of one setting.", metavar="KEY=V1,V2,..."),
     ] = [],  # noqa: B006 - typer copies it
-    at: Annotated[list[int], typer.Option(help="Frame to paint; several make several rows.")] = [0],  # noqa: B006
+    at: Annotated[list[int], typer.Option(help="Frame to stylize; several make several rows.")] = [0],  # noqa: B006
     width: options.Width = None,
     height: options.Height = None,
     frames: options.Frames = None,
@@ -34,7 +34,7 @@ def preview(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Paint a few frames in a few styles on one sheet, to choose before the long render."""
+    """Stylize a few frames in a few styles on one sheet, to choose before the long render."""
     from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
     from pipeline.media.image.arrays import fit_size

@@ -1,16 +1,16 @@
-"""The commands that stylize and write: render, resume, export."""
+"""`tempera render` and `tempera resume`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import options
 from pipeline.cli.options import parse_fps, parse_frames, with_shortcuts
+from pipeline.cli.printing import print_paths
 
 
 def render(
@@ -75,7 +75,7 @@ def render(
         sys.stdout.write("\n".join(lines) + "\n")
         return
     with cancelled_by_signals() as cancellation:
-        _print_paths(run_render(request, reporter, cancellation))
+        print_paths(run_render(request, reporter, cancellation))
 
 
 def resume(directory: options.Directory, progress: options.ProgressChoice = "auto") -> None:
@@ -85,41 +85,4 @@ def resume(directory: options.Directory, progress: options.ProgressChoice = "aut
     from pipeline.workflows.resume import resume as run_resume
 
     with cancelled_by_signals() as cancellation:
-        _print_paths(run_resume(directory, make_reporter(progress), cancellation))
-
-
-def export(
-    directory: options.Directory,
-    output: options.Output = None,
-    fps: options.Fps = None,
-    assignments: options.Assignments = [],  # noqa: B006 - typer copies it
-    progress: options.ProgressChoice = "auto",
-) -> None:
-    """Write the video again with another codec, rate or finish, without stylizing again (--set output.crf=12)."""
-    from pipeline.cli.signals import cancelled_by_signals
-    from pipeline.config.reading import parse_config, set_value
-    from pipeline.config.settings import Config
-    from pipeline.errors import ConfigError
-    from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.export import export as run_export
-
-    for assignment in assignments:
-        if not assignment.strip().startswith("output."):
-            raise ConfigError(
-                f"--set {assignment}: export changes only keys of `output`", hint="other settings need a new render"
-            )
-
-    def changed(config: Config) -> Config:
-        data: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
-        for assignment in assignments:
-            set_value(data, assignment)
-        return config.model_copy(update={"output": parse_config(data, where="--set").output})
-
-    reporter = make_reporter(progress)
-    with cancelled_by_signals() as cancellation:
-        _print_paths(run_export(directory, output, reporter, cancellation, fps=parse_fps(fps), settings=changed))
-
-
-def _print_paths(paths: Sequence[Path]) -> None:
-    sys.stdout.write("".join(f"{path}\n" for path in paths))
-    sys.stdout.flush()
+        print_paths(run_resume(directory, make_reporter(progress), cancellation))

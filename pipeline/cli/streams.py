@@ -1,7 +1,6 @@
-"""Nobody may be listening: a render must not end because its terminal was closed or the reader of its log has left.
+"""Standard streams that survive hours of work: no render ends because its terminal or the reader of its log left.
 
-Results on stdout are another thing: who asked for them wants them whole, so an error there stays an error, except that
-of a terminal that is gone.
+Results on stdout are different: an error there stays an error, unless it is that of a terminal that is gone.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any, TextIO, cast
 def prepare_streams() -> None:
     """Make the standard streams fit for hours of work; called once, where the process begins."""
     _open_missing()
-    sys.stdout = cast(TextIO, _Forgiving(sys.stdout, only_terminals=True))
-    sys.stderr = cast(TextIO, _Forgiving(sys.stderr, only_terminals=False))
+    sys.stdout = cast(TextIO, _DiscardingStream(sys.stdout, only_terminals=True))
+    sys.stderr = cast(TextIO, _DiscardingStream(sys.stderr, only_terminals=False))
 
 
 def _open_missing() -> None:
@@ -36,8 +35,8 @@ def _open_missing() -> None:
             setattr(sys, name, stream)
 
 
-class _Forgiving:
-    """A text stream that goes on into the void when nobody takes what is written.
+class _DiscardingStream:
+    """A text stream that discards what is written once its reader has left.
 
     With `only_terminals` only when a terminal went away, which the system reports as an I/O error.
     """
@@ -51,24 +50,24 @@ class _Forgiving:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or pretend to."""
+        """Write, or discard."""
         try:
             return self._stream.write(text)
         except OSError as error:
-            self._forgive(error)
+            self._discard_or_raise(error)
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or pretend to."""
+        """Flush, or discard."""
         try:
             self._stream.flush()
         except OSError as error:
-            self._forgive(error)
+            self._discard_or_raise(error)
 
-    def _forgive(self, error: OSError) -> None:
-        """Let everything that follows, and what waits in the buffer, go into the void; or raise the error again."""
+    def _discard_or_raise(self, error: OSError) -> None:
+        """Discard everything that follows and what waits in the buffer, or raise the error again."""
         if not self._watched or (self._codes is not None and error.errno not in self._codes):
             raise error
-        void = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(void, self._stream.fileno())
-        os.close(void)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)

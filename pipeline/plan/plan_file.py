@@ -1,4 +1,4 @@
-"""`plan.json`: writing a plan, and reading it back without trusting it.
+"""`plan.json`: writing a plan, and reading it back with everything checked.
 
 The file holds the fields of `RenderPlan` as its dataclasses declare them, beside a version and two hashes: `digest` is
 the identity of the render, `checksum` covers the whole document, so that an edited or damaged plan is noticed wherever

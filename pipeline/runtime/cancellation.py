@@ -19,7 +19,7 @@ class Cancellation:
 
     @property
     def signal_number(self) -> int:
-        """The signal that asked for an end (SIGINT where no signal did), 0 as long as nobody has."""
+        """The signal that asked for an end (SIGINT where no signal did), 0 if nobody has."""
         return self._signal_number
 
     def requested(self) -> bool:

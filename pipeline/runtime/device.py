@@ -1,4 +1,4 @@
-"""Where the numbers are crunched and in which precision: the one place that decides both."""
+"""Which device computes, and in which precision: the one place that decides both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completing a render: stylize what is not stored yet, then write the videos. What `render` and `resume` share."""
+"""Completing a render: stylize what is not stored yet, then write the videos. Used by `render` and `resume`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.errors import IncompleteError
-from pipeline.execute.background_check import stylize_checked
-from pipeline.execute.session import Session
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import delivered
@@ -36,6 +34,9 @@ def complete(
     Raises Interrupted if an end was requested, IncompleteError if some chains failed, and the errors of the store, the
     stylers and the writer.
     """
+    from pipeline.execute.background_check import stylize_checked
+    from pipeline.execute.session import Session
+
     again = resume_command(directory.path)
     checkpoint = cancellation.checkpoint("every finished frame is stored", hint=f"go on with: {again}")
     session = Session(directory, prepared.source, prepared.configs, prepared.resources)

@@ -38,7 +38,7 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
 
 
 def first_pass(source: Source, config: Config, reporter: Reporter, cancellation: Cancellation) -> FirstPass:
-    """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
+    """Read every frame once, small, and find the cuts and the flicker of exposure. Raises Interrupted."""
     from pipeline.analysis.cuts import find_cuts, split_shots
     from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
     from pipeline.media.reader.source import read_frames
@@ -54,7 +54,7 @@ def first_pass(source: Source, config: Config, reporter: Reporter, cancellation:
         width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
         frames = read_frames(source, width_px=width, height_px=height, settings=settings)
 
-        def pictures() -> Iterator[NDArray[np.uint8]]:
+        def small_frames() -> Iterator[NDArray[np.uint8]]:
             with closing(frames):
                 for frame in frames:
                     cancellation.raise_if_requested("stopped before the first frame", hint="run it again to begin")
@@ -65,9 +65,9 @@ def first_pass(source: Source, config: Config, reporter: Reporter, cancellation:
 
         cuts: list[int] = []
         if seek_cuts:
-            cuts = find_cuts(pictures(), threshold=settings.cut_threshold)
+            cuts = find_cuts(small_frames(), threshold=settings.cut_threshold)
         else:
-            deque(pictures(), maxlen=0)
+            deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
     if meter is None:
         return shots, ()

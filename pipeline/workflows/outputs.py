@@ -44,7 +44,7 @@ def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int
             if video.frames > frame_count and output_files(output, 1)[0].exists():
                 raise UsageError(
                     f"{output}: shows {video.frames} frames, and only {frame_count} are stored now",
-                    hint="name another file with -o, or paint what is missing with `tempera resume` first",
+                    hint="name another file with -o, or stylize what is missing with `tempera resume` first",
                 )
             return
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 NOT_ON_A_STILL = ("output.", "motion.", "runtime.", "losses.temporal.", "optimize.warm.")
-"""Settings that a preview does not show: it paints cold frames."""
+"""Settings that a preview does not show: its frames are cold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ def variants(styles: Sequence[str], sweep: str | None, assignments: Sequence[str
         )
     if key.strip().startswith(NOT_ON_A_STILL):
         raise UsageError(
-            f"--sweep {sweep}: {key.strip()} does not change how a single frame is painted",
-            hint="`tempera export DIR --set ...` tries what concerns the video, without painting again; "
+            f"--sweep {sweep}: {key.strip()} does not change how a single frame is stylized",
+            hint="`tempera export DIR --set ...` tries what concerns the video, without stylizing again; "
             "a short `tempera render --frames 0:24` what concerns motion",
         )
     # The value comes first: a long caption is cut.
@@ -75,7 +75,7 @@ def preview(
     weights: Path | None,
     reporter: Reporter,
 ) -> NDArray[np.uint8]:
-    """A contact sheet, uint8 (H, W, 3) sRGB: a row per frame, the photo first, then every variant painted cold.
+    """A contact sheet, uint8 (H, W, 3) sRGB: a row per frame, the content first, then every variant as a cold frame.
 
     Raises UsageError for a frame that the source does not have.
     """

@@ -20,7 +20,7 @@ ACCELERATOR_SEGMENT_FRAMES: Final = 48
 def check_same_runtime(styles: Sequence[Config]) -> None:
     """Raise ConfigError if styles that are rendered together want different devices, batches or threads.
 
-    They share batches and threads, so one of them would be ignored without a word.
+    They run in the same batches and threads, so the settings of one would silently be ignored.
     """
     first, *others = styles
     for other in others:

@@ -1,0 +1,30 @@
+"""`tempera doctor`: what works here and what does not."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from pipeline.cli import options
+from pipeline.cli.printing import print_json
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """What works here and what does not: torch, device, codecs, encoders, optional parts."""
+    from pipeline.workflows.doctor import examine
+
+    facts = examine()
+    if as_json:
+        print_json(facts)
+    else:
+        sys.stdout.write("".join(f"{name:<17} {_plain(value)}\n" for name, value in facts.items()))
+    if not facts["encoder compact"].startswith("works"):
+        raise typer.Exit(6)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,69 @@
+"""`tempera status` and `tempera verify`: how far a render is, and whether what is stored is good."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+from pipeline.cli import options
+from pipeline.cli.printing import print_json
+
+
+def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
+    """What is done, what is left, how fast, how long still."""
+    from pipeline.runtime.progress import describe_seconds
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.store.report import read_status
+    from pipeline.workflows.complete import resume_command
+
+    found = read_status(RenderDirectory.open(directory))
+    if as_json:
+        facts = asdict(found)
+        facts["total"]["seconds_left"] = found.total.seconds_left
+        print_json(facts)
+        return
+    total = found.total
+    lines = [
+        f"{'finished' if found.finished else found.state}: {total.done} of {total.done + total.left} frames are stored"
+    ]
+    if total.seconds_per_frame is not None:
+        lines[0] += f", {total.seconds_per_frame:.1f} s a frame"
+    if total.left:
+        lines[0] += f", {describe_seconds(total.seconds_left)} left"
+    lines += [
+        f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
+    ]
+    lines += [f"  {name}: its frames were removed, its video stands for them" for name in found.delivered]
+    if total.left and found.state == "stopped":
+        lines.append(f"continue with: {resume_command(directory)}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def verify(
+    directory: options.Directory, progress: options.ProgressChoice = "auto", as_json: options.AsJson = False
+) -> None:
+    """Check every stored frame."""
+    from pipeline.runtime.reporters import make_reporter
+    from pipeline.store.directory import RenderDirectory
+    from pipeline.store.report import verify_frames
+
+    render = RenderDirectory.open(directory)
+    stored = sum(len(render.stored(chain)) for chain in render.plan.chains)
+    with make_reporter(progress).stage("checking frames", stored) as advance:
+        report = verify_frames(render, lambda checked, _of: advance(checked))
+    if as_json:
+        print_json({**asdict(report), "ok": report.ok})
+    else:
+        lines = [f"{finding.kind}: {finding.path}: {finding.what}" for finding in report.findings]
+        verdict = "all good" if report.ok else "damage found"
+        lines.append(f"{report.checked} frames checked, {report.unpainted} not stylized yet, {verdict}")
+        sys.stdout.write("\n".join(lines) + "\n")
+    if not report.ok:
+        from pipeline.errors import RenderDirectoryError
+        from pipeline.workflows.complete import resume_command
+
+        bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
+        raise RenderDirectoryError(
+            f"{directory}: {bad} frames are damaged or missing",
+            hint=f"`{resume_command(directory)}` stylizes them again, with what follows from them",
+        )
