@@ -101,8 +101,8 @@ class Chain:
 
     A frame may read earlier stored frames of its own chain, and of one other chain only: where a long shot is split
     into segments, a chain of keyframes (`interval` above 1: every so many frames) is stylized first, and each segment
-    names it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of the style,
-    `seed` the render's seed for it.
+    names it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of
+    the style, `seed` the render's seed for it.
     """
 
     id: str
