@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image, ImageDraw
@@ -62,7 +63,7 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
     """The frames of a video in order, RGB."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_image()
+            yield Image.fromarray(frame.to_ndarray(format="rgb24"))
 
 
 def wiped(contents: Sequence[Image.Image], stylized: Sequence[Image.Image], width_px: int) -> list[Image.Image]:
@@ -82,11 +83,16 @@ def encoded(frames: Sequence[Image.Image], suffix: str, *, fps: float, quality: 
     """The frames as an animation that repeats for ever, .webp or .gif."""
     if suffix == ".gif":
         frames = [frame.quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
-    options = {".webp": {"format": "WEBP", "quality": quality, "method": 6}, ".gif": {"format": "GIF"}}.get(suffix)
-    if options is None:
+    formats: dict[str, dict[str, Any]] = {
+        ".webp": {"format": "WEBP", "quality": quality, "method": 6},
+        ".gif": {"format": "GIF"},
+    }
+    if suffix not in formats:
         sys.exit(f"{suffix or 'no suffix'}: expected .webp or .gif")
     buffer = io.BytesIO()
-    frames[0].save(buffer, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, **options)
+    frames[0].save(
+        buffer, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0, **formats[suffix]
+    )
     return buffer.getvalue()
 
 
