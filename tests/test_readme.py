@@ -214,7 +214,7 @@ def test_names_in_the_architecture_exist() -> None:
     names = {
         name for code in taken_apart(ROOT / "docs" / "architecture.md").inline for name in re.findall(r"(\w+)\(", code)
     }
-    assert len(names) > 20
+    assert len(names) > 15
     assert not {name for name in names if not re.search(rf"^ *def {name}\(", sources, re.MULTILINE)}
     constants = {code for _, code in every(r"^[A-Z][A-Z_]{4,}$")} - {"TEMPERA_DATA", "TEMPERA_CACHE"}
     constants -= {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
