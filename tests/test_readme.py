@@ -17,6 +17,7 @@ from make_before_after import MAX_BYTES, evenly, wiped
 from PIL import Image
 from pydantic import BaseModel
 
+import pipeline
 from pipeline import cli, errors
 from pipeline.config.reading import parse_config, set_value
 from pipeline.config.settings import Config
@@ -189,9 +190,16 @@ def test_links_lead_to_files_and_headings(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_python_blocks_compile(path: Path) -> None:
+def test_python_blocks_use_the_api_as_it_is(path: Path) -> None:
+    """Blocks compile, and calls of `pipeline.name(...)` fit the signatures; those of docs/python.md run in test_api."""
     for block in taken_apart(path).python:
-        compile(block, str(path), "exec")
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pipeline":
+                assert hasattr(pipeline, node.attr), f"{path.name}: pipeline.{node.attr}"
+            if isinstance(node, ast.Call) and re.fullmatch(r"pipeline\.\w+", ast.unparse(node.func)):
+                function = getattr(pipeline, ast.unparse(node.func).removeprefix("pipeline."))
+                names = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
+                inspect.signature(function).bind(*node.args, **dict.fromkeys(names))
 
 
 def table(path: Path, first_column: str) -> list[list[str]]:
