@@ -106,7 +106,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     elif arguments[0] == "render":
         arguments.append("--dry-run")
     elif arguments[0] == "preview":
-        arguments += QUICK
+        arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 
 
