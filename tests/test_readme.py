@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -239,6 +240,20 @@ def test_every_benchmark_and_result_is_described() -> None:
     names = {path.name for path in bench.glob("*.py")} - {"machine.py"}
     names |= {path.name for path in (bench / "results").glob("*.json")}
     assert not {name for name in names if name not in text}
+
+
+def test_figures_of_steadiness_are_those_of_the_results() -> None:
+    results = ROOT / "scripts" / "bench" / "results" / "motion.json"
+    clips = json.loads(results.read_text(encoding="utf-8"))["clips"]
+    rows = {re.findall(r"`(\w+)`", row[0])[0]: row[1:] for row in table(ROOT / "docs" / "benchmarks.md", "clip")}
+    assert set(rows) == set(clips)
+    for name, clip in clips.items():
+        cells = [float(number) for cell in rows[name] for number in re.findall(r"\d+(?:\.\d+)?", cell)]
+        keys = ["frames", "evaluations_median", "evaluations_p90", "loss_ratio", "loss_ratio_end", "sharpness_end"]
+        keys += ["independent_over_ours", "without_flow_over_ours"]
+        for key, cell in zip(keys, cells, strict=True):
+            rounding = 0.0051 if key.startswith(("loss", "sharpness")) else 0.51
+            assert cell == pytest.approx(clip[key], abs=rounding), f"{name}: {key}"
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
