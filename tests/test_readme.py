@@ -1,0 +1,305 @@
+"""The documents: commands, settings, paths, links, names and messages in them must be real."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from make_before_after import MAX_BYTES, evenly, wiped
+from PIL import Image
+from pydantic import BaseModel
+
+import pipeline
+from pipeline import cli, errors
+from pipeline.config.reading import parse_config, set_value
+from pipeline.config.settings import Config
+from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+QUICK = ["--encoder=tiny", "--progress=none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
+QUICK += ["--set=optimize.cold.min_scale_px=32"]
+NOT_RUN = ("weights", "demo")
+"""Commands that need a network or minutes: only their arguments are parsed."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document taken apart: its text without code, the lines of its code blocks, and what stands in backticks."""
+
+    text: str
+    lines: tuple[str, ...]
+    inline: tuple[str, ...]
+    python: tuple[str, ...]
+
+
+@cache
+def taken_apart(path: Path) -> Document:
+    text = path.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"(?:^\n|\A)((?:^ {4,}\S.*\n?|^\n(?= {4}))+)", prose, re.MULTILINE)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines += [line.strip() for language, block in fenced if language != "python" for line in block.splitlines()]
+    for block in blocks:
+        prose = prose.replace(block, "")
+    return Document(
+        re.sub(r"`[^`]*`", "", prose),
+        tuple(line for line in lines if line),
+        tuple(" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)),
+        tuple(block for language, block in fenced if language == "python"),
+    )
+
+
+def commands_of(path: Path) -> list[str]:
+    return [line for line in taken_apart(path).lines if line.startswith("tempera ")]
+
+
+def every(pattern: str) -> list[tuple[str, str]]:
+    """(document, match) of a pattern in all code of all documents."""
+    found = {
+        (path.name, match)
+        for path in DOCUMENTS
+        for code in (*taken_apart(path).lines, *taken_apart(path).inline)
+        for match in re.findall(pattern, code)
+    }
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small files of the names that the documents use, and a finished render, lake.render."""
+    folder = tmp_path_factory.mktemp("media")
+    write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
+    write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
+    for name in ("photo", "painting"):
+        Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+    clip, painting, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
+    assert cli.run(["render", clip, "--style", painting, "-o", output, *QUICK]) == 0
+    return folder
+
+
+def test_documents_have_commands() -> None:
+    assert len(commands_of(ROOT / "README.md")) >= 12
+    assert every(r"scripts/test") and every(r"--set")
+
+
+@pytest.mark.parametrize(
+    "command", sorted({command for path in DOCUMENTS for command in commands_of(path)}), ids=lambda text: text[8:60]
+)
+def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On small files of the same names; renders are dry, and previews use the test encoder."""
+    monkeypatch.chdir(folder)
+    arguments = shlex.split(command, comments=True)[1:]
+    arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
+    if arguments[0] in NOT_RUN:
+        arguments.append("--help")
+    elif arguments[0] == "render":
+        arguments.append("--dry-run")
+    elif arguments[0] == "preview":
+        arguments += [*QUICK, "--width=48"]
+    assert cli.run(arguments) == 0
+
+
+def commands() -> dict[str, set[str]]:
+    """Names of all commands and their options."""
+    group: Any = typer.main.get_command(cli.app)
+    found: dict[str, set[str]] = {"": {option for parameter in group.params for option in parameter.opts} | {"--help"}}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", {}).values()
+        parameters = [parameter for each in (command, *inner) for parameter in each.params]
+        options = {option for each in parameters for option in (*each.opts, *each.secondary_opts)}
+        found[name] = options | {"--help", *getattr(command, "commands", {})}
+    return found
+
+
+@pytest.mark.parametrize(("document", "code"), every(r"^tempera .*"), ids=lambda text: text[:40])
+def test_commands_and_options_exist(document: str, code: str) -> None:
+    first, *rest = code.split("#", maxsplit=1)[0].split()[1:]
+    known = commands()
+    name = "" if first.startswith("-") else first
+    assert name in known, f"{document}: {code}"
+    for word in (first, *rest):
+        if word.startswith("-"):
+            assert word.partition("=")[0] in known[name], f"{document}: {code}"
+
+
+def test_options_in_prose_exist() -> None:
+    known = set().union(*commands().values())
+    used = {option for _, option in every(r"^(--[a-z][\w-]+)")}
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
+    assert not {option for option in used - known if f'"{option}"' not in scripts}
+
+
+def settings_named() -> list[tuple[str, str]]:
+    """(document, key) of every setting: those that are set in commands, and dotted names that begin with a section."""
+    named = every(r"^([a-z]+(?:\.[a-z_]+)+)(?:=|$)")
+    sections = [(path, key) for path, key in named if key.partition(".")[0] in Config.model_fields]
+    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json"))]
+    return sorted({*sections, *every(r"--s(?:et|weep)[ =]'?([\w.]+)=")})
+
+
+@pytest.mark.parametrize(("document", "key"), settings_named())
+def test_settings_exist(document: str, key: str) -> None:
+    model: Any = Config
+    for part in key.split("."):
+        model = next((each for each in get_args(model) if inspect.isclass(each)), model)  # images are a tuple of models
+        assert inspect.isclass(model) and issubclass(model, BaseModel), f"{document}: {key}"
+        assert part in model.model_fields, f"{document}: {key}"
+        model = model.model_fields[part].annotation
+
+
+@pytest.mark.parametrize(("document", "assignment"), every(r"--set ([\w.]+=[\w.]+)"))
+def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
+    if assignment.endswith("=N"):  # any number
+        return
+    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
+    set_value(data, assignment)
+    parse_config(data, where=document)
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), every(r"(?<![\w/.])(?:\./)?((?:scripts|pipeline|tests|configs|\.ci)/[\w./-]*\w)")
+)
+def test_paths_exist(document: str, name: str) -> None:
+    assert (ROOT / name).exists(), f"{document} names {name}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", taken_apart(path).text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        assert file.exists(), f"{path.name} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            anchors |= {text.lower() for text in re.findall(r"^\[(\w+)\]:", file.read_text(encoding="utf-8"), re.M)}
+            assert anchor in anchors, f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_blocks_use_the_api_as_it_is(path: Path) -> None:
+    """Blocks compile, and calls of `pipeline.name(...)` fit the signatures; those of docs/python.md run in test_api."""
+    for block in taken_apart(path).python:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pipeline":
+                assert hasattr(pipeline, node.attr), f"{path.name}: pipeline.{node.attr}"
+            if isinstance(node, ast.Call) and re.fullmatch(r"pipeline\.\w+", ast.unparse(node.func)):
+                function = getattr(pipeline, ast.unparse(node.func).removeprefix("pipeline."))
+                names = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
+                inspect.signature(function).bind(*node.args, **dict.fromkeys(names))
+
+
+def table(path: Path, first_column: str) -> list[list[str]]:
+    """The rows of the table whose first column has this title."""
+    text = path.read_text(encoding="utf-8")
+    lines = text[text.index(f"| {first_column} |") :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_rooms_are_those_of_the_package() -> None:
+    rows = table(ROOT / "docs" / "architecture.md", "room")
+    assert [row[0].strip("`") for row in rows] == list(FLOORS)
+    for library, rooms in ROOMS_OF_LIBRARY.items():
+        named = {row[0].strip("`") for row in rows if re.search(rf"\b{library}\b", row[2])}
+        there = {room for room in rooms if room in FLOORS} - {"__main__"}
+        assert library == "click" or named == there, library
+
+
+def test_names_in_the_architecture_exist() -> None:
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in HOUSE.rglob("*.py"))
+    names = {
+        name for code in taken_apart(ROOT / "docs" / "architecture.md").inline for name in re.findall(r"(\w+)\(", code)
+    }
+    assert len(names) > 15
+    assert not {name for name in names if not re.search(rf"^ *def {name}\(", sources, re.MULTILINE)}
+    inline = {name: set(taken_apart(ROOT / name).inline) for name in ("docs/architecture.md", "CONTRIBUTING.md")}
+    named = set().union(*inline.values()) - {"TEMPERA_DATA"}
+    constants = {code for code in named if re.fullmatch(r"[A-Z][A-Z_]{4,}", code)}
+    assert not {name for name in constants if not re.search(rf"^{name}\b", sources, re.MULTILINE)}
+    classes = {code for code in named if re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", code)}
+    assert not {name for name in classes if not re.search(rf"^class {name}\b", sources, re.MULTILINE)}
+
+
+def test_every_benchmark_and_result_is_described() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    bench = ROOT / "scripts" / "bench"
+    names = {path.name for path in bench.glob("*.py")} - {"machine.py"}
+    names |= {path.name for path in (bench / "results").glob("*.json")}
+    assert not {name for name in names if name not in text}
+
+
+def test_figures_of_steadiness_are_those_of_the_results() -> None:
+    results = ROOT / "scripts" / "bench" / "results" / "motion.json"
+    clips = json.loads(results.read_text(encoding="utf-8"))["clips"]
+    rows = {re.findall(r"`(\w+)`", row[0])[0]: row[1:] for row in table(ROOT / "docs" / "benchmarks.md", "clip")}
+    assert set(rows) == set(clips)
+    for name, clip in clips.items():
+        cells = [float(number) for cell in rows[name] for number in re.findall(r"\d+(?:\.\d+)?", cell)]
+        keys = ["frames", "evaluations_median", "evaluations_p90", "loss_ratio", "loss_ratio_end", "sharpness_end"]
+        keys += ["independent_over_ours", "without_flow_over_ours"]
+        for key, cell in zip(keys, cells, strict=True):
+            rounding = 0.0051 if key.startswith(("loss", "sharpness")) else 0.51
+            assert cell == pytest.approx(clip[key], abs=rounding), f"{name}: {key}"
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    rows = table(ROOT / "docs" / "troubleshooting.md", "code")
+    stated = {row[2].strip("`"): row[0] for row in rows if row[2].startswith("`")}
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.TemperaError)]
+    codes = {kind.__name__: str(kind.exit_code) for kind in kinds if "exit_code" in vars(kind)}
+    assert codes.pop("TemperaError") == "1"
+    assert stated == {**codes, "Interrupted": "130, 143"}
+
+
+def test_messages_of_the_troubleshooting_are_those_of_the_program() -> None:
+    """What stands in double quotes, with `...` for what differs, is part of a message of the package."""
+    templates = []
+    for path in HOUSE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                templates.append("".join(str(part) for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                templates.append(node.value)
+    quoted = re.findall(r'"([^"]+)"', taken_apart(ROOT / "docs" / "troubleshooting.md").text)
+    assert len(quoted) > 20
+    for quote in quoted:
+        pieces = [re.escape(piece.strip()) for piece in " ".join(quote.split()).split("...") if piece.strip()]
+        expression = re.compile(r".*".join(pieces), re.DOTALL)
+        assert any(expression.search(template) for template in templates), quote
+
+
+def test_documents_keep_the_words_of_the_glossary() -> None:
+    for path in DOCUMENTS:
+        prose = re.sub(r'"[^"]*"', "", taken_apart(path).text)
+        found = re.findall(r"\b(?:paint(?:s|ing|ings)?|trust(?:s|ed|worthy)?|torn|mend(?:s|ed)?)\b", prose)
+        assert not found, path.name
+
+
+def test_moving_picture_is_animated_and_not_too_large() -> None:
+    path = ROOT / "docs" / "before-after.webp"
+    assert path.stat().st_size <= MAX_BYTES
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) >= 24
+        assert image.width == 480
+
+
+def test_before_and_after_show_content_left_and_stylized_right() -> None:
+    assert evenly(48, 24) == list(range(0, 48, 2)) and evenly(3, 24) == [0, 1, 2]
+    frames = wiped([Image.new("RGB", (64, 36), "black")] * 4, [Image.new("RGB", (64, 36), "red")] * 4, 32)
+    assert {frame.size for frame in frames} == {(32, 18)}
+    assert all(frame.getpixel((0, 9)) == (0, 0, 0) and frame.getpixel((31, 9)) == (255, 0, 0) for frame in frames)
