@@ -175,7 +175,7 @@ _SLOPES: Final = np.asarray(TONE_NODES, float) * (255 - np.asarray(TONE_NODES, f
 
 def _gain(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> _Gain | None:
     """What the current frame gained over the previous one; None if they have too little in common."""
-    motion = estimate_motion(previous, current, from_index=0, to_index=1, preset="medium")
+    motion = estimate_motion(previous, current, from_index=0, to_index=1)
     trusted = motion.confidence > 0.5
     if trusted.mean() < _LEAST_CONFIDENT_FRACTION:
         return None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import MotionSettings
-    from pipeline.motion.estimate import FlowNetwork
-    from pipeline.motion.warm_start import Correspondence
+    from pipeline.motion.correspondence import Correspondence
+    from pipeline.motion.methods import FlowEstimator
 
 Read = Callable[[int, int], Generator[Frame]]
 """Frames [start, stop) of the source in order, as they are painted: resized, and evened in exposure."""
@@ -61,7 +61,7 @@ class PrefetchOptions:
     earlier: Sequence[int] = ()
     origin: int = 0
     goal: int = -1
-    network: FlowNetwork | None = None
+    estimator: FlowEstimator | None = None
 
 
 def prefetched_frames(chain: Chain, start: int, read: Read, look: PrefetchOptions) -> Generator[PrefetchedFrame]:
@@ -70,8 +70,8 @@ def prefetched_frames(chain: Chain, start: int, read: Read, look: PrefetchOption
     Photos before `start` are read again, as far back as frames look, so that a chain that is continued gets exactly
     what one that never stopped would get.
     """
+    from pipeline.motion.correspondence import find_correspondence
     from pipeline.motion.estimate import motion_between
-    from pipeline.motion.warm_start import correspondence
 
     settings = look.settings
     gap = chain.interval if chain.interval > 1 else settings.hold
@@ -80,8 +80,8 @@ def prefetched_frames(chain: Chain, start: int, read: Read, look: PrefetchOption
     contents: dict[int, NDArray[np.uint8]] = {}
 
     def since(other: int, photo: NDArray[np.uint8], index: int, content: NDArray[np.uint8]) -> Correspondence:
-        motion = motion_between(photo, content, settings, from_index=other, to_index=index, network=look.network)
-        return correspondence(photo, content, motion)
+        motion = motion_between(photo, content, settings, from_index=other, to_index=index, estimator=look.estimator)
+        return find_correspondence(photo, content, motion)
 
     goal = _photo(read, look.goal) if look.goal >= 0 and settings.boil < 1 else None
     for frame in _contents(chain, max(first, start - backs[-1]), read):
@@ -137,7 +137,7 @@ def _photo(read: Read, index: int) -> NDArray[np.uint8]:
 
 
 def _leaves_gaps(nearest: Correspondence) -> bool:
-    return float((nearest.trust < 0.5).mean()) > GAP_FRACTION
+    return float((nearest.confidence < 0.5).mean()) > GAP_FRACTION
 
 
 class Feed:

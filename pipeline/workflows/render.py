@@ -217,7 +217,7 @@ def _paint(
             earlier=config.losses.temporal.long_term,
             origin=shot.start,
             goal=chain.stop if chain.keyframe_chain and chain.stop < shot.stop else -1,
-            network=prepared.resources[chain.style].flow,
+            estimator=prepared.resources[chain.style].flow,
         )
         return Feed(prefetched_frames(chain, start, read, look), ahead=runtime.prefetch)
 
