@@ -142,7 +142,7 @@ class Comparison:
 
     def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
         """Content frames as the render sees them, exposure evened out, with their indices."""
-        from pipeline.analysis.exposure import correct
+        from pipeline.analysis.tone_curve import apply_tone_curve
 
         plan, wanted = self.directory.plan, set(frames)
         found = read_frames(
@@ -160,7 +160,10 @@ class Comparison:
                         "stopped before all was measured", hint="the same command begins again", signal_number=number
                     )
                 if frame.index in wanted:
-                    yield frame.index, correct(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb
+                    yield (
+                        frame.index,
+                        apply_tone_curve(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb,
+                    )
 
     def _stylized(self, index: int) -> RGB:
         return self.directory.read_frame(self.stored[index].id, index)

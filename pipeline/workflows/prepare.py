@@ -266,11 +266,12 @@ def _known(path: Path, source: Source, settings: InputSettings) -> _Look | None:
 def _look_through(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> _Look:
     """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
     from pipeline.analysis.cuts import find_cuts, split_shots
-    from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
+    from pipeline.analysis.flicker import FlickerMeasurement
+    from pipeline.analysis.flicker_trend import MIN_FRAMES
     from pipeline.media.reader.source import read_frames
 
     settings = config.input
-    meter = FlickerMeter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    meter = FlickerMeasurement() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
     seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
     if not seek_cuts and meter is None:
         return split_shots(source.frame_count, []), ()

@@ -164,7 +164,7 @@ def _paint(
     halted: Callable[[], bool],
 ) -> None:
     """Paint every chain from where `starts` says, until it is done or `halted` says that there is news."""
-    from pipeline.analysis.exposure import correction
+    from pipeline.analysis.tone_curve import tone_correction
     from pipeline.execute.prefetch import Feed, PrefetchOptions, prefetched_frames
     from pipeline.execute.scheduler import run_chains
     from pipeline.media.reader.source import read_frames
@@ -193,7 +193,7 @@ def _paint(
     device = next(iter(prepared.resources.values())).device
     batch_size = runtime.batch_size or (1 if device.type == "cpu" else GPU_BATCH)
 
-    corrected = correction(plan.exposure)
+    corrected = tone_correction(plan.exposure)
 
     def open_feed(chain: Chain, start: int) -> Feed:
         config, shot = prepared.configs[chain.style], plan.shots[chain.shot]

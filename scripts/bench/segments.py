@@ -23,7 +23,7 @@ import numpy as np
 from machine import environment
 from numpy.typing import NDArray
 
-from pipeline.analysis.exposure import correction
+from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
 from pipeline.execute.prefetch import NEXT_KEYFRAME_FRAMES
@@ -127,7 +127,7 @@ def delivered(directory: RenderDirectory) -> list[RGB]:
 def contents(directory: RenderDirectory) -> list[RGB]:
     plan = directory.plan
     source = absolute_source(plan, directory.path)
-    corrected = correction(plan.exposure)
+    corrected = tone_correction(plan.exposure)
     settings = load_style("swirl", []).input
     frames = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=settings)
     return [frame.rgb if corrected is None else corrected(frame.index, frame.rgb) for frame in frames]
