@@ -247,7 +247,7 @@ def figures(
         "sharpness_first": rounded(statistics.median(each.sharpness for each in ours.values()) / first),
         "sharpness_first_end": rounded(statistics.median(last) / first),
         **light(rows["render"], rows["input"]),
-        "trusted": rounded(style.trusted),
+        "mean_confidence": rounded(style.mean_confidence),
         "rows": {
             row.name: {
                 key: rounded(getattr(row, key))
