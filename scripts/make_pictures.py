@@ -25,7 +25,7 @@ from pipeline.motion.correspondence import find_correspondence
 from pipeline.motion.estimate import motion_between
 from pipeline.motion.warm_start import warm_start
 from pipeline.postprocess.finish import finish
-from pipeline.sample import sample_frame
+from pipeline.sample.frame import sample_frame
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch

@@ -34,7 +34,7 @@ def demo(
     from pipeline.media.image.png import save_png
     from pipeline.postprocess.finish import finish
     from pipeline.runtime.progress import describe_seconds, make_reporter
-    from pipeline.sample import write_sample
+    from pipeline.sample.photos import write_sample
     from pipeline.store.directory import RenderDirectory
     from pipeline.workflows.prepare import RenderRequest
     from pipeline.workflows.render import render

@@ -4,8 +4,8 @@
 
 Two timelapses whose camera changes exposure and white balance from frame to frame, and clips that must stay as they
 are: fades, cuts, people, moving cameras. Three ways: `ours` (`analysis.flicker`), and two usual ones, both with
-percentiles (1, 5, 25, 50, 75, 95, 99) of whole frames brought to their own smooth course: `percentiles` of every
-channel, `luma` of luma for all channels alike.
+percentiles (1, 5, 25, 50, 75, 95, 99) of whole frames smoothed over time: `percentiles` of every channel, `luma` of
+luma for all channels alike.
 
 Figures, in levels of 255: `flicker_luma` and `flicker_channels`, mean absolute second difference over time of the
 frames' means; `difference_along_motion`, mean absolute difference of neighbors aligned along the input's motion;
@@ -81,7 +81,7 @@ def smooth(series: Array) -> Array:
 
 
 def by_percentiles(frames: list[RGB], shots: tuple[Shot, ...], *, channels: bool) -> list[RGB]:
-    """The usual way: percentiles of whole frames, brought to their own smooth course by piecewise linear tables."""
+    """The usual way: percentiles of whole frames, brought to their smoothed values by piecewise linear tables."""
     result: list[RGB] = []
     levels = np.arange(256.0)
     for shot in shots:
@@ -190,7 +190,7 @@ def main() -> None:
     data = os.environ.get("TEMPERA_DATA")
     parser.add_argument("--data", type=Path, default=data, required=data is None, help="the data (TEMPERA_DATA)")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--sheet", type=Path, help="folder for pictures of eight neighbors, before and after")
+    parser.add_argument("--sheet", type=Path, help="folder for sheets of eight neighbors, before and after")
     options = parser.parse_args()
     cv2.setNumThreads(1)
 
