@@ -11,7 +11,7 @@ from pipeline.config.settings import MotionSettings
 from pipeline.motion.correspondence import Correspondence, find_correspondence
 from pipeline.motion.estimate import motion_between
 from pipeline.motion.new_areas import recolored
-from pipeline.motion.warm_start import NextKeyframe, warm_start
+from pipeline.motion.warm_start import NextKeyframe, WarmStarter, warm_start
 from pipeline.types import Motion
 
 RGB = NDArray[np.uint8]
@@ -189,3 +189,8 @@ def test_new_fraction_is_what_changed_and_has_no_confidence() -> None:
 
 def test_what_enters_over_the_edge_is_changed() -> None:
     assert find_correspondence(noise(1), noise(1), shift(8, 0)).change[:, -8:].min() == 1
+
+
+def test_cpu_implementation_is_a_warm_starter() -> None:
+    starter: WarmStarter = warm_start
+    assert starter(content=noise(1), stylized={}, correspondences={}, next_keyframe=None) is None

@@ -66,13 +66,23 @@ def measure_gain(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Gai
     old, new = logit(before), logit(after)
     # By the mean of both: sorted by either alone, noise would look like a change of contrast.
     nodes = np.searchsorted(_EDGES, (old + new) / 2)
-    gained = new - old
+    medians, weights, pixels = _medians_by_node(new - old, nodes, usable)
+    return Gain(_fit(medians, weights), pixels) if weights.any() else None
+
+
+def _medians_by_node(
+    shifts: NDArray[np.float32], nodes: NDArray[np.intp], usable: NDArray[np.bool_]
+) -> tuple[Floats, Floats, Floats]:
+    """Median shift of each channel at each node and its weight (3, nodes), 0 where it says nothing; pixels (nodes,).
+
+    All arguments are (H, W, 3): the shift of each value in logits, the node that it is at, and whether it counts.
+    """
     medians, weights = np.zeros((3, NODES)), np.zeros((3, NODES))
     pixels = np.zeros(NODES)
     for channel in range(3):
-        shifts, node_of = gained[..., channel][usable[..., channel]], nodes[..., channel][usable[..., channel]]
+        of_channel, node_of = shifts[..., channel][usable[..., channel]], nodes[..., channel][usable[..., channel]]
         for node in range(NODES):
-            here = shifts[node_of == node]
+            here = of_channel[node_of == node]
             pixels[node] += here.size
             if here.size < _MIN_PIXELS:
                 continue
@@ -82,7 +92,7 @@ def measure_gain(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Gai
                 continue
             medians[channel, node] = median
             weights[channel, node] = here.size / _CORRELATED_PIXELS / (spread**2 + NOISE**2)
-    return Gain(_fit(medians, weights), pixels) if weights.any() else None
+    return medians, weights, pixels
 
 
 def _fit(medians: Floats, weights: Floats) -> Floats:

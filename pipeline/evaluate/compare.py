@@ -85,19 +85,13 @@ class Comparison:
         figures: Figures = {name: [] for name in ROWS}
         confidences: list[float] = []
         past: deque[tuple[int, Images]] = deque(maxlen=LONG_FRAMES)
-        baseline = BaselineStyler(self.styler, self.reporter)
         with self._progress(window, cold, baselines=baselines) as advance, closing(self._contents(window)) as contents:
             for number, (index, content) in enumerate(contents, 1):
                 previous = {at: known for at, known in past if self._shot(at) == self._shot(index)}
                 images: Images = {"render": self._stylized(index), "input": content}
-                if index in cold:
-                    images["independent"] = baseline.independent(self.stored[index], index, content)
                 if baselines:
-                    before = previous.get(index - 1)
-                    images["warm without flow"] = (
-                        baseline.without_flow(self.stored[index], index, content, before["warm without flow"])
-                        if before
-                        else images["render"]
+                    images |= self._baselines(
+                        index, content, images, previous.get(index - 1), independent=index in cold
                     )
                 short, confidence = _errors(index, images, previous, 1)
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
@@ -111,6 +105,21 @@ class Comparison:
                 past.append((index, images))
                 advance(number)
         return figures, confidences
+
+    def _baselines(
+        self, index: int, content: RGB, images: Images, previous: Images | None, *, independent: bool
+    ) -> Images:
+        """The baselines of a frame; the one without flow begins with the frame of the render if `previous` is None."""
+        baseline, chain = BaselineStyler(self.styler, self.reporter), self.stored[index]
+        found: Images = {}
+        if independent:
+            found["independent"] = baseline.independent(chain, index, content)
+        found["warm without flow"] = (
+            images["render"]
+            if previous is None
+            else baseline.without_flow(chain, index, content, previous["warm without flow"])
+        )
+        return found
 
     def _follow(self, frames: Sequence[int]) -> Figures:
         """Luma and sharpness of render and input, for frames that are not compared."""

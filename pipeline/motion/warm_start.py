@@ -84,17 +84,9 @@ def warm_start(
     """
     if not correspondences:
         return None
-    nearest, *farther = sorted(correspondences, reverse=True)
-    confidence = correspondences[nearest].confidence
-    target = _warped(stylized[nearest], correspondences[nearest])
-    init = target
-    for index in farther:
-        added = np.maximum(correspondences[index].confidence - confidence, 0)
-        if added.max() >= MIN_ADDED_CONFIDENCE:
-            target = _blend(
-                target, _warped(stylized[index], correspondences[index]), added / np.maximum(confidence + added, 1e-6)
-            )
-            confidence = confidence + added
+    nearest = max(correspondences)
+    init = _warped(stylized[nearest], correspondences[nearest])
+    target, confidence = _combine(init, stylized, correspondences)
     if confidence.mean() < COLD_BELOW:
         return None
     if target is not init:
@@ -102,11 +94,7 @@ def warm_start(
     new = (1 - confidence) * correspondences[nearest].change
     new_fraction = float(new.mean())
     if new.any():
-        init = init.copy()
-        rows, columns = np.nonzero(new)
-        old = init[rows, columns]
-        start = start_of_new_pixels(content, target, rows, columns)
-        init[rows, columns] += new[rows, columns, None] * (start - old)
+        init = _with_new_pixels(init, new, content, target)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * next_keyframe.correspondence.confidence
         ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence)
@@ -114,6 +102,34 @@ def warm_start(
         confidence = confidence + weight * (1 - confidence)
     clipped = target.clip(0, 1)
     return WarmStart(clipped if init is target else init.clip(0, 1), clipped, np.minimum(confidence, 1), new_fraction)
+
+
+def _combine(
+    warped: Image, stylized: Mapping[int, NDArray[np.uint8]], correspondences: Mapping[int, Correspondence]
+) -> tuple[Image, Plane]:
+    """Target and weight (H, W) of the temporal term: the nearest frame, `warped`, and what farther frames add to it.
+
+    The target is `warped` itself if no farther frame adds confidence.
+    """
+    nearest, *farther = sorted(correspondences, reverse=True)
+    target, confidence = warped, correspondences[nearest].confidence
+    for index in farther:
+        added = np.maximum(correspondences[index].confidence - confidence, 0)
+        if added.max() >= MIN_ADDED_CONFIDENCE:
+            weight = added / np.maximum(confidence + added, 1e-6)
+            target = _blend(target, _warped(stylized[index], correspondences[index]), weight)
+            confidence = confidence + added
+    return target, confidence
+
+
+def _with_new_pixels(init: Image, new: Plane, content: NDArray[np.uint8], target: Image) -> Image:
+    """`init` with the start of new pixels blended in, as far as a pixel is new (H, W)."""
+    init = init.copy()
+    rows, columns = np.nonzero(new)
+    old = init[rows, columns]
+    start = start_of_new_pixels(content, target, rows, columns)
+    init[rows, columns] += new[rows, columns, None] * (start - old)
+    return init
 
 
 def _blend(image: Image, other: Image, weight: Plane) -> Image:
