@@ -20,7 +20,7 @@ Phase = Literal["cold", "warm"]
 
 ToneCurve = tuple[int, ...]
 """How the exposure of one frame is corrected, in thousandths of a logit: the shift at each of `TONE_NODES`, then those
-of R, G and B. Empty: not at all. See `pipeline.analysis.exposure`."""
+of R, G and B. Empty: not at all. See `pipeline.analysis.tone_curve`."""
 TONE_NODES: Final = (16, 48, 96, 144, 192, 232)
 """Levels at which a tone curve is given; between them it is linear in logits, outside constant."""
 TONE_UNIT: Final = 1000

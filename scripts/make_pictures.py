@@ -20,10 +20,11 @@ from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.settings import Config
 from pipeline.media.image.arrays import resize, to_tensor, to_uint8
 from pipeline.media.image.load import load_rgb
+from pipeline.motion.correspondence import find_correspondence
 from pipeline.motion.estimate import motion_between
-from pipeline.motion.warm_start import correspondence, warm_start
+from pipeline.motion.warm_start import warm_start
 from pipeline.postprocess.finish import finish
-from pipeline.sample import sample_frame
+from pipeline.sample.frame import sample_frame
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.table import build_styler, find_resources
 from pipeline.types import FrameBatch
@@ -86,8 +87,8 @@ def steady(config: Config) -> list[NDArray[Any]]:
                 batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(painted[-1])[None], (index,))
             elif painted and way == "ours":
                 motion = motion_between(photos[index - 1], photo, config.motion, from_index=index - 1, to_index=index)
-                came = correspondence(photos[index - 1], photo, motion)
-                start = warm_start(photo, {index - 1: painted[-1]}, {index - 1: came})
+                found = find_correspondence(photos[index - 1], photo, motion)
+                start = warm_start(photo, {index - 1: painted[-1]}, {index - 1: found})
                 assert start is not None
                 init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
                 confidence = torch.from_numpy(start.confidence)[None, None]

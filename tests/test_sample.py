@@ -1,4 +1,4 @@
-"""The demo's timelapse and the shipped styles' pictures: made by our own code, the same on every call."""
+"""The sample timelapse and the style images that ship: computed by our own code, the same on every call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import WriteError
-from pipeline.sample import sample_frame, write_sample
+from pipeline.sample.frame import sample_frame
+from pipeline.sample.photos import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = (160, 90)
@@ -36,7 +37,7 @@ def test_frame_is_a_pure_function_of_its_arguments() -> None:
     assert np.array_equal(first, sample_frame(20, 48, *SIZE))
 
 
-def test_other_sizes_show_the_same_landscape() -> None:
+def test_frames_of_other_sizes_show_the_same_landscape() -> None:
     small = sample_frame(20, 48, *SIZE).astype(float)
     odd = sample_frame(20, 48, 161, 91).astype(float)[:90, :160]
     assert odd.shape == small.shape
@@ -47,7 +48,7 @@ def test_day_is_brighter_than_dawn_and_night() -> None:
     means = {index: float(sample_frame(index, 48, *SIZE).mean()) for index in (0, 22, 47)}
     assert means[0] < 0.6 * means[22]
     assert means[47] < 0.6 * means[22]
-    assert min(means.values()) > 12  # never black: there must be something to paint
+    assert min(means.values()) > 12  # never black: there must be something to stylize
 
 
 def test_lamps_come_on_at_dusk() -> None:
@@ -58,7 +59,7 @@ def test_lamps_come_on_at_dusk() -> None:
     assert night[land].max() < noon[land].max() - 60  # not the daylight
 
 
-def test_neighbors_differ_a_little_everywhere_in_the_day() -> None:
+def test_neighboring_frames_differ_a_little_at_every_hour() -> None:
     frames = [sample_frame(index, 48, *SIZE).astype(float) for index in range(48)]
     steps = [float(np.abs(b - a).mean()) for a, b in itertools.pairwise(frames)]
     assert min(steps) > 0.1
@@ -68,7 +69,7 @@ def test_neighbors_differ_a_little_everywhere_in_the_day() -> None:
     assert max(moved) < 7
 
 
-def test_photos_carry_rising_capture_times(tmp_path: Path) -> None:
+def test_photos_have_increasing_capture_times(tmp_path: Path) -> None:
     paths = write_sample(tmp_path / "in", 3, *SIZE)
     assert [path.name for path in paths] == ["photo_0000.jpg", "photo_0001.jpg", "photo_0002.jpg"]
     assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [path.name for path in paths]
@@ -92,14 +93,14 @@ def test_photo_is_close_to_its_frame(tmp_path: Path) -> None:
     assert np.abs(stored - sample_frame(0, 1, *SIZE)).mean() < 4
 
 
-def test_a_folder_that_cannot_be_made_is_a_write_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_a_write_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(WriteError, match="taken"):
         write_sample(tmp_path / "taken", 1, *SIZE)
 
 
 @pytest.mark.parametrize("name", ["stainedglass", "ink"])
-def test_style_pictures_are_reproducible(name: str) -> None:
+def test_style_images_are_reproducible(name: str) -> None:
     paint_style = _make_styles().paint_style
     first, again = paint_style(name, 96), paint_style(name, 96)
     assert first.dtype == np.uint8 and first.shape[1:] == (96, 3)
@@ -108,10 +109,10 @@ def test_style_pictures_are_reproducible(name: str) -> None:
     assert first.std() > 25
 
 
-def test_every_style_ships_its_picture_and_its_config() -> None:
+def test_every_style_ships_its_image_and_its_config() -> None:
     for style in _make_styles().STYLES:
-        picture = ROOT / "configs" / "images" / f"{style.name}.jpg"
-        assert 20_000 < picture.stat().st_size < 350_000
-        with Image.open(picture) as image:
+        path = ROOT / "configs" / "images" / f"{style.name}.jpg"
+        assert 20_000 < path.stat().st_size < 350_000
+        with Image.open(path) as image:
             assert image.width == style.width_px
         assert (ROOT / "configs" / f"{style.name}.yaml").is_file()

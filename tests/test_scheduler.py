@@ -18,7 +18,8 @@ from pipeline.errors import InputError, StylizeError, WriteError
 from pipeline.execute.chain_frames import ChainFrame
 from pipeline.execute.scheduler import Outcome, run_chains
 from pipeline.media.image.arrays import to_tensor, to_uint8
-from pipeline.motion.warm_start import Correspondence, warm_start
+from pipeline.motion.correspondence import Correspondence
+from pipeline.motion.warm_start import warm_start
 from pipeline.plan.chains import StyleChains, frame_seed, make_chains
 from pipeline.plan.identity import identity_digest
 from pipeline.runtime.cancellation import Cancellation

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.postprocess.finish import oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.stylers.palette import PaletteStyler, distances, style_palette
 from pipeline.stylers.superpixel import SuperpixelStyler, superpixels
 from pipeline.types import FrameBatch, Styler

@@ -1,1 +1,1 @@
-"""What is measured before anything is stylized: cuts and the flicker of exposure."""
+"""What is measured before anything is stylized: cuts, and the flicker of exposure."""

@@ -95,10 +95,11 @@ def _line(row: Row) -> str:
 
 
 def _legend(style: StyleEvaluation) -> list[str]:
-    trusted = "" if style.trusted is None else f", over {100 * style.trusted:.0f} percent of the area"
+    confidence = style.mean_confidence
+    area = "" if confidence is None else f", over {100 * confidence:.0f} percent of the area"
     return [
         "error 1, 10   squared difference of pixel values (0 to 1) to the frame 1 and 10 before, moved along the",
-        f"              content's motion (Farneback), mean{trusted}",
+        f"              content's motion (Farneback), mean{area}",
         f"sharpness     mean squared Laplacian, median; 1 is frame {style.first_cold_frame} as stylized",
         "luma drift    change of mean luma (0 to 255) per 100 frames beyond the input's own",
         "loss          without the temporal term, median; content and style dimensionless",

@@ -1,1 +1,1 @@
-"""Measures of a render and of what it is compared with."""
+"""Measures of a render, and of the baselines that it is compared with."""

@@ -1,4 +1,4 @@
-"""What a render is compared with: the same frames painted in two simpler ways, and every picture's losses."""
+"""The baselines of a render: the same frames stylized in two simpler ways; and the losses of single images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Losses(NamedTuple):
-    """Losses of one picture: dimensionless, `content` and `style` unweighted.
+    """Losses of one image: dimensionless, `content` and `style` unweighted.
 
-    `total` is the weighted sum of the content, style and total variation terms, without the temporal one, so that
-    frames that were held to others compare with frames that were not.
+    `total` is the weighted sum of the content, style and total variation terms, without the temporal one, so that warm
+    frames can be compared with frames that have no temporal term.
     """
 
     total: float
@@ -32,22 +32,22 @@ class Losses(NamedTuple):
     style: float
 
 
-class Baselines:
-    """Paints the frames of a chain as it would be painted without what makes it coherent."""
+class BaselineStyler:
+    """Stylizes frames of a chain without what makes the chain coherent."""
 
     def __init__(self, styler: Styler, reporter: Reporter) -> None:
         self._styler = styler
         self._reporter = reporter
 
     def independent(self, chain: Chain, index: int, content: RGB) -> RGB:
-        """The frame on its own, with the seed that the render would give it."""
-        return self._paint(chain, index, "cold", content, None)
+        """The frame stylized independently, with the seed that the render gives it."""
+        return self._stylize(chain, index, "cold", content, None)
 
     def without_flow(self, chain: Chain, index: int, content: RGB, previous: RGB) -> RGB:
-        """The frame from the previous stylized one as it is: not moved, and held to nothing."""
-        return self._paint(chain, index, "warm", content, previous)
+        """The frame started from the previous stylized one as it is: not warped, and without a temporal term."""
+        return self._stylize(chain, index, "warm", content, previous)
 
-    def _paint(self, chain: Chain, index: int, phase: Phase, content: RGB, previous: RGB | None) -> RGB:
+    def _stylize(self, chain: Chain, index: int, phase: Phase, content: RGB, previous: RGB | None) -> RGB:
         began = time.perf_counter()
         batch = FrameBatch(
             phase,
@@ -60,10 +60,10 @@ class Baselines:
         return to_uint8(stylized.images[0])
 
 
-def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Losses] | None:
-    """Losses of stored pictures, uint8 (H, W, 3), under the style's objective at full size; None for a styler without.
+def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losses] | None:
+    """Losses of images, uint8 (H, W, 3), under the objective of the style at full size; None if it has no objective.
 
-    Measured with the render's own encoder in the render's precision.
+    Measured with the encoder of the render, in its precision.
     """
     from pipeline.stylers.neural import NeuralStyler
 
@@ -71,8 +71,8 @@ def losses_of(styler: Styler, content: RGB, pictures: Sequence[RGB]) -> list[Los
         return None
     objective = styler.objective(to_tensor(content)[None])
     found = []
-    for picture in pictures:
-        evaluation = objective(to_tensor(picture)[None].to(styler.device))
+    for image in images:
+        evaluation = objective(to_tensor(image)[None].to(styler.device))
         content_loss, style_loss, _, _ = evaluation.terms[0].tolist()
         found.append(Losses(float(evaluation.losses[0]), content_loss, style_loss))
     return found

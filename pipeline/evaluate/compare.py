@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.evaluate.baselines import Baselines, losses_of
+from pipeline.evaluate.baselines import BaselineStyler, losses_of
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
 from pipeline.evaluate.measures import LONG_FRAMES, mean_luma, measure_motion, sharpness, temporal_error
 from pipeline.media.reader.source import read_frames
@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from pipeline.types import Chain, Phase, Source, Styler
 
     RGB = NDArray[np.uint8]
-    Pictures = dict[RowName, RGB]
+    Images = dict[RowName, RGB]
 
 Figures = dict[RowName, list[FrameFigures]]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The frames of one style and who paints its baselines.
+    """The stored frames of one style, and the styler of its baselines.
 
-    `stored` maps the indices of the stored frames to the chains that hold them; `cancellation` says whether an end
-    was requested.
+    `stored` maps the indices of the stored frames to the chains that contain them.
     """
 
     directory: RenderDirectory
@@ -61,61 +60,68 @@ class Comparison:
     ) -> StyleEvaluation:
         """Figures of the frames `window`; luma and sharpness of render and input also of the others of `run`.
 
-        Both are increasing indices of stored frames. `cold_frames` limits the independent ones to these.
+        Both are increasing indices of stored frames. `cold_frames` restricts the independent ones to these.
         """
         cold = set(window if cold_frames is None else cold_frames) & set(window) if baselines else set()
-        figures, shares = self._compare(window, cold, baselines=baselines)
-        rest = self._follow(sorted(set(run) - set(window)))
+        figures, confidences = self._compare(window, cold, baselines=baselines)
+        others = self._follow(sorted(set(run) - set(window)))
         first = min(index for index in self.stored if self._shot(index) == self._shot(window[0]))
         unit = sharpness(self._stylized(first))
-        input_luma = {each.frame: each.luma for each in (*figures["input"], *rest["input"])}
+        input_luma = {each.frame: each.luma for each in (*figures["input"], *others["input"])}
         rows = tuple(
-            make_row(name, figures[name] + rest[name], window, sharpness_unit=unit, input_luma=input_luma)
+            make_row(name, figures[name] + others[name], window, sharpness_unit=unit, input_luma=input_luma)
             for name in ROWS
             if figures[name]
         )
-        trusted = statistics.fmean(shares) if shares else None
-        return StyleEvaluation(self.config.name, window[0], window[-1] + 1, first, trusted, rows)
+        confidence = statistics.fmean(confidences) if confidences else None
+        return StyleEvaluation(self.config.name, window[0], window[-1] + 1, first, confidence, rows)
 
     def _compare(self, window: Sequence[int], cold: Collection[int], *, baselines: bool) -> tuple[Figures, list[float]]:
-        """Figures of every row, and the trusted share of every pair of neighbors.
+        """Figures of every row, and the mean confidence of the motion of every pair of neighbors.
 
-        Only the latest pictures are kept, so that the length of the window does not matter.
+        Only the latest images are kept, so memory does not grow with the window.
         """
         figures: Figures = {name: [] for name in ROWS}
-        shares: list[float] = []
-        past: deque[tuple[int, Pictures]] = deque(maxlen=LONG_FRAMES)
-        painter = Baselines(self.styler, self.reporter)
+        confidences: list[float] = []
+        past: deque[tuple[int, Images]] = deque(maxlen=LONG_FRAMES)
         with self._progress(window, cold, baselines=baselines) as advance, closing(self._contents(window)) as contents:
             for number, (index, content) in enumerate(contents, 1):
-                earlier = {at: known for at, known in past if self._shot(at) == self._shot(index)}
-                pictures: Pictures = {"render": self._stylized(index), "input": content}
-                if index in cold:
-                    pictures["independent"] = painter.independent(self.stored[index], index, content)
+                previous = {at: known for at, known in past if self._shot(at) == self._shot(index)}
+                images: Images = {"render": self._stylized(index), "input": content}
                 if baselines:
-                    before = earlier.get(index - 1)
-                    pictures["warm without flow"] = (
-                        painter.without_flow(self.stored[index], index, content, before["warm without flow"])
-                        if before
-                        else pictures["render"]
+                    images |= self._baselines(
+                        index, content, images, previous.get(index - 1), independent=index in cold
                     )
-                short, trusted = _errors(index, pictures, earlier, 1)
-                long, _ = _errors(index, pictures, earlier, LONG_FRAMES)
-                losses = losses_of(self.styler, content, list(pictures.values()))
-                for place, (name, picture) in enumerate(pictures.items()):
-                    known = (None, None, None) if losses is None else losses[place]
+                short, confidence = _errors(index, images, previous, 1)
+                long, _ = _errors(index, images, previous, LONG_FRAMES)
+                losses = losses_of(self.styler, content, list(images.values()))
+                for position, (name, image) in enumerate(images.items()):
+                    known = (None, None, None) if losses is None else losses[position]
                     figures[name].append(
-                        FrameFigures(
-                            index, sharpness(picture), mean_luma(picture), short.get(name), long.get(name), *known
-                        )
+                        FrameFigures(index, sharpness(image), mean_luma(image), short.get(name), long.get(name), *known)
                     )
-                shares += [] if trusted is None else [trusted]
-                past.append((index, pictures))
+                confidences += [] if confidence is None else [confidence]
+                past.append((index, images))
                 advance(number)
-        return figures, shares
+        return figures, confidences
+
+    def _baselines(
+        self, index: int, content: RGB, images: Images, previous: Images | None, *, independent: bool
+    ) -> Images:
+        """The baselines of a frame; the one without flow begins with the frame of the render if `previous` is None."""
+        baseline, chain = BaselineStyler(self.styler, self.reporter), self.stored[index]
+        found: Images = {}
+        if independent:
+            found["independent"] = baseline.independent(chain, index, content)
+        found["warm without flow"] = (
+            images["render"]
+            if previous is None
+            else baseline.without_flow(chain, index, content, previous["warm without flow"])
+        )
+        return found
 
     def _follow(self, frames: Sequence[int]) -> Figures:
-        """Luma and sharpness of render and input."""
+        """Luma and sharpness of render and input, for frames that are not compared."""
         figures: Figures = {name: [] for name in ROWS}
         if not frames:
             return figures
@@ -129,7 +135,7 @@ class Comparison:
 
     @contextmanager
     def _progress(self, window: Sequence[int], cold: Collection[int], *, baselines: bool) -> Iterator[Advance]:
-        """Baselines are painted frames with their own estimate; without them it is a matter of seconds."""
+        """Progress of stylized frames if there are baselines, else of measured ones, which take seconds."""
         if not baselines:
             with self.reporter.stage("measuring", len(window)) as advance:
                 yield advance
@@ -141,8 +147,8 @@ class Comparison:
             yield lambda _done: None
 
     def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
-        """Content frames as the render sees them, exposure evened out, with their indices."""
-        from pipeline.analysis.exposure import correct
+        """Content frames as the render uses them, with flicker evened out, and their indices."""
+        from pipeline.analysis.tone_curve import apply_tone_curve
 
         plan, wanted = self.directory.plan, set(frames)
         found = read_frames(
@@ -156,10 +162,13 @@ class Comparison:
         with closing(found):
             for frame in found:
                 self.cancellation.raise_if_requested(
-                    "stopped before all was measured", hint="the same command begins again"
+                    "stopped before all frames were measured", hint="run the same command to start over"
                 )
                 if frame.index in wanted:
-                    yield frame.index, correct(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb
+                    yield (
+                        frame.index,
+                        apply_tone_curve(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb,
+                    )
 
     def _stylized(self, index: int) -> RGB:
         return self.directory.read_frame(self.stored[index].id, index)
@@ -169,14 +178,15 @@ class Comparison:
 
 
 def _errors(
-    index: int, pictures: Pictures, earlier: Mapping[int, Pictures], distance: int
+    index: int, images: Images, previous: Mapping[int, Images], distance: int
 ) -> tuple[dict[RowName, float | None], float | None]:
-    """Temporal error of every row against the frame `distance` before, and the trusted share, where that is known."""
-    before = earlier.get(index - distance)
+    """Temporal error of every row against the frame `distance` before it, and the mean confidence of the motion.
+
+    Empty and None if that frame is not known.
+    """
+    before = previous.get(index - distance)
     if before is None:
         return {}, None
-    motion = measure_motion(before["input"], pictures["input"], from_index=index - distance, to_index=index)
-    errors = {
-        name: temporal_error(before[name], picture, motion) for name, picture in pictures.items() if name in before
-    }
+    motion = measure_motion(before["input"], images["input"], from_index=index - distance, to_index=index)
+    errors = {name: temporal_error(before[name], image, motion) for name, image in images.items() if name in before}
     return errors, float(motion.confidence.mean())

@@ -1,4 +1,4 @@
-"""What an evaluation says: plain data, and how the figures of single frames become a row."""
+"""The result of an evaluation: plain data, and how the figures of single frames are summarized in a row."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ RowName = Literal["render", "input", "independent", "warm without flow"]
 ROWS: Final[tuple[RowName, ...]] = ("render", "input", "independent", "warm without flow")
 
 DRIFT_FRAMES: Final = 10
-"""Over fewer frames than this a drift per 100 frames says nothing."""
+"""Over fewer frames than this no drift is given: it would be mostly noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFigures:
-    """Figures of one picture.
+    """Figures of one image.
 
     `sharpness` is the mean squared Laplacian, `luma` the mean in levels of 0 to 255; the temporal errors are those
-    against the frame before and the one 10 frames before, None where there is none or too little of it can be trusted.
+    against the previous frame and the one 10 frames before; None if there is none, or too little confidence.
     Losses are dimensionless, `loss` the weighted sum without the temporal term; None for stylers without an objective
     and outside the compared frames.
     """
@@ -36,12 +36,11 @@ class FrameFigures:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way of painting the clip: its figures in brief, and frame by frame.
+    """One way of stylizing the clip, or the input itself: a summary of its figures, and the figures frame by frame.
 
     Temporal errors are means over the compared frames; sharpness (over that of the first cold frame) and losses are
-    medians over them. `luma_drift` is the change of mean luma, less the input's own, in levels per 100 frames; it is
-    taken over all `frames`, of which the render and the input may have more than those that are compared. None: nothing
-    to measure it by.
+    medians over them. `luma_drift` is the change of mean luma, less that of the input, in levels per 100 frames, over
+    all `frames`; render and input may have more of them than are compared. None: not measurable.
     """
 
     name: RowName
@@ -57,27 +56,27 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StyleEvaluation:
-    """One style of a render: the compared frames (those in [start, stop) that are stored), and a row per way to paint.
+    """One style of a render: the compared frames (those in [start, stop) that are stored), and a row for each way.
 
-    `first_cold_frame` is the stored frame whose sharpness counts as 1; `trusted` the mean share of the area over which
-    the temporal error of neighboring frames is taken.
+    `first_cold_frame` is the stored frame whose sharpness counts as 1; `mean_confidence` that of the motion between
+    neighboring frames: the fraction of the area over which their temporal error is taken.
     """
 
     style: str
     start: int
     stop: int
     first_cold_frame: int
-    trusted: float | None
+    mean_confidence: float | None
     rows: tuple[Row, ...]
 
     def row(self, name: RowName) -> Row | None:
-        """The row of that name; None if it was not asked for."""
+        """The row of that name; None if there is none."""
         return next((row for row in self.rows if row.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was found about the render at `path`, style by style; plain data that `dataclasses.asdict` makes JSON of."""
+    """The evaluation of the render at `path`, style by style; `dataclasses.asdict` makes data for JSON of it."""
 
     path: str
     width_px: int
@@ -94,23 +93,26 @@ def make_row(
     sharpness_unit: float,
     input_luma: Mapping[int, float],
 ) -> Row:
-    """Bring the figures of single frames together; `input_luma` holds the input's mean luma by frame."""
+    """Summarize the figures of single frames; `compared` are the indices of the compared ones.
+
+    `input_luma` is the mean luma of the input by frame, and `sharpness_unit` the sharpness that counts as 1.
+    """
     from pipeline.evaluate.measures import drift_per_100_frames
 
     ordered = tuple(sorted(frames, key=lambda figures: figures.frame))
-    seen = [figures for figures in ordered if figures.frame in set(compared)]
+    measured = [figures for figures in ordered if figures.frame in set(compared)]
     own = [figures.luma - input_luma[figures.frame] for figures in ordered]
     drift = drift_per_100_frames([figures.frame for figures in ordered], own) if len(own) >= DRIFT_FRAMES else None
-    sharp = _median(figures.sharpness for figures in seen)
+    sharp = _median(figures.sharpness for figures in measured)
     return Row(
         name,
-        temporal_error=_mean(figures.temporal_error for figures in seen),
-        long_error=_mean(figures.long_error for figures in seen),
+        temporal_error=_mean(figures.temporal_error for figures in measured),
+        long_error=_mean(figures.long_error for figures in measured),
         sharpness=sharp / sharpness_unit if sharp is not None and sharpness_unit > 0 else None,
         luma_drift=drift,
-        loss=_median(figures.loss for figures in seen),
-        content_loss=_median(figures.content_loss for figures in seen),
-        style_loss=_median(figures.style_loss for figures in seen),
+        loss=_median(figures.loss for figures in measured),
+        content_loss=_median(figures.content_loss for figures in measured),
+        style_loss=_median(figures.style_loss for figures in measured),
         frames=ordered,
     )
 

@@ -1,13 +1,13 @@
-"""The measures: short pure functions of pictures, uint8 (H, W, 3) sRGB.
+"""The measures: short pure functions of images, uint8 (H, W, 3) sRGB.
 
-Motion is measured on the photographed frames with Farneback's method (2003, "Two-frame motion estimation based on
-polynomial expansion"), which no render moves its paint along. Its solver has a constant that pulls faint structure
-towards rest: clouds that drift 4 px per frame came out at 0.2 px, and a frozen sky looked steady. So it gets luma of
-even local contrast, and flat areas move with what is around them. A search for the best of all whole shifts agrees with
-that to half a pixel (sunset_rpi), and a known pan is found to 0.04 px instead of 0.8.
+Motion is measured on the content frames with Farneback's method (2003, "Two-frame motion estimation based on polynomial
+expansion"), which no render warps its frames along. Its solver has a constant that biases faint structure towards no
+motion: clouds that drift 4 px per frame were measured at 0.2 px, and a frozen sky had a low error. So it gets luma of
+normalized local contrast, and textureless areas get the motion around them. A search for the best of all whole shifts
+agrees with that to half a pixel (sunset_rpi), and a known pan is found to 0.04 px instead of 0.8.
 
-The earlier frame is moved by OpenCV's Lanczos kernel: `motion.warp`, which the render itself uses, would flatter
-it. On marple8 (320 px) Lanczos finds 4 percent more error in our frames than that, and 0 to 2 percent less in the
+The previous frame is warped by OpenCV's Lanczos kernel: `motion.warp`, which the render itself uses, would favor the
+render. On marple8 (320 px) Lanczos finds 4 percent more error in our frames than that, and 0 to 2 percent less in the
 baselines; a linear kernel, which blurs, finds 7 to 13 percent less in these, and twice as much in ours.
 """
 
@@ -29,29 +29,29 @@ LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """BT.709, on gamma-encoded values."""
 
 LONG_FRAMES = 10
-"""Distance of the pictures that the long temporal error compares."""
+"""Distance of the frames that the long temporal error compares."""
 
-LEAST_TRUSTED = 0.05
-"""Pairs of frames with less trusted area than this (a cut, a flash) have no temporal error."""
+MIN_CONFIDENCE = 0.05
+"""Pairs of frames whose motion has a lower mean confidence (a cut, a flash) have no temporal error."""
 
 PYRAMID_SCALE, LEVELS, WINDOW_PX, ITERATIONS = 0.5, 5, 31, 5
 POLYNOMIAL_PX, POLYNOMIAL_SIGMA_PX = 5, 1.1
-"""With the Gaussian window: of 16 choices the one that explains marple8 best (squared error 0.00021 of the moved photo
-on the 84 percent of it that it trusts; 0.00023 by dense inverse search)."""
+"""With the Gaussian window: of 16 choices the one that explains marple8 best (squared error 0.00021 of the warped frame
+on the 84 percent of it that are confident; 0.00023 by dense inverse search)."""
 
-GRAIN_PX, SURROUNDINGS_PX = 0.8, 10.0
-"""Standard deviations of the blurs that take away grain, and structure."""
-EVEN_LEVELS, FAINTEST_LEVELS = 40, 0.5
+NOISE_PX, SURROUNDINGS_PX = 0.8, 10.0
+"""Standard deviations of the blurs that remove noise, and structure."""
+CONTRAST_LEVELS, FAINTEST_LEVELS = 40, 0.5
 
 MOST_FRAMES = 400
-"""A slope is taken of at most so many frames, evenly chosen: it looks at every pair."""
+"""A slope is taken of at most so many frames, evenly chosen, because its cost grows with the number of pairs."""
 
 
-def measure_motion(earlier: RGB, current: RGB, *, from_index: int, to_index: int) -> Motion:
-    """Motion between two photographed frames of one size, by Farneback's method, with its confidence."""
-    before, after = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (earlier, current))
-    even_before, even_after = even_contrast(before), even_contrast(after)
-    backward, forward = _farneback(even_after, even_before), _farneback(even_before, even_after)
+def measure_motion(previous: RGB, current: RGB, *, from_index: int, to_index: int) -> Motion:
+    """Motion between two content frames of one size, by Farneback's method, with its confidence."""
+    before, after = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (previous, current))
+    start, end = normalize_contrast(before), normalize_contrast(after)
+    backward, forward = _farneback(end, start), _farneback(start, end)
     backward, forward = (
         propagate_into_textureless(flow, flow_confidence(flow, other), luma)
         for flow, other, luma in ((backward, forward, after), (forward, backward, before))
@@ -59,18 +59,18 @@ def measure_motion(earlier: RGB, current: RGB, *, from_index: int, to_index: int
     return Motion(from_index, to_index, backward, flow_confidence(backward, forward))
 
 
-def even_contrast(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Luma (H, W) less its surroundings, over the standard deviation there: faint and strong structure look alike."""
-    quiet = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), GRAIN_PX)
-    detail = quiet - cv2.GaussianBlur(quiet, (0, 0), SURROUNDINGS_PX)
+def normalize_contrast(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma (H, W) less its local mean, over its local standard deviation: faint and strong structure become alike."""
+    smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), NOISE_PX)
+    detail = smooth - cv2.GaussianBlur(smooth, (0, 0), SURROUNDINGS_PX)
     deviation = np.sqrt(cv2.GaussianBlur(np.square(detail), (0, 0), SURROUNDINGS_PX))
-    return np.asarray(np.clip(128 + EVEN_LEVELS * detail / (deviation + FAINTEST_LEVELS), 0, 255), np.uint8)
+    return np.asarray(np.clip(128 + CONTRAST_LEVELS * detail / (deviation + FAINTEST_LEVELS), 0, 255), np.uint8)
 
 
-def _farneback(start: NDArray[np.uint8], goal: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _farneback(start: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
     flow = cv2.calcOpticalFlowFarneback(
         start,
-        goal,
+        target,
         np.zeros((*start.shape, 2), np.float32),
         PYRAMID_SCALE,
         LEVELS,
@@ -83,34 +83,34 @@ def _farneback(start: NDArray[np.uint8], goal: NDArray[np.uint8]) -> NDArray[np.
     return np.asarray(flow, np.float32)
 
 
-def temporal_error(earlier: RGB, current: RGB, motion: Motion) -> float | None:
-    """How much a picture differs from the earlier one moved along the content's motion (Ruder et al. 2016).
+def temporal_error(previous: RGB, current: RGB, motion: Motion) -> float | None:
+    """Difference between an image and the previous one warped along the motion of the content (Ruder et al. 2016).
 
-    With x the current picture and y the earlier one, values in [0, 1], w the motion from the earlier content frame to
-    the current one and c in [0, 1] its confidence (0 where w leads out of the frame, at disocclusions and at motion
-    boundaries):
+    With x the current image and y the previous one, values in [0, 1], w the backward flow from the current content
+    frame to the previous one and c in [0, 1] its confidence (0 where w leads out of the frame, at disocclusions and at
+    motion boundaries):
 
         E = sum_p c(p) * mean_rgb (x(p) - y(p + w(p)))^2 / sum_p c(p)
 
-    Ruder, Dosovitskiy and Brox 2016 (arXiv:1604.08610), eq. 7, taken as a measure: their D, the number of values,
-    counts here the trusted ones only, so that clips with more disocclusion do not look steadier. A tenth of the values'
-    range off everywhere is 0.01. The *short* error is that of neighboring frames, the *long* one of frames 10 apart,
-    whose motion is measured directly between them.
+    Ruder, Dosovitskiy and Brox 2016 (arXiv:1604.08610), eq. 7, taken as a measure. We depart from it by dividing by the
+    sum of the confidences instead of D, the number of values, so that clips with more disocclusion do not have a lower
+    error. A constant difference of a tenth of the range gives 0.01.
 
-    The error is None where less than 5 percent of the area can be trusted.
+    The *short* error is that of neighboring frames, the *long* one of frames 10 apart, whose motion is measured
+    directly between them. None if the mean confidence is below 5 percent.
     """
     moved = cv2.remap(
-        _values(earlier), *positions(motion.backward_flow), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+        _values(previous), *positions(motion.backward_flow), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
     )
     squared = np.square(_values(current) - moved.clip(0, 1)).mean(axis=2)
-    trusted = float(motion.confidence.mean())
-    if trusted < LEAST_TRUSTED:
+    confidence = float(motion.confidence.mean())
+    if confidence < MIN_CONFIDENCE:
         return None
-    return float((squared * motion.confidence).mean()) / trusted
+    return float((squared * motion.confidence).mean()) / confidence
 
 
 def sharpness(rgb: RGB) -> float:
-    """Mean squared Laplacian (four neighbors) of luma in [0, 1]: 0 for a flat picture, 16 for a checkerboard."""
+    """Mean squared Laplacian (four neighbors) of luma in [0, 1]: 0 for a constant image, 16 for a checkerboard."""
     return float(np.square(cv2.Laplacian(cv2.transform(_values(rgb), LUMA), cv2.CV_32F, ksize=1)).mean())
 
 
@@ -121,8 +121,8 @@ def mean_luma(rgb: RGB) -> float:
 
 
 def drift_per_100_frames(frames: Sequence[int], values: Sequence[float]) -> float | None:
-    """Change of a value per 100 frames: the median slope of all pairs (Theil 1950, Sen 1968), which a flash or a cloud
-    does not sway. None for fewer than two frames. `frames` are strictly increasing indices.
+    """Change of a value per 100 frames: the median slope of all pairs (Theil 1950, Sen 1968), which is robust to
+    a flash or a cloud. None for fewer than two frames. `frames` are strictly increasing indices.
     """
     if len(frames) < 2:
         return None

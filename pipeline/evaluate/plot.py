@@ -1,4 +1,4 @@
-"""An evaluation as a picture: steadiness, sharpness, luma and loss, frame by frame."""
+"""An evaluation as a plot: temporal errors, sharpness, luma and loss, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg")
 DOTS_PER_INCH = 110
 
-# Okabe and Ito's colors, which everybody can tell apart.
+# The colors of Okabe and Ito, which can be told apart with any color vision.
 _COLORS: dict[RowName, str] = {
     "render": "#0072B2",
     "input": "#000000",
@@ -31,14 +31,14 @@ _PANELS = (
 
 
 def check_plot(path: Path) -> None:
-    """Find out before the work that a plot can be drawn there.
+    """Check before the work that a plot can be drawn.
 
     Raises UsageError for another suffix than .png or .svg, MissingPartError without matplotlib.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--plot {path}: expected a .png or .svg", hint="for example --plot figures.png")
     try:
-        import matplotlib.figure  # noqa: F401 - only whether it is here
+        import matplotlib.figure  # noqa: F401 - only whether it is installed
     except ImportError as error:
         raise MissingPartError(
             f"drawing needs matplotlib ({error})", hint="pip install 'tempera[plot]', or: pip install matplotlib"
@@ -46,7 +46,7 @@ def check_plot(path: Path) -> None:
 
 
 def draw(evaluation: Evaluation, path: Path) -> None:
-    """Write a plot, a column per style, as PNG or SVG by the suffix. Raises WriteError if the disk refuses."""
+    """Write a plot with a column for each style, PNG or SVG by the suffix. Raises WriteError if that fails."""
     from matplotlib.figure import Figure
 
     shown = [panel for panel in _PANELS if any(_known(style, panel[0]) for style in evaluation.styles)]
@@ -76,7 +76,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
 
 
 def _points(row: Row, key: str, start: int) -> list[tuple[int, float]]:
-    """Frames and values of one line; nothing for the loss of the input, which would flatten all others."""
+    """Frames and values of one line; none for the loss of the input, far above all others."""
     if key == "loss" and row.name == "input":
         return []
     points = [(each.frame, getattr(each, key)) for each in row.frames if getattr(each, key) is not None]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import MotionSettings
-    from pipeline.motion.estimate import FlowNetwork
-    from pipeline.motion.warm_start import Correspondence
+    from pipeline.motion.correspondence import Correspondence
+    from pipeline.motion.methods import FlowEstimator
 
 ReadContent = Callable[[int, int], Generator[Frame]]
 """Content frames [start, stop) in order, as they are stylized: resized, and with even exposure."""
@@ -55,15 +55,15 @@ class ChainSettings:
     """Which earlier frames a frame starts from, and how motion is found.
 
     `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which held frames are
-    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `network`: a flow network, where the
-    method of `motion` asks for one.
+    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: a flow
+    network, where the method of `motion` asks for one.
     """
 
     motion: MotionSettings
     long_term: Sequence[int] = ()
     hold_origin: int = 0
     next_keyframe: int | None = None
-    network: FlowNetwork | None = None
+    estimator: FlowEstimator | None = None
 
 
 def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSettings) -> Generator[ChainFrame]:
@@ -133,13 +133,13 @@ def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings
 def _compare(
     other: int, earlier: NDArray[np.uint8], index: int, content: NDArray[np.uint8], settings: ChainSettings
 ) -> Correspondence:
+    from pipeline.motion.correspondence import find_correspondence
     from pipeline.motion.estimate import motion_between
-    from pipeline.motion.warm_start import correspondence
 
     motion = motion_between(
-        earlier, content, settings.motion, from_index=other, to_index=index, network=settings.network
+        earlier, content, settings.motion, from_index=other, to_index=index, estimator=settings.estimator
     )
-    return correspondence(earlier, content, motion)
+    return find_correspondence(earlier, content, motion)
 
 
 def _leaves_gaps(nearest: Correspondence) -> bool:

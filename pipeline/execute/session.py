@@ -72,7 +72,7 @@ class Session:
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
-            network=self.resources[chain.style].flow,
+            estimator=self.resources[chain.style].flow,
         )
 
         def read(first: int, stop: int) -> Generator[Frame]:
@@ -82,11 +82,11 @@ class Session:
 
     def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
-        from pipeline.analysis.exposure import correction
+        from pipeline.analysis.tone_curve import tone_correction
         from pipeline.media.reader.source import read_frames
 
         plan = self.directory.plan
-        corrected = correction(plan.exposure)
+        corrected = tone_correction(plan.exposure)
         frames = read_frames(
             self.source,
             start=start,

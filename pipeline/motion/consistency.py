@@ -1,4 +1,4 @@
-"""Where a flow can be trusted: the tests of Ruder, Dosovitskiy and Brox 2016 (arXiv:1604.08610), with their constants.
+"""The confidence of a flow, by the tests of Ruder, Dosovitskiy and Brox 2016 (arXiv:1604.08610) with their constants.
 
 They come from Sundaram, Brox and Keutzer 2010, "Dense point trajectories by GPU-accelerated large displacement optical
 flow", ECCV.
@@ -24,25 +24,25 @@ def positions(flow: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def flow_confidence(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel of the current frame may trust its backward flow: float32 (H, W) in [0, 1], 1 = trust.
+    """Confidence of the backward flow of each pixel of the current frame: float32 (H, W) in [0, 1].
 
     `backward` leads from the current frame to the previous one, `forward` from the previous to the current, both
-    float32 (H, W, 2) in px. The map is exactly 0 where a pixel comes from outside the frame, where the two flows
-    disagree (disocclusion) or where the flow is discontinuous (motion boundary).
+    float32 (H, W, 2) in px. The confidence is exactly 0 where a pixel comes from outside the frame, where the two flows
+    disagree (disocclusion) or where the flow is discontinuous (motion boundary). Raises ValueError for other shapes.
 
-    We depart from the papers by taking away one more pixel around every such place, because a boundary is rarely
-    estimated where it is, and by a soft edge inside what is left, so that the paint shows no seam.
+    We depart from the papers by excluding one more pixel around every such area, because a boundary is rarely estimated
+    exactly, and by a soft edge inside what is left, which leaves no visible seam in the stylized frame.
     """
     if backward.shape != forward.shape or backward.ndim != 3 or backward.shape[2] != 2:
         raise ValueError(f"two flows of shape (H, W, 2) expected, not {backward.shape} and {forward.shape}")
-    trusted = (inside(backward) & consistent(backward, forward) & ~at_boundary(backward)).astype(np.uint8) * 255
-    eroded = cv2.erode(trusted, np.ones((3, 3), np.uint8))
+    passed = (inside(backward) & consistent(backward, forward) & ~at_boundary(backward)).astype(np.uint8) * 255
+    eroded = cv2.erode(passed, np.ones((3, 3), np.uint8))
     soft = cv2.GaussianBlur(eroded, (0, 0), SOFTNESS_PX)
-    return np.where(trusted > 0, soft, 0).astype(np.float32) / np.float32(255)
+    return np.where(passed > 0, soft, 0).astype(np.float32) / np.float32(255)
 
 
 def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether each pixel's position in the other frame lies within that frame; bool (H, W)."""
+    """Whether each pixel's position in the other frame lies inside that frame; bool (H, W)."""
     height, width = flow.shape[:2]
     x, y = positions(flow)
     within: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
@@ -50,9 +50,9 @@ def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def consistent(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """|w_f + w_b|^2 < 0.01 (|w_f|^2 + |w_b|^2) + 0.5, with w_f taken where w_b leads; bool (H, W).
+    """|w_f + w_b|^2 < 0.01 (|w_f|^2 + |w_b|^2) + 0.5, w_f sampled at the position that w_b leads to; bool (H, W).
 
-    Disoccluded regions of Ruder et al. 2016: there the flow that leads back does not return.
+    The test for disoccluded regions of Ruder et al. 2016: following both flows does not return to the same pixel.
     """
     x, y = positions(backward)
     returned = np.asarray(cv2.remap(forward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
@@ -66,7 +66,7 @@ def consistent(backward: NDArray[np.float32], forward: NDArray[np.float32]) -> N
 def at_boundary(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
     """|grad u|^2 + |grad v|^2 > 0.01 |w|^2 + 0.002, by central differences; bool (H, W).
 
-    Motion boundaries of Ruder et al. 2016: there the flow is a mixture of two motions.
+    The test for motion boundaries of Ruder et al. 2016: the flow there is a mixture of two motions.
     """
     padded = np.asarray(cv2.copyMakeBorder(flow, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.float32)
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)

@@ -1,46 +1,22 @@
-"""Motion between two frames: dense inverse search (Kroeger et al. 2016, arXiv:1603.03590) both ways, or a network."""
+"""Motion between two content frames: an estimated flow, refined where it is uncertain, with its confidence."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.motion.consistency import flow_confidence
+from pipeline.motion.dis import DenseInverseSearch
+from pipeline.motion.methods import METHODS, FlowEstimator
 from pipeline.motion.static import camera_is_static, halved, is_static, luma_of, zero_where_static
 from pipeline.motion.textureless import propagate_into_textureless
 from pipeline.types import Motion
 
 if TYPE_CHECKING:
     from pipeline.config.settings import MotionSettings
-
-Preset = Literal["ultrafast", "fast", "medium"]
-PRESETS: dict[str, int] = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-"""`medium` is the default: half the median error of `fast` (0.08 against 0.19 px on FlyingChairs) for 0.2 s instead of
-0.07 at 1280x720, where a painted frame takes seconds (`scripts/bench/results/flow.json`)."""
-
-MAX_SIDE_PX = 1280
-"""Frames longer than this are halved before the search."""
-
-SMALLEST_SIDE_PX = {"ultrafast": 32, "fast": 32, "medium": 16}
-"""A patch of 8 px at the finest scale that a preset looks at: OpenCV crashes on pictures with a shorter side."""
-
-
-class FlowNetwork(Protocol):
-    """What can search instead: `pipeline.motion.raft.load_raft` gives one."""
-
-    max_side_px: int
-
-    def __call__(
-        self, previous: NDArray[np.uint8], current: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Backward and forward flow, each float32 (H, W, 2) in px, of two frames uint8 (H, W, 3) sRGB of one size."""
 
 
 def estimate_motion(
@@ -49,30 +25,25 @@ def estimate_motion(
     *,
     from_index: int,
     to_index: int,
-    preset: Preset = "medium",
+    estimator: FlowEstimator | None = None,
     max_side_px: int | None = None,
-    network: FlowNetwork | None = None,
 ) -> Motion:
-    """How the picture moved between two frames, uint8 (H, W, 3) sRGB of the same size; flow in px of that size.
+    """Motion between two frames, uint8 (H, W, 3) sRGB of one size; the flow is in px of that size.
 
-    The search runs on luma, or `network` on colors, at half resolution (repeatedly) while the longer side exceeds
-    `max_side_px` (None: `MAX_SIDE_PX`, or what the network can bear). The search depends on nothing but the frames: it
-    cuts its work into the same stripes however many threads there are.
+    `estimator` (None: dense inverse search, preset `medium`) sees the frames at half resolution, repeatedly, while
+    the longer side exceeds `max_side_px` (None: the estimator's own limit).
 
-    Flat areas move with what has texture around them. Where the camera stands still, everything that resting explains
-    as well as moving is given exactly no motion: the search follows the noise, and the paint would swim along.
+    Textureless areas get the motion of the textured areas around them. Where the camera is static, every pixel that no
+    motion explains as well as the estimated motion is given exactly no motion: an estimator follows the noise there,
+    and the stylized content would drift along. Raises ValueError if the frames differ in size.
     """
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
-    if preset not in get_args(Preset):
-        raise ValueError(f"unknown preset {preset!r}, expected one of {', '.join(get_args(Preset))}")
-    limit = max_side_px or (MAX_SIDE_PX if network is None else network.max_side_px)
-    small = [halved(frame, max(limit, SMALLEST_SIDE_PX[preset])) for frame in (previous, current)]
+    if estimator is None:
+        estimator = DenseInverseSearch()
+    small = [halved(frame, max_side_px or estimator.max_side_px) for frame in (previous, current)]
     before, after = (luma_of(frame) for frame in small)
-    if network is None:
-        backward, forward = _search(after, before, preset), _search(before, after, preset)
-    else:
-        backward, forward = network(*small)
+    backward, forward = estimator(*small)
     backward, forward = (
         propagate_into_textureless(flow, flow_confidence(flow, other), luma)
         for flow, other, luma in ((backward, forward, after), (forward, backward, before))
@@ -85,37 +56,33 @@ def estimate_motion(
 
 
 def motion_between(
-    earlier: NDArray[np.uint8],
+    previous: NDArray[np.uint8],
     current: NDArray[np.uint8],
     settings: MotionSettings,
     *,
     from_index: int,
     to_index: int,
-    network: FlowNetwork | None = None,
+    estimator: FlowEstimator | None = None,
 ) -> Motion:
-    """Motion from an earlier frame to the current one, by the method of the settings; frames as `estimate_motion`.
+    """Motion from a previous frame (not necessarily the last one) to the current one, by the method of the settings.
 
-    With "none", and with "auto" between frames at rest, there is none, and all of it is trusted. `network` is what
-    methods of that kind use.
+    The frames are as in `estimate_motion`. With "none", and with "auto" where nothing moves, the flow is zero with full
+    confidence. `estimator` is what `load_estimator` returned for these settings; None: dense inverse search with the
+    preset of the settings.
     """
-    if settings.method == "none" or (settings.method == "auto" and is_static(earlier, current)):
+    method = METHODS[settings.method]
+    if method.load is None or (method.skip_static and is_static(previous, current)):
         height, width = current.shape[:2]
         return Motion(
             from_index, to_index, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32)
         )
     return estimate_motion(
-        earlier, current, from_index=from_index, to_index=to_index, preset=settings.preset, network=network
+        previous,
+        current,
+        from_index=from_index,
+        to_index=to_index,
+        estimator=estimator or DenseInverseSearch(settings.preset),
     )
-
-
-def _search(start: NDArray[np.uint8], goal: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:
-    """Flow from `start` to `goal`, both (H, W) luma, in px. A new searcher each time, so threads share nothing."""
-    height, width = start.shape
-    least = SMALLEST_SIDE_PX[preset]
-    missing = (0, max(0, least - height), 0, max(0, least - width))
-    padded = [cv2.copyMakeBorder(luma, *missing, cv2.BORDER_REPLICATE) for luma in (start, goal)]
-    flow: NDArray[np.float32] = cv2.DISOpticalFlow.create(PRESETS[preset]).calc(*padded, None)  # type: ignore[call-overload]
-    return np.ascontiguousarray(flow[:height, :width])
 
 
 def _enlarged(flow: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -1,9 +1,10 @@
-"""Whether the camera stands on a tripod, and whether anything at all moves: decided from two pictures alone.
+"""Whether the camera is static, and whether anything at all moves: decided from two frames alone.
 
-A tripod holds what has structure. So the picture is cut into tiles, each tile with structure in both directions gets
-the displacement that explains its change best (Lucas and Kanade 1981, "An iterative image registration technique"; one
-step, since only rest matters), and tiles that stay in place to a few hundredths of a pixel are held. Camera noise
-averages out over a tile, and changing light is taken away before: neither is motion.
+In front of a static camera everything that has structure stays in place. So the frame is divided into tiles, each tile
+with structure in both directions gets the displacement that explains its change best (Lucas and Kanade 1981, "An
+iterative image registration technique"; one step, because only displacements near zero matter), and tiles that are
+displaced by no more than a few hundredths of a pixel are static. Camera noise averages out over a tile, and changing
+light is removed first: neither is motion.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Luma = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 
 QUICK_SIDE_PX = 320
-"""`is_static` halves pictures until their longer side is at most this."""
+"""`is_static` halves frames until their longer side is at most this."""
 
 TILES_ACROSS = 13
 """Tiles along the longer side."""
@@ -30,43 +31,43 @@ STRUCTURE = 0.5
 """A tile can be located if the smaller eigenvalue of its mean gradient tensor reaches so many (levels / px)^2."""
 
 STATIC_PX = 0.06
-"""A held tile is displaced by less. With noise of 8 levels 3 of 4 tiles are, in a pan by 0.12 px none."""
+"""A static tile is displaced by less. With noise of 8 levels 3 of 4 tiles are, in a pan by 0.12 px none."""
 
 DRIFT_PX = 0.02
-"""And held tiles have no common direction, or a slow pan would be called rest: noise points everywhere."""
+"""The median displacement of static tiles is smaller: noise has no common direction, a slow pan has one."""
 
 CAMERA_STATIC_FRACTION, STATIC_FRACTION = 0.3, 0.6
-"""The camera rests if so much of the structure is held; in a picture in which nothing moves it is at least so much."""
+"""Fraction of the structured tiles that must be static: for a static camera, and for a frame in which nothing moves."""
 
 CHANGED_RATIO, CHANGED_CONTRAST, CHANGED_LEVELS2 = 10.0, 0.002, 2.0
-"""A place has changed if its mean squared difference exceeds so many times the median, which is noise, plus so much of
-the place's own contrast, because local light scales it, plus so many squared levels."""
+"""A pixel has changed if the mean squared difference around it exceeds so many times the median, which is noise, plus
+this fraction of the local contrast, which changing light scales, plus so many squared levels."""
 
 CHANGED_FRACTION = 0.005
-"""Half a percent of the picture may change: that is a bird, not an object whose paint must be carried along."""
+"""Half a percent of a static frame may change: that is a bird, not an object that must be warped along its motion."""
 
-LIGHT_PX = 0.1
-"""Differences wider than a tenth of the longer side are light."""
+LIGHT_WIDTH = 0.1
+"""Differences wider than a tenth of the longer side are changes of light."""
 
 BLUR_PX, WINDOW_PX = 1.0, 7
 
 OBJECT_PX, OBJECT_GAIN = 25, 2.0
-"""A small window moves if its motion explains it better than rest, by this factor."""
+"""A small window moves if its flow explains it better than no motion, by this factor."""
 
 AREA_PX, AREA_GAIN = 65, 1.2
-"""So does a large one by its mean motion: that finds faint clouds, while noise has no mean motion."""
+"""So does a large window by its mean flow: that finds faint clouds, while noise has no mean motion."""
 
 EXPLAIN_BLUR_PX, EXPLAIN_LEVELS2 = 1.5, 0.02
-"""Both are judged on slightly blurred luma, and by at least so many squared levels."""
+"""Both are compared on slightly blurred luma, and must differ by at least so many squared levels."""
 
 
 def is_static(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
-    """Whether the camera stands still and nothing moves between two frames, so that the paint can stay where it is.
+    """Whether the camera is static and nothing moves between two frames, so that stylized pixels can stay in place.
 
-    The frames are uint8 (H, W, 3) sRGB of one size. A quick look on small luma, some milliseconds; it depends on
-    nothing but the two pictures. Noise and changing light are rest. Not rest are a cut, a camera that moves by more
-    than about 1/10000 of the longer side (0.12 px at 1280), and anything that changes more than half a percent of the
-    picture, may it be followed or not: whoever wants to know must compute the flow.
+    The frames are uint8 (H, W, 3) sRGB of one size; ValueError otherwise. Decided on small luma within some
+    milliseconds, and from the two frames alone. Noise and changing light count as static. A cut, a camera that moves by
+    more than about 1/10000 of the longer side (0.12 px at 1280), and anything that changes more than half a percent of
+    the frame do not, whether or not a flow could follow it.
     """
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
@@ -75,28 +76,28 @@ def is_static(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> bool:
 
 
 def camera_is_static(before: Luma, after: Luma) -> bool:
-    """Whether the camera stands still between two pictures, uint8 (H, W) luma, though parts of the scene may move."""
+    """Whether the camera is static between two frames, uint8 (H, W) luma, though parts of the scene may move."""
     return static_fraction(before, after) >= CAMERA_STATIC_FRACTION
 
 
-def zero_where_static(flow: Plane, goal: Luma, start: Luma) -> Plane:
-    """The flow (H, W, 2) from `start` to `goal`, exactly zero where it explains the picture no better than rest."""
+def zero_where_static(flow: Plane, target: Luma, start: Luma) -> Plane:
+    """The flow (H, W, 2) from `start` to `target`, exactly zero where it explains them no better than no motion."""
     common = np.asarray(cv2.blur(flow, (AREA_PX, AREA_PX)), np.float32)
-    rest = np.zeros_like(flow)
-    # Blurred first: interpolation between pixels averages noise, which would look like an explanation.
-    there, here = (cv2.GaussianBlur(luma.astype(np.float32), (0, 0), EXPLAIN_BLUR_PX) for luma in (goal, start))
+    zero = np.zeros_like(flow)
+    # Blurred first: interpolation between pixels averages noise, which would look like a better fit.
+    there, here = (cv2.GaussianBlur(luma.astype(np.float32), (0, 0), EXPLAIN_BLUR_PX) for luma in (target, start))
 
     def misfit(motion: NDArray[np.float32], window_px: int) -> NDArray[np.float32]:
         moved = cv2.remap(there, *positions(motion), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cv2.blur(np.square(moved - here), (window_px, window_px)), np.float32)
 
-    objects_rest = misfit(rest, OBJECT_PX) <= misfit(flow, OBJECT_PX) * OBJECT_GAIN + EXPLAIN_LEVELS2
-    areas_rest = misfit(rest, AREA_PX) <= misfit(common, AREA_PX) * AREA_GAIN + EXPLAIN_LEVELS2
-    return np.where((objects_rest & areas_rest)[..., None], np.float32(0), flow)
+    objects_static = misfit(zero, OBJECT_PX) <= misfit(flow, OBJECT_PX) * OBJECT_GAIN + EXPLAIN_LEVELS2
+    areas_static = misfit(zero, AREA_PX) <= misfit(common, AREA_PX) * AREA_GAIN + EXPLAIN_LEVELS2
+    return np.where((objects_static & areas_static)[..., None], np.float32(0), flow)
 
 
 def static_fraction(before: Luma, after: Luma) -> float:
-    """How much of the structure of a picture stays in place, in [0, 1]; 1 where there is no structure to see it by."""
+    """Fraction of the structured tiles that stay in place, in [0, 1]; 1 if no tile has structure."""
     first, second = _without_light(before, after)
     middle, change = (first + second) / 2, second - first
     across = cv2.Sobel(middle, cv2.CV_32F, 1, 0, scale=1 / 8)
@@ -110,15 +111,15 @@ def static_fraction(before: Luma, after: Luma) -> float:
         return 1.0
     determinant = np.where(structured, xx * yy - xy * xy, 1)
     u, v = (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
-    # What has changed by half of its own contrast is not the same thing in the same place.
-    held = structured & (np.hypot(u, v) < STATIC_PX) & (tt < power / 2)
-    if held.any() and np.hypot(np.median(u[held]), np.median(v[held])) > DRIFT_PX:
+    # A tile that has changed by half of its own contrast shows something else, whatever its displacement.
+    static = structured & (np.hypot(u, v) < STATIC_PX) & (tt < power / 2)
+    if static.any() and np.hypot(np.median(u[static]), np.median(v[static])) > DRIFT_PX:
         return 0.0
-    return float(held.sum() / structured.sum())
+    return float(static.sum() / structured.sum())
 
 
 def _changed_fraction(before: Luma, after: Luma) -> float:
-    """How much of the picture has changed by more than its noise and its light explain, in [0, 1]."""
+    """Fraction of the pixels that have changed by more than noise and light explain, in [0, 1]."""
     first, second = _without_light(before, after)
     window = (WINDOW_PX, WINDOW_PX)
     change = cv2.blur(np.square(second - first), window)
@@ -128,19 +129,20 @@ def _changed_fraction(before: Luma, after: Luma) -> float:
 
 
 def _without_light(before: Luma, after: Luma) -> tuple[Plane, Plane]:
-    """Both pictures around their local mean, with the same contrast, slightly blurred: float32 (H, W), in levels."""
-    width = max(3, round(LIGHT_PX * max(before.shape)))
-    flat = []
+    """Both frames less their local mean, with the same contrast, slightly blurred: float32 (H, W), in levels."""
+    width = max(3, round(LIGHT_WIDTH * max(before.shape)))
+    centered = []
     for luma in (before, after):
         smooth = np.asarray(cv2.GaussianBlur(luma.astype(np.float32), (0, 0), BLUR_PX), np.float32)
-        flat.append(smooth - np.asarray(cv2.blur(smooth, (width, width)), np.float32))
-    contrasts = [float(np.sqrt(np.square(picture).mean())) + 0.5 for picture in flat]
+        centered.append(smooth - np.asarray(cv2.blur(smooth, (width, width)), np.float32))
+    contrasts = [float(np.sqrt(np.square(plane).mean())) + 0.5 for plane in centered]
     common = float(np.sqrt(contrasts[0] * contrasts[1]))
-    first, second = (picture * np.float32(common / contrast) for picture, contrast in zip(flat, contrasts, strict=True))
+    first, second = (plane * np.float32(common / contrast) for plane, contrast in zip(centered, contrasts, strict=True))
     return first, second
 
 
 def _tile_means(plane: NDArray[Any]) -> NDArray[np.float64]:
+    """Means of a plane (H, W) over its tiles, (rows, columns)."""
     side_px = ceil(max(plane.shape) / TILES_ACROSS)
     rows, columns = (max(1, round(length / side_px)) for length in plane.shape)
     return np.asarray(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA), np.float64)
@@ -151,10 +153,10 @@ def luma_of(frame: NDArray[np.uint8]) -> Luma:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def halved(picture: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
-    """The picture (H, W, ...) at half size, again and again, until its longer side is at most `max_side_px`."""
-    while max(picture.shape[:2]) > max_side_px:
-        height, width = picture.shape[:2]
+def halved(image: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    """The image (H, W, ...), halved until its longer side is at most `max_side_px`; half pixels are rounded up."""
+    while max(image.shape[:2]) > max_side_px:
+        height, width = image.shape[:2]
         half = ((width + 1) // 2, (height + 1) // 2)
-        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
-    return picture
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return image

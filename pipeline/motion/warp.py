@@ -1,13 +1,14 @@
-"""A picture moved along a flow with as little loss as we can afford, because it happens once per frame for hundreds.
+"""Warping an image along a flow with little loss, because a stylized frame is the result of hundreds of warps.
 
-What repeats hundreds of times needs a kernel whose gain is flat and never above 1: Lanczos and the common cubic gain 2
-to 3 percent at some frequencies, which 200 steps turn into ringing; a plain cubic spline loses the fine strokes; and
-OpenCV's Lanczos rounds positions to 1/32 px, which a steady pan adds up to 2 px. So the picture is brought to twice its
-size with a long half-band filter (Kaiser-windowed sinc) and that is interpolated by a quintic B-spline (Unser 1999,
-"Splines: a perfect fit for signal and image processing"), which is all but exact for a picture without detail near the
-Nyquist frequency. Both prefilters are folded into one short filter per half-pixel phase.
+A kernel that is applied hundreds of times needs a frequency response that is constant and never above 1: Lanczos and
+the common cubic amplify some frequencies by 2 to 3 percent, which 200 steps turn into ringing; a plain cubic spline
+loses the fine strokes; and OpenCV's Lanczos rounds positions to 1/32 px, which adds up to 2 px in a steady pan. So the
+image is enlarged to twice its size with a long half-band filter (Kaiser-windowed sinc) and then interpolated by a
+quintic B-spline (Unser 1999, "Splines: a perfect fit for signal and image processing"), which is nearly exact for an
+image without detail near the Nyquist frequency. Both prefilters are combined into one short filter for each half-pixel
+phase.
 
-We need OpenCV 5, whose bilinear lookups take positions as they are; 4.14 still rounds them to 1/32 px.
+OpenCV 5 is required: its bilinear lookups use exact positions, 4.14 still rounds them to 1/32 px.
 The figures are in `scripts/bench/results/warp.json`.
 """
 
@@ -35,23 +36,23 @@ WHOLE_PX = 1e-3
 
 MARGIN = 4
 ROWS = 32
-"""Rows at a time, so that everything in flight stays in the processor's cache."""
+"""Rows at a time, so that all intermediate arrays stay in the processor's cache."""
 
 THREADS = 2
-"""Parts of the picture that are worked on at once: four are slower than two, the memory is busy. Each part is the same
-whoever does it."""
+"""Parts of the image that are computed at once: four are slower than two, for lack of memory bandwidth. The result does
+not depend on the number."""
 
 
 def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[Pixel]:
-    """The previous picture as the current frame sees it: `out(x, y) = image(x + u, y + v)`.
+    """The image of the previous frame, moved to the current one: `out(x, y) = image(x + u, y + v)`.
 
     `image` is uint8 or float32 (H, W, 3), `backward_flow` float32 (H, W, 2) in px, (x, y), from the current frame to
-    the previous one; the result is like `image`. Displacements by whole pixels are exact. What comes from outside the
-    frame repeats its edge. uint8 is rounded to nearest; float32 is not clipped and may overshoot at hard edges by a few
-    percent.
+    the previous one; the result has the shape and dtype of `image`. Displacements by whole pixels are exact. Positions
+    outside the frame repeat its edge. uint8 is rounded to nearest; float32 is not clipped and may overshoot at hard
+    edges by a few percent. Raises ValueError if the shapes do not fit.
     """
     if image.ndim != 3 or image.shape[2] != 3 or backward_flow.shape != (*image.shape[:2], 2):
-        raise ValueError(f"picture {image.shape} and flow {backward_flow.shape} do not belong together")
+        raise ValueError(f"image {image.shape} and flow {backward_flow.shape} do not belong together")
     if not backward_flow.any():
         return image.copy()
     height, width = image.shape[:2]
@@ -76,7 +77,7 @@ def _nearest(image: NDArray[Pixel], x: Plane, y: Plane) -> NDArray[Pixel]:
 
 
 def _double(image: Plane, pool: Executor) -> Plane:
-    """Spline coefficients of the picture at twice its size, with a margin: float32 (2(H+8), 2(W+8), 3)."""
+    """Spline coefficients of the image at twice its size, with a margin: float32 (2(H+8), 2(W+8), 3)."""
     padded = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
     height, width = padded.shape[:2]
     fine = np.empty((2 * height, 2 * width, 3), np.float32)
@@ -86,19 +87,19 @@ def _double(image: Plane, pool: Executor) -> Plane:
             padded, cv2.CV_32F, _phases()[column], _phases()[row], borderType=cv2.BORDER_REFLECT_101
         )
 
-    _finish(pool.submit(fill, row, column) for row in (0, 1) for column in (0, 1))
+    _wait(pool.submit(fill, row, column) for row in (0, 1) for column in (0, 1))
     return fine
 
 
-def _finish(work: Iterable[Future[None]]) -> None:
-    """Wait for all of it; what it raises is raised here."""
+def _wait(work: Iterable[Future[None]]) -> None:
+    """Wait for all of it, and raise the first exception that it raised."""
     for part in list(work):
         part.result()
 
 
 @cache
 def _phases() -> tuple[Plane, Plane]:
-    """Filters that make the even and the odd coefficients of the doubled picture; float32, symmetric about a pixel."""
+    """Filters that make the even and the odd coefficients of the doubled image; float32, symmetric about a pixel."""
     offsets = np.arange(HALF_BAND_TAPS) - (HALF_BAND_TAPS - 1) / 2
     between = np.sinc(offsets) * np.kaiser(HALF_BAND_TAPS, KAISER_BETA)
     doubling = np.zeros(2 * HALF_BAND_TAPS + 1)
@@ -110,12 +111,12 @@ def _phases() -> tuple[Plane, Plane]:
     taps = np.convolve(doubling, np.roll(inverse, 32)[:65])
     center = len(taps) // 2
     even, odd = taps[center % 2 :: 2], taps[(center + 1) % 2 :: 2]
-    # The even filter is centered on a pixel; the odd one looks half a pixel further, so it gets one empty tap.
+    # The even filter is centered on a pixel, the odd one half a pixel further, so it gets one zero tap.
     return _centered(even), _centered(np.append(0, odd))
 
 
 def _centered(taps: NDArray[np.float64]) -> Plane:
-    """Taps without their negligible ends, with the sum 1 that keeps flat areas what they are."""
+    """Taps without their negligible ends, scaled to the sum 1, which preserves constant areas."""
     center = len(taps) // 2
     reach = int(np.abs(np.flatnonzero(np.abs(taps) > 1e-5) - center).max())
     kept = taps[center - reach : center + reach + 1]
@@ -125,7 +126,7 @@ def _centered(taps: NDArray[np.float64]) -> Plane:
 def _interpolate(coefficients: Plane, x: Plane, y: Plane, pool: Executor) -> Plane:
     """The quintic spline with these coefficients (h, w, 3) at positions x, y (H, W) in px: float32 (H, W, 3).
 
-    Neighboring weights are taken in pairs, each pair by one bilinear lookup at the right place between the two (Sigg
+    Neighboring weights are taken in pairs, each pair by one bilinear lookup at the right position between the two (Sigg
     and Hadwiger 2005, GPU Gems 2, chapter 20): 9 lookups instead of 36.
     """
     out = np.zeros((*x.shape, 3), np.float32)
@@ -139,20 +140,22 @@ def _interpolate(coefficients: Plane, x: Plane, y: Plane, pool: Executor) -> Pla
                 cv2.accumulateProduct(looked_up, column_weight, line)
             cv2.accumulateProduct(line, row_weight, out[start : start + ROWS])
 
-    _finish(pool.submit(fill, start) for start in range(0, x.shape[0], ROWS))
+    _wait(pool.submit(fill, start) for start in range(0, x.shape[0], ROWS))
     return out
 
 
 def _pairs(position: Plane) -> list[tuple[Plane, Plane]]:
-    """For three pairs of neighbors: their joint weight, three times (h, W, 3), and where to look it up (h, W)."""
+    """For three pairs of neighbors: their joint weight (h, W, 3), the same in all channels, and the position of the
+    lookup (h, W).
+    """
     below = np.floor(position)
     t = position - below
     weights = [_polynomial(t, coefficients) for coefficients in QUINTIC]
     pairs: list[tuple[Plane, Plane]] = []
     for first in (0, 2, 4):
         joint = weights[first] + weights[first + 1]
-        place = below + (first - 2) + weights[first + 1] / joint
-        pairs.append((np.repeat(joint[..., None], 3, axis=2), place))
+        lookup = below + (first - 2) + weights[first + 1] / joint
+        pairs.append((np.repeat(joint[..., None], 3, axis=2), lookup))
     return pairs
 
 

@@ -1,7 +1,7 @@
-"""How the land of the sample timelapse is drawn: noise, color ramps and an easel for surfaces.
+"""Drawing tools for the land of the sample timelapse: noise, color ramps and an easel for surfaces.
 
-Surfaces carry albedo and normals rather than finished colors, so that the light of every hour can fall on them. They
-are drawn at twice the size and averaged down: clean edges without any blur.
+Surfaces have albedo and normals rather than final colors, so that they can be lit for every hour. They are drawn at
+twice the size and averaged down, for antialiased edges.
 
 Axes of normals: x to the right, y up, z toward the viewer. Colors are float32 sRGB in [0, 1].
 """
@@ -77,11 +77,11 @@ def ramp(value: Field, *codes: str) -> Field:
 
 
 class Easel:
-    """The supersampled picture in work: surfaces are put on it back to front."""
+    """A supersampled image in progress: surfaces are put on it back to front."""
 
     def __init__(self, width: int, height: int) -> None:
         self.shape = (height * _SCALE, width * _SCALE)
-        self.unit = width * _SCALE / 640  # px per pixel of the 640-wide picture
+        self.unit = width * _SCALE / 640  # px per pixel of an image 640 px wide
         self.x, self.v = (
             axis.astype(np.float32)
             for axis in np.meshgrid(
@@ -98,7 +98,7 @@ class Easel:
         self.haze = np.zeros(self.shape, np.float32)
 
     def noise(self, cell_px: float, seed: int, **options: Any) -> Field:
-        """`fbm` over the easel with cells in pixels of the 640-wide picture."""
+        """`fbm` over the easel with cells in pixels of an image 640 px wide."""
         return fbm(self.shape, cell_px * self.unit, SEED + seed, **options)
 
     def profile(self, seed: int, knots: int, octaves: int, gain: float) -> Field:

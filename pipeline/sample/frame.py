@@ -1,4 +1,4 @@
-"""One photo of the sample timelapse: the light of the hour on the land, the lake, the lamps."""
+"""One frame of the sample timelapse: the light of the hour on the land, the lake, the lamps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.sample.easel import Field, Layer, mix, rgb, smoothstep
 from pipeline.sample.scene import SHORE, Scene, build_scene
-from pipeline.sample.sky import Light, cloud_tiles, light_at, paint_sky, plane
+from pipeline.sample.sky import Light, cloud_tiles, draw_sky, light_at, plane
 
 _MOON_SIDE = np.array([-0.35, 0.65, 0.67], np.float32)
 
@@ -22,16 +22,16 @@ def sample_frame(index: int, count: int = 48, width_px: int = 640, height_px: in
     progress = index / max(count - 1, 1)
     light = light_at(progress)
     scene = build_scene(width_px, height_px)
-    picture = paint_sky(width_px, height_px, light, progress)
-    picture = _over(picture, scene.far, light)
+    image = draw_sky(width_px, height_px, light, progress)
+    image = _over(image, scene.far, light)
     lamps = _lamps(scene, light)
-    picture = _lit_windows(picture, lamps)
-    picture = _lake(picture, light, progress)
-    picture = _over(picture, scene.near, light)
-    # A lens: light falls off a little toward the corners.
+    image = _lit_windows(image, lamps)
+    image = _lake(image, light, progress)
+    image = _over(image, scene.near, light)
+    # Vignetting of a lens: slightly darker toward the corners.
     x, v = np.meshgrid(np.linspace(-1, 1, width_px), np.linspace(-1, 1, height_px))
-    picture = picture * (1 - 0.10 * (x * x + v * v) / 2)[..., None].astype(np.float32)
-    return np.asarray(np.rint(np.clip(picture, 0, 1) * 255), np.uint8)
+    image = image * (1 - 0.10 * (x * x + v * v) / 2)[..., None].astype(np.float32)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
 
 
 def _over(behind: Field, layer: Layer, light: Light) -> Field:
@@ -53,18 +53,18 @@ def _lamps(scene: Scene, light: Light) -> Field:
     return np.asarray(scene.windows * np.maximum(evening, morning), np.float32)
 
 
-def _lit_windows(picture: Field, lamps: Field) -> Field:
-    unit = picture.shape[1] / 640
-    picture = mix(picture, rgb("ffd27a"), lamps)
+def _lit_windows(image: Field, lamps: Field) -> Field:
+    unit = image.shape[1] / 640
+    image = mix(image, rgb("ffd27a"), lamps)
     near = cv2.GaussianBlur(lamps, (0, 0), 2.2 * unit)
     wide = cv2.GaussianBlur(lamps, (0, 0), 8.0 * unit)
     glow = (0.9 * near + 1.1 * wide)[..., None] * rgb("ff9f45")
-    return np.asarray(1 - (1 - np.clip(picture, 0, 1)) * (1 - np.clip(glow, 0, 1)), np.float32)
+    return np.asarray(1 - (1 - np.clip(image, 0, 1)) * (1 - np.clip(glow, 0, 1)), np.float32)
 
 
-def _lake(picture: Field, light: Light, progress: float) -> Field:
-    """Puts the lake under the far shore: the mirrored picture, broken by ripples that grow toward the viewer."""
-    height, width = picture.shape[:2]
+def _lake(image: Field, light: Light, progress: float) -> Field:
+    """The image with the lake under the far shore: its reflection, distorted by ripples that grow toward the viewer."""
+    height, width = image.shape[:2]
     shore = round(SHORE * height)
     rows = height - shore
     near = (np.arange(rows, dtype=np.float32) + 0.5) / rows
@@ -83,28 +83,28 @@ def _lake(picture: Field, light: Light, progress: float) -> Field:
     source_row = np.clip(shore - 1 - row * 1.0 + ripple * reach, 0, shore - 1)
     source_x = x + swell * reach * 0.35
     mirror = cv2.remap(
-        picture,
+        image,
         source_x.astype(np.float32),
         source_row.astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    # Low down one looks into the water instead of along it.
+    # Near the viewer the line of sight is steeper: less reflection, more of the depths.
     depths = np.clip(light.ambient * rgb("5f8f98") * 0.75 + light.sun_color * rgb("2a4a4c") * 0.5, 0, 1)
-    look_in = np.clip(0.14 + 0.34 * near[:, None] + 0.10 * ripple, 0, 0.8)
-    water = mix(mirror, depths, look_in)
+    depth_fraction = np.clip(0.14 + 0.34 * near[:, None] + 0.10 * ripple, 0, 0.8)
+    water = mix(mirror, depths, depth_fraction)
     water = water * (1 + 0.07 * np.clip(ripple, -2, 2))[..., None]
-    # The sun's (or the moon's) road: ripples that tip the right way flash.
-    for place, color, power in (
+    # The glitter of the sun or moon: ripples with the right slope reflect it.
+    for position, color, power in (
         (light.sun, light.sun_color + np.float32(0.15), float(light.sun_color.max())),
         (light.moon, rgb("c8d4f0"), 0.5 * light.night),
     ):
-        shown = float(smoothstep(0.55, 0.40, place[1])) * power
+        shown = float(smoothstep(0.55, 0.40, position[1])) * power
         if shown > 0.01:
-            road = np.exp(-(((x / width - place[0]) / (0.030 + 0.09 * near[:, None])) ** 2))
+            road = np.exp(-(((x / width - position[0]) / (0.030 + 0.09 * near[:, None])) ** 2))
             flash = road * smoothstep(0.35, 1.3, ripple) * min(shown, 1.0)
             water = mix(water, np.clip(color, 0, 1), 0.75 * flash)
-    result = picture.copy()
+    result = image.copy()
     result[shore:] = np.clip(water, 0, 1)
     edge = np.exp(-((near * rows / (1.6 * unit)) ** 2)).astype(np.float32)  # the dark line under the bank
     result[shore:] *= (1 - 0.35 * edge)[:, None, None]

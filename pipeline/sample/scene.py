@@ -1,4 +1,4 @@
-"""The land of the sample timelapse: everything that stands still, built once per picture size."""
+"""The land of the sample timelapse: everything that does not move, built once per image size."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHORE = 0.600  # row of the far shore, as a fraction of the height
 
 @dataclass(frozen=True)
 class Scene:
-    """All that stands still.
+    """Everything that does not move.
 
-    `windows` (H, W) is the part of a pixel that is window; `lit_from` and `lit_until` (H, W) are the hours from
+    `windows` (H, W) is the fraction of a pixel that is window; `lit_from` and `lit_until` (H, W) are the hours from
     which and until which its lamp burns.
     """
 
@@ -72,14 +72,14 @@ def _forest(e: Easel) -> None:
 
 
 def _village(e: Easel) -> tuple[Field, Field, Field]:
-    """Draws houses and a church on the far shore; window cover, and the hours when each lamp goes on and off."""
+    """Draw houses and a church on the far shore; returns the window cover, and the hours when each lamp is switched."""
     rng = np.random.default_rng(SEED + 30)
     windows = np.zeros(e.shape, np.float32)
     lit_from, lit_until = np.full(e.shape, 30, np.float32), np.zeros(e.shape, np.float32)
     grain = e.noise(3, 31, octaves=2)
-    places = [(cx, rng.uniform(0.010, 0.028)) for cx in np.sort(rng.uniform(0.565, 0.885, 15))]
-    places += [(0.155, 0.012), (0.192, 0.006)]
-    for cx, up in sorted(places, key=lambda place: -place[1]):
+    positions = [(cx, rng.uniform(0.010, 0.028)) for cx in np.sort(rng.uniform(0.565, 0.885, 15))]
+    positions += [(0.155, 0.012), (0.192, 0.006)]
+    for cx, up in sorted(positions, key=lambda position: -position[1]):
         wide, high = rng.uniform(13, 20) * e.unit, rng.uniform(7, 10) * e.unit
         left, floor = cx * e.shape[1] - wide / 2, (SHORE - up) * e.shape[0]
         plaster = np.broadcast_to(rgb(rng.choice(["e8dcc4", "d9c09a", "f0e8da", "c9a184", "b8a894"])), e.albedo.shape)
@@ -223,14 +223,14 @@ def _tree(e: Easel) -> None:
 
 @lru_cache(maxsize=2)
 def build_scene(width: int, height: int) -> Scene:
-    """The land for pictures of `width` x `height` px. A second or two the first time, then from memory."""
+    """The land for images of `width` x `height` px. The first call takes a second or two, the next ones are cached."""
     e = Easel(width, height)
     _mountains(e)
     _forest(e)
     windows, lit_from, lit_until = _village(e)
     far = e.layer()
     size = (width, height)
-    # Hours must not be averaged over a pixel's parts: take the nearest.
+    # Hours must not be averaged over the parts of a pixel, so the nearest is taken.
     nearest = [np.asarray(cv2.dilate(m, np.ones((3, 3))), np.float32) for m in (-lit_from, lit_until)]
     hours = [np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_NEAREST), np.float32) for m in nearest]
     covered = e.reduced(windows)

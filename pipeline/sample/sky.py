@@ -32,7 +32,7 @@ _DAY: tuple[tuple[float, str, str, str, str, float, float], ...] = (
 
 @dataclass(frozen=True)
 class Light:
-    """The light of one moment. Places are (x, v): fractions of width and height, v down; `direction` as normals."""
+    """The light of one moment. Positions are (x, v): fractions of width and height, v down; `direction` as normals."""
 
     hour: float
     zenith: Field
@@ -103,7 +103,7 @@ def plane(shape: tuple[int, int], tile: Field, depth: Field, zoom: float, drift:
     )
 
 
-def paint_sky(width: int, height: int, light: Light, progress: float) -> Field:
+def draw_sky(width: int, height: int, light: Light, progress: float) -> Field:
     """The sky over the whole frame (H, W, 3): gradient, glow, stars, moon, sun and two layers of clouds."""
     shape = (height, width)
     aspect = height / width
@@ -137,7 +137,7 @@ def paint_sky(width: int, height: int, light: Light, progress: float) -> Field:
 
 
 def _clouds(sky: Field, x: Field, up: Field, light: Light, progress: float) -> Field:
-    """Two layers of clouds over `sky` (H, W, 3): `x` and `up` (H, W) are the place across and above the shore."""
+    """Two layers of clouds over `sky` (H, W, 3): `x` and `up` (H, W) are the positions across and above the shore."""
     height, width = up.shape
     aspect = height / width
     depth = (1.0 / (up[:, 0] + 0.16)).astype(np.float32)
@@ -146,7 +146,7 @@ def _clouds(sky: Field, x: Field, up: Field, light: Light, progress: float) -> F
     zoom = 330.0
 
     def cumulus(shift_x: float, shift_w: float) -> Field:
-        # Two fields trade places: clouds grow and dissolve while they drift.
+        # A crossfade of two fields: clouds grow and dissolve while they drift.
         a = plane((height, width), first, depth, zoom, (100 - 58 * progress + shift_x, shift_w))
         b = plane((height, width), second, depth, zoom, (400 - 64 * progress + shift_x, 300 + shift_w))
         return np.asarray(np.cos(turn) * a + np.sin(turn) * b, np.float32)

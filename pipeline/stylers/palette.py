@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.postprocess.finish import oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.types import FrameStats, StylizedBatch
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.finish import oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.stylers.palette import as_batch, blended, distances, flattened, pixels, style_palette, toned
 
 if TYPE_CHECKING:

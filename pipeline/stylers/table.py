@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import Config
     from pipeline.encoders.network import Encoder
-    from pipeline.motion.raft import Raft
+    from pipeline.motion.methods import FlowEstimator
     from pipeline.types import Styler
 
 Precision = Literal["float32", "bfloat16"]
@@ -25,13 +25,13 @@ Precision = Literal["float32", "bfloat16"]
 class Resources:
     """What stylers need from the machine: where to compute, in which precision, with which networks.
 
-    `encoder` is the feature network; `flow` finds the motion where the style asks for a network for that.
+    `encoder` is the feature network; `flow` estimates the motion (None: by the default of the settings).
     """
 
     device: torch.device
     precision: Precision
     encoder: Encoder | None
-    flow: Raft | None = None
+    flow: FlowEstimator | None = None
 
 
 def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
@@ -51,12 +51,9 @@ def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
 
     pooling = None if config.pooling == "native" else config.pooling
     encoder = load_encoder(config.encoder, weights=weights, device=device, dtype=DTYPES[precision], pooling=pooling)
-    flow = None
-    if config.motion.method in ("raft_small", "raft_large"):
-        from pipeline.motion.raft import load_raft
+    from pipeline.motion.methods import load_estimator
 
-        flow = load_raft(config.motion.method, device=device)
-    return Resources(device, precision, encoder, flow)
+    return Resources(device, precision, encoder, load_estimator(config.motion, device=device))
 
 
 def build_styler(config: Config, resources: Resources) -> Styler:

@@ -37,7 +37,7 @@ def demo(folder: Path, style: str, reporter: Reporter, cancellation: Cancellatio
 
     Raises WriteError if the folder cannot be written, and what `render` raises.
     """
-    from pipeline.sample import write_sample
+    from pipeline.sample.photos import write_sample
 
     photos = folder / "photos"
     try:

@@ -1,8 +1,8 @@
-"""How good a render is: steady, sharp, true to photo and painting, each beside what simpler ways of painting give.
+"""Measuring a render: temporal error, sharpness and losses, for the render and for baselines from the same clip.
 
-Low temporal error is worth nothing where it is bought with blur, so steadiness, sharpness and losses are always told
-together, for the render and next to it for three baselines made from the same clip: the input itself, frames painted
-independently, and frames that start from the previous one without moving it. `measures` defines the figures.
+A low temporal error can be reached by blur, so it is always given together with sharpness and losses. The baselines are
+the input itself, frames stylized independently, and frames that start from the previous one without warping it.
+`pipeline.evaluate.measures` defines the figures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS", "Evaluation", "FrameFigures", "Row", "RowName", "StyleEvaluation", "evaluate"]
 
 WINDOW_FRAMES = 12
-"""Frames that are compared unless told otherwise: an independent one costs many times one of the render's."""
+"""Frames that are compared by default: an independent frame costs many times a warm one."""
 
 
 def evaluate(
@@ -46,12 +46,12 @@ def evaluate(
 
     `frames` is a half-open range. By default 12 frames are compared, in the middle of the longest run of stored frames
     without a cut, and luma and sharpness of render and input are followed over that whole run. Without `baselines`
-    nothing is painted and there are only the rows of the render and the input. `cold_frames` limits the independent
+    nothing is stylized and there are only the rows of the render and the input. `cold_frames` restricts the independent
     frames, the slowest part, to these.
 
-    Raises RenderDirectoryError if there is nothing to measure, a stored frame is damaged, or the input, the paintings
-    or the network are not those of the render; UsageError for a range outside the render; Interrupted if an end was
-    requested.
+    Raises RenderDirectoryError if there is nothing to measure, a stored frame is damaged, or the input, the style
+    images or the weights are not those of the render; UsageError for a range outside the render; Interrupted if an end
+    was requested.
     """
     from pipeline.evaluate.compare import Comparison
     from pipeline.stylers.table import build_styler
@@ -64,11 +64,11 @@ def evaluate(
     if not any(wanted.values()):
         raise RenderDirectoryError(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
-            hint=f"`tempera status {path}` says which are there, `tempera resume {path}` paints the others",
+            hint=f"`tempera status {path}` says which are stored, `tempera resume {path}` stylizes the others",
         )
     resources = _resources(opened)
     _set_threads(opened.configs)
-    found = []
+    evaluations = []
     for name, config in opened.configs.items():
         if not wanted[name]:
             reporter.note(f"{name}: nothing is stored yet")
@@ -80,8 +80,8 @@ def evaluate(
         run = comparison.longest_run() if frames is None else wanted[name]
         middle = max(0, len(run) - WINDOW_FRAMES) // 2
         window = run[middle : middle + WINDOW_FRAMES] if frames is None else run
-        found.append(comparison.measure(window, run=run, baselines=baselines, cold_frames=cold_frames))
-    return Evaluation(str(path), plan.width_px, plan.height_px, opened.source.frame_count, tuple(found))
+        evaluations.append(comparison.measure(window, run=run, baselines=baselines, cold_frames=cold_frames))
+    return Evaluation(str(path), plan.width_px, plan.height_px, opened.source.frame_count, tuple(evaluations))
 
 
 def _span(frames: tuple[int | None, int | None] | None, count: int) -> range:
@@ -95,7 +95,7 @@ def _span(frames: tuple[int | None, int | None] | None, count: int) -> range:
 
 
 def _stored(directory: RenderDirectory, style: str) -> dict[int, Chain]:
-    """The delivered frames of a style that are stored, and the chains that hold them."""
+    """The stored frames of a style that belong to its output, and the chains that contain them."""
     return {
         index: chain
         for chain in directory.plan.chains
@@ -106,28 +106,28 @@ def _stored(directory: RenderDirectory, style: str) -> dict[int, Chain]:
 
 
 def _resources(opened: OpenedRender) -> dict[str, Resources]:
-    """What the stylers need, if input, style images and networks still are those of the render."""
+    """What the stylers need. Raises RenderDirectoryError if the input, style images or weights have changed."""
     from pipeline.media.reader.source import content_digest
 
     plan = opened.plan
     resolved, resources = resolve_opened(opened)
-    today = replace(opened.source, digest=content_digest(opened.source))
-    identity = make_identity(today, plan.width_px, plan.height_px, plan.shots, resolved)
-    # Only contents are compared: what another machine or an older algorithm has stylized can be measured too, beside
-    # baselines by today's.
+    current = replace(opened.source, digest=content_digest(opened.source))
+    identity = make_identity(current, plan.width_px, plan.height_px, plan.shots, resolved)
+    # Only contents are compared: a render by another machine or by an older algorithm can be measured too, with
+    # baselines by the current one.
     changed = [
         key for key, value in plan.identity.items() if key.endswith((".digest", ".init")) and identity.get(key) != value
     ]
     if changed:
         raise RenderDirectoryError(
-            f"{opened.path}: was rendered from something else: {', '.join(changed[:5])} changed since",
-            hint="put the input, the style images and the weights back where they were",
+            f"{opened.path}: these have changed since the render: {', '.join(changed[:5])}",
+            hint="restore the input, the style images and the weights that it was rendered with",
         )
     return resources
 
 
 def _set_threads(configs: Mapping[str, Config]) -> None:
-    """As many CPU threads as the render uses."""
+    """Use as many CPU threads as the render."""
     if threads := next(iter(configs.values())).runtime.threads:
         import torch
 

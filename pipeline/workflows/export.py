@@ -133,7 +133,7 @@ def _finished(
     stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
-    from pipeline.analysis.exposure import correct
+    from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.media.reader.source import read_frames
     from pipeline.postprocess.finish import finish
 
@@ -145,7 +145,7 @@ def _finished(
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
         for (index, stylized), content in zip(stored, contents, strict=False):
-            evened = correct(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
+            evened = apply_tone_curve(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
             yield finish(stylized, evened, settings, index=index, seed=config.seed)
 
 

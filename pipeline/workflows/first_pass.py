@@ -40,16 +40,17 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
 def first_pass(source: Source, config: Config, reporter: Reporter, cancellation: Cancellation) -> FirstPass:
     """Read every frame once, small, and find the cuts and the flicker of exposure. Raises Interrupted."""
     from pipeline.analysis.cuts import find_cuts, split_shots
-    from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
+    from pipeline.analysis.flicker import FlickerMeasurement
+    from pipeline.analysis.flicker_trend import MIN_FRAMES
     from pipeline.media.reader.source import read_frames
 
     settings = config.input
-    meter = FlickerMeter() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    measurement = FlickerMeasurement() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
     seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
-    if not seek_cuts and meter is None:
+    if not seek_cuts and measurement is None:
         return split_shots(source.frame_count, []), ()
-    goals = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (meter is not None))
-    with reporter.stage(f"looking for {goals}", source.frame_count) as advance:
+    looked_for = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (measurement is not None))
+    with reporter.stage(f"looking for {looked_for}", source.frame_count) as advance:
         small = min(1.0, 160 / max(source.width_px, source.height_px))
         width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
         frames = read_frames(source, width_px=width, height_px=height, settings=settings)
@@ -58,8 +59,8 @@ def first_pass(source: Source, config: Config, reporter: Reporter, cancellation:
             with closing(frames):
                 for frame in frames:
                     cancellation.raise_if_requested("stopped before the first frame", hint="run it again to begin")
-                    if meter:
-                        meter.add(frame.rgb)
+                    if measurement:
+                        measurement.add(frame.rgb)
                     yield frame.rgb
                     advance(frame.index + 1)
 
@@ -69,9 +70,9 @@ def first_pass(source: Source, config: Config, reporter: Reporter, cancellation:
         else:
             deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
-    if meter is None:
+    if measurement is None:
         return shots, ()
-    flicker = meter.flicker(shots, settings.deflicker)
+    flicker = measurement.flicker(shots, settings.deflicker)
     if flicker.curves:
         reporter.note(
             f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"

@@ -3,15 +3,15 @@
     python scripts/bench/deflicker.py --data DATA [--out deflicker.json] [--sheet FOLDER]
 
 Two timelapses whose camera changes exposure and white balance from frame to frame, and clips that must stay as they
-are: fades, cuts, people, moving cameras. Three ways: `ours` (`analysis.exposure`), and two usual ones, both with
-percentiles (1, 5, 25, 50, 75, 95, 99) of whole frames brought to their own smooth course: `percentiles` of every
-channel, `luma` of luma for all channels alike.
+are: fades, cuts, people, moving cameras. Three ways: `ours` (`analysis.flicker`), and two usual ones, both with
+percentiles (1, 5, 25, 50, 75, 95, 99) of whole frames smoothed over time: `percentiles` of every channel, `luma` of
+luma for all channels alike.
 
-Figures, in levels of 255: `zigzag_luma` and `zigzag_channels`, mean absolute second difference over time of the frames'
-means; `along_motion`, mean absolute difference of neighbors laid over each other along the input's motion; `trend`,
-largest distance of the luma's moving averages over 15 frames from the input's; `change`, mean absolute change of a
-pixel; `white`, pixels at 255 in percent; `steepest`, the largest step between neighboring levels in any of our tables
-(1 is no banding). Ways that change nothing have the input's figures. The last line on stdout is JSON.
+Figures, in levels of 255: `flicker_luma` and `flicker_channels`, mean absolute second difference over time of the
+frames' means; `difference_along_motion`, mean absolute difference of neighbors aligned along the input's motion;
+`trend`, largest distance of the luma's moving averages over 15 frames from the input's; `change`, mean absolute change
+of a pixel; `white`, pixels at 255 in percent; `steepest`, the largest step between neighboring levels in any of our
+tables (1 is no banding). Ways that change nothing have the input's figures. The last line on stdout is JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.analysis.cuts import find_cuts, split_shots
-from pipeline.analysis.exposure import THRESHOLD, WINDOW, FlickerMeter, correct
+from pipeline.analysis.flicker import THRESHOLD, FlickerMeasurement
+from pipeline.analysis.flicker_trend import WINDOW
+from pipeline.analysis.tone_curve import apply_tone_curve
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.motion.estimate import estimate_motion
@@ -79,7 +81,7 @@ def smooth(series: Array) -> Array:
 
 
 def by_percentiles(frames: list[RGB], shots: tuple[Shot, ...], *, channels: bool) -> list[RGB]:
-    """The usual way: percentiles of whole frames, brought to their own smooth course by piecewise linear tables."""
+    """The usual way: percentiles of whole frames, brought to their smoothed values by piecewise linear tables."""
     result: list[RGB] = []
     levels = np.arange(256.0)
     for shot in shots:
@@ -99,16 +101,16 @@ def by_percentiles(frames: list[RGB], shots: tuple[Shot, ...], *, channels: bool
     return result
 
 
-def along_motion(frames: list[RGB], flows: list[tuple[Array, Array]]) -> float:
-    """Mean absolute difference of neighbors, laid over each other along a given motion, where that is trusted."""
+def difference_along_motion(frames: list[RGB], flows: list[tuple[Array, Array]]) -> float:
+    """Mean absolute difference of neighbors, aligned along a given motion, where that is confident."""
     height, width = frames[0].shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     found = []
-    for previous, current, (flow, trusted) in zip(frames, frames[1:], flows, strict=False):
-        if not trusted.any():
+    for previous, current, (flow, confident) in zip(frames, frames[1:], flows, strict=False):
+        if not confident.any():
             continue
         moved = cv2.remap(previous, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
-        found.append(np.abs(moved.astype(float) - current)[trusted].mean())
+        found.append(np.abs(moved.astype(float) - current)[confident].mean())
     return float(np.mean(found)) if found else 0.0
 
 
@@ -118,9 +120,9 @@ def figures(frames: list[RGB], original: list[RGB], flows: list[tuple[Array, Arr
     window = np.ones(min(15, len(frames))) / min(15, len(frames))
     trends = [np.convolve(each @ LUMA, window, "valid") for each in (means, before)]
     values = {
-        "zigzag_luma": np.abs(np.diff(means @ LUMA, 2)).mean(),
-        "zigzag_channels": np.abs(np.diff(means, 2, axis=0)).mean(),
-        "along_motion": along_motion(frames, flows),
+        "flicker_luma": np.abs(np.diff(means @ LUMA, 2)).mean(),
+        "flicker_channels": np.abs(np.diff(means, 2, axis=0)).mean(),
+        "difference_along_motion": difference_along_motion(frames, flows),
         "trend": np.abs(trends[0] - trends[1]).max(),
         "change": np.mean([cv2.absdiff(a, b).mean() for a, b in zip(frames, original, strict=True)]),
         "white": 100 * np.mean([(rgb == 255).mean() for rgb in frames]),
@@ -154,14 +156,14 @@ def clip(path: Path, name: str, sheets: Path | None) -> dict[str, Any]:
     for index in range(1, len(frames)):
         motion = estimate_motion(frames[index - 1], frames[index], from_index=index - 1, to_index=index)
         flows.append((motion.backward_flow, (motion.confidence > 0.5) & (index not in cuts)))
-    meter = FlickerMeter()
+    measurement = FlickerMeasurement()
     started = time.process_time()
     for frame in frames:
-        meter.add(frame)
+        measurement.add(frame)
     spent = 1000 * (time.process_time() - started) / len(frames)
-    flicker = meter.flicker(shots, 1.0)
+    flicker = measurement.flicker(shots, 1.0)
     curves = flicker.curves or ((),) * len(frames)
-    ours = [correct(frame, curve) for frame, curve in zip(frames, curves, strict=True)]
+    ours = [apply_tone_curve(frame, curve) for frame, curve in zip(frames, curves, strict=True)]
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     if sheets and flicker.curves:
         sheet(sheets / f"{Path(name).stem}.png", frames, ours)
@@ -175,7 +177,9 @@ def clip(path: Path, name: str, sheets: Path | None) -> dict[str, Any]:
         "frames": len(frames),
         "flicker_levels": round(flicker.levels, 2),
         "ways": {way: figures(each, frames, flows) for way, each in ways.items()},
-        "steepest": max(int(np.diff(correct(ramp, curve)[0].astype(int), axis=0)[:-1].max()) for curve in curves),
+        "steepest": max(
+            int(np.diff(apply_tone_curve(ramp, curve)[0].astype(int), axis=0)[:-1].max()) for curve in curves
+        ),
         "measure_ms_per_frame": round(spent, 1),
     }
 
@@ -186,7 +190,7 @@ def main() -> None:
     data = os.environ.get("TEMPERA_DATA")
     parser.add_argument("--data", type=Path, default=data, required=data is None, help="the data (TEMPERA_DATA)")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--sheet", type=Path, help="folder for pictures of eight neighbors, before and after")
+    parser.add_argument("--sheet", type=Path, help="folder for sheets of eight neighbors, before and after")
     options = parser.parse_args()
     cv2.setNumThreads(1)
 
@@ -204,7 +208,7 @@ def main() -> None:
         "benchmark": "deflicker",
         "threshold_levels": THRESHOLD,
         "clips": results,
-        "correct_ms_720p": milliseconds(lambda: correct(large, curve)),
+        "correct_ms_720p": milliseconds(lambda: apply_tone_curve(large, curve)),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
         "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
         "commit": commit(),

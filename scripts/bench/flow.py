@@ -1,19 +1,20 @@
-"""How true, how faithful and how slow the ways to estimate motion are.
+"""Accuracy, warp error and processor time of the methods that estimate motion.
 
     python scripts/bench/flow.py [--data DIR] [--out flow.json]
 
 `--data` is the folder of real media (default: the environment variable TEMPERA_DATA). One thread.
 
 True flow: `flyingchairs` (512x384, rendered) and `motorcycle` (741x500, a photographed stereo pair, up to 60 px). The
-endpoint error in px over all known pixels, its median, the error of the pixels that `confidence` trusts, their share.
+endpoint error in px over all known pixels, its median, the error of the pixels with confidence above 0.5, and their
+fraction.
 
 No truth: `marple8` (450x350, a walking camera), `cockatoo` (1280x720, a hand-held camera, 8 pairs) and `sunset`
-(1080x450, clouds before a tripod, 8 pairs). The warp error: mean absolute difference in levels between the previous
-frame, moved bilinearly, and the current one, where every method trusts its flow; and the share that each trusts.
+(1080x450, clouds before a static camera, 8 pairs). The warp error: mean absolute difference in levels between the
+previous frame, warped bilinearly, and the current one, where every method is confident; and the fraction where each is.
 
 Methods: dense inverse search by its three presets, `+half` at half the size; `farneback` as OpenCV's examples call it;
-`none`, the paint stays where it is. Milliseconds of processor time for `estimate_motion` of a pair (both ways, and the
-confidence), of `is_static`, and of RAFT with random weights, which is as slow as with its own. Last line: JSON.
+`none`, no motion. Milliseconds of processor time for `estimate_motion` of a pair (both ways, and the confidence), of
+`is_static`, and of RAFT with random weights, which is as slow as with its own. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
 from pipeline.motion.consistency import flow_confidence, positions
+from pipeline.motion.dis import DenseInverseSearch, Preset
 from pipeline.motion.estimate import estimate_motion
 from pipeline.motion.raft import Raft
 from pipeline.motion.static import is_static
@@ -51,13 +53,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"448": (448, 252), "720p": (1280, 720), "1080p": (1920, 1080)}
 
 
-def search(preset: Any, *, half: bool = False) -> Method:
+def search(preset: Preset, *, half: bool = False) -> Method:
     """`estimate_motion` by one preset, at full size or at half."""
+
+    estimator = DenseInverseSearch(preset)
 
     def method(previous: Array, current: Array) -> Motion:
         longer = max(current.shape[:2])
         limit = (longer + 1) // 2 if half else longer
-        return estimate_motion(previous, current, from_index=0, to_index=1, preset=preset, max_side_px=limit)
+        return estimate_motion(previous, current, from_index=0, to_index=1, estimator=estimator, max_side_px=limit)
 
     return method
 
@@ -67,14 +71,14 @@ def farneback(previous: Array, current: Array) -> Motion:
     before, after = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (previous, current))
     empty: Any = None
     backward, forward = (
-        np.asarray(cv2.calcOpticalFlowFarneback(start, goal, empty, 0.5, 5, 21, 5, 7, 1.5, 0), np.float32)
-        for start, goal in ((after, before), (before, after))
+        np.asarray(cv2.calcOpticalFlowFarneback(start, target, empty, 0.5, 5, 21, 5, 7, 1.5, 0), np.float32)
+        for start, target in ((after, before), (before, after))
     )
     return Motion(0, 1, backward, flow_confidence(backward, forward))
 
 
 def none(_: Array, current: Array) -> Motion:
-    """No motion, trusted everywhere."""
+    """No motion, with full confidence."""
     height, width = current.shape[:2]
     return Motion(0, 1, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32))
 
@@ -91,11 +95,11 @@ METHODS: dict[str, Method] = {
 
 
 def read(path: Path) -> Array:
-    """A picture, uint8 (H, W, 3) RGB."""
-    picture = cv2.imread(str(path))
-    if picture is None:
-        sys.exit(f"{path} is not a picture")
-    return np.ascontiguousarray(picture[..., ::-1])
+    """An image file, uint8 (H, W, 3) RGB."""
+    image = cv2.imread(str(path))
+    if image is None:
+        sys.exit(f"{path} is not an image")
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def read_video(path: Path, count: int) -> list[Array]:
@@ -127,17 +131,17 @@ def against_truth(motion: Motion, truth: Array) -> dict[str, float]:
     """Endpoint errors in px."""
     known = np.isfinite(truth[..., 0])
     error = np.hypot(*(motion.backward_flow - truth)[known].T)
-    trusted = motion.confidence[known] > 0.5
+    confident = motion.confidence[known] > 0.5
     return {
         "error_px": round(float(error.mean()), 3),
         "median_px": round(float(np.median(error)), 3),
-        "trusted_error_px": round(float(error[trusted].mean()), 3),
-        "trusted": round(float(trusted.mean()), 3),
+        "confident_error_px": round(float(error[confident].mean()), 3),
+        "confident_fraction": round(float(confident.mean()), 3),
     }
 
 
 def warp_errors(pairs: list[tuple[Array, Array]]) -> dict[str, dict[str, float]]:
-    """Of every method, where all trust theirs; the mean over the pairs."""
+    """Of every method, where all are confident; the mean over the pairs."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
     for previous, current in pairs:
         motions = {name: method(previous, current) for name, method in METHODS.items()}
@@ -147,8 +151,8 @@ def warp_errors(pairs: list[tuple[Array, Array]]) -> dict[str, dict[str, float]]
             difference = np.abs(moved.astype(np.float32) - current)[common].mean()
             found[name].append((float(difference), float((motion.confidence > 0.5).mean())))
     return {
-        name: {"warp_error": round(float(error), 3), "trusted": round(float(trusted), 3)}
-        for name, (error, trusted) in ((name, np.mean(values, axis=0)) for name, values in found.items())
+        name: {"warp_error": round(float(error), 3), "confident_fraction": round(float(confident), 3)}
+        for name, (error, confident) in ((name, np.mean(values, axis=0)) for name, values in found.items())
     }
 
 
@@ -177,9 +181,9 @@ def timings(frames: list[Array]) -> dict[str, dict[str, dict[str, float]]]:
             for name, method in METHODS.items()
             if name != "none"
         }
-        found[size]["rests"] = milliseconds(lambda a=previous, b=current: is_static(a, b))  # type: ignore[misc]
+        found[size]["is_static"] = milliseconds(lambda a=previous, b=current: is_static(a, b))  # type: ignore[misc]
         found[size]["raft_small"] = milliseconds(
-            lambda a=previous, b=current: estimate_motion(a, b, from_index=0, to_index=1, network=raft),  # type: ignore[misc]
+            lambda a=previous, b=current: estimate_motion(a, b, from_index=0, to_index=1, estimator=raft),  # type: ignore[misc]
             repeats=3,
         )
         print(size, {name: value["median"] for name, value in found[size].items()}, "ms", file=sys.stderr, flush=True)

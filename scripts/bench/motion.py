@@ -1,12 +1,12 @@
-"""Whole renders measured: effort, losses, steadiness, sharpness and drift of coherent video, clip by clip.
+"""Whole renders measured: evaluations, losses, temporal errors, sharpness and drift, clip by clip.
 
     python scripts/bench/motion.py --data DATA [--clips marple8 pan ...] [--width 448] [--frames N] [--out motion.json]
                                    [--encoder teacher --teacher vgg19_16x_se.safetensors] [--keep DIR] [--set KEY=VALUE]
 
-Every clip is painted by `workflows.render` and measured by `pipeline.evaluate`, whose `measures` define the figures.
+Every clip is rendered by `workflows.render` and measured by `pipeline.evaluate`, whose `measures` define the figures.
 `pan` and `still` are made here from one photograph: a camera that moves by whole pixels for a quarter of the clip and
-by (1.27, 0.13) px per frame after that, and one that rests, with noise of 2 levels. The baselines are painted with the
-same style: every frame from the previous one without moving it; and on their own (slow, so only some pairs of
+by (1.27, 0.13) px per frame after that, and one that is static, with noise of 2 levels. The baselines have the same
+style: every frame from the previous one without warping it; and independent frames (slow, so only some pairs of
 neighbors and the last frames: `cold_frames`). Ratios to independent frames are of the same frames and pairs.
 
 - `evaluations_median`, `evaluations_p90`: of warm frames; `restarts`: frames that began cold, without the first one.
@@ -16,7 +16,7 @@ neighbors and the last frames: `cold_frames`). Ratios to independent frames are 
 - `sharpness`, `sharpness_end`: over that of the independent frame, like the loss; `sharpness_first`,
   `sharpness_first_end`: over that of the first frame.
 - `luma_drift_ours`, `luma_drift_input`: change of mean luma in levels per 100 frames; `luma_drift`: by how much the
-  first is larger than the second. (A painting has its own light: that it does not follow the sun down is no drift.)
+  first is larger than the second. (A stylized frame has its own light: that it does not follow the sun is no drift.)
 
 `missed` lists the targets (TARGETS) that a clip does not reach. With --keep the renders stay, are continued when the
 same command runs again, and get a plot and a contact sheet. A table goes to stderr, JSON is the last line of stdout.
@@ -66,11 +66,11 @@ from pipeline.workflows.request import RenderRequest
 RGB = NDArray[np.uint8]
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = "photo/tubingen.jpg"
-PAINTING = "style/vangogh_starry_night_1889.jpg"
+STYLE_IMAGE = "style/vangogh_starry_night_1889.jpg"
 PAN_STEP_PX = (1.27, 0.13)
 NOISE_LEVELS = 2.0
 FINE = 4
-"""The photograph is enlarged so many times before it is moved, so that no step blurs it more than another."""
+"""The photograph is enlarged by this factor before it is moved, so that every step blurs it equally."""
 
 TARGETS: Mapping[str, Callable[[float], bool]] = {
     "evaluations_median": lambda value: value <= 6,
@@ -88,7 +88,7 @@ SHOWN = ("frames", *TARGETS, "input_over_ours", "restarts", "warm_s")
 
 @dataclass(frozen=True)
 class Clip:
-    """What is painted: a file or folder below the data, or files, or one of the clips made here; and how much of it."""
+    """The input of a render (a file or folder below the data, files, or a clip made here) and its number of frames."""
 
     name: str
     frames: int
@@ -117,11 +117,11 @@ def main() -> None:
     add("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
     add("--width", type=int, default=448, help="px")
     add("--frames", type=int, help="at most so many of every clip")
-    add("--style", help=f"a style or a painting [default: {PAINTING} of the data]")
+    add("--style", help=f"a style or a style image [default: {STYLE_IMAGE} of the data]")
     add("--set", action="append", default=[], help="a setting, key=value", dest="sets")
     add("--encoder", choices=("compact", "teacher"), default="compact")
     add("--teacher", type=Path, help="vgg19_16x_se.safetensors, for --encoder teacher")
-    add("--cold", type=int, default=5, help="places of the clip where independent frames are painted, 2 at each")
+    add("--cold", type=int, default=5, help="positions in the clip with independent frames, 2 at each")
     add("--keep", type=Path, help="folder for the renders, plots and sheets")
     add("--out", type=Path, help="where to write the JSON, for example scripts/bench/results/motion.json")
     options = parser.parse_args()
@@ -141,7 +141,7 @@ def main() -> None:
         "benchmark": "motion",
         "encoder": options.encoder,
         "width_px": options.width,
-        "style": Path(options.style or PAINTING).name,
+        "style": Path(options.style or STYLE_IMAGE).name,
         "sets": options.sets,
         "clips": results,
         "environment": {**environment(), "opencv": cv2.__version__, "numpy": np.__version__},
@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def use_teacher(path: Path) -> None:
-    """Let every style of this process be painted and judged by the compressed VGG-19 that `compact` learned from."""
+    """Stylize and measure with the compressed VGG-19 that `compact` was trained on, in this process."""
     digest = pipeline.encoders.load.file_digest(path)
 
     def load(_name: str, *, device: torch.device, dtype: torch.dtype, **_others: Any) -> Encoder:
@@ -162,9 +162,9 @@ def use_teacher(path: Path) -> None:
 
 
 def measure(clip: Clip, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Paint a clip and measure it beside its baselines."""
+    """Render a clip and measure it beside its baselines."""
     inputs = find_inputs(clip, folder, options)
-    config = load_style(options.style or str(options.data / PAINTING), [*options.sets, "encoder=compact"])
+    config = load_style(options.style or str(options.data / STYLE_IMAGE), [*options.sets, "encoder=compact"])
     request = RenderRequest(
         inputs=tuple(map(str, inputs)),
         styles=(config,),
@@ -196,21 +196,21 @@ def count(clip: Clip, options: argparse.Namespace) -> int:
     return min(clip.frames, options.frames or clip.frames)
 
 
-def sampled(total: int, places: int) -> set[int]:
+def sampled(total: int, positions: int) -> set[int]:
     """Frames of the independent baseline: pairs of neighbors evenly over the clip, and the last four frames.
 
-    A short clip is taken whole.
+    Of a short clip, all frames.
     """
     if total <= 12:
         return set(range(total))
-    starts = np.linspace(1, total - 6, max(1, places)).round().astype(int).tolist()
+    starts = np.linspace(1, total - 6, max(1, positions)).round().astype(int).tolist()
     return {frame for start in starts for frame in (start, start + 1)} | set(range(total - 4, total))
 
 
 def figures(
     style: StyleEvaluation, records: Mapping[int, Mapping[str, Any]], cold_frames: Collection[int]
 ) -> dict[str, Any]:
-    """What the clip comes down to."""
+    """The figures of a clip."""
     warm = {frame: record for frame, record in records.items() if record["phase"] == "warm"}
     evaluations = [record["evaluations"] for record in warm.values()]
     rows = {row.name: {each.frame: each for each in row.frames} for row in style.rows}
@@ -246,8 +246,8 @@ def figures(
         "sharpness_end": against_cold("sharpness", tenth),
         "sharpness_first": rounded(statistics.median(each.sharpness for each in ours.values()) / first),
         "sharpness_first_end": rounded(statistics.median(last) / first),
-        **light(rows["render"], rows["input"]),
-        "trusted": rounded(style.trusted),
+        **luma_drift(rows["render"], rows["input"]),
+        "mean_confidence": rounded(style.mean_confidence),
         "rows": {
             row.name: {
                 key: rounded(getattr(row, key))
@@ -260,12 +260,12 @@ def figures(
     return found
 
 
-def light(ours: Mapping[int, FrameFigures], photos: Mapping[int, FrameFigures]) -> dict[str, float | None]:
-    """How mean luma drifts; nothing for clips that are too short to say."""
+def luma_drift(ours: Mapping[int, FrameFigures], inputs: Mapping[int, FrameFigures]) -> dict[str, float | None]:
+    """Drift of the mean luma; None for clips that are too short to measure it."""
     if len(ours) < 10:
         return dict.fromkeys(("luma_drift", "luma_drift_ours", "luma_drift_input"))
     own, input_ = (
-        drift_per_100_frames(list(rows), [each.luma for each in rows.values()]) or 0.0 for rows in (ours, photos)
+        drift_per_100_frames(list(rows), [each.luma for each in rows.values()]) or 0.0 for rows in (ours, inputs)
     )
     return {
         "luma_drift": rounded(max(0.0, abs(own) - abs(input_))),
@@ -290,7 +290,7 @@ def rounded(value: float | None) -> float | None:
 
 
 def find_inputs(clip: Clip, folder: Path, options: argparse.Namespace) -> list[Path]:
-    """The files or folders to be painted; clips made here are written first."""
+    """The files or folders to be rendered; clips made here are written first."""
     if clip.files:
         found = sorted(options.data.glob(clip.files))
         if not found:
@@ -310,14 +310,14 @@ def pan(options: argparse.Namespace, clip: Clip) -> Iterator[RGB]:
     steps = np.full((total, 2), PAN_STEP_PX)
     steps[0] = 0
     steps[1 : 1 + clip.frames // 4] = (1, 0)
-    places = steps.cumsum(axis=0)
+    offsets = steps.cumsum(axis=0)
     width, height = options.width, round(options.width * 3 / 4)
     travel = np.asarray(PAN_STEP_PX) * clip.frames
     photo = load_rgb(options.data / PHOTO)
     scale = FINE * max((width + travel[0]) / photo.shape[1], (height + travel[1]) / photo.shape[0])
     fine = resize(photo, round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     top = (fine.shape[0] - FINE * (height + travel[1])) / 2
-    for x, y in places:
+    for x, y in offsets:
         center = (FINE * (x + width / 2) - 0.5, top + FINE * (y + height / 2) - 0.5)
         window = cv2.getRectSubPix(fine, (FINE * width, FINE * height), center)
         yield resize(np.asarray(window, np.uint8), width, height)
@@ -334,9 +334,9 @@ def still(options: argparse.Namespace, clip: Clip) -> Iterator[RGB]:
 
 
 def sheet(directory: RenderDirectory, style: StyleEvaluation) -> RGB:
-    """Paintings at the beginning, a quarter, the half and the end of the clip, and the frames after them."""
+    """Stylized frames at the start, a quarter, the middle and the end of the clip, each with the frame after it."""
     chains = {index: chain.id for chain in directory.plan.chains if chain.in_output for index in chain.frames}
-    chosen = sorted({round(share * max(0, style.stop - 2)) for share in (0, 0.25, 0.5, 1)})
+    chosen = sorted({round(fraction * max(0, style.stop - 2)) for fraction in (0, 0.25, 0.5, 1)})
     return contact_sheet(
         [
             [(f"frame {index}", directory.read_frame(chains[index], index)) for index in (start, start + 1)]

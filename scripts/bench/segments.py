@@ -1,11 +1,11 @@
-"""Long shots in parts: what splitting a shot does to the seams.
+"""Segments of long shots: the temporal error where one segment ends and the next begins.
 
     python scripts/bench/segments.py --data $TEMPERA_DATA [--width 384] [--frames 48] [--segment 16]
 
-Every clip is painted whole and split into segments (keyframes first, then the parts from theirs). The temporal error of
-`tempera evaluate` between neighboring frames is then compared: across the seams, in the frames before them in which a
-part turns to the next keyframe, and elsewhere. `seam_over_median` has the goal of at most 1.5. With --keep the renders
-stay, with a sheet of the frames around the seams. The last line of stdout is JSON.
+Every clip is rendered whole and split into segments (keyframes first, then the segments from them). The temporal error
+of `tempera evaluate` between neighboring frames is then compared: across the seams, in the frames before them in which
+a segment approaches the next keyframe, and elsewhere. The target of `seam_over_median` is at most 1.5. With --keep the
+renders stay, with a sheet of the frames around the seams. The last line of stdout is JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from machine import environment
 from numpy.typing import NDArray
 
-from pipeline.analysis.exposure import correction
+from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
 from pipeline.execute.chain_frames import APPROACH_FRAMES
@@ -37,7 +37,7 @@ from pipeline.workflows.render import render
 from pipeline.workflows.request import RenderRequest
 
 RGB = NDArray[np.uint8]
-PAINTING = "style/vangogh_starry_night_1889.jpg"
+STYLE_IMAGE = "style/vangogh_starry_night_1889.jpg"
 CLIPS = {
     "sunset": "timelapse/sunset_rpi",
     "webcam": "video/webcam_vfr.webm",
@@ -53,7 +53,7 @@ def main() -> None:
     add("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
     add("--width", type=int, default=384, help="px")
     add("--frames", type=int, default=48)
-    add("--segment", type=int, default=16, help="frames of a part")
+    add("--segment", type=int, default=16, help="frames of a segment")
     add("--keep", type=Path, help="folder for the renders and sheets")
     add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
@@ -72,16 +72,19 @@ def main() -> None:
 
 
 def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Paint a clip whole and in parts, and measure both."""
-    whole = painted(name, folder, options, 0)
-    parts = painted(name, folder, options, options.segment)
-    seams = [chain.start for chain in parts.plan.chains if chain.keyframe_chain and chain.start > 0]
-    photos = contents(whole)
-    motions = [measure_motion(*photos[i - 1 : i + 1], from_index=i - 1, to_index=i) for i in range(1, len(photos))]
-    figures: dict[str, Any] = {"frames": len(photos), "seams": seams}
-    turning = {index for seam in seams for index in range(seam - APPROACH_FRAMES, seam)}
-    for kind, directory in (("whole", whole), ("parts", parts)):
-        frames = delivered(directory)
+    """Render a clip whole and in segments, and measure both."""
+    whole = rendered(name, folder, options, 0)
+    segments = rendered(name, folder, options, options.segment)
+    seams = [chain.start for chain in segments.plan.chains if chain.keyframe_chain and chain.start > 0]
+    frames_of_input = contents(whole)
+    motions = [
+        measure_motion(*frames_of_input[i - 1 : i + 1], from_index=i - 1, to_index=i)
+        for i in range(1, len(frames_of_input))
+    ]
+    figures: dict[str, Any] = {"frames": len(frames_of_input), "seams": seams}
+    approaching = {index for seam in seams for index in range(seam - APPROACH_FRAMES, seam)}
+    for kind, directory in (("whole", whole), ("segments", segments)):
+        frames = output_frames(directory)
         errors = {
             index: error
             for index, motion in enumerate(motions, 1)
@@ -91,10 +94,12 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
         figures[kind] = {
             "median": rounded(median),
             "seam_over_median": rounded(max(errors[seam] for seam in seams) / median),
-            "turning_over_median": rounded(statistics.median(errors[i] for i in turning & errors.keys()) / median),
-            "sharpness_turning_over_elsewhere": rounded(
-                statistics.median(sharpness(frames[i]) for i in turning if i >= 0)
-                / statistics.median(sharpness(frame) for i, frame in enumerate(frames) if i not in turning)
+            "approaching_over_median": rounded(
+                statistics.median(errors[i] for i in approaching & errors.keys()) / median
+            ),
+            "sharpness_approaching_over_elsewhere": rounded(
+                statistics.median(sharpness(frames[i]) for i in approaching if i >= 0)
+                / statistics.median(sharpness(frame) for i, frame in enumerate(frames) if i not in approaching)
             ),
         }
         if options.keep:
@@ -103,9 +108,9 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, A
     return figures
 
 
-def painted(name: str, folder: Path, options: argparse.Namespace, segment: int) -> RenderDirectory:
+def rendered(name: str, folder: Path, options: argparse.Namespace, segment: int) -> RenderDirectory:
     config = load_style(
-        str(options.data / PAINTING), [f"motion.segment_frames={segment}", "encoder=compact", "input.cuts=none"]
+        str(options.data / STYLE_IMAGE), [f"motion.segment_frames={segment}", "encoder=compact", "input.cuts=none"]
     )
     output = folder / f"{name}-{segment}.mp4"
     request = RenderRequest(
@@ -119,7 +124,7 @@ def painted(name: str, folder: Path, options: argparse.Namespace, segment: int) 
     return RenderDirectory.open(output.with_suffix(".render"))
 
 
-def delivered(directory: RenderDirectory) -> list[RGB]:
+def output_frames(directory: RenderDirectory) -> list[RGB]:
     chains = {index: chain.id for chain in directory.plan.chains if chain.in_output for index in chain.frames}
     return [directory.read_frame(chains[index], index) for index in sorted(chains)]
 
@@ -127,7 +132,7 @@ def delivered(directory: RenderDirectory) -> list[RGB]:
 def contents(directory: RenderDirectory) -> list[RGB]:
     plan = directory.plan
     source = absolute_source(plan, directory.path)
-    corrected = correction(plan.exposure)
+    corrected = tone_correction(plan.exposure)
     settings = load_style("swirl", []).input
     frames = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=settings)
     return [frame.rgb if corrected is None else corrected(frame.index, frame.rgb) for frame in frames]

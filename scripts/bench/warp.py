@@ -1,19 +1,19 @@
-"""What two hundred warps do to a painting: kernels and strategies against the exactly moved picture.
+"""Loss by two hundred warps of an image: kernels and strategies against the exactly moved image.
 
-    python scripts/bench/warp.py [--picture PATH ...] [--steps 200] [--out warp.json]
+    python scripts/bench/warp.py [--image PATH ...] [--steps 200] [--out warp.json]
 
-A painting is moved in small known steps, every frame from the frame before, as a long render does when no optimization
-repairs anything. Motions: `pan` (0.27, 0.13 px per frame), `slow` (0.03, 0.01 px), `turn` (0.05 degrees and 1.0003
-zoom), `tripod` (no motion; the flow is smooth noise of 0.05 px, as an estimator returns it for a camera at rest).
+An image is moved in small known steps, every frame from the frame before, as in a long render without any
+optimization. Motions: `pan` (0.27, 0.13 px per frame), `slow` (0.03, 0.01 px), `turn` (0.05 degrees and 1.0003
+zoom), `tripod` (no motion; the flow is smooth noise of 0.05 px, as an estimator returns it for a static camera).
 
-The truth is the first picture moved once by the composed motion, from a copy enlarged four times by its spectrum.
+The truth is the first image moved once by the composed motion, from a copy enlarged four times by its spectrum.
 Figures after 1, 10, 50 and 200 steps: sharpness (mean squared Laplacian over that of the truth) and PSNR (dB).
 
 Kernels: OpenCV's `linear`, `cubic` and `lanczos` (positions in steps of 1/32 px); `spline` (cubic B-spline);
 `double_cubic` (doubled by a 24-tap half-band filter, then a cubic B-spline); `double` (`pipeline.motion.warp.warp`).
 Strategies: plain names store 8-bit frames; `+float` never rounds; `+q32` rounds positions to 1/32 px; `+snap` moves
 nothing below 0.1 px; `+anchor` warps from the last of every ten frames by composed flow; `+reinject` restores the local
-energy of fine detail; `carry` copies whole pixels and carries the sub-pixel rest. The last line on stdout is JSON.
+energy of fine detail; `carry` copies whole pixels and accumulates the sub-pixel remainder. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ REFLECT = cv2.BORDER_REFLECT_101
 ROWS = 32
 
 
-def places(flow: Array) -> tuple[Array, Array]:
+def positions(flow: Array) -> tuple[Array, Array]:
     """Positions x, y (H, W) in the previous frame."""
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -57,7 +57,7 @@ def places(flow: Array) -> tuple[Array, Array]:
 
 def opencv(interpolation: int) -> Kernel:
     """One of OpenCV's own kernels."""
-    return lambda image, flow: np.asarray(cv2.remap(image, *places(flow), interpolation, borderMode=REFLECT))
+    return lambda image, flow: np.asarray(cv2.remap(image, *positions(flow), interpolation, borderMode=REFLECT))
 
 
 def prefilter() -> Array:
@@ -93,13 +93,13 @@ def cubic_spline(coefficients: Array, x: Array, y: Array) -> Array:
 
 
 def spline(image: Array, flow: Array) -> Array:
-    """Cubic B-spline interpolation of the picture itself."""
+    """Cubic B-spline interpolation of the image itself."""
     taps = prefilter()
-    return cubic_spline(cv2.sepFilter2D(image, cv2.CV_32F, taps, taps, borderType=REFLECT), *places(flow))
+    return cubic_spline(cv2.sepFilter2D(image, cv2.CV_32F, taps, taps, borderType=REFLECT), *positions(flow))
 
 
 def doubled(image: Array) -> Array:
-    """The picture at twice its size by the half-band filter of `pipeline.motion.warp.warp`."""
+    """The image at twice its size by the half-band filter of `pipeline.motion.warp.warp`."""
     offsets = np.arange(HALF_BAND_TAPS) - (HALF_BAND_TAPS - 1) / 2
     between = np.sinc(offsets) * np.kaiser(HALF_BAND_TAPS, KAISER_BETA)
     phases = (np.ones(1, np.float32), np.append(0, between / between.sum()).astype(np.float32))
@@ -112,12 +112,12 @@ def doubled(image: Array) -> Array:
 
 def double_cubic(image: Array, flow: Array) -> Array:
     """Doubled, then a cubic B-spline."""
-    taps, (x, y) = prefilter(), places(flow)
+    taps, (x, y) = prefilter(), positions(flow)
     return cubic_spline(cv2.sepFilter2D(doubled(image), cv2.CV_32F, taps, taps, borderType=REFLECT), 2 * x, 2 * y)
 
 
 def double(image: Array, flow: Array) -> Array:
-    """What the package does."""
+    """The kernel of the package."""
     return warp(image.astype(np.float32), flow.astype(np.float32))
 
 
@@ -150,7 +150,7 @@ def reinjected(kernel: Kernel, image: Array, flow: Array) -> Array:
     moved = kernel(image, flow)
     detail = moved - cv2.GaussianBlur(moved, (0, 0), 1)
     before = energy(image - cv2.GaussianBlur(image, (0, 0), 1))
-    wanted = cv2.remap(before, *places(flow), cv2.INTER_LINEAR, borderMode=REFLECT)
+    wanted = cv2.remap(before, *positions(flow), cv2.INTER_LINEAR, borderMode=REFLECT)
     gain = np.clip(np.sqrt((wanted + 1) / (energy(detail) + 1)), 1, 1.3)
     return np.asarray(moved + (gain - 1)[..., None] * detail, np.float32)
 
@@ -180,10 +180,10 @@ def flow_of(affine: Array, side_px: int = SIDE_PX) -> Array:
 
 
 class Truth:
-    """The first picture, enlarged four times by its spectrum, to be moved once by any motion."""
+    """The first image, enlarged four times by its spectrum, to be moved once by any motion."""
 
-    def __init__(self, picture: Array) -> None:
-        padded = cv2.copyMakeBorder(picture, PAD_PX, PAD_PX, PAD_PX, PAD_PX, REFLECT)
+    def __init__(self, image: Array) -> None:
+        padded = cv2.copyMakeBorder(image, PAD_PX, PAD_PX, PAD_PX, PAD_PX, REFLECT)
         side = len(padded)
         spectrum = np.zeros((4 * side, 4 * side, 3), complex)
         start = (4 * side - side) // 2
@@ -195,13 +195,13 @@ class Truth:
         self.coefficients = cv2.sepFilter2D(fine.astype(np.float32), cv2.CV_32F, taps, taps, borderType=REFLECT)
 
     def moved(self, affine: Array) -> Array:
-        """The picture under a motion, never rounded."""
-        x, y = places(flow_of(affine))
+        """The image after a motion, never rounded."""
+        x, y = positions(flow_of(affine))
         return cubic_spline(self.coefficients, 4 * (x + PAD_PX), 4 * (y + PAD_PX))
 
 
 def inner(image: Array) -> Array:
-    """The middle, which no border has reached."""
+    """The middle, which the border does not influence."""
     return image[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
 
 
@@ -210,22 +210,22 @@ def sharpness(image: Array) -> float:
     return float(np.square(inner(np.asarray(cv2.Laplacian(image, cv2.CV_32F)))).mean())
 
 
-def carried(image: Array, flow: Array, rest: Array) -> tuple[Array, Array]:
+def carried(image: Array, flow: Array, remainder: Array) -> tuple[Array, Array]:
     """Whole pixels moved, and the offset (H, W, 2) between what each pixel shows and what it should show."""
-    x, y = places(flow)
-    expected = np.asarray(cv2.remap(rest, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
+    x, y = positions(flow)
+    expected = np.asarray(cv2.remap(remainder, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
     column, row = np.rint(x - expected[..., 0]), np.rint(y - expected[..., 1])
-    found = np.asarray(cv2.remap(rest, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
+    found = np.asarray(cv2.remap(remainder, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
     moved = np.asarray(cv2.remap(image, column, row, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
     return moved, np.stack([column + found[..., 0] - x, row + found[..., 1] - y], axis=2)
 
 
-def run(picture: Array, truth: Truth, motion: str, name: str, steps: int) -> list[dict[str, float]]:
+def run(image: Array, truth: Truth, motion: str, name: str, steps: int) -> list[dict[str, float]]:
     """Figures of one kernel or strategy at the checkpoints."""
     base, _, strategy = name.partition("+")
     random = np.random.default_rng(7)
-    frame = anchor = picture
-    total, since, rest = np.eye(3), np.eye(3), np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
+    frame = anchor = image
+    total, since, remainder = np.eye(3), np.eye(3), np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
     figures = []
     for index in range(1, steps + 1):
         affine, noise = step_of(motion, random)
@@ -236,7 +236,7 @@ def run(picture: Array, truth: Truth, motion: str, name: str, steps: int) -> lis
         elif strategy == "snap":
             flow = np.where((np.abs(flow) < 0.1).all(axis=2, keepdims=True), 0, flow)
         if base == "carry":
-            frame, rest = carried(frame, flow, rest)
+            frame, remainder = carried(frame, flow, remainder)
         elif strategy == "anchor":
             frame = KERNELS[base](anchor, flow_of(since) + noise)
         elif strategy == "reinject":
@@ -260,12 +260,12 @@ def run(picture: Array, truth: Truth, motion: str, name: str, steps: int) -> lis
 def milliseconds(kernel: Kernel) -> float:
     """Processor time of one 1280x720 warp on one thread: the median of five, after one to warm up."""
     random = np.random.default_rng(7)
-    picture = random.integers(0, 256, (720, 1280, 3)).astype(np.float32)
+    image = random.integers(0, 256, (720, 1280, 3)).astype(np.float32)
     flow = cv2.GaussianBlur(random.normal(size=(720, 1280, 2)).astype(np.float32) * 20, (0, 0), 15)
     times = []
     for _ in range(6):
         start = time.process_time()
-        kernel(picture, flow)
+        kernel(image, flow)
         times.append(time.process_time() - start)
     return round(1000 * float(np.median(times[1:])), 1)
 
@@ -274,20 +274,20 @@ def main() -> None:
     """Run everything, print a table per motion and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     images = ROOT / "configs" / "images"
-    parser.add_argument("--picture", type=Path, nargs="*", default=[images / "swirl.jpg", images / "pointillist.jpg"])
+    parser.add_argument("--image", type=Path, nargs="*", default=[images / "swirl.jpg", images / "pointillist.jpg"])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
 
-    pictures = []
-    for path in options.picture:
+    sources = []
+    for path in options.image:
         whole = cv2.imread(str(path))
         if whole is None or min(whole.shape[:2]) < SIDE_PX:
-            sys.exit(f"{path} is not a picture of at least {SIDE_PX} px")
+            sys.exit(f"{path} is not an image of at least {SIDE_PX} px")
         top, left = ((size - SIDE_PX) // 2 for size in whole.shape[:2])
-        pictures.append(whole[top : top + SIDE_PX, left : left + SIDE_PX].astype(np.float32))
-    truths = [Truth(picture) for picture in pictures]
+        sources.append(whole[top : top + SIDE_PX, left : left + SIDE_PX].astype(np.float32))
+    truths = [Truth(image) for image in sources]
 
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
     reached = [step for step in CHECKPOINTS if step <= options.steps]
@@ -295,7 +295,7 @@ def main() -> None:
         results[motion] = {}
         print(f"{motion:18s}" + "".join(f"{step:>15d}" for step in reached) + "   sharpness / PSNR dB", file=sys.stderr)
         for name in RUNS:
-            runs = [run(p, truth, motion, name, options.steps) for p, truth in zip(pictures, truths, strict=True)]
+            runs = [run(p, truth, motion, name, options.steps) for p, truth in zip(sources, truths, strict=True)]
             mean = [
                 {key: round(float(np.mean([one[i][key] for one in runs])), 3) for key in ("sharpness", "psnr_db")}
                 for i in range(len(reached))
@@ -306,7 +306,7 @@ def main() -> None:
 
     report = {
         "benchmark": "warp",
-        "pictures": [path.name for path in options.picture],
+        "images": [path.name for path in options.image],
         "steps": reached,
         "motions": results,
         "processor_ms_720p": {name: milliseconds(kernel) for name, kernel in KERNELS.items()},

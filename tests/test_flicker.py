@@ -1,4 +1,4 @@
-"""Flicker of exposure: what zigzags is evened out, what really changes and what only moves is left alone."""
+"""Flicker of exposure: it is evened out, while light that really changes and what only moves are left alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.analysis.cuts import find_cuts, split_shots
-from pipeline.analysis.exposure import Flicker, FlickerMeter, correct, correction
+from pipeline.analysis.flicker import Flicker, FlickerMeasurement
+from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
-from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Shot, ToneCurve
+from pipeline.types import TONE_NODES, Shot
 from pipeline.workflows.prepare import prepare
 from pipeline.workflows.request import RenderRequest
 from tests.support.clips import texture, write_video
@@ -33,35 +32,35 @@ LENGTH = len(TONE_NODES) + 3
 def scene(seed: int = 3, size: tuple[int, int] = SIZE) -> NDArray[np.float64]:
     """Patches of many levels over a texture: linear light (H, W, 3) in [0, 1]."""
     rng = np.random.default_rng(seed)
-    picture = texture(size, seed).astype(float)
+    levels = texture(size, seed).astype(float)
     for _ in range(60):
         x, y = rng.integers(0, size[0] - 8), rng.integers(0, size[1] - 8)
         width, height = rng.integers(6, 24, 2)
-        picture[y : y + height, x : x + width] = rng.uniform(10, 200) + rng.uniform(-10, 10, 3)
-    return (picture / 255) ** 2.2
+        levels[y : y + height, x : x + width] = rng.uniform(10, 200) + rng.uniform(-10, 10, 3)
+    return (levels / 255) ** 2.2
 
 
 def exposed(light: NDArray[np.float64], stops: float | NDArray[Any], rng: np.random.Generator) -> RGB:
-    """What a camera makes of linear light: exposure in stops (or one for each channel), gamma, noise, clipping."""
+    """A frame of linear light by a camera: exposure in stops (or one for each channel), gamma, noise, clipping."""
     levels = 255 * (light * 2.0 ** np.asarray(stops, float)) ** (1 / 2.2) + rng.normal(0, 1.0, light.shape)
     return np.asarray(np.rint(levels.clip(0, 255)), np.uint8)
 
 
 def clip(stops: NDArray[Any], seed: int = 0) -> list[RGB]:
-    """A scene at rest under the given exposures, (frames,) or (frames, 3) in stops."""
+    """A static scene at the given exposures, (frames,) or (frames, 3) in stops."""
     rng, light = np.random.default_rng(seed), scene()
     return [exposed(light, stop, rng) for stop in stops]
 
 
 def measured(frames: list[RGB], strength: float = 1.0, shots: tuple[Shot, ...] | None = None) -> Flicker:
-    meter = FlickerMeter()
+    measurement = FlickerMeasurement()
     for frame in frames:
-        meter.add(frame)
-    return meter.flicker(shots or (Shot(0, 0, len(frames)),), strength)
+        measurement.add(frame)
+    return measurement.flicker(shots or (Shot(0, 0, len(frames)),), strength)
 
 
 def evened(frames: list[RGB]) -> list[RGB]:
-    even = correction(measured(frames).curves)
+    even = tone_correction(measured(frames).curves)
     return frames if even is None else [even(index, frame) for index, frame in enumerate(frames)]
 
 
@@ -70,7 +69,7 @@ def means(frames: list[RGB]) -> NDArray[np.float64]:
     return np.array([frame.mean(axis=(0, 1)) for frame in frames])
 
 
-def zigzag(frames: list[RGB]) -> float:
+def flicker_of(frames: list[RGB]) -> float:
     """Mean absolute second difference of the channels' means, in levels."""
     return float(np.abs(np.diff(means(frames), 2, axis=0)).mean())
 
@@ -87,17 +86,17 @@ FLICKER: dict[str, NDArray[Any]] = {
 def test_flicker_is_removed_to_a_few_tenths_of_a_level(stops: NDArray[Any]) -> None:
     frames = clip(stops)
     inside = slice(2, -2)
-    assert zigzag(frames) > 4
-    assert zigzag(evened(frames)[inside]) < (0.5 if stops.ndim == 1 else 1)
+    assert flicker_of(frames) > 4
+    assert flicker_of(evened(frames)[inside]) < (0.5 if stops.ndim == 1 else 1)
     before, after = (means(each) - means(clip(0 * stops)) for each in (frames, evened(frames)))
     assert np.abs(after).mean() < np.abs(before).mean() / 2
     assert np.abs((after - before).mean(axis=0)).max() < 0.5
 
 
-def test_sunrise_under_flicker_stays_sunrise() -> None:
+def test_sunrise_under_flicker_keeps_its_trend() -> None:
     ramp = 2 / (1 + np.exp(-np.linspace(-4, 4, COUNT))) - 1.5
     frames = evened(clip(ramp + FLICKER["noise"] / 2))
-    assert zigzag(frames) < 1
+    assert flicker_of(frames) < 1
     assert np.abs(means(frames) - means(clip(ramp))).max() < 3
 
 
@@ -112,12 +111,12 @@ SLOW: dict[str, NDArray[Any]] = {
 
 
 @pytest.mark.parametrize("stops", SLOW.values(), ids=SLOW)
-def test_light_that_really_changes_is_left_alone(stops: NDArray[Any]) -> None:
+def test_light_that_really_changes_has_no_curves(stops: NDArray[Any]) -> None:
     assert measured(clip(stops)) == Flicker((), 0.0)
 
 
 @pytest.mark.parametrize("after", [0.6, -0.6])
-def test_a_lasting_step_stays_a_step_under_flicker(after: float) -> None:
+def test_lasting_step_under_flicker_stays_a_step(after: float) -> None:
     step = np.where(np.arange(COUNT) < 20, 0.0, after)
     frames = evened(clip(step + FLICKER["noise"] / 3))
     truth, found = means(clip(step)), means(frames)
@@ -126,42 +125,42 @@ def test_a_lasting_step_stays_a_step_under_flicker(after: float) -> None:
 
 
 @pytest.mark.parametrize("stops", [0.5, -0.4])
-def test_one_frame_that_is_off_in_flickering_light_is_put_right(stops: float) -> None:
+def test_single_frame_that_is_off_in_flickering_light_is_corrected(stops: float) -> None:
     once = np.where(np.arange(COUNT) == 17, stops, 0)
     frames = evened(clip(FLICKER["every other frame"] / 2 + once))
     assert np.abs(means(frames) - means(clip(np.zeros(COUNT))))[3:-3].max() < 2
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_lightning_stays_and_its_neighbors_do_not_suffer(level: int) -> None:
+def test_lightning_is_unchanged_and_does_not_affect_its_neighbors(level: int) -> None:
     frames = clip(FLICKER["every other frame"] / 2)
     frames[17] = np.full_like(frames[17], level)
     result = evened(frames)
     assert np.array_equal(result[17], frames[17])
-    rest = [frame for index, frame in enumerate(result) if index != 17]
-    assert np.abs(np.diff(means(rest), axis=0))[2:-2].max() < 1.5
+    others = [frame for index, frame in enumerate(result) if index != 17]
+    assert np.abs(np.diff(means(others), axis=0))[2:-2].max() < 1.5
 
 
 @pytest.mark.parametrize("step_px", [(1, 0), (3, 1), (7, 0)])
-def test_a_pan_over_texture_is_left_alone(step_px: tuple[int, int]) -> None:
+def test_pan_over_texture_has_no_curves(step_px: tuple[int, int]) -> None:
     wide, rng = scene(8, size=(512, 160)), np.random.default_rng(1)
-    places = [(step_px[0] * index, step_px[1] * index) for index in range(COUNT)]
-    frames = [exposed(wide[y : y + SIZE[1], x : x + SIZE[0]], 0, rng) for x, y in places]
+    corners = [(step_px[0] * index, step_px[1] * index) for index in range(COUNT)]
+    frames = [exposed(wide[y : y + SIZE[1], x : x + SIZE[0]], 0, rng) for x, y in corners]
     assert measured(frames).curves == ()
 
 
-def test_a_shaking_camera_is_left_alone_and_its_flicker_is_not() -> None:
+def test_shaking_camera_has_no_curves_unless_it_flickers() -> None:
     wide, rng = scene(9, size=(160, 120)), np.random.default_rng(1)
-    places = rng.integers(0, 8, (COUNT, 2))
-    views = [wide[y : y + SIZE[1], x : x + SIZE[0]] for x, y in places]
+    corners = rng.integers(0, 8, (COUNT, 2))
+    views = [wide[y : y + SIZE[1], x : x + SIZE[0]] for x, y in corners]
     assert measured([exposed(view, 0, rng) for view in views]).curves == ()
     steady, shaken = [exposed(view, 0, rng) for view in views], zip(views, FLICKER["noise"], strict=True)
     result = evened([exposed(view, stops, rng) for view, stops in shaken])
     assert np.abs(np.diff(means(result) - means(steady), axis=0))[2:-2].mean() < 1.2
 
 
-def test_objects_that_come_and_go_are_no_flicker() -> None:
-    """A third of the picture is something else in every frame, as in a timelapse of traffic."""
+def test_objects_that_appear_and_disappear_are_no_flicker() -> None:
+    """A third of the frame is something else in every frame, as in a timelapse of traffic."""
     light, rng = scene(), np.random.default_rng(2)
     frames = []
     for index in range(COUNT):
@@ -172,14 +171,14 @@ def test_objects_that_come_and_go_are_no_flicker() -> None:
     assert measured(frames).curves == ()
 
 
-def test_each_shot_is_judged_by_itself() -> None:
+def test_each_shot_is_measured_by_itself() -> None:
     frames = clip(FLICKER["noise"]) + [255 - frame for frame in clip(np.zeros(COUNT))]
     curves = measured(frames, shots=(Shot(0, 0, COUNT), Shot(1, COUNT, 2 * COUNT))).curves
     assert any(curves[:COUNT]) and not any(curves[COUNT:])
     assert curves[:COUNT] == measured(frames[:COUNT]).curves
 
 
-def test_calm_frames_of_a_long_shot_are_left_alone() -> None:
+def test_frames_without_flicker_in_a_long_shot_have_no_curves() -> None:
     stops = np.concatenate([np.zeros(120), np.tile(FLICKER["noise"], 2)])
     curves = measured(clip(stops)).curves
     assert not any(curves[:100])
@@ -187,12 +186,12 @@ def test_calm_frames_of_a_long_shot_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
-def test_a_few_frames_have_no_trend(count: int) -> None:
+def test_fewer_frames_than_a_trend_needs_have_no_curves(count: int) -> None:
     assert measured(clip(FLICKER["noise"][:count])).curves == ()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (400, 9), (9, 400), (5, 5)])
-def test_any_size_is_measured(size: tuple[int, int]) -> None:
+def test_frames_of_any_size_are_measured(size: tuple[int, int]) -> None:
     frames = [np.full((size[1], size[0], 3), 100 + 20 * (index % 2), np.uint8) for index in range(8)]
     assert len(measured(frames).curves) in (0, 8)
 
@@ -204,7 +203,7 @@ def test_strength_scales_the_correction() -> None:
     assert measured(frames, 0.0).curves == ()
 
 
-def test_the_same_frames_give_the_same_curves() -> None:
+def test_same_frames_give_the_same_curves() -> None:
     frames = clip(FLICKER["white balance"])
     first = measured(frames)
     assert first == measured([frame.copy() for frame in frames])
@@ -212,52 +211,25 @@ def test_the_same_frames_give_the_same_curves() -> None:
     assert first.levels > 2
 
 
-def test_the_shots_must_cover_what_was_measured() -> None:
+def test_shots_that_do_not_cover_the_frames_are_refused() -> None:
     with pytest.raises(ValueError, match="do not cover"):
         measured(clip(np.zeros(6)), shots=(Shot(0, 0, 5),))
-
-
-# Curves
-
-CURVES = st.lists(st.integers(-MAX_TONE_SHIFT, MAX_TONE_SHIFT), min_size=LENGTH, max_size=LENGTH).map(tuple)
-EVERY_LEVEL: RGB = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-
-
-@given(CURVES)
-def test_every_curve_is_monotone_and_keeps_black_and_white(curve: ToneCurve) -> None:
-    changed = correct(EVERY_LEVEL, curve)
-    assert changed.shape == EVERY_LEVEL.shape and changed.dtype == np.uint8
-    assert (np.diff(changed[0].astype(int), axis=0) >= 0).all()
-    assert (changed[0, 0] == 0).all() and (changed[0, 255] == 255).all()
-
-
-def test_no_curve_returns_the_same_array() -> None:
-    frame = clip(np.zeros(1))[0]
-    assert correct(frame, ()) is frame
-    assert correction(()) is None
-    assert np.array_equal(correct(EVERY_LEVEL, (0,) * LENGTH), EVERY_LEVEL)
-
-
-def test_a_shift_moves_middle_gray_by_its_logit() -> None:
-    gray = np.full((1, 1, 3), 127, np.uint8)
-    assert correct(gray, (400,) * len(TONE_NODES) + (0, 0, 0)).tolist() == [[[152] * 3]]
-    assert correct(gray, (0,) * len(TONE_NODES) + (400, 0, -400)).tolist() == [[[152, 127, 102]]]
 
 
 # In a render
 
 
 def a_request(source: Path, out: Path, **changes: object) -> RenderRequest:
-    painting = out / "painting.png"
-    if not painting.exists():
+    style_image = out / "style.png"
+    if not style_image.exists():
         from PIL import Image
 
-        Image.fromarray(texture((40, 40), 1)).save(painting)
-    style = load_style(str(painting), ["styler=palette", *(f"{key}={value}" for key, value in changes.items())])
+        Image.fromarray(texture((40, 40), 1)).save(style_image)
+    style = load_style(str(style_image), ["styler=palette", *(f"{key}={value}" for key, value in changes.items())])
     return RenderRequest(inputs=(str(source),), styles=(style,), output=out / "out.mp4")
 
 
-def test_the_plan_has_the_curves_and_going_on_does_not_measure_again(
+def test_plan_has_the_curves_and_a_continued_render_does_not_measure_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_video(tmp_path / "in.mp4", clip(FLICKER["noise"][:12]))
@@ -270,13 +242,13 @@ def test_the_plan_has_the_curves_and_going_on_does_not_measure_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("pipeline.analysis.exposure.FlickerMeter.add", refuse)
+    monkeypatch.setattr("pipeline.analysis.flicker.FlickerMeasurement.add", refuse)
     assert prepare(request, make_reporter("none")).plan == prepared.plan
     off = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.deflicker": 0}), make_reporter("none")).plan
     assert off.exposure == () and "exposure" not in off.identity
 
 
-def test_flicker_is_measured_without_looking_for_cuts(tmp_path: Path) -> None:
+def test_flicker_is_measured_without_searching_for_cuts(tmp_path: Path) -> None:
     write_video(tmp_path / "in.mp4", clip(FLICKER["noise"][:12]))
     plan = prepare(a_request(tmp_path / "in.mp4", tmp_path, **{"input.cuts": "none"}), make_reporter("none")).plan
     assert len(plan.exposure) == 12 and len(plan.shots) == 1
@@ -291,11 +263,13 @@ def real(path: Path) -> list[RGB]:
     return [frame.rgb for frame in frames]
 
 
-@pytest.mark.parametrize(("name", "share"), [("timelapse/icecube_s60", 0.15), ("timelapse/sunset_rpi", 0.25)])
-def test_timelapses_that_flicker(data: Callable[[str], Path], name: str, share: float) -> None:
+@pytest.mark.parametrize(("name", "fraction"), [("timelapse/icecube_s60", 0.15), ("timelapse/sunset_rpi", 0.25)])
+def test_flicker_of_real_timelapses_is_reduced_and_their_trend_kept(
+    data: Callable[[str], Path], name: str, fraction: float
+) -> None:
     frames = real(data(name))
     result = evened(frames)
-    assert zigzag(result) < share * zigzag(frames)
+    assert flicker_of(result) < fraction * flicker_of(frames)
     window = np.ones(15) / 15
     trends = [
         np.array([np.convolve(channel, window, "valid") for channel in means(each).T]) for each in (frames, result)
@@ -314,7 +288,7 @@ def test_timelapses_that_flicker(data: Callable[[str], Path], name: str, share: 
         "masks/apple_video/apple.mp4",
     ],
 )
-def test_videos_are_left_alone(data: Callable[[str], Path], name: str) -> None:
+def test_real_videos_have_no_curves(data: Callable[[str], Path], name: str) -> None:
     frames = real(data(name))
     cuts = find_cuts(iter(frames), threshold=InputSettings().cut_threshold)
     assert measured(frames, shots=split_shots(len(frames), cuts)).curves == ()

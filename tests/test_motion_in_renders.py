@@ -1,4 +1,4 @@
-"""Motion in whole renders: what is held, boiled, split and continued, with the tiny encoder."""
+"""Motion in whole renders: on twos, boiling, split into segments and continued, with the tiny encoder."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def _threads() -> Iterator[None]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("in")
     write_video(folder / "clip.mp4", moving_square(FRAMES), rate=10)
-    Image.fromarray(texture((64, 48), 50)).save(folder / "paint.png")
+    Image.fromarray(texture((64, 48), 50)).save(folder / "style.png")
     return folder
 
 
-def paint(clip: Path, folder: Path, *settings: str) -> RenderDirectory:
+def render(clip: Path, folder: Path, *settings: str) -> RenderDirectory:
     sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
-    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(folder / "out.mp4")]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "style.png"), "-o", str(folder / "out.mp4")]
     assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 0
     return RenderDirectory.open(folder / "out.render")
 
 
-def delivered(directory: RenderDirectory) -> dict[int, np.ndarray]:
+def output_frames(directory: RenderDirectory) -> dict[int, np.ndarray]:
     return {
         index: directory.read_frame(chain.id, index)
         for chain in directory.plan.chains
@@ -65,9 +65,9 @@ def files(directory: RenderDirectory) -> dict[str, bytes]:
     }
 
 
-def test_on_twos_every_second_frame_is_the_one_before(clip: Path, tmp_path: Path) -> None:
-    directory = paint(clip, tmp_path, "motion.hold=2")
-    frames = delivered(directory)
+def test_on_twos_every_second_frame_repeats_the_previous_one(clip: Path, tmp_path: Path) -> None:
+    directory = render(clip, tmp_path, "motion.hold=2")
+    frames = output_frames(directory)
     for index in range(0, FRAMES, 2):
         assert np.array_equal(frames[index], frames[index + 1])
     for index in range(2, FRAMES, 2):
@@ -77,69 +77,69 @@ def test_on_twos_every_second_frame_is_the_one_before(clip: Path, tmp_path: Path
     assert all(evaluations[index] > 0 for index in range(0, FRAMES, 2))
 
 
-def test_full_boil_paints_every_frame_as_if_it_were_alone(clip: Path, tmp_path: Path) -> None:
-    frames = delivered(paint(clip, tmp_path, "motion.boil=1"))
+def test_full_boil_stylizes_every_frame_independently(clip: Path, tmp_path: Path) -> None:
+    frames = output_frames(render(clip, tmp_path, "motion.boil=1"))
     (tmp_path / "one").mkdir()
     sets = [f"--set={setting}" for setting in (*SETTINGS, "motion.boil=1")]
-    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(tmp_path / "one/out.mp4")]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "style.png"), "-o", str(tmp_path / "one/out.mp4")]
     assert cli.run(["render", *inputs, "--frames", "0:1", "--progress", "none", *sets]) == 0
-    (alone,) = delivered(RenderDirectory.open(tmp_path / "one/out.render")).values()
+    (alone,) = output_frames(RenderDirectory.open(tmp_path / "one/out.render")).values()
     assert np.array_equal(frames[0], alone)
 
 
 @pytest.mark.parametrize("settings", [("motion.segment_frames=4",), ("motion.hold=3",), ("motion.boil=0.4",)], ids=str)
-def test_what_is_deleted_is_painted_again_to_the_byte(clip: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
-    """Every single frame in turn: whatever it was started from is found again in what is stored."""
-    whole = paint(clip, tmp_path / "whole", *settings)
+def test_deleted_frame_is_stylized_again_to_the_byte(clip: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
+    """For every single frame: what it was started from is found again in the stored frames."""
+    whole = render(clip, tmp_path / "whole", *settings)
     wanted = files(whole)
     for name in sorted(wanted):
         folder = tmp_path / "again"
         shutil.copytree(tmp_path / "whole", folder)
         (folder / "out.mp4").unlink()
         (folder / "out.render" / name).unlink()
-        assert files(paint(clip, folder, *settings)) == wanted, name
+        assert files(render(clip, folder, *settings)) == wanted, name
         shutil.rmtree(folder)
 
 
-def test_segments_are_the_same_in_batches_of_any_size(clip: Path, tmp_path: Path) -> None:
-    one = delivered(paint(clip, tmp_path / "one", "motion.segment_frames=4"))
-    many = delivered(paint(clip, tmp_path / "many", "motion.segment_frames=4", "runtime.batch_size=8"))
+def test_segments_do_not_depend_on_the_batch_size(clip: Path, tmp_path: Path) -> None:
+    one = output_frames(render(clip, tmp_path / "one", "motion.segment_frames=4"))
+    many = output_frames(render(clip, tmp_path / "many", "motion.segment_frames=4", "runtime.batch_size=8"))
     assert one.keys() == many.keys() == set(range(FRAMES))
     for index, frame in one.items():
         assert np.abs(frame.astype(int) - many[index]).max() <= 2  # rounding of sums, a few frames long
 
 
-def test_the_motion_of_a_render_is_part_of_its_identity(clip: Path, tmp_path: Path) -> None:
-    paint(clip, tmp_path)
+def test_render_with_another_motion_method_is_refused(clip: Path, tmp_path: Path) -> None:
+    render(clip, tmp_path)
     sets = [f"--set={setting}" for setting in (*SETTINGS, "motion.method=none")]
-    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "paint.png"), "-o", str(tmp_path / "out.mp4")]
+    inputs = [str(clip / "clip.mp4"), "-s", str(clip / "style.png"), "-o", str(tmp_path / "out.mp4")]
     assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 5
 
 
-def test_what_is_painted_is_the_photo_without_its_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_styler_is_given_content_without_flicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = texture((96, 64), 7).astype(float)
     (tmp_path / "in").mkdir()
     for index in range(14):
         gain = 1.04 if index % 2 else 0.97
         Image.fromarray((scene * gain).clip(0, 255).astype(np.uint8)).save(tmp_path / f"in/{index:02d}.png")
-    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "paint.png")
+    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "style.png")
     stylize = PaletteStyler.stylize
 
-    def zigzag(deflicker: int) -> float:
-        """Of the mean light of the photos that the styler is given, in levels."""
-        lights: list[float] = []
+    def flicker_of_content(deflicker: int) -> float:
+        """Mean absolute second difference of the mean levels of the content that the styler is given."""
+        means: list[float] = []
 
-        def watched(self: PaletteStyler, batch: FrameBatch) -> StylizedBatch:
-            lights.append(255 * float(batch.content.mean()))
+        def recorded(self: PaletteStyler, batch: FrameBatch) -> StylizedBatch:
+            means.append(255 * float(batch.content.mean()))
             return stylize(self, batch)
 
         with monkeypatch.context() as patched:
-            patched.setattr(PaletteStyler, "stylize", watched)
+            patched.setattr(PaletteStyler, "stylize", recorded)
             sets = ["--set=styler=palette", f"--set=input.deflicker={deflicker}", "--set=output.preset=ultrafast"]
-            inputs = [str(tmp_path / "in"), "-s", str(tmp_path / "paint.png"), "-o", str(tmp_path / f"{deflicker}.mp4")]
+            inputs = [str(tmp_path / "in"), "-s", str(tmp_path / "style.png"), "-o", str(tmp_path / f"{deflicker}.mp4")]
             assert cli.run(["render", *inputs, "--progress", "none", *sets]) == 0
-        assert len(lights) == 14
-        return float(np.abs(np.diff(lights, 2)).mean())
+        assert len(means) == 14
+        return float(np.abs(np.diff(means, 2)).mean())
 
-    assert zigzag(0) > 15
-    assert zigzag(1) < 2
+    assert flicker_of_content(0) > 15
+    assert flicker_of_content(1) < 2

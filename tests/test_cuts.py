@@ -1,4 +1,4 @@
-"""Hard cuts: found where pictures change for good, and not for flashes, pans, flicker, fades or motion."""
+"""Hard cuts: found where the scene changes for good, and not for flashes, pans, flicker, fades or motion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = (128, 72)
 
 
 def world(seed: int, size: tuple[int, int] = (512, 256)) -> RGB:
-    """A scene with large and small structure, like a photo: uint8 (H, W, 3)."""
+    """A scene with large and small structure, like a photograph: uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     scene = texture(size, seed).astype(float) * 0.6
     for _ in range(60):
@@ -39,8 +39,8 @@ def view(scene: RGB, x: int = 0, y: int = 0) -> RGB:
 
 def still(seed: int, count: int, noise: float = 3.0) -> list[RGB]:
     rng = np.random.default_rng(seed)
-    picture = view(world(seed)).astype(float)
-    return [np.clip(picture + rng.normal(0, noise, picture.shape), 0, 255).astype(np.uint8) for _ in range(count)]
+    frame = view(world(seed)).astype(float)
+    return [np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255).astype(np.uint8) for _ in range(count)]
 
 
 def cuts(frames: list[RGB], threshold: float = THRESHOLD) -> list[int]:
@@ -57,7 +57,7 @@ def test_cuts_of_the_sample_clip_at_any_size() -> None:
     assert cuts(moving_square(20, size=(31, 47), step_px=3)) == []
 
 
-def test_cuts_at_the_edges() -> None:
+def test_cuts_at_the_first_and_last_frame_are_found() -> None:
     assert cuts(still(1, 1) + still(2, 8)) == [1]
     assert cuts(still(1, 8) + still(2, 1)) == [8]
     assert cuts(still(1, 1) + still(2, 1)) == [1]
@@ -65,21 +65,21 @@ def test_cuts_at_the_edges() -> None:
     assert cuts([]) == []
 
 
-def test_short_shots_do_not_hide_each_other() -> None:
+def test_cuts_between_short_shots_are_found() -> None:
     frames = [frame for seed in range(1, 7) for frame in still(seed, 5)]
     assert cuts(frames) == [5, 10, 15, 20, 25]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_flash_or_a_dark_blink_is_no_cut(length: int, level: int) -> None:
+def test_flash_or_dark_blink_is_no_cut(length: int, level: int) -> None:
     frames = still(1, 20)
     for index in range(10, 10 + length):
         frames[index] = np.full_like(frames[index], level)
     assert cuts(frames) == []
 
 
-def test_a_strange_picture_for_a_moment_is_no_cut_but_a_flash_at_a_cut_is_one() -> None:
+def test_other_scene_for_one_frame_is_no_cut_and_a_flash_at_a_cut_hides_none() -> None:
     frames = still(1, 20)
     frames[8] = still(5, 1)[0]
     assert cuts(frames) == []
@@ -90,18 +90,18 @@ def test_a_strange_picture_for_a_moment_is_no_cut_but_a_flash_at_a_cut_is_one() 
 
 
 @pytest.mark.parametrize("step", [2, 10, 25])
-def test_a_pan_is_no_cut(step: int) -> None:
+def test_pan_is_no_cut(step: int) -> None:
     scene = world(3, size=(1024, 256))
     assert cuts([view(scene, x=min(step * index, 890)) for index in range(30)]) == []
 
 
-def test_a_whip_pan_is_no_cut() -> None:
-    """A third of the frame from one frame to the next, blurred, from rest to rest."""
+def test_whip_pan_is_no_cut() -> None:
+    """A third of the frame from one frame to the next, blurred, from standstill to standstill."""
     scene = world(4, size=(1024, 128)).astype(float)
-    places = [0] * 6 + [10, 40, 90, 140, 190, 240, 290, 330, 350, 355] + [355] * 6
+    offsets = [0] * 6 + [10, 40, 90, 140, 190, 240, 290, 330, 350, 355] + [355] * 6
     frames = []
-    for before, place in zip([0, *places], places, strict=False):
-        steps = np.linspace(before, place, 9).astype(int)
+    for before, after in zip([0, *offsets], offsets, strict=False):
+        steps = np.linspace(before, after, 9).astype(int)
         blurred = np.mean([scene[: SIZE[1], x : x + SIZE[0]] for x in steps], axis=0)
         frames.append(blurred.astype(np.uint8))
     assert cuts(frames) == []
@@ -122,18 +122,18 @@ def test_shake_and_zoom_are_no_cut() -> None:
 
 def test_exposure_and_white_balance_of_a_timelapse_are_no_cut() -> None:
     rng = np.random.default_rng(1)
-    picture = view(world(6)).astype(float)
+    frame = view(world(6)).astype(float)
     gains = rng.uniform(0.7, 1.3, (40, 1)) * rng.uniform(0.92, 1.08, (40, 3))
-    assert cuts([np.clip(picture * gain, 0, 255).astype(np.uint8) for gain in gains]) == []
+    assert cuts([np.clip(frame * gain, 0, 255).astype(np.uint8) for gain in gains]) == []
     steps = [1.0] * 10 + [0.6] * 10 + [1.1] * 10  # the camera changes its exposure for good
-    assert cuts([np.clip(picture * gain, 0, 255).astype(np.uint8) for gain in steps]) == []
+    assert cuts([np.clip(frame * gain, 0, 255).astype(np.uint8) for gain in steps]) == []
 
 
 def test_fades_and_dissolves_are_not_found() -> None:
     a, b = view(world(7)).astype(float), view(world(8)).astype(float)
     black = np.zeros_like(a)
     for first, last in ((black, a), (a, black), (a, b)):
-        blend = [first + (last - first) * share for share in np.linspace(0, 1, 25)]
+        blend = [first + (last - first) * weight for weight in np.linspace(0, 1, 25)]
         assert cuts([np.rint(frame).astype(np.uint8) for frame in blend]) == []
 
 
@@ -142,11 +142,11 @@ def test_noise_in_the_dark_is_no_cut() -> None:
     assert cuts([rng.integers(0, 12, (72, 128, 3), dtype=np.uint8) for _ in range(30)]) == []
 
 
-def test_a_cut_from_black_is_found() -> None:
+def test_cut_from_black_is_found() -> None:
     assert cuts([np.zeros((72, 128, 3), np.uint8)] * 8 + still(1, 8)) == [8]
 
 
-def test_the_threshold_decides() -> None:
+def test_cuts_below_the_threshold_are_not_found() -> None:
     frames = still(1, 8) + still(2, 8)
     assert cuts(frames, threshold=0.1) == [8]
     assert cuts(frames, threshold=1.0) == []
@@ -181,8 +181,8 @@ def test_shots_cover_every_frame_once() -> None:
 
 
 @given(st.integers(1, 200), st.sets(st.integers(1, 199)))
-def test_any_cuts_make_shots_without_gap(count: int, places: set[int]) -> None:
-    inside = sorted(place for place in places if place < count)
+def test_any_cuts_make_shots_without_gap(count: int, indices: set[int]) -> None:
+    inside = sorted(index for index in indices if index < count)
     shots = split_shots(count, inside)
     assert [frame for shot in shots for frame in range(shot.start, shot.stop)] == list(range(count))
     assert [shot.index for shot in shots] == list(range(len(shots)))
@@ -215,7 +215,9 @@ def test_cuts_outside_or_out_of_order_are_refused(wrong: list[int]) -> None:
         ("video/pigs_odd_314x273.gif", [], None),
     ],
 )
-def test_real_media(data: Callable[[str], Path], name: str, truth: list[int], part: tuple[int, int] | None) -> None:
+def test_cuts_of_real_media(
+    data: Callable[[str], Path], name: str, truth: list[int], part: tuple[int, int] | None
+) -> None:
     settings = InputSettings()
     source = probe([data(name)], settings, frames=part)
     frames = read_frames(source, width_px=64, settings=settings)

@@ -1,0 +1,20 @@
+"""The effect `preserve_color`: the colors of the content under the lightness of the stylized frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
+from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def preserve_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
+    """The lightness of the image with the chroma of the content, as far as `amount` in [0, 1]. From 8-bit values."""
+    lab = oklab_from_srgb(to_8_bit(image))
+    lab[..., 1:] += np.float32(amount) * (oklab_from_srgb(context.content)[..., 1:] - lab[..., 1:])
+    return from_8_bit(srgb_from_oklab(lab))

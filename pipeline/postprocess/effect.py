@@ -1,0 +1,41 @@
+"""What a finishing effect is: a pure function of an image, a strength and the frame that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""BT.709, on gamma-encoded values; (1, 3), as `cv2.transform` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameContext:
+    """What an effect may read beside the image: the content frame, uint8 (H, W, 3) sRGB, its index, and a seed."""
+
+    content: NDArray[np.uint8]
+    index: int
+    seed: int
+
+
+Effect = Callable[["NDArray[np.float32]", float, FrameContext], "NDArray[np.float32]"]
+"""Called with an image, float32 (H, W, 3) sRGB, the strength (above 0) and the context; returns an image like it.
+
+The image is in [0, 1], or outside it by what previous effects overshoot, and is not modified.
+"""
+
+
+def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """float32 in [0, 1] to uint8: clipped, and rounded to nearest."""
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
+
+
+def from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 to float32 in [0, 1]; `to_8_bit` inverts it exactly."""
+    return rgb.astype(np.float32) / np.float32(255)

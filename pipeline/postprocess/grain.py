@@ -1,0 +1,31 @@
+"""The effect `grain`: film grain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from pipeline.postprocess.effect import LUMA, FrameContext
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIGMA_PX: Final = 0.7
+"""Standard deviation of the blur that makes the grain a little soft."""
+
+
+def add_grain(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
+    """Noise in luma, strongest in the middle tones and none in black and white.
+
+    `amount` is the standard deviation at middle gray, in pixel values of [0, 1]. Seed and index choose the noise.
+    """
+    random = np.random.default_rng((context.seed, context.index))
+    noise = random.standard_normal(image.shape[:2], np.float32)
+    kernel = cv2.getGaussianKernel(5, SIGMA_PX)
+    # Smoothing white noise with a separable kernel leaves sum(k^2) of its standard deviation: undone here.
+    noise = cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT) / np.float32((kernel**2).sum())
+    luma = cv2.transform(image, LUMA)
+    strength = np.float32(4 * amount) * luma * (1 - luma)
+    return image + (strength * noise)[..., np.newaxis]

@@ -1,0 +1,37 @@
+"""The effect `match_light`: broad light and shade of the content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
+from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIGMA: Final = 0.03
+"""Standard deviation of the low-pass filter, of the longer side: broader than strokes, narrower than sky and ground."""
+LIGHTNESS_RANGE: Final = (0.2, 2.0)
+"""Limits of the factor of lightness, so that nothing becomes black or glows."""
+COLOR_FRACTION: Final = 0.6
+"""Fraction of the light's color that is transferred: all of it would wash out the palette of the style."""
+
+
+def match_light(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
+    """The image with the broad lightness and part of the broad color of the content, as far as `amount` in [0, 1].
+
+    Lightness is scaled, which preserves the contrast of strokes; color is shifted, so that gray can take on a hue.
+    Computed from 8-bit values.
+    """
+    lab, light = oklab_from_srgb(to_8_bit(image)), oklab_from_srgb(context.content)
+    sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
+    broad_lab, broad_light = cv2.GaussianBlur(lab, (0, 0), sigma_px), cv2.GaussianBlur(light, (0, 0), sigma_px)
+    # The small constant keeps the ratio of black to black at 1.
+    ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
+    lit = lab * np.clip(ratio, *LIGHTNESS_RANGE)
+    lit[..., 1:] += np.float32(COLOR_FRACTION * amount) * (broad_light - broad_lab)[..., 1:]
+    return from_8_bit(srgb_from_oklab(lit))

@@ -1,0 +1,122 @@
+"""RAFT: what the network is given, whose weights it takes, and how its flow becomes motion."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.encoders.fetch import FILES
+from pipeline.encoders.pretrained import torchvision_module
+from pipeline.errors import ConfigError, MissingPartError
+from pipeline.motion.estimate import estimate_motion
+from pipeline.motion.raft import Raft, load_raft
+from pipeline.types import Motion
+from tests.support.frames import Array, blotches, constant_flow
+
+
+def motion_of(previous: Array, current: Array, raft: Raft) -> Motion:
+    return estimate_motion(previous, current, from_index=3, to_index=4, estimator=raft)
+
+
+class StubNetwork(torch.nn.Module):
+    """Returns the flow of a scene that moves by (6, -2) px, and records its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, start: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        self.asked.append((start, target))
+        flow = torch.tensor([[-6.0, 2.0], [6.0, -2.0]])[:, :, None, None]
+        return [torch.zeros(1), flow.expand(2, 2, *start.shape[2:])]
+
+
+def stubbed(network: StubNetwork) -> Raft:
+    return Raft("raft_small", "0" * 64, network, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("size", [(130, 200), (5, 7), (144, 160)])
+def test_network_is_given_padded_normalized_frames_in_the_right_order(size: tuple[int, int]) -> None:
+    height, width = size
+    previous, current = blotches(height, width, 1), blotches(height, width, 2)
+    network = StubNetwork()
+    backward, forward = stubbed(network)(previous, current)
+    ((start, target),) = network.asked
+    assert start.shape == target.shape
+    assert start.dtype == torch.float32
+    assert all(side % 8 == 0 and side >= 128 for side in start.shape[2:])
+    # The first of the batch leads from the current frame back to the previous one.
+    for images, frames in ((start, (current, previous)), (target, (previous, current))):
+        for image, frame in zip(images, frames, strict=True):
+            seen = image.permute(1, 2, 0)[:height, :width].numpy()
+            np.testing.assert_allclose(seen, frame / 127.5 - 1, atol=1e-6)
+            assert torch.equal(image[:, -1, -1], image[:, height - 1, width - 1])
+    assert backward.dtype == forward.dtype == np.float32
+    np.testing.assert_array_equal(backward, constant_flow(-6, 2, height, width))
+    np.testing.assert_array_equal(forward, -backward)
+
+
+def test_flow_of_a_network_gets_confidence_by_the_same_tests() -> None:
+    motion = motion_of(blotches(130, 200, 1), blotches(130, 200, 2), stubbed(StubNetwork()))
+    np.testing.assert_array_equal(motion.backward_flow, constant_flow(-6, 2, 130, 200))
+    assert motion.confidence[4:-8, 12:-4].min() == 1
+    assert motion.confidence[:, :6].max() == 0
+
+
+def test_network_is_given_large_frames_at_half_size() -> None:
+    network = StubNetwork()
+    motion = motion_of(blotches(300, 800, 1), blotches(300, 800, 2), stubbed(network))
+    assert network.asked[0][0].shape == (2, 3, 152, 400)
+    np.testing.assert_array_equal(motion.backward_flow, constant_flow(-12, 4, 300, 800))
+
+
+@pytest.fixture(scope="module", params=["raft_small", "raft_large"])
+def raft_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in a file named like torchvision's."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("raft") / FILES[request.param]
+    torch.save(getattr(torchvision_module("models.optical_flow"), request.param)().state_dict(), path)
+    return path
+
+
+def test_raft_is_loaded_from_the_cache_and_other_weights_are_refused(
+    raft_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(raft_file.parent))
+    name: Any = raft_file.name[:10]
+    raft = load_raft(name)
+    assert (raft.name, raft.digest) == (name, hashlib.sha256(raft_file.read_bytes()).hexdigest())
+    previous, current = blotches(61, 139, 1), blotches(61, 139, 2)
+    motion = motion_of(previous, current, raft)
+    assert motion.backward_flow.shape == (61, 139, 2)
+    assert np.isfinite(motion.backward_flow).all()
+    np.testing.assert_array_equal(motion.backward_flow, motion_of(previous, current, raft).backward_flow)
+    # Both ways are one network's: swapped frames swap the flows.
+    backward, forward = raft(previous, current)
+    swapped = raft(current, previous)
+    np.testing.assert_allclose(backward, swapped[1], atol=1e-3)
+    np.testing.assert_allclose(forward, swapped[0], atol=1e-3)
+    other: Any = {"raft_small": "raft_large", "raft_large": "raft_small"}[name]
+    with pytest.raises(MissingPartError, match=f"does not hold the weights of {other}") as caught:
+        load_raft(other, weights=raft_file)
+    assert "motion.method=dis" in caught.value.hint
+
+
+def test_raft_without_weights_is_a_missing_part_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
+    monkeypatch.setattr("pipeline.encoders.pretrained.weights_url", lambda name: f"http://127.0.0.1:9/{name}.pth")
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(b"<html>")
+    for weights in (None, tmp_path / "absent.pth", damaged):
+        with pytest.raises(MissingPartError) as caught:
+            load_raft("raft_small", weights=weights)
+        assert caught.value.exit_code == 6
+        assert "tempera weights fetch raft_small" in caught.value.hint
+        assert "--set motion.method=dis" in caught.value.hint
+    with pytest.raises(ConfigError, match="raft_huge"):
+        load_raft("raft_huge")  # type: ignore[arg-type]

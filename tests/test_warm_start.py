@@ -1,0 +1,196 @@
+"""Warm starts: stylized frames are warped along known motion, new areas get their colors, farther frames fill gaps."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.config.settings import MotionSettings
+from pipeline.motion.correspondence import Correspondence, find_correspondence
+from pipeline.motion.estimate import motion_between
+from pipeline.motion.new_areas import recolored
+from pipeline.motion.warm_start import NextKeyframe, WarmStarter, warm_start
+from pipeline.types import Motion
+
+RGB = NDArray[np.uint8]
+HEIGHT, WIDTH = 48, 64
+
+
+def noise(seed: int, blur: float = 1.5, height: int = HEIGHT, width: int = WIDTH) -> RGB:
+    image = np.random.default_rng(seed).normal(size=(height, width, 3)).astype(np.float32)
+    if blur:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.float32)
+    return np.asarray((128 + 50 * image / image.std()).clip(0, 255).round(), np.uint8)
+
+
+def shift(x: int = 0, y: int = 0, confidence: float = 1.0) -> Motion:
+    flow = np.full((HEIGHT, WIDTH, 2), (x, y), np.float32)
+    return Motion(0, 1, flow, np.full((HEIGHT, WIDTH), confidence, np.float32))
+
+
+def corresponding(motion: Motion, change: float = 0.0) -> Correspondence:
+    return Correspondence(motion, np.full((HEIGHT, WIDTH), change, np.float32))
+
+
+def as_values(image: RGB) -> NDArray[np.float32]:
+    return image.astype(np.float32) / np.float32(255)
+
+
+def test_stylized_frame_is_unchanged_where_nothing_moved() -> None:
+    stylized = noise(1)
+    start = warm_start(noise(2), {4: stylized}, {4: corresponding(shift())})
+    assert start is not None
+    np.testing.assert_array_equal(start.init, as_values(stylized))
+    np.testing.assert_array_equal(start.target, as_values(stylized))
+    assert (start.confidence == 1).all()
+
+
+def test_stylized_frame_moves_by_whole_pixels() -> None:
+    stylized = noise(1)
+    start = warm_start(noise(2), {0: stylized}, {0: corresponding(shift(-3, 2))})
+    assert start is not None
+    np.testing.assert_array_equal(start.init[:-2, 3:], as_values(stylized)[2:, :-3])
+
+
+def test_stylized_object_moves_with_its_content_to_within_half_a_pixel() -> None:
+    """A textured square on another texture, moved by whole pixels; motion is estimated, not given."""
+    ground, thing = noise(3, 2, 144, 192), noise(4, 2, 144, 192)
+    stylized = noise(5, 1, 144, 192)
+    frames = []
+    for x in (60, 67):
+        frame = ground.copy()
+        frame[50:100, x : x + 56] = thing[50:100, 60:116]
+        frames.append(frame)
+    before, after = frames
+    motion = motion_between(before, after, MotionSettings(), from_index=0, to_index=1)
+    start = warm_start(after, {0: stylized}, {0: find_correspondence(before, after, motion)})
+    assert start is not None
+    inside, outside = (slice(60, 90), slice(80, 110)), (slice(5, 35), slice(5, 185))
+    for shift_px, region in ((7, inside), (0, outside)):
+        moved = np.roll(as_values(stylized), shift_px, axis=1)[region]
+        window = np.hanning(30)[:, None] * np.hanning(moved.shape[1])
+        first, second = (np.asarray(image.mean(axis=2), np.float32) for image in (moved, start.init[region]))
+        (across, down), _ = cv2.phaseCorrelate(first, second, np.asarray(window, np.float32))
+        assert np.hypot(across, down) < 0.5
+        assert np.abs(start.init[region] - moved).mean() < 0.02
+
+
+def test_new_areas_start_with_the_shapes_of_the_content_in_stylized_colors() -> None:
+    content, stylized = noise(1), np.asarray(noise(2) // 4, np.uint8)
+    motion = shift()
+    motion.confidence[:, 40:] = 0
+    change = np.zeros((HEIGHT, WIDTH), np.float32)
+    change[:, 40:] = 1
+    start = warm_start(content, {0: stylized}, {0: Correspondence(motion, change)})
+    assert start is not None
+    assert (start.confidence[:, 40:] == 0).all()
+    new = start.init[:, 44:]
+    np.testing.assert_array_equal(start.init[:, :40], as_values(stylized)[:, :40])
+    assert abs(new.mean() - as_values(stylized).mean()) < 0.02  # content colors would be three times as light
+    assert np.corrcoef(new.ravel(), content[:, 44:].ravel())[0, 1] > 0.7  # yet it has the shapes of the content
+
+
+def test_unchanged_content_keeps_the_stylized_frame_at_any_confidence() -> None:
+    """Noise and textureless areas lower the confidence; content blended in there would be stylized again and again."""
+    stylized = noise(1)
+    start = warm_start(noise(2), {0: stylized}, {0: corresponding(shift(confidence=0.5), change=0.0)})
+    assert start is not None
+    np.testing.assert_allclose(start.init, as_values(stylized), atol=1e-6)
+
+
+def test_cut_and_flash_start_cold() -> None:
+    assert warm_start(noise(1), {0: noise(2)}, {0: corresponding(shift(), change=1.0)}) is None
+    assert warm_start(noise(1), {0: noise(2)}, {0: corresponding(shift(confidence=0.0))}) is None
+    assert warm_start(noise(1), {}, {}) is None
+
+
+def test_uncovered_area_is_taken_from_a_farther_frame() -> None:
+    near, far = noise(1), noise(2)
+    hidden = shift()
+    hidden.confidence[:, :20] = 0
+    start = warm_start(noise(3), {8: near, 4: far}, {8: corresponding(hidden), 4: corresponding(shift())})
+    assert start is not None
+    np.testing.assert_allclose(start.init[:, :20], as_values(far)[:, :20], atol=1e-6)
+    np.testing.assert_array_equal(start.init[:, 20:], as_values(near)[:, 20:])
+    assert (start.confidence == 1).all()
+
+
+def test_one_target_and_one_weight_equal_a_term_per_previous_frame() -> None:
+    """The gradient of the long-term term, with the confidence that each frame adds to nearer ones as its weight."""
+    rng = np.random.default_rng(0)
+    stylized_frames = {index: noise(index) for index in (5, 3, 1)}
+    confidences = {index: rng.random((HEIGHT, WIDTH)).astype(np.float32) for index in stylized_frames}
+    correspondences = {
+        index: Correspondence(
+            Motion(index, 6, shift().backward_flow, confidences[index]), corresponding(shift()).change
+        )
+        for index in stylized_frames
+    }
+    start = warm_start(noise(9), stylized_frames, correspondences)
+    assert start is not None
+    image = rng.random((HEIGHT, WIDTH, 3)).astype(np.float32)
+    total = np.zeros((HEIGHT, WIDTH), np.float32)
+    expected = np.zeros_like(image)
+    for index in (5, 3, 1):
+        weight = np.maximum(confidences[index] - total, 0)
+        total += weight
+        expected += 2 * weight[..., None] * (image - as_values(stylized_frames[index]))
+    gradient = 2 * start.confidence[..., None] * (image - start.target)
+    np.testing.assert_allclose(gradient, expected, atol=2e-6)
+
+
+def test_next_keyframe_is_blended_in_by_its_fraction() -> None:
+    stylized, ahead = noise(1), noise(2)
+    for fraction in (0.0, 0.25, 1.0):
+        start = warm_start(
+            noise(3), {0: stylized}, {0: corresponding(shift())}, NextKeyframe(ahead, corresponding(shift()), fraction)
+        )
+        assert start is not None
+        wanted = (1 - fraction) * as_values(stylized) + fraction * as_values(ahead)
+        np.testing.assert_allclose(start.init, wanted, atol=1e-6)
+        np.testing.assert_allclose(start.target, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (720, 1280)])
+def test_noise_is_no_change_and_another_scene_is(size: tuple[int, int]) -> None:
+    height, width = size
+    content = noise(1, 4, height, width)
+    static = Motion(0, 1, np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32))
+    grain = np.random.default_rng(2).normal(0, 4, content.shape)
+    grainy = np.asarray((content + grain).clip(0, 255).round(), np.uint8)
+    assert find_correspondence(content, grainy, static).change.max() == 0
+    assert find_correspondence(content, noise(7, 4, height, width), static).change.mean() > 0.7
+
+
+def test_recolored_content_has_mean_and_covariance_of_the_stylized_colors() -> None:
+    content, stylized = noise(1), as_values(noise(2))
+    stylized = np.asarray(stylized * (0.2, 0.7, 0.4) + stylized[..., ::-1] * 0.1, np.float32)
+    found = recolored(content, stylized)
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), stylized.mean(axis=(0, 1)), atol=1e-3)
+    np.testing.assert_allclose(
+        np.cov(found.reshape(-1, 3), rowvar=False), np.cov(stylized.reshape(-1, 3), rowvar=False), atol=2e-3
+    )
+    gray = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    assert np.isfinite(recolored(gray, stylized)).all()
+
+
+def test_new_fraction_is_what_changed_and_has_no_confidence() -> None:
+    motion = shift()
+    motion.confidence[:, : WIDTH // 4] = 0
+    change = np.zeros((HEIGHT, WIDTH), np.float32)
+    change[: HEIGHT // 2] = 1
+    for changed, fraction in ((np.zeros_like(change), 0.0), (change, 0.5)):
+        start = warm_start(noise(1), {0: noise(2)}, {0: Correspondence(motion, changed)})
+        assert start is not None
+        assert start.new_fraction == pytest.approx(fraction)
+
+
+def test_what_enters_over_the_edge_is_changed() -> None:
+    assert find_correspondence(noise(1), noise(1), shift(8, 0)).change[:, -8:].min() == 1
+
+
+def test_cpu_implementation_is_a_warm_starter() -> None:
+    starter: WarmStarter = warm_start
+    assert starter(content=noise(1), stylized={}, correspondences={}, next_keyframe=None) is None
