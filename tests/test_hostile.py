@@ -31,7 +31,18 @@ from pipeline.errors import DamagedInputError, InputError, printable
 from pipeline.media.reader.damage import fill
 from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.types import Frame, Source
-from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
+from tests.support.clips import (
+    blank_half_packet,
+    damage_packet,
+    flip_bit,
+    moving_square,
+    set_prores_matrix,
+    texture,
+    truncate,
+    write_animation,
+    write_photos,
+    write_video,
+)
 from tests.support.fuzz.cases import KINDS, run_case
 
 COUNT = 12
@@ -47,19 +58,6 @@ QUICK = [
 QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.warm.min_evaluations=1"]
 SMALL = {"qp": "20", "g": "6", "bf": "0"}
 Data = Callable[[str], Path]
-
-
-def damage_packet(path: Path, number: int) -> Path:
-    """Overwrite one whole packet of a video, counted in the order of the file, with noise."""
-    with av.open(str(path)) as container:
-        packets = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
-    data = bytearray(path.read_bytes())
-    body = packets[number][5 if path.suffix == ".h264" else 0 :]  # a raw stream has start codes and nothing else
-    place = data.find(body)
-    assert place > 0
-    data[place : place + len(body)] = np.random.default_rng(1).bytes(len(body))
-    path.write_bytes(data)
-    return path
 
 
 def input_settings(policy: str) -> InputSettings:
@@ -86,6 +84,8 @@ VIDEOS: dict[str, dict[str, Any]] = {
 }
 PHOTOS = ("png", "jpg", "webp", "tiff", "gif", "bmp")
 WAYS = ("list", "folder", "glob", "pattern")
+YCGCO = 8
+"""The code point of a color matrix that FFmpeg does not convert to RGB."""
 BROKEN = 8
 """The frame that is damaged; for the AVI, whose time stamps start at 1, too."""
 
@@ -211,18 +211,68 @@ def test_a_chosen_rate_goes_past_damage_too(tmp_path: Path) -> None:
 
 def test_what_the_decoder_patched_is_shown_unless_asked_otherwise(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", FRAMES, **VIDEOS["a.mp4"])
-    with av.open(str(path)) as container:
-        packet = [bytes(packet) for packet in container.demux(video=0) if packet.size][BROKEN]
-    data = bytearray(path.read_bytes())
-    place = data.find(packet) + len(packet) // 2
-    data[place : place + len(packet) // 2] = bytes(len(packet) // 2)
-    path.write_bytes(data)
+    blank_half_packet(path, BROKEN)
     source = probe([path], input_settings("stop"))
     assert len(read(source, "stop")) == COUNT
     assert f"patched by the decoder, first {BROKEN} (0.333 s)" in source.notes[0]
     held = read(probe([path], input_settings("hold")), "hold")
     np.testing.assert_array_equal(held[BROKEN].rgb, held[BROKEN - 1].rgb)
     assert probe([path], input_settings("skip")).frame_count == COUNT - 1
+
+
+@pytest.mark.parametrize("group", ["1", "4"])
+@pytest.mark.parametrize("seed", range(4))
+def test_ffv1_frame_with_wrong_checksum_counts_as_damaged(tmp_path: Path, group: str, seed: int) -> None:
+    """FFmpeg covers the slice with the frame before, or with what is in memory, and reports nothing."""
+    path = write_video(tmp_path / "a.mkv", FRAMES, codec="ffv1", pix_fmt="bgr0", options={"g": group, "slicecrc": "1"})
+    flip_bit(path, BROKEN, int(np.random.default_rng(seed).integers(100, 1000)))
+    count = 1 if group == "1" else 4  # the frames after it in its group go on with the state of its coder
+    stopped = probe([path], input_settings("stop"))
+    assert stopped.damaged == tuple(range(BROKEN, BROKEN + count))
+    held = probe([path], input_settings("hold"))
+    whole = read(held, "hold")
+    for index in range(BROKEN, BROKEN + count):
+        np.testing.assert_array_equal(whole[index].rgb, whole[BROKEN - 1].rgb)
+    for start in range(COUNT):
+        np.testing.assert_array_equal(read(held, "hold", start=start, stop=start + 1)[0].rgb, whole[start].rgb)
+    assert probe([path], input_settings("stop"), frames=(0, BROKEN)).damaged == ()
+
+
+def test_ffv1_without_checksums_is_read_in_full(tmp_path: Path) -> None:
+    for number, options in enumerate(({"slicecrc": "0"}, {"level": "1"}, {"slices": "9", "g": "5"})):
+        path = write_video(tmp_path / f"{number}.mkv", FRAMES, codec="ffv1", pix_fmt="bgr0", options=options)
+        source = probe([path], input_settings("stop"))
+        assert not source.damaged and source.stream_pts and not source.notes
+        np.testing.assert_array_equal(read(source, "stop")[BROKEN].rgb, FRAMES[BROKEN])
+
+
+def test_undefined_color_matrix_is_read_as_unstated(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mov", FRAMES, **VIDEOS["prores.mov"])
+    for number in range(COUNT):
+        set_prores_matrix(path, number, 2)
+    unstated = read(probe([path], input_settings("stop")), "stop")
+    for number in range(COUNT):
+        set_prores_matrix(path, number, 99)
+    source = probe([path], input_settings("stop"))
+    assert source.damaged == ()
+    for frame, expected in zip(read(source, "stop"), unstated, strict=True):
+        np.testing.assert_array_equal(frame.rgb, expected.rgb)
+
+
+def test_frame_with_a_color_matrix_that_cannot_be_converted_counts_as_damaged(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mov", FRAMES, **VIDEOS["prores.mov"])
+    set_prores_matrix(path, BROKEN, YCGCO)
+    assert probe([path], input_settings("stop")).damaged == (BROKEN,)
+    held = probe([path], input_settings("hold"))
+    whole = read(held, "hold")
+    np.testing.assert_array_equal(whole[BROKEN].rgb, whole[BROKEN - 1].rgb)
+    np.testing.assert_array_equal(read(held, "hold", start=BROKEN)[0].rgb, whole[BROKEN].rgb)
+    assert len(read(probe([path], input_settings("skip")), "skip")) == COUNT - 1
+    for number in range(COUNT):
+        set_prores_matrix(path, number, YCGCO)
+    for policy in ("stop", "hold", "skip"):
+        with pytest.raises(InputError, match=f"matrix number {YCGCO}"):
+            probe([path], input_settings(policy))
 
 
 def test_a_real_damaged_video(data: Data) -> None:

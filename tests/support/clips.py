@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -155,8 +155,48 @@ def write_photos(folder: Path, frames: Sequence[RGB], *, pattern: str = "shot_{:
     return paths
 
 
-def truncate(path: Path, share: float) -> Path:
-    """Cut a file down to this share of its bytes."""
+def truncate(path: Path, fraction: float) -> Path:
+    """Cut a file down to this fraction of its bytes."""
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * fraction)])
+    return path
+
+
+def damage_packet(path: Path, number: int) -> Path:
+    """Overwrite one whole packet of a video, counted in the order of the file, with noise."""
+    return _change_packet(path, number, lambda body: np.random.default_rng(1).bytes(len(body)))
+
+
+def blank_half_packet(path: Path, number: int) -> Path:
+    """Overwrite the second half of a packet with zeros."""
+    return _change_packet(path, number, lambda body: body[: len(body) // 2] + bytes(len(body) - len(body) // 2))
+
+
+def flip_bit(path: Path, number: int, at: int) -> Path:
+    """Flip the lowest bit of the byte `at` of a packet (negative: from its end)."""
+
+    def flip(body: bytes) -> bytes:
+        changed = bytearray(body)
+        changed[at] ^= 1
+        return bytes(changed)
+
+    return _change_packet(path, number, flip)
+
+
+def set_prores_matrix(path: Path, number: int, matrix: int) -> Path:
+    """Let one frame of a ProRes video state another color matrix (code point of ITU-T H.273)."""
+    at = 24  # 8 bytes of size and signature, then 16 of the frame header before the matrix
+    return _change_packet(path, number, lambda body: body[:at] + bytes([matrix]) + body[at + 1 :])
+
+
+def _change_packet(path: Path, number: int, change: Callable[[bytes], bytes]) -> Path:
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+    data = path.read_bytes()
+    body = packets[number][5 if path.suffix == ".h264" else 0 :]  # a raw stream has start codes and nothing else
+    at = data.find(body)
+    assert at > 0
+    changed = change(body)
+    assert len(changed) == len(body)
+    path.write_bytes(data[:at] + changed + data[at + len(body) :])
     return path

@@ -91,13 +91,13 @@ def probe(
             duration_ticks=timeline.duration_ticks,
             decoded_indices=tuple(number if (at := shown[number]) is None else at for number in numbers),
             damaged=tuple(index for index, number in enumerate(numbers) if shown[number] is None),
-            rotation_deg=scanned.turn.rotation_deg,
+            rotation_deg=scanned.orientation.rotation_deg,
             color=scanned.color,
             has_audio=bool(container.streams.audio),
             notes=(*found.notes, *notes),
             stream_index=stream.index,
             # Without them frames are counted from the start: what comes out beside damage depends on where one begins.
-            stream_pts=() if made_up or scanned.lost or scanned.patched else tuple(pts[number] for number in numbers),
+            stream_pts=() if made_up or scanned.lost or scanned.concealed else tuple(pts[number] for number in numbers),
         )
 
 
@@ -106,7 +106,7 @@ def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
 
     What the decoder patched is a picture, if not a good one: `stop` does not stop there.
     """
-    bad = set() if policy == "stop" else set(scanned.patched)
+    bad = set() if policy == "stop" else set(scanned.concealed)
     if len(bad) == sum(position is not None for position in scanned.positions):
         bad = set()  # all we have
     return fill([None if index in bad else at for index, at in enumerate(scanned.positions)], policy)
@@ -143,9 +143,9 @@ def _about_damage(
     def at(index: int) -> str:
         return f"{index} ({float(pts[index] * time_base):.3f} s)"
 
-    bad = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.patched})
+    bad = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.concealed})
     notes = [describe(name, damaged, policy)] if (damaged := [at(i) for i in bad if i in chosen]) else []
-    patched = [index for index in scanned.patched if index in chosen and policy == "stop"]
+    patched = [index for index in scanned.concealed if index in chosen and policy == "stop"]
     if patched:
         notes.append(
             f"{len(patched)} damaged frame{'s' * (len(patched) > 1)} patched by the decoder, first {at(patched[0])}: "
@@ -225,4 +225,4 @@ def _display_size(scanned: Scan, stream: VideoStream, file: str) -> tuple[int, i
             height_px = round(height_px / aspect)
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PX:
         raise InputError(f"{file}: {width_px}x{height_px} px is too large", hint="scale the video down first")
-    return (height_px, width_px) if scanned.turn.swap else (width_px, height_px)
+    return (height_px, width_px) if scanned.orientation.swap else (width_px, height_px)
