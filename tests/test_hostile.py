@@ -30,6 +30,7 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import DamagedInputError, InputError, printable
 from pipeline.media.reader.damage import fill
 from pipeline.media.reader.source import content_digest, probe, read_frames
+from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.types import Frame, Source
 from tests.support.clips import (
     blank_half_packet,
@@ -162,6 +163,28 @@ class TestDamagedFrame:
             part = read(source, policy, start=start, stop=min(start + 2, source.frame_count))
             for frame in part:
                 np.testing.assert_array_equal(frame.rgb, whole[frame.index].rgb)
+
+    @pytest.mark.parametrize("policy", ["stop", "hold", "skip"])
+    def test_thumbnails_are_the_small_frames_that_reading_gives(self, damaged: list[Path], policy: str) -> None:
+        def all_frames(thumbnails: Thumbnails | None) -> tuple[list[Frame], str]:
+            frames: list[Frame] = []
+            try:
+                source = probe(damaged, input_settings(policy), thumbnails=thumbnails)
+                for frame in read_frames(
+                    source, width_px=16, height_px=11, settings=input_settings(policy), thumbnails=thumbnails
+                ):
+                    frames.append(frame)
+            except InputError as error:
+                return frames, str(error)
+            return frames, ""
+
+        with Thumbnails(16) as thumbnails:
+            kept, error = all_frames(thumbnails)
+            assert thumbnails.size == ((16, 11) if damaged[0].name in VIDEOS else (0, 0))
+        decoded, same_error = all_frames(None)
+        assert error == same_error
+        for frame, other in zip(kept, decoded, strict=True):
+            np.testing.assert_array_equal(frame.rgb, other.rgb)
 
     def test_a_slice_counts_the_damaged_frame(self, damaged: list[Path]) -> None:
         held = probe(damaged, input_settings("hold"), frames=(BROKEN, BROKEN + 2))

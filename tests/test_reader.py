@@ -22,6 +22,7 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, UsageError
 from pipeline.media.reader.order import natural_key
 from pipeline.media.reader.source import content_digest, probe, read_frames
+from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.media.reader.timing import choose, repair
 from pipeline.types import Frame, Source
 from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
@@ -140,6 +141,26 @@ class TestContract:
                 assert frame.pts == source.pts[frame.index]
                 np.testing.assert_array_equal(frame.rgb, whole[frame.index].rgb)
         assert read(source, start=COUNT) == []
+
+    @pytest.mark.parametrize("longer_side_px", [10, 30, 160])
+    def test_thumbnails_are_the_small_frames_that_reading_gives(
+        self, sample: tuple[str, list[Path], Source], longer_side_px: int
+    ) -> None:
+        _, inputs, whole = sample
+        asked: list[dict[str, Any]] = [{}, {"frames": (3, 9)}, {"fps": Fraction(10)}]
+        for options in asked:
+            with Thumbnails(longer_side_px) as thumbnails:
+                source = probe(inputs, SETTINGS, thumbnails=thumbnails, **options)
+                width, height = thumbnails.size_of(source.width_px, source.height_px)
+                assert max(width, height) == min(longer_side_px, 48)
+                assert thumbnails.holds(source.decoded_indices, (width, height)) == (whole.kind == "video")
+                size = {"width_px": width, "height_px": height}
+                kept = read(source, thumbnails=thumbnails, **size)
+                decoded = read(probe(inputs, SETTINGS, **options), **size)
+            assert [frame.index for frame in kept] == [frame.index for frame in decoded]
+            for frame, other in zip(kept, decoded, strict=True):
+                assert frame.pts == other.pts
+                np.testing.assert_array_equal(frame.rgb, other.rgb)
 
     def test_slice_and_rate(self, sample: tuple[str, list[Path], Source]) -> None:
         _, inputs, source = sample

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
     from pipeline.stylers.table import Resources
 
@@ -33,6 +34,8 @@ StopRequest = Callable[[], int]
 DEFAULT_MAX_SIDE_PX = 1920
 """Inputs larger than this are painted at this size unless --width or --height asks for another."""
 
+THUMBNAIL_SIDE_PX = 160
+"""Longer side of the frames in which cuts and exposure flicker are found."""
 
 ACCELERATOR_SEGMENT_FRAMES = 48
 """Shots are split for accelerators, which paint several segments in the time of one; the CPU gains nothing."""
@@ -72,13 +75,21 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
 
     Raises the errors of whatever does not fit: input, styles, weights, outputs; Interrupted when `stop` said so.
     """
+    from pipeline.media.reader.thumbnails import Thumbnails
+
+    with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
+        return _prepare(request, reporter, stop, thumbnails)
+
+
+def _prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest, thumbnails: Thumbnails) -> Prepared:
     from pipeline.media.reader.source import probe
     from pipeline.media.writer.target import check_output
 
     check_names([style.name for style in request.styles])
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False)
+        wanted = thumbnails if read.cuts == "auto" or read.deflicker else None
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=wanted)
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     if (
@@ -106,7 +117,7 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
             hint="ask for a larger --width or --height",
         )
     known = _known(path, source, read) if not request.fresh else None
-    shots, exposure = known or _look_through(source, request.styles[0], reporter, stop)
+    shots, exposure = known or _look_through(source, request.styles[0], reporter, stop, thumbnails)
     plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path, exposure=exposure)
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)
@@ -263,8 +274,10 @@ def _known(path: Path, source: Source, settings: InputSettings) -> _Look | None:
     return tuple(plan.shots), tuple(plan.exposure)
 
 
-def _look_through(source: Source, config: Config, reporter: Reporter, stop: StopRequest) -> _Look:
-    """Decode every frame once, small, for what must be known before the first is painted: cuts and flicker."""
+def _look_through(
+    source: Source, config: Config, reporter: Reporter, stop: StopRequest, thumbnails: Thumbnails
+) -> _Look:
+    """Go through all frames, small, for what must be known before the first is stylized: cuts and flicker."""
     from pipeline.analysis.cuts import find_cuts, split_shots
     from pipeline.analysis.exposure import MIN_FRAMES, FlickerMeter
     from pipeline.media.reader.source import read_frames
@@ -276,9 +289,8 @@ def _look_through(source: Source, config: Config, reporter: Reporter, stop: Stop
         return split_shots(source.frame_count, []), ()
     goals = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (meter is not None))
     with reporter.stage(f"looking for {goals}", source.frame_count) as advance:
-        small = min(1.0, 160 / max(source.width_px, source.height_px))
-        width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
-        frames = read_frames(source, width_px=width, height_px=height, settings=settings)
+        width, height = thumbnails.size_of(source.width_px, source.height_px)
+        frames = read_frames(source, width_px=width, height_px=height, settings=settings, thumbnails=thumbnails)
 
         def pictures() -> Iterator[NDArray[np.uint8]]:
             with closing(frames):

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 
 from pipeline.errors import InputError
-from pipeline.media.image.arrays import resize
 from pipeline.media.image.sniff import describe_content, read_head
 from pipeline.media.reader.ffv1 import FFV1, damaged_packets, slices_intact
-from pipeline.media.reader.pixels import OrientationCache, to_rgb
+from pipeline.media.reader.pixels import FrameConverter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -173,14 +172,14 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     """
     index = start
     reason = ""
-    orientation_of = OrientationCache()
+    to_size = FrameConverter(size)
     # The second way is slow and exact: from the start, counting, on one thread. With several threads, frames that lie
     # before damage are lost too, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
     for sequentially in (False, True) if source.stream_pts else (True,):
         try:
             with closing(_wanted(source, index, stop, sequentially=sequentially)) as frames:
                 for frame in frames:
-                    yield resize(to_rgb(frame, size, orientation_of(frame)), *size)
+                    yield to_size(frame)
                     index += 1
         except (av.FFmpegError, _LostFrameError) as error:
             reason = reason_of(error)

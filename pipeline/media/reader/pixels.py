@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from pipeline.media.image.arrays import resize
 from pipeline.media.image.load import BACKGROUND
 from pipeline.types import ColorTags
 
@@ -95,7 +97,7 @@ def frame_orientation(frame: VideoFrame) -> Orientation:
     return Orientation(left_right=a < 0, top_bottom=d < 0)
 
 
-class OrientationCache:
+class _OrientationCache:
     """The orientations of the frames of one stream, asked one after the other.
 
     PyAV's side data and their frame refer to each other: once they are read, only the garbage collector frees the
@@ -112,6 +114,32 @@ class OrientationCache:
         if frame.rotation != self._rotation:
             self._rotation, self._orientation = frame.rotation, frame_orientation(frame)
         return self._orientation
+
+
+class FrameConverter:
+    """Conversion of the frames of one stream, given in order, to upright uint8 (H, W, 3) sRGB in one size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._orientation_of = _OrientationCache()
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """The frame in the converter's size (width, height) in px. Raises as `to_rgb` does."""
+        return resize(to_rgb(frame, self._size, self._orientation_of(frame)), *self._size)
+
+
+def display_size(size: tuple[int, int], sample_aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:
+    """Width and height in px of a stored (width, height), upright and with square pixels.
+
+    The side that is sampled more coarsely grows, so that no detail is lost.
+    """
+    width_px, height_px = size
+    if sample_aspect and Fraction(1, 8) <= sample_aspect <= 8:  # beyond that it is a damaged header
+        if sample_aspect > 1:
+            width_px = round(width_px * sample_aspect)
+        else:
+            height_px = round(height_px / sample_aspect)
+    return (height_px, width_px) if orientation.swap else (width_px, height_px)
 
 
 def color_tags(frame: VideoFrame) -> ColorTags:

@@ -10,13 +10,23 @@ import av
 
 from pipeline.media.reader.decode import PacketLog, decode, decode_past_damage, reason_of
 from pipeline.media.reader.ffv1 import FFV1
-from pipeline.media.reader.pixels import Orientation, color_tags, frame_orientation, to_rgb
+from pipeline.media.reader.pixels import (
+    FrameConverter,
+    Orientation,
+    color_tags,
+    display_size,
+    frame_orientation,
+    to_rgb,
+)
 from pipeline.types import ColorTags
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Set
+    from fractions import Fraction
 
     from av.video.stream import VideoStream
+
+    from pipeline.media.reader.thumbnails import Thumbnails
 
 _LEADING: Final = 32
 """Packets after a key frame that may be shown before it: more than any codec keeps."""
@@ -37,6 +47,8 @@ class Scan:
     concealed: list[int] = field(default_factory=list)
     last_duration: int = 0
     size: tuple[int, int] = (0, 0)
+    """Stored width and height in px of the first frame."""
+    sample_aspect: Fraction | None = None
     orientation: Orientation = field(default_factory=Orientation)
     color: ColorTags = field(default_factory=ColorTags)
     resized_at: int | None = None
@@ -50,24 +62,33 @@ class Scan:
     complete: bool = False
 
     @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height in px of the first frame, upright and with square pixels."""
+        return display_size(self.size, self.sample_aspect, self.orientation)
+
+    @property
     def lost(self) -> list[int]:
         """Frames that cannot be decoded."""
         return [index for index, position in enumerate(self.positions) if position is None]
 
 
-def scan(file: str, stream: VideoStream, limit: int | None) -> Scan:
-    """Decode up to `limit` frames; at any damage again on one thread, since only that says exactly what is lost."""
+def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnails | None = None) -> Scan:
+    """Decode up to `limit` frames, and keep small ones in `thumbnails`.
+
+    At any damage they are decoded again on one thread, since only that says exactly what is lost.
+    """
     stream_index = stream.index
-    found, log = Scan(), PacketLog()
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    found, log = Scan(sample_aspect=aspect), PacketLog()
     try:
-        found.complete = _add_frames(found, decode(file, stream_index, log), limit)
+        found.complete = _add_frames(found, decode(file, stream_index, log), limit, thumbnails)
     except av.FFmpegError as error:
         found.reason = reason_of(error)
     if not found.reason and not found.concealed and not _misses_frames(found, log):
         found.reason = found.unconvertible
         return found
-    found, log = Scan(), PacketLog()
-    found.complete = _add_frames(found, decode_past_damage(file, stream_index, log), limit)
+    found, log = Scan(sample_aspect=aspect), PacketLog()
+    found.complete = _add_frames(found, decode_past_damage(file, stream_index, log), limit, thumbnails)
     found.reason, found.broke_off = log.reason or found.unconvertible, log.broke_off
     wrong = log.stamps_of_wrong_checksums()
     found.concealed = [at for at, stamp in enumerate(found.stamps) if at in found.concealed or stamp in wrong]
@@ -89,9 +110,12 @@ def _misses_frames(found: Scan, log: PacketLog) -> bool:
     return bool(found.complete and missing) or not log.stamps_of_wrong_checksums().isdisjoint(found.stamps)
 
 
-def _add_frames(found: Scan, frames: Generator[av.VideoFrame], limit: int | None) -> bool:
-    """Add what the decoded frames show to `found`; whether that was all of them."""
+def _add_frames(
+    found: Scan, frames: Generator[av.VideoFrame], limit: int | None, thumbnails: Thumbnails | None
+) -> bool:
+    """Add what the decoded frames show to `found`, and small ones to `thumbnails`; whether that was all of them."""
     convertible = _Convertible()
+    to_thumbnail: FrameConverter | None = None
     with closing(frames):
         for position, frame in enumerate(frames):
             if position == 0:
@@ -99,6 +123,9 @@ def _add_frames(found: Scan, frames: Generator[av.VideoFrame], limit: int | None
                 found.orientation = frame_orientation(frame)
                 found.color = color_tags(frame)
                 found.interlaced = bool(frame.interlaced_frame)
+                if thumbnails is not None:
+                    thumbnails.start(*found.display_size)
+                    to_thumbnail = FrameConverter(thumbnails.size)
             elif (frame.width, frame.height) != found.size and found.resized_at is None:
                 found.resized_at = position
             if frame.is_corrupt:
@@ -107,10 +134,21 @@ def _add_frames(found: Scan, frames: Generator[av.VideoFrame], limit: int | None
             refusal = convertible.refusal(frame)
             found.unconvertible = found.unconvertible or refusal
             found.positions.append(None if refusal else position)
+            if thumbnails is not None and to_thumbnail is not None and not refusal:
+                _keep(thumbnails, position, frame, to_thumbnail)
             found.last_duration = int(frame.duration or 0)
             if limit is not None and position + 1 >= limit:
                 return False
     return True
+
+
+def _keep(thumbnails: Thumbnails, position: int, frame: av.VideoFrame, convert: FrameConverter) -> None:
+    try:
+        rgb = convert(frame)
+    except av.FFmpegError:
+        thumbnails.discard()  # reading the frame raises the error, with its number
+    else:
+        thumbnails.add(position, rgb)
 
 
 class _Convertible:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.damage import Policy
     from pipeline.media.reader.inputs import Found
+    from pipeline.media.reader.thumbnails import Thumbnails
 
 _NO_MOTION: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
@@ -38,10 +39,13 @@ def probe(
     *,
     frames: tuple[int | None, int | None] | None,
     fps: Fraction | None,
+    thumbnails: Thumbnails | None = None,
 ) -> Source:
     """Decode a video up to the end of the slice for its exact time stamps and its damage, and describe it.
 
-    Raises InputError if it is no video, has no video stream that we can decode, or not one frame can be decoded;
+    Small frames of that pass are kept in `thumbnails`.
+
+    Raises InputError if it is no video, has no video stream that can be decoded, or not one frame can be decoded;
     UsageError for a bad slice or rate.
     """
     check_fps(fps)
@@ -50,7 +54,7 @@ def probe(
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file)
         # One frame more than wanted: it says how long the last wanted one stays.
-        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1)
+        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1, thumbnails)
         if not any(position is not None for position in scanned.positions):
             claimed = stream.codec_context.width * stream.codec_context.height
             why = "its pictures are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
@@ -58,7 +62,7 @@ def probe(
                 f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
             )
         begin, end = check_slice_end(frames, len(scanned.stamps))
-        width_px, height_px = _display_size(scanned, stream, file)
+        width_px, height_px = _display_size(scanned, file)
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         average = stream.average_rate or stream.guessed_rate
         nominal = max(1, round(1 / (average * time_base))) if average else 1
@@ -211,18 +215,9 @@ def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_ba
     return measured.limit_denominator(1001)
 
 
-def _display_size(scanned: Scan, stream: VideoStream, file: str) -> tuple[int, int]:
-    """Width and height in px, upright, with square pixels: the coarser sampled side grows, so that no detail is lost.
-
-    Raises InputError if that is too large.
-    """
-    width_px, height_px = scanned.size
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    if aspect and Fraction(1, 8) <= aspect <= 8:  # beyond that it is a damaged header
-        if aspect > 1:
-            width_px = round(width_px * aspect)
-        else:
-            height_px = round(height_px / aspect)
+def _display_size(scanned: Scan, file: str) -> tuple[int, int]:
+    """Width and height in px of the frames as they are shown. Raises InputError if that is too large."""
+    width_px, height_px = scanned.display_size
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PX:
         raise InputError(f"{file}: {width_px}x{height_px} px is too large", hint="scale the video down first")
-    return (height_px, width_px) if scanned.orientation.swap else (width_px, height_px)
+    return width_px, height_px
