@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from pipeline.media.reader.inputs import Found
+    from pipeline.media.reader.inputs import InputFiles
     from pipeline.media.reader.thumbnails import Thumbnails
 
 _TIME_BASE: Final = Fraction(1, 1000)
@@ -28,7 +28,7 @@ browsers show 100 ms."""
 
 
 def probe(
-    found: Found,
+    found: InputFiles,
     *,
     frames: tuple[int | None, int | None] | None,
     fps: Fraction | None,

@@ -42,7 +42,7 @@ class PacketLog:
     stamps: list[int | None] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
     checksums: list[bool | None] = field(default_factory=list)
-    """Of FFV1, what `slices_intact` says of each packet; of other codecs empty."""
+    """The results of `slices_intact` for the packets of FFV1; empty for other codecs."""
     failed: list[int] = field(default_factory=list)
     """Indices of the packets that the decoder refused."""
     incomplete: bool = False
@@ -53,7 +53,7 @@ class PacketLog:
     """FFmpeg's words for what ended the reading before the end of the file; "" where nothing did."""
 
     def add(self, packet: av.Packet[Any], codec: str) -> None:
-        """Record a packet that goes into the decoder, if it is meant to be shown."""
+        """Record a packet that goes into the decoder, if its frame is to be shown."""
         if packet.size and not packet.is_discard:
             self.stamps.append(packet.pts)
             self.keys.append(packet.is_keyframe)
@@ -71,7 +71,7 @@ class _LostFrameError(Exception):
 
 
 def open_video(file: str) -> InputContainer:
-    """Open a container. Only local files: a file whose content is a playlist cannot make us fetch anything.
+    """Open a container. Only local files: a file whose content is a playlist cannot cause a download.
 
     Raises InputError if it is none or its index is missing.
     """
@@ -251,7 +251,7 @@ def _from_near(source: Source, stamp: int) -> Generator[av.VideoFrame]:
 
 
 def _first_clean(frames: Generator[av.VideoFrame], stamp: int) -> av.VideoFrame | None:
-    """Skip what comes before the first key frame; None if that is damaged or lies behind `stamp`."""
+    """Skip what comes before the first key frame; None if that is damaged or after `stamp`."""
     for frame in frames:
         if frame.pts is None or frame.pts > stamp or frame.is_corrupt:
             return None

@@ -1,4 +1,4 @@
-"""One pass through all frames of a video: when each is shown, which cannot be decoded, and what is odd about them."""
+"""One pass through all frames of a video: when each is shown, which cannot be decoded, and other properties."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Scan:
     """What the frames of a stream have shown; stamps in ticks of the stream.
 
     `positions[i]` is the position of frame i among the frames that come out of the decoder, None if it does not come
-    out or cannot be shown; `concealed` are the frames of which the decoder says that it made up a part from others.
+    out or cannot be shown; `concealed` are the frames of which the decoder reports that it made up a part from others.
     """
 
     stamps: list[int | None] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Scan:
 def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnails | None = None) -> Scan:
     """Decode up to `limit` frames, and keep small ones in `thumbnails`.
 
-    At any damage they are decoded again on one thread, since only that says exactly what is lost.
+    At any damage they are decoded again on one thread, since only that shows exactly which frames are lost.
     """
     stream_index = stream.index
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
@@ -92,7 +92,7 @@ def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnai
     found.reason, found.broke_off = log.reason or found.unconvertible, log.broke_off
     wrong = log.stamps_of_wrong_checksums()
     found.concealed = [at for at, stamp in enumerate(found.stamps) if at in found.concealed or stamp in wrong]
-    _place_lost(found, log, whole=not log.broke_off and not log.incomplete and len(log.stamps) == stream.frames)
+    _place_lost(found, log, complete=not log.broke_off and not log.incomplete and len(log.stamps) == stream.frames)
     if stream.codec_context.codec.intra_only or stream.codec_context.name == FFV1:
         # Without other frames to conceal damage with, the decoder shows uninitialized memory, each time another.
         found.positions = [None if at in found.concealed else position for at, position in enumerate(found.positions)]
@@ -171,10 +171,11 @@ class _Convertible:
         return self._refusals[kind]
 
 
-def _place_lost(found: Scan, log: PacketLog, *, whole: bool) -> None:
+def _place_lost(found: Scan, log: PacketLog, *, complete: bool) -> None:
     """Insert the frames that did not come out of the decoder where their time stamps belong.
 
-    Those missing after the last good frame are not lost: the file breaks off there, unless it is `whole`.
+    Those missing after the last decoded frame do not count as lost but as the end of a truncated file, unless the file
+    is `complete`.
     """
     if not log.failed:
         return
@@ -192,7 +193,7 @@ def _place_lost(found: Scan, log: PacketLog, *, whole: bool) -> None:
     missing = (late | _stamps_lost(log, position.keys())) - position.keys()
     last = next(reversed(position), None)
     tail = {stamp for stamp in missing if last is None or stamp > last}
-    if tail and not (whole and found.complete):
+    if tail and not (complete and found.complete):
         if found.complete:
             found.broke_off = found.broke_off or found.reason
         missing -= tail
