@@ -402,9 +402,9 @@ def test_any_damage_of_a_video_is_refused_or_read(
         write_video(clip, FRAMES, pix_fmt="yuv420p", options=SMALL | {"bf": "2"})
     content = bytearray(clip.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
+        at = data.draw(st.integers(0, len(content) - 1))
         junk = data.draw(st.binary(min_size=1, max_size=40))
-        content[place : place + len(junk)] = junk
+        content[at : at + len(junk)] = junk
     path = clip.with_name("damaged.mp4")
     path.write_bytes(content)
     policy = data.draw(st.sampled_from(["stop", "hold", "skip"]))

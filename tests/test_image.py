@@ -293,9 +293,9 @@ def test_equal_frames_have_equal_bytes() -> None:
 
 def test_every_flipped_or_missing_byte_of_a_png_is_found() -> None:
     good = encode_png(IMAGE)
-    for place in range(len(good)):
+    for at in range(len(good)):
         bad = bytearray(good)
-        bad[place] ^= 0x10
+        bad[at] ^= 0x10
         with pytest.raises(ValueError, match=r"PNG"):
             decode_png(bytes(bad))
     for length in range(len(good)):

@@ -47,7 +47,7 @@ def photo(
 
 
 def names(source: Source) -> list[str]:
-    return [Path(source.files[pick]).name for pick in source.decoded_indices]
+    return [Path(source.files[index]).name for index in source.decoded_indices]
 
 
 def test_natural_order() -> None:

@@ -265,10 +265,10 @@ def test_odd_and_tiny_sizes(tmp_path: Path, suffix: str, codec: Any, size: tuple
     write_video(path, frames, source=source_of((0, 1, 2)), settings=settings)
     got = read_back(path)[0]
     assert (got[0].shape[1], got[0].shape[0]) == written_size(path, settings, *size)
-    for painted, shown in zip(frames, got, strict=True):
+    for written, shown in zip(frames, got, strict=True):
         inside = shown[: size[1], : size[0]].astype(int)
         if min(size) > 2:  # in two pixels there is one color
-            assert np.abs(inside - painted).mean() < 5
+            assert np.abs(inside - written).mean() < 5
         if shown.shape[1] > size[0]:  # the added column repeats the last one
             assert np.abs(shown[:, -1].astype(int) - shown[:, -2]).mean() < 4
 
@@ -541,15 +541,15 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_a_full_disk(tmp_path: Path, name: str, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_a_full_disk(tmp_path: Path, name: str, fraction: float) -> None:
     """Full at once, in the middle, and one byte before the end: the last one is where a missing check would show."""
     path = tmp_path / name
     noise = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), dtype=np.uint8) for i in range(6)]
     write_video(path, noise, source=source_of(), settings=FAST)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     largest = max(len(data) for data in before.values())
-    with largest_file(max(int(largest * share) - 1, 0)), pytest.raises(WriteError, match="File too large") as caught:
+    with largest_file(max(int(largest * fraction) - 1, 0)), pytest.raises(WriteError, match="File too large") as caught:
         write_video(path, noise, source=source_of(), settings=FAST)
     assert "disk" in caught.value.hint
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
