@@ -1,4 +1,4 @@
-"""Broken and hostile input: damaged frames are named and gone past as asked, and all else ends in an error and a hint.
+"""Hostile input on the command line and in the reader: all of it is read, or ends in an error and a hint.
 
 Every refusal has its exit code, one error and one hint, no traceback, and leaves the folder as it was.
 """
@@ -12,12 +12,10 @@ import struct
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,11 +25,16 @@ from safetensors.torch import save_file
 
 from pipeline import cli
 from pipeline.config.settings import InputSettings
-from pipeline.errors import DamagedInputError, InputError, printable
-from pipeline.media.reader.damage import fill
-from pipeline.media.reader.source import content_digest, probe, read_frames
+from pipeline.errors import InputError, printable
+from pipeline.media.reader.source import probe, read_frames
 from pipeline.types import Frame, Source
-from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
+from tests.support.clips import (
+    damage_packet,
+    moving_square,
+    texture,
+    write_photos,
+    write_video,
+)
 from tests.support.fuzz.cases import KINDS, run_case
 
 COUNT = 12
@@ -46,20 +49,8 @@ QUICK = [
 ]
 QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.warm.min_evaluations=1"]
 SMALL = {"qp": "20", "g": "6", "bf": "0"}
-Data = Callable[[str], Path]
-
-
-def damage_packet(path: Path, number: int) -> Path:
-    """Overwrite one whole packet of a video, counted in the order of the file, with noise."""
-    with av.open(str(path)) as container:
-        packets = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
-    data = bytearray(path.read_bytes())
-    body = packets[number][5 if path.suffix == ".h264" else 0 :]  # a raw stream has start codes and nothing else
-    place = data.find(body)
-    assert place > 0
-    data[place : place + len(body)] = np.random.default_rng(1).bytes(len(body))
-    path.write_bytes(data)
-    return path
+BROKEN = 8
+"""The frame that is damaged."""
 
 
 def input_settings(policy: str) -> InputSettings:
@@ -70,270 +61,12 @@ def read(source: Source, policy: str, **options: Any) -> list[Frame]:
     return list(read_frames(source, settings=input_settings(policy), **options))
 
 
-# A frame in the middle that cannot be decoded, in every kind of input
-
-VIDEOS: dict[str, dict[str, Any]] = {
-    "a.mp4": {"pix_fmt": "yuv420p", "options": SMALL},
-    "b-frames.mp4": {"pix_fmt": "yuv420p", "options": SMALL | {"bf": "2"}},
-    "a.mkv": {"pix_fmt": "yuv420p", "options": SMALL},
-    "vp8.webm": {"codec": "libvpx", "pix_fmt": "yuv420p", "options": {"g": "6"}},
-    "vp9.webm": {"codec": "libvpx-vp9", "pix_fmt": "yuv420p", "options": {"g": "6"}},
-    "mpeg4.avi": {"codec": "mpeg4", "pix_fmt": "yuv420p", "options": {"g": "6"}},
-    "raw.h264": {"pix_fmt": "yuv420p", "options": SMALL},
-    "mjpeg.mov": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
-    "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv444p10le"},
-    "ffv1.mkv": {"codec": "ffv1", "pix_fmt": "bgr0", "options": {"g": "1"}},
-}
-PHOTOS = ("png", "jpg", "webp", "tiff", "gif", "bmp")
-WAYS = ("list", "folder", "glob", "pattern")
-BROKEN = 8
-"""The frame that is damaged; for the AVI, whose time stamps start at 1, too."""
-
-
-def make_damaged(name: str, folder: Path) -> list[Path]:
-    if name in VIDEOS:
-        return [damage_packet(write_video(folder / name, FRAMES, **VIDEOS[name]), BROKEN)]
-    suffix, way = name.split("-")
-    photos = write_photos(folder / "in", FRAMES, pattern=f"p{{:03d}}.{suffix}")
-    truncate(photos[BROKEN], 0.6)
-    inside = folder / "in"
-    return {"list": photos, "folder": [inside], "glob": [inside / "*"], "pattern": [inside / f"p%03d.{suffix}"]}[way]
-
-
-DAMAGED = [*VIDEOS, *(f"{suffix}-folder" for suffix in PHOTOS), *(f"png-{way}" for way in WAYS if way != "folder")]
-
-
-@pytest.fixture(scope="module", params=DAMAGED)
-def damaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return make_damaged(request.param, tmp_path_factory.mktemp("damaged"))
-
-
-class TestDamagedFrame:
-    """What holds for a damaged frame in every kind of input."""
-
-    def test_stop_paints_up_to_it_and_names_it(self, damaged: list[Path]) -> None:
-        try:
-            source = probe(damaged, input_settings("stop"))
-        except InputError as error:  # of photos some damage is found before the first is painted
-            assert damaged[0].suffix not in {Path(name).suffix for name in VIDEOS}
-            assert f"p{BROKEN + 1:03d}" in error.message
-            assert "input.on_damaged" in error.hint
-            return
-        assert source.frame_count == COUNT
-        delivered = []
-        with pytest.raises(InputError, match=rf"frame {BROKEN}\b") as caught:
-            for frame in read_frames(source, settings=input_settings("stop")):
-                delivered.append(frame.index)
-        assert delivered == list(range(BROKEN))
-        assert "input.on_damaged=hold" in caught.value.hint
-        assert caught.value.exit_code == 4
-        assert Path(source.files[0]).parent.name in caught.value.message
-        if source.kind == "video":
-            assert f"frame {BROKEN} (" in " ".join(source.notes)
-        assert [frame.index for frame in read(source, "stop", start=BROKEN + 1)] == list(range(BROKEN + 1, COUNT))
-
-    def test_hold_shows_the_one_before_again(self, damaged: list[Path]) -> None:
-        source = probe(damaged, input_settings("hold"))
-        assert source.frame_count == COUNT
-        assert any(f"frame {BROKEN} (" in note and "shown again" in note for note in source.notes)
-        frames = read(source, "hold")
-        np.testing.assert_array_equal(frames[BROKEN].rgb, frames[BROKEN - 1].rgb)
-        assert (frames[BROKEN + 1].rgb != frames[BROKEN].rgb).any()
-
-    def test_skip_leaves_it_out(self, damaged: list[Path]) -> None:
-        held, source = (probe(damaged, input_settings(policy)) for policy in ("hold", "skip"))
-        assert source.frame_count == COUNT - 1
-        assert any(f"frame {BROKEN} (" in note and "left out" in note for note in source.notes)
-        frames, others = read(source, "skip"), read(held, "hold")
-        del others[BROKEN]
-        for frame, other in zip(frames, others, strict=True):
-            np.testing.assert_array_equal(frame.rgb, other.rgb)
-        if source.kind == "video":  # what is left keeps its time, beside the sound
-            assert source.pts == held.pts[:BROKEN] + held.pts[BROKEN + 1 :]
-        assert all(a < b for a, b in pairwise(source.pts))
-        assert source.duration_s == pytest.approx(held.duration_s, rel=0.1)
-
-    @pytest.mark.parametrize("policy", ["hold", "skip"])
-    def test_reading_may_start_anywhere(self, damaged: list[Path], policy: str) -> None:
-        source = probe(damaged, input_settings(policy))
-        assert content_digest(source) == source.digest
-        whole = read(source, policy)
-        for start in range(source.frame_count):
-            part = read(source, policy, start=start, stop=min(start + 2, source.frame_count))
-            for frame in part:
-                np.testing.assert_array_equal(frame.rgb, whole[frame.index].rgb)
-
-    def test_a_slice_counts_the_damaged_frame(self, damaged: list[Path]) -> None:
-        held = probe(damaged, input_settings("hold"), frames=(BROKEN, BROKEN + 2))
-        assert held.frame_count == 2
-        whole = read(probe(damaged, input_settings("hold")), "hold")
-        for frame, other in zip(read(held, "hold"), whole[BROKEN:], strict=False):
-            np.testing.assert_array_equal(frame.rgb, other.rgb)
-        skipped = probe(damaged, input_settings("skip"), frames=(BROKEN, BROKEN + 2))
-        assert skipped.frame_count == 1
-        np.testing.assert_array_equal(read(skipped, "skip")[0].rgb, whole[BROKEN + 1].rgb)
-        beside = probe(damaged, input_settings("stop"), frames=(0, BROKEN))
-        assert len(read(beside, "stop")) == BROKEN  # what is not rendered may be damaged
-        with pytest.raises(InputError, match="not one"):
-            probe(damaged, input_settings("skip"), frames=(BROKEN, BROKEN + 1))
-
-
-@pytest.mark.parametrize("policy", ["hold", "skip"])
-@pytest.mark.parametrize("name", ["a.mp4", "mjpeg.mov", "png-folder"])
-def test_the_first_and_the_last_frame(tmp_path: Path, name: str, policy: str) -> None:
-    if name in VIDEOS:
-        path = write_video(tmp_path / name, FRAMES, **VIDEOS[name])
-        damage_packet(damage_packet(path, 0), COUNT - 1)
-    else:
-        photos = write_photos(tmp_path / "in", FRAMES)
-        for photo in (photos[0], photos[-1]):
-            photo.write_bytes(b"" if policy == "hold" else b"<html>")
-        path = tmp_path / "in"
-    source = probe([path], input_settings(policy))
-    frames = read(source, policy)
-    lost = 6 if name == "a.mp4" else 1  # without its key frame nothing of the first group can be decoded
-    assert len(frames) == COUNT if policy == "hold" else COUNT - lost - 1
-    if policy == "hold":
-        for index in range(lost):
-            np.testing.assert_array_equal(frames[index].rgb, frames[lost].rgb)
-        np.testing.assert_array_equal(frames[-1].rgb, frames[-2].rgb)
-
-
-def test_a_chosen_rate_goes_past_damage_too(tmp_path: Path) -> None:
-    path = damage_packet(write_video(tmp_path / "a.mp4", FRAMES, **VIDEOS["a.mp4"]), BROKEN)
-    for policy in ("hold", "skip"):
-        source = probe([path], input_settings(policy), fps=Fraction(12))
-        assert len(read(source, policy)) == source.frame_count == COUNT // 2
-    stopped = probe([path], input_settings("stop"), fps=Fraction(12))
-    with pytest.raises(InputError, match=f"frame {BROKEN // 2}, which is number {BROKEN} of the input, at 0.333 s"):
-        read(stopped, "stop")
-
-
-def test_what_the_decoder_patched_is_shown_unless_asked_otherwise(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", FRAMES, **VIDEOS["a.mp4"])
-    with av.open(str(path)) as container:
-        packet = [bytes(packet) for packet in container.demux(video=0) if packet.size][BROKEN]
-    data = bytearray(path.read_bytes())
-    place = data.find(packet) + len(packet) // 2
-    data[place : place + len(packet) // 2] = bytes(len(packet) // 2)
-    path.write_bytes(data)
-    source = probe([path], input_settings("stop"))
-    assert len(read(source, "stop")) == COUNT
-    assert f"patched by the decoder, first {BROKEN} (0.333 s)" in source.notes[0]
-    held = read(probe([path], input_settings("hold")), "hold")
-    np.testing.assert_array_equal(held[BROKEN].rgb, held[BROKEN - 1].rgb)
-    assert probe([path], input_settings("skip")).frame_count == COUNT - 1
-
-
-def test_a_real_damaged_video(data: Data) -> None:
-    path = data("broken/found_corrupted_decord.mp4")
-    source = probe([path], input_settings("stop"))
-    assert source.frame_count == 50
-    assert "found_corrupted_decord.mp4: frame 30 (3.000 s) cannot be decoded" in source.notes[0]
-    frames = []
-    with pytest.raises(InputError, match=r"frame 30 at 3\.000 s"):
-        for frame in read_frames(source, width_px=160, settings=input_settings("stop")):
-            frames.append(frame.index)
-    assert frames == list(range(30))
-    assert len(read(probe([path], input_settings("hold")), "hold", width_px=160)) == 50
-    assert len(read(probe([path], input_settings("skip")), "skip", width_px=160)) == 48
-
-
-@pytest.mark.parametrize("policy", ["stop", "hold", "skip"])
-def test_a_video_that_breaks_off_is_rendered_as_far_as_it_goes(tmp_path: Path, policy: str) -> None:
-    wanted: list[tuple[str, dict[str, Any]]] = [
-        ("a.mp4", {"options": SMALL, "container_options": {"movflags": "+faststart"}}),
-        ("a.webm", {"codec": "libvpx-vp9", "options": {"g": "6"}}),
-    ]
-    for name, options in wanted:
-        path = truncate(write_video(tmp_path / name, FRAMES, pix_fmt="yuv420p", **options), 0.6)
-        source = probe([path], input_settings(policy))
-        assert 1 < source.frame_count < COUNT
-        assert len(read(source, policy)) == source.frame_count
-        assert any("breaks off" in note or "cut off" in note for note in source.notes)
-
-
-def test_an_animation_ends_at_its_damage(tmp_path: Path) -> None:
-    for name in ("a.gif", "a.apng", "a.webp"):
-        path = write_animation(tmp_path / name, FRAMES, [40] * COUNT)
-        truncate(path, 0.6)
-        try:
-            source = probe([path], input_settings("hold"))
-        except InputError as error:
-            assert name == "a.webp" and error.hint  # libwebp wants the whole file
-            continue
-        assert 0 < source.frame_count < COUNT
-        assert len(read(source, "hold")) == source.frame_count
-        assert "can be read" in source.notes[0]
-
-
-def test_good_input_is_read_the_same_whatever_is_asked_for(tmp_path: Path) -> None:
-    inputs = [
-        [write_video(tmp_path / "a.mp4", FRAMES)],
-        write_photos(tmp_path / "in", FRAMES),
-        [write_animation(tmp_path / "a.gif", FRAMES, [40] * COUNT)],
-    ]
-    for given_inputs in inputs:
-        sources = {policy: probe(given_inputs, input_settings(policy)) for policy in ("stop", "hold", "skip")}
-        assert sources["stop"] == sources["hold"] == sources["skip"]
-
-
-def test_damage_of_photos_taken_at_known_times(tmp_path: Path) -> None:
-    for number, second in enumerate((5, 4, 3, 2, 1)):
-        exif = Image.Exif()
-        exif.get_ifd(0x8769)[0x9003] = f"2024:05:04 10:00:0{second}"
-        Image.fromarray(texture((24, 16), number)).save(tmp_path / f"p{number}.jpg", exif=exif)
-    (tmp_path / "p3.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
-    source = probe([tmp_path], input_settings("hold"))
-    assert source.order == "capture time"
-    # p3 says nothing of its time: it goes behind p2, its neighbor by name, and shows that
-    assert [Path(source.files[pick]).name for pick in source.decoded_indices] == [
-        "p4.jpg",
-        "p2.jpg",
-        "p2.jpg",
-        "p1.jpg",
-        "p0.jpg",
-    ]
-    assert probe([tmp_path], input_settings("skip")).frame_count == 4
-
-
-def test_what_was_never_a_picture_is_no_damage(tmp_path: Path) -> None:
-    photos = write_photos(tmp_path, FRAMES[:3])
-    for policy in ("hold", "skip"):
-        with pytest.raises(InputError, match="no such file"):
-            probe([*photos, tmp_path / "gone.png"], input_settings(policy))
-        with pytest.raises(InputError, match="raw camera file"):
-            (tmp_path / "z.jpg").write_bytes(b"II*\0\x10\0\0\0CR\2\0" + bytes(50))
-            probe([tmp_path], input_settings(policy))
-    for photo in tmp_path.iterdir():
-        photo.write_bytes(b"")
-    with pytest.raises(DamagedInputError, match="not one of 4 photos"):
-        probe([tmp_path], input_settings("skip"))
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=20))
-def test_filling(good: list[bool]) -> None:
-    positions = iter(range(len(good)))
-    indices = [next(positions) if fine else None for fine in good]
-    assert fill(indices, "skip") == fill(indices, "stop") == indices
-    repeated = fill(indices, "hold")
-    if any(good):
-        known = [index for index in repeated if index is not None]
-        assert len(known) == len(good) and known == sorted(known)
-        assert {*known} == {*range(sum(good))}
-    else:
-        assert repeated == indices
-
-
-# Through the command line
-
-
 @pytest.fixture
 def tempera(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(texture((48, 48), 7)).save(tmp_path / "paint.png")
+    Image.fromarray(texture((48, 48), 7)).save(tmp_path / "style.png")
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -373,7 +106,7 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 def claiming(kind: str, size: int) -> bytes:
-    """The start of a picture that claims to be `size` px square."""
+    """The start of an image that claims to be `size` px square."""
     if kind == "png":
         return png_claiming(size, size)
     if kind == "gif":
@@ -402,10 +135,10 @@ def claiming(kind: str, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "bmp", "ppm", "jpg", "tiff"])
-def test_pictures_that_claim_60000_px(tempera: Callable[..., Any], tmp_path: Path, kind: str) -> None:
+def test_images_that_claim_60000_px(tempera: Callable[..., Any], tmp_path: Path, kind: str) -> None:
     (tmp_path / f"huge.{kind}").write_bytes(claiming(kind, 60_000))
     before, memory = everything(tmp_path), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for arguments in (["render", f"huge.{kind}", "-s", "paint.png"], ["render", "paint.png", "-s", f"huge.{kind}"]):
+    for arguments in (["render", f"huge.{kind}", "-s", "style.png"], ["render", "style.png", "-s", f"huge.{kind}"]):
         result = tempera(*arguments, *QUICK, "-o", "o.png")
         assert_refused(result, result[0], f"huge.{kind}", "60000x60000 px is too large")
         assert result[0] in (3, 4)
@@ -431,7 +164,9 @@ SPECIAL: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("what", SPECIAL)
-def test_things_named_like_media_configs_and_weights(tempera: Callable[..., Any], tmp_path: Path, what: str) -> None:
+def test_other_things_named_like_media_configs_and_weights_are_refused(
+    tempera: Callable[..., Any], tmp_path: Path, what: str
+) -> None:
     names = ("clip.mp4", "photo.jpg", "style.yaml", "net.pth", "net.safetensors")
     for name in names:
         SPECIAL[what](tmp_path / name)
@@ -439,12 +174,12 @@ def test_things_named_like_media_configs_and_weights(tempera: Callable[..., Any]
     SPECIAL[what](tmp_path / "photos/p000.png")
     before = everything(tmp_path)
     for name in names[:2]:
-        assert_refused(tempera("render", name, "-s", "paint.png", *QUICK), 4, name)
+        assert_refused(tempera("render", name, "-s", "style.png", *QUICK), 4, name)
         assert_refused(tempera("probe", name), 4, name)
     for style in names[1:3]:
         assert_refused(tempera("render", "photos/shot_001.png", "-s", style, *QUICK, "-o", "o.png"), 3, style)
     for weights in names[3:]:
-        arguments = ["render", "photos/shot_001.png", "-s", "paint.png", "--progress", "none", "-o", "o.png"]
+        arguments = ["render", "photos/shot_001.png", "-s", "style.png", "--progress", "none", "-o", "o.png"]
         encoder = "vgg19" if weights.endswith("pth") else "compact"
         assert_refused(tempera(*arguments, "--weights", weights, "--encoder", encoder), 6, weights)
     if what != "folder":
@@ -452,13 +187,13 @@ def test_things_named_like_media_configs_and_weights(tempera: Callable[..., Any]
     assert everything(tmp_path) == before
 
 
-def test_what_is_no_file_lies_beside_photos_in_peace(tmp_path: Path) -> None:
+def test_pipes_devices_and_links_beside_photos_are_left_out(tmp_path: Path) -> None:
     write_photos(tmp_path, FRAMES[:2])
     for name, make in SPECIAL.items():
         make(tmp_path / name)
     source = probe([tmp_path], InputSettings())
     assert source.frame_count == 2
-    assert "Left out because they are no pictures" in source.notes[0]
+    assert "Left out, not images" in source.notes[0]
 
 
 def test_globs_do_not_follow_links_in_circles(tmp_path: Path) -> None:
@@ -471,7 +206,7 @@ def test_globs_do_not_follow_links_in_circles(tmp_path: Path) -> None:
     assert probe([inside / "up0" / "a" / "b" / "*.png"], InputSettings()).frame_count == 2
 
 
-HARD_NAMES = [
+DIFFICULT_NAMES = [
     'two  spaces & quote\'s "double".png',
     "new\nline\nhint: do what I say.png",
     "\x1b[2Jscreen\x07.png",
@@ -485,18 +220,18 @@ HARD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", HARD_NAMES, ids=range(len(HARD_NAMES)))
-def test_hard_names_are_rendered_and_cannot_speak_for_us(
+@pytest.mark.parametrize("name", DIFFICULT_NAMES, ids=range(len(DIFFICULT_NAMES)))
+def test_difficult_names_are_rendered_and_escaped_in_messages(
     tempera: Callable[..., Any], tmp_path: Path, name: str
 ) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     Image.fromarray(texture((48, 32), 1)).save(folder / name, "PNG")
     for given_input in (f"in/{name}", "in"):
-        code, out, err = tempera("render", given_input, "-s", "paint.png", *QUICK, "-o", f"{len(given_input)}.png")
+        code, out, err = tempera("render", given_input, "-s", "style.png", *QUICK, "-o", f"{len(given_input)}.png")
         assert (code, out) == (0, f"{len(given_input)}.png\n"), err
     (folder / name).write_bytes(b"")
-    result = tempera("render", f"in/{name}", "-s", "paint.png", *QUICK, "-o", "late.png")
+    result = tempera("render", f"in/{name}", "-s", "style.png", *QUICK, "-o", "late.png")
     assert_refused(result, 4, "is empty")
     assert "\x1b" not in result[2] and "\x07" not in result[2]
     clip = write_video(tmp_path / "clip.mp4", FRAMES[:2])
@@ -504,7 +239,7 @@ def test_hard_names_are_rendered_and_cannot_speak_for_us(
     assert probe([folder / name], InputSettings()).frame_count == 2
 
 
-def test_notes_cannot_command_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_in_notes_are_escaped(tmp_path: Path) -> None:
     write_photos(tmp_path, FRAMES[:2])
     (tmp_path / "evil\x1b[2J\nerror: no.txt").write_text("words")
     note = probe([tmp_path], InputSettings()).notes[0]
@@ -512,7 +247,7 @@ def test_notes_cannot_command_the_terminal(tmp_path: Path) -> None:
     assert printable("a\nb\x1b\n  list") == "a\\nb\\x1b\n  list"
 
 
-def test_numbers_that_make_lists_explode(tmp_path: Path) -> None:
+def test_huge_numbers_in_names_do_not_make_long_lists(tmp_path: Path) -> None:
     for number in (1, 2, 7, 9_999_999_999_999, 10**60):
         Image.fromarray(FRAMES[0]).save(tmp_path / f"a{number}.png")
     source = probe([tmp_path / "a%d.png"], InputSettings())
@@ -533,7 +268,7 @@ def test_time_stamps_far_apart_do_not_take_forever(tmp_path: Path) -> None:
 
 
 def test_a_thousand_photos(tmp_path: Path) -> None:
-    """All are looked at, but never more than one is in memory."""
+    """All are probed, but never more than one is in memory."""
     photo = tmp_path / "p0000.jpg"
     Image.fromarray(texture((64, 48), 1)).save(photo)
     for number in range(1, 1000):
@@ -552,8 +287,8 @@ def test_a_thousand_photos(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("policy", ["stop", "hold", "skip"])
 def test_a_damaged_video_from_end_to_end(tempera: Callable[..., Any], tmp_path: Path, policy: str) -> None:
-    damage_packet(write_video(tmp_path / "clip.mp4", FRAMES, **VIDEOS["a.mp4"]), BROKEN)
-    command = ["render", "clip.mp4", "-s", "paint.png", "--set", f"input.on_damaged={policy}", *QUICK, "-o", "o.mp4"]
+    damage_packet(write_video(tmp_path / "clip.mp4", FRAMES, pix_fmt="yuv420p", options=SMALL), BROKEN)
+    command = ["render", "clip.mp4", "-s", "style.png", "--set", f"input.on_damaged={policy}", *QUICK, "-o", "o.mp4"]
     result = tempera(*command)
     if policy == "stop":
         assert_refused(result, 4, f"frame {BROKEN}", "0.333 s", "clip.mp4", "input.on_damaged")
@@ -596,10 +331,10 @@ def test_a_damaged_video_from_end_to_end(tempera: Callable[..., Any], tmp_path: 
 )
 def test_hostile_configs(tempera: Callable[..., Any], tmp_path: Path, text: str) -> None:
     (tmp_path / "hostile.yaml").write_text(
-        f"{text}\nstyle: {{images: [{{path: paint.png}}]}}\n".replace("style: 7\nstyle", "style: 7\nx")
+        f"{text}\nstyle: {{images: [{{path: style.png}}]}}\n".replace("style: 7\nstyle", "style: 7\nx")
     )
     before = everything(tmp_path)
-    assert_refused(tempera("render", "paint.png", "-s", "hostile.yaml", *QUICK), 3, "hostile.yaml")
+    assert_refused(tempera("render", "style.png", "-s", "hostile.yaml", *QUICK), 3, "hostile.yaml")
     assert everything(tmp_path) == before
 
 
@@ -629,7 +364,7 @@ def test_hostile_weights(tempera: Callable[..., Any], tmp_path: Path, what: str)
             save_file({"../../x": torch.zeros(1)}, safe)
     write_photos(tmp_path / "in", FRAMES[:1])
     before = everything(tmp_path)
-    command = ["render", "in/shot_001.png", "-s", "paint.png", "--progress", "none", "-o", "o.png"]
+    command = ["render", "in/shot_001.png", "-s", "style.png", "--progress", "none", "-o", "o.png"]
     assert_refused(tempera(*command, "--encoder", "vgg19", "--weights", "net.pth"), 6, "net.pth")
     for encoder in ("vgg16", "compact"):
         assert_refused(tempera(*command, "--encoder", encoder, "--weights", "net.safetensors"), 6, "net.safetensors")
@@ -637,7 +372,7 @@ def test_hostile_weights(tempera: Callable[..., Any], tmp_path: Path, what: str)
 
 
 def test_a_motion_jpeg_with_exif_is_turned(tmp_path: Path) -> None:
-    """PyAV does not know EXIF among a frame's side data."""
+    """PyAV does not know EXIF as side data of a frame."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for number in range(3):
@@ -664,12 +399,12 @@ def test_any_damage_of_a_video_is_refused_or_read(
     """scripts/fuzz.py does this for hours, with more kinds and in processes that may crash."""
     clip = tmp_path_factory.getbasetemp() / "whole.mp4"
     if not clip.exists():
-        write_video(clip, FRAMES, **VIDEOS["b-frames.mp4"])
+        write_video(clip, FRAMES, pix_fmt="yuv420p", options=SMALL | {"bf": "2"})
     content = bytearray(clip.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
+        at = data.draw(st.integers(0, len(content) - 1))
         junk = data.draw(st.binary(min_size=1, max_size=40))
-        content[place : place + len(junk)] = junk
+        content[at : at + len(junk)] = junk
     path = clip.with_name("damaged.mp4")
     path.write_bytes(content)
     policy = data.draw(st.sampled_from(["stop", "hold", "skip"]))

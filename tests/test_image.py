@@ -1,4 +1,4 @@
-"""Pictures: every kind of file is read as upright sRGB, stored frames are exact, sizes and samples are right."""
+"""Images: every kind of file is read as upright sRGB, stored frames are exact, sizes and samples are right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.media.image.png import decode_png, encode_png, save_png
 from tests.support.clips import texture
 
 Data = Callable[[str], Path]
-PICTURE = texture((24, 16), seed=1)
+IMAGE = texture((24, 16), seed=1)
 
 
 def saved(path: Path, image: Image.Image, **options: Any) -> Path:
@@ -35,41 +35,41 @@ def saved(path: Path, image: Image.Image, **options: Any) -> Path:
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "gif", "webp"])
 def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
-    image = Image.fromarray(PICTURE // 64 * 64)  # few colors: a GIF holds them all
+    image = Image.fromarray(IMAGE // 64 * 64)  # few colors: a GIF holds them all
     options = {"lossless": True} if suffix == "webp" else {}
-    rgb = load_rgb(saved(tmp_path / f"picture.{suffix}", image, **options))
+    rgb = load_rgb(saved(tmp_path / f"image.{suffix}", image, **options))
     assert rgb.dtype == np.uint8
     assert rgb.flags.c_contiguous
     assert rgb.flags.writeable
-    np.testing.assert_array_equal(rgb, PICTURE // 64 * 64)
+    np.testing.assert_array_equal(rgb, IMAGE // 64 * 64)
 
 
-def test_the_name_says_nothing(tmp_path: Path) -> None:
+def test_kind_is_known_by_content_not_by_name(tmp_path: Path) -> None:
     path = tmp_path / "movie.mp4"
-    Image.fromarray(PICTURE).save(path, format="PNG")
-    np.testing.assert_array_equal(load_rgb(path), PICTURE)
+    Image.fromarray(IMAGE).save(path, format="PNG")
+    np.testing.assert_array_equal(load_rgb(path), IMAGE)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    # What is stored, so that a viewer who follows the orientation sees PICTURE (EXIF 2.32, 4.6.4.A).
+    # What is stored, so that a viewer who follows the orientation sees IMAGE (EXIF 2.32, 4.6.4.A).
     stored = {
-        1: PICTURE,
-        2: PICTURE[:, ::-1],
-        3: PICTURE[::-1, ::-1],
-        4: PICTURE[::-1],
-        5: PICTURE.transpose(1, 0, 2),
-        6: np.rot90(PICTURE, 1),
-        7: PICTURE[::-1, ::-1].transpose(1, 0, 2),
-        8: np.rot90(PICTURE, -1),
+        1: IMAGE,
+        2: IMAGE[:, ::-1],
+        3: IMAGE[::-1, ::-1],
+        4: IMAGE[::-1],
+        5: IMAGE.transpose(1, 0, 2),
+        6: np.rot90(IMAGE, 1),
+        7: IMAGE[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(IMAGE, -1),
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path / "turned.png", Image.fromarray(np.ascontiguousarray(stored)), exif=exif)
-    np.testing.assert_array_equal(load_rgb(path), PICTURE)
+    np.testing.assert_array_equal(load_rgb(path), IMAGE)
 
 
-def test_all_orientations_of_real_photos_look_alike(data: Data) -> None:
+def test_all_orientations_of_real_photos_are_upright(data: Data) -> None:
     folder = data("broken/exif_orientation")
     photos = [load_rgb(folder / f"Landscape_{number}.jpg").astype(int) for number in range(1, 9)]
     assert {photo.shape for photo in photos} == {(400, 600, 3)}
@@ -97,7 +97,7 @@ def test_16_bit_color_is_scaled_and_rounded(tmp_path: Path, suffix: str) -> None
     np.testing.assert_array_equal(load_rgb(path), np.rint(samples / 65535 * 255).astype(np.uint8))
 
 
-def test_16_bit_color_with_alpha_lies_over_white(tmp_path: Path) -> None:
+def test_16_bit_color_with_alpha_is_laid_over_white(tmp_path: Path) -> None:
     import cv2
 
     samples = np.zeros((2, 2, 4), np.uint16)
@@ -111,27 +111,27 @@ def test_16_bit_color_with_alpha_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_gray_palette_and_bilevel_become_rgb(tmp_path: Path) -> None:
-    gray = Image.fromarray(PICTURE[..., 0])
-    np.testing.assert_array_equal(load_rgb(saved(tmp_path / "gray.png", gray)), np.repeat(PICTURE[..., :1], 3, axis=2))
-    palette = Image.fromarray(PICTURE).quantize(16)
+    gray = Image.fromarray(IMAGE[..., 0])
+    np.testing.assert_array_equal(load_rgb(saved(tmp_path / "gray.png", gray)), np.repeat(IMAGE[..., :1], 3, axis=2))
+    palette = Image.fromarray(IMAGE).quantize(16)
     np.testing.assert_array_equal(
         load_rgb(saved(tmp_path / "palette.png", palette)), np.asarray(palette.convert("RGB"))
     )
-    bilevel = Image.fromarray(PICTURE[..., 0]).convert("1")
+    bilevel = Image.fromarray(IMAGE[..., 0]).convert("1")
     assert set(np.unique(load_rgb(saved(tmp_path / "bilevel.png", bilevel)))) == {0, 255}
 
 
-def test_transparent_parts_lie_over_white(tmp_path: Path) -> None:
-    rgba = np.dstack([PICTURE, np.zeros(PICTURE.shape[:2], np.uint8)])
+def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
+    rgba = np.dstack([IMAGE, np.zeros(IMAGE.shape[:2], np.uint8)])
     rgba[:, :12, 3] = 255
     rgb = load_rgb(saved(tmp_path / "half.png", Image.fromarray(rgba)))
-    np.testing.assert_array_equal(rgb[:, :12], PICTURE[:, :12])
+    np.testing.assert_array_equal(rgb[:, :12], IMAGE[:, :12])
     assert (rgb[:, 12:] == 255).all()
-    gray = np.dstack([PICTURE[..., 0], rgba[..., 3]])
+    gray = np.dstack([IMAGE[..., 0], rgba[..., 3]])
     rgb = load_rgb(saved(tmp_path / "gray.png", Image.fromarray(gray, mode="LA")))
-    np.testing.assert_array_equal(rgb[:, :12, 1], PICTURE[:, :12, 0])
+    np.testing.assert_array_equal(rgb[:, :12, 1], IMAGE[:, :12, 0])
     assert (rgb[:, 12:] == 255).all()
-    palette = Image.fromarray(PICTURE).quantize(16)
+    palette = Image.fromarray(IMAGE).quantize(16)
     clear = int(np.asarray(palette)[0, 0])
     rgb = load_rgb(saved(tmp_path / "palette.gif", palette, transparency=clear))
     assert (rgb[np.asarray(palette) == clear] == 255).all()
@@ -146,15 +146,15 @@ def test_cmyk_keeps_its_colors(tmp_path: Path) -> None:
 def test_an_icc_profile_is_converted_to_srgb(tmp_path: Path) -> None:
     # The samples of a Lab profile are far from sRGB: taken for RGB they would be nonsense.
     lab = ImageCms.applyTransform(
-        Image.fromarray(PICTURE),
+        Image.fromarray(IMAGE),
         ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"),
     )
     assert lab is not None
     path = saved(tmp_path / "lab.tiff", lab)
-    assert np.abs(load_rgb(path).astype(int) - PICTURE).mean() < 3
+    assert np.abs(load_rgb(path).astype(int) - IMAGE).mean() < 3
 
 
-def test_a_wide_gamut_photo_is_not_taken_for_srgb(data: Data) -> None:
+def test_wide_gamut_photo_is_converted_to_srgb(data: Data) -> None:
     path = sorted(data("burst/monstree_iphone").glob("*.JPG"))[0]
     with Image.open(path) as image:
         plain = np.rot90(np.asarray(image), -1).astype(int)
@@ -164,9 +164,9 @@ def test_a_wide_gamut_photo_is_not_taken_for_srgb(data: Data) -> None:
     assert 0.5 < difference < 12  # Display P3: converted, and still the same photo
 
 
-def test_a_broken_profile_or_exif_block_does_not_cost_the_picture(tmp_path: Path, data: Data) -> None:
-    path = saved(tmp_path / "profile.png", Image.fromarray(PICTURE), icc_profile=b"not a profile")
-    np.testing.assert_array_equal(load_rgb(path), PICTURE)
+def test_broken_profile_or_exif_block_is_ignored(tmp_path: Path, data: Data) -> None:
+    path = saved(tmp_path / "profile.png", Image.fromarray(IMAGE), icc_profile=b"not a profile")
+    np.testing.assert_array_equal(load_rgb(path), IMAGE)
     assert load_rgb(data("broken/found_invalid_exif.jpg")).shape == (200, 200, 3)
 
 
@@ -196,7 +196,7 @@ def test_floating_point_in_range_is_read_and_beyond_is_refused(tmp_path: Path) -
         ("../burst/raw/Blackmagic.dng", "raw camera file"),
     ],
 )
-def test_what_is_no_good_picture_is_refused_with_a_hint(data: Data, name: str, message: str) -> None:
+def test_damaged_image_is_refused_with_a_hint(data: Data, name: str, message: str) -> None:
     path = data(f"broken/{name}")
     with pytest.raises(InputError, match=message) as caught:
         load_rgb(path)
@@ -230,8 +230,8 @@ def test_missing_folder_pipe_and_strange_paths_are_refused(tmp_path: Path) -> No
             load_rgb(path)
 
 
-def test_the_size_limit_is_the_callers(tmp_path: Path) -> None:
-    path = saved(tmp_path / "picture.png", Image.fromarray(PICTURE))
+def test_size_limit_of_the_caller_is_applied(tmp_path: Path) -> None:
+    path = saved(tmp_path / "image.png", Image.fromarray(IMAGE))
     assert load_rgb(path, max_px=24 * 16).shape == (16, 24, 3)
     with pytest.raises(InputError, match="24x16 px is too large"):
         load_rgb(path, max_px=24 * 16 - 1)
@@ -241,7 +241,7 @@ def test_a_raw_file_named_tiff_is_not_read_as_its_thumbnail(tmp_path: Path) -> N
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[0xC612] = b"\x01\x04\x00\x00"  # DNGVersion
     tags.tagtype[0xC612] = 1
-    path = saved(tmp_path / "photo.tiff", Image.fromarray(PICTURE), tiffinfo=tags)
+    path = saved(tmp_path / "photo.tiff", Image.fromarray(IMAGE), tiffinfo=tags)
     with pytest.raises(InputError, match="DNG raw file"):
         load_rgb(path)
 
@@ -249,12 +249,12 @@ def test_a_raw_file_named_tiff_is_not_read_as_its_thumbnail(tmp_path: Path) -> N
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow on metadata that it skips
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_damage_anywhere_is_an_input_error_or_a_picture(
+def test_damage_anywhere_is_an_input_error_or_an_image(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "AVIF"]))
     buffer = io.BytesIO()
-    Image.fromarray(PICTURE).save(buffer, format=kind)
+    Image.fromarray(IMAGE).save(buffer, format=kind)
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -282,20 +282,20 @@ def test_png_is_exact(rgb: np.ndarray, level: int) -> None:
 
 
 def test_png_of_a_view_and_on_disk(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(decode_png(encode_png(PICTURE[::-1, ::2])), PICTURE[::-1, ::2])
-    save_png(tmp_path / "picture.png", PICTURE)
-    np.testing.assert_array_equal(load_rgb(tmp_path / "picture.png"), PICTURE)
+    np.testing.assert_array_equal(decode_png(encode_png(IMAGE[::-1, ::2])), IMAGE[::-1, ::2])
+    save_png(tmp_path / "image.png", IMAGE)
+    np.testing.assert_array_equal(load_rgb(tmp_path / "image.png"), IMAGE)
 
 
 def test_equal_frames_have_equal_bytes() -> None:
-    assert encode_png(PICTURE) == encode_png(PICTURE.copy())
+    assert encode_png(IMAGE) == encode_png(IMAGE.copy())
 
 
 def test_every_flipped_or_missing_byte_of_a_png_is_found() -> None:
-    good = encode_png(PICTURE)
-    for place in range(len(good)):
+    good = encode_png(IMAGE)
+    for at in range(len(good)):
         bad = bytearray(good)
-        bad[place] ^= 0x10
+        bad[at] ^= 0x10
         with pytest.raises(ValueError, match=r"PNG"):
             decode_png(bytes(bad))
     for length in range(len(good)):
@@ -305,12 +305,12 @@ def test_every_flipped_or_missing_byte_of_a_png_is_found() -> None:
         decode_png(good + b"\0")
 
 
-def test_only_whole_8_bit_rgb_is_a_stored_frame() -> None:
+def test_only_complete_8_bit_rgb_is_a_stored_frame() -> None:
     buffer = io.BytesIO()
-    Image.fromarray(PICTURE[..., 0]).save(buffer, format="PNG")
+    Image.fromarray(IMAGE[..., 0]).save(buffer, format="PNG")
     with pytest.raises(ValueError, match="not an 8-bit RGB PNG"):
         decode_png(buffer.getvalue())
-    wrongs: list[Any] = [PICTURE[..., 0], PICTURE.astype(np.float32), PICTURE[:0]]
+    wrongs: list[Any] = [IMAGE[..., 0], IMAGE.astype(np.float32), IMAGE[:0]]
     for wrong in wrongs:
         with pytest.raises(ValueError, match="expected uint8"):
             encode_png(wrong)
@@ -320,21 +320,21 @@ def test_only_whole_8_bit_rgb_is_a_stored_frame() -> None:
 
 
 def test_resize_to_the_same_size_is_the_same_array() -> None:
-    assert resize(PICTURE, 24, 16) is PICTURE
+    assert resize(IMAGE, 24, 16) is IMAGE
 
 
 def test_shrinking_averages_and_keeps_the_mean() -> None:
     np.testing.assert_array_equal(
-        resize(PICTURE, 12, 8), np.rint(PICTURE.reshape(8, 2, 12, 2, 3).mean(axis=(1, 3)) + 1e-6).astype(np.uint8)
+        resize(IMAGE, 12, 8), np.rint(IMAGE.reshape(8, 2, 12, 2, 3).mean(axis=(1, 3)) + 1e-6).astype(np.uint8)
     )
     checkers = np.repeat(((np.indices((64, 64)).sum(0) % 2) * 255).astype(np.uint8)[..., None], 3, axis=2)
     assert np.abs(resize(checkers, 23, 17).astype(int) - 127).max() < 40  # no aliasing to black and white
 
 
 @pytest.mark.parametrize("size", [(48, 32), (24, 40), (50, 8), (7, 33), (1, 1)])
-def test_resize_gives_exactly_the_size_and_keeps_flat_color(size: tuple[int, int]) -> None:
+def test_resize_gives_exactly_the_size_and_keeps_a_uniform_color(size: tuple[int, int]) -> None:
     width, height = size
-    assert resize(PICTURE, width, height).shape == (height, width, 3)
+    assert resize(IMAGE, width, height).shape == (height, width, 3)
     flat = np.full((16, 24, 3), [12, 130, 250], np.uint8)
     assert (resize(flat, width, height) == [12, 130, 250]).all()
 

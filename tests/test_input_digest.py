@@ -18,8 +18,8 @@ from PIL import Image
 from pipeline import cli
 from pipeline.errors import InputError
 from pipeline.media.reader import source as reader
-from pipeline.media.reader.digest import digest_files
 from pipeline.runtime import atomic
+from pipeline.runtime.hashing import files_digest
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Source
 from pipeline.workflows.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
@@ -45,7 +45,7 @@ class Home:
     def start(self, **options: Any) -> HashedInput:
         """What every start of a render does; the digest must be the right one."""
         hashed = hash_input(self.source, self.render, **options)
-        assert hashed.digest == digest_files(self.files)
+        assert hashed.digest == files_digest(self.files)
         directory = RenderDirectory.create(self.render, a_plan())
         with directory.lock():
             remember_input(directory, hashed)
@@ -207,7 +207,7 @@ def test_a_damaged_note_means_hashing(home: Home, hashings: list[str], how: str)
 def test_no_flipped_bit_and_no_cut_gives_another_digest(home: Home) -> None:
     home.start()
     good = home.note.read_bytes()
-    wanted = digest_files(home.files)
+    wanted = files_digest(home.files)
     for place in range(len(good)):
         for broken in (good[:place], good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :]):
             home.note.write_bytes(broken)

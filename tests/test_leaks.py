@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
     """Not when the garbage collector comes by: it sees small objects, not the megabytes of pixels that hang on them."""
     clip = write_video(tmp_path / "clip.mp4", moving_square(12), rotation_deg=90)
     source = probe([str(clip)], InputSettings())
-    size = {"width_px": source.width_px, "height_px": source.height_px}
+    size: dict[str, Any] = {"width_px": source.width_px, "height_px": source.height_px}
     list(read_frames(source, **size, settings=InputSettings()))
     gc.collect()
     gc.disable()

@@ -126,12 +126,12 @@ def leftovers(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("suffix", "codec"), VIDEOS)
 def test_colors_come_back(tmp_path: Path, suffix: str, codec: Any) -> None:
-    picture = card()
+    image = card()
     path = write_video(
-        tmp_path / f"card{suffix}", [picture] * 3, source=source_of((0, 1, 2)), settings=OutputSettings(codec=codec)
+        tmp_path / f"card{suffix}", [image] * 3, source=source_of((0, 1, 2)), settings=OutputSettings(codec=codec)
     )
     frames, _, _ = read_back(path)
-    difference = frames[1].astype(float) - picture
+    difference = frames[1].astype(float) - image
     assert np.abs(difference).mean() < 2
     assert np.abs(difference.mean(axis=(0, 1))).max() < 2
     for row in range(3):
@@ -153,8 +153,8 @@ def test_colors_are_tagged(tmp_path: Path, suffix: str, codec: Any) -> None:
 
 def test_luma_is_bt709(tmp_path: Path) -> None:
     """Red, green and blue have the limited-range luma of BT.709 (63, 173, 32), not of BT.601 (82, 145, 41)."""
-    picture = card()
-    path = write_video(tmp_path / "a.mp4", [picture], source=source_of((0,)), settings=OutputSettings(crf=4))
+    image = card()
+    path = write_video(tmp_path / "a.mp4", [image], source=source_of((0,)), settings=OutputSettings(crf=4))
     with av.open(str(path)) as container:
         luma = next(container.decode(video=0)).to_ndarray()[:240]
     assert [int(luma[40, x]) for x in (40, 120, 200)] == pytest.approx([63, 173, 32], abs=1)
@@ -239,7 +239,7 @@ def test_timing_is_the_coarsest_exact_clock() -> None:
 
 
 @pytest.mark.parametrize("pts", [(), (0, 0), (3, 1)])
-def test_times_that_make_no_sense_are_a_mistake(pts: tuple[int, ...]) -> None:
+def test_times_that_do_not_increase_are_a_value_error(pts: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"frames|increase"):
         output_timing(source_of(pts), None)
 
@@ -265,10 +265,10 @@ def test_odd_and_tiny_sizes(tmp_path: Path, suffix: str, codec: Any, size: tuple
     write_video(path, frames, source=source_of((0, 1, 2)), settings=settings)
     got = read_back(path)[0]
     assert (got[0].shape[1], got[0].shape[0]) == written_size(path, settings, *size)
-    for painted, shown in zip(frames, got, strict=True):
+    for written, shown in zip(frames, got, strict=True):
         inside = shown[: size[1], : size[0]].astype(int)
         if min(size) > 2:  # in two pixels there is one color
-            assert np.abs(inside - painted).mean() < 5
+            assert np.abs(inside - written).mean() < 5
         if shown.shape[1] > size[0]:  # the added column repeats the last one
             assert np.abs(shown[:, -1].astype(int) - shown[:, -2]).mean() < 4
 
@@ -412,7 +412,7 @@ def test_a_lost_source_is_an_input_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-# --- animations and pictures ----------------------------------------------------------------------------------------
+# --- animations and images ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("suffix", "clock_ms"), [(".gif", 10), (".webp", 1)])
@@ -434,7 +434,7 @@ def test_animations_keep_frames_and_times(tmp_path: Path, suffix: str, clock_ms:
     assert seen == [1, 2, 3, 4, 5]
 
 
-def test_a_gif_never_hurries_more_than_browsers_can(tmp_path: Path) -> None:
+def test_gif_shows_no_frame_shorter_than_browsers_do(tmp_path: Path) -> None:
     source = source_of(tuple(range(12)), time_base=Fraction(1, 120))
     path = write_video(tmp_path / "a.gif", ramps(12), source=source, settings=FAST)
     with Image.open(path) as animation:
@@ -458,11 +458,11 @@ def test_webp_without_loss(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_an_animation_of_one_frame(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"a{suffix}", ramps(1), source=source_of((0,)), settings=FAST)
-    with Image.open(path) as picture:
-        assert np.abs(np.asarray(picture.convert("RGB"), int) - ramps(1)[0]).mean() < 6
+    with Image.open(path) as image:
+        assert np.abs(np.asarray(image.convert("RGB"), int) - ramps(1)[0]).mean() < 6
 
 
-def test_a_folder_of_pictures(tmp_path: Path) -> None:
+def test_a_folder_of_images(tmp_path: Path) -> None:
     pattern = tmp_path / "out" / "%05d.png"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
@@ -481,11 +481,11 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "A.JPEG"])
-def test_one_picture(tmp_path: Path, name: str) -> None:
+def test_one_image(tmp_path: Path, name: str) -> None:
     frame = ramps(1, 45, 31)[0]
     path = write_video(tmp_path / "new" / name, [frame], source=source_of((0,)), settings=FAST)
-    with Image.open(path) as picture:
-        assert np.abs(np.asarray(picture, int) - frame).mean() < 2
+    with Image.open(path) as image:
+        assert np.abs(np.asarray(image, int) - frame).mean() < 2
     with pytest.raises(UsageError, match="cannot hold 2 frames"):
         write_video(path, ramps(2), source=source_of((0, 1)), settings=FAST)
 
@@ -541,15 +541,15 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_a_full_disk(tmp_path: Path, name: str, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_a_full_disk(tmp_path: Path, name: str, fraction: float) -> None:
     """Full at once, in the middle, and one byte before the end: the last one is where a missing check would show."""
     path = tmp_path / name
     noise = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), dtype=np.uint8) for i in range(6)]
     write_video(path, noise, source=source_of(), settings=FAST)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     largest = max(len(data) for data in before.values())
-    with largest_file(max(int(largest * share) - 1, 0)), pytest.raises(WriteError, match="File too large") as caught:
+    with largest_file(max(int(largest * fraction) - 1, 0)), pytest.raises(WriteError, match="File too large") as caught:
         write_video(path, noise, source=source_of(), settings=FAST)
     assert "disk" in caught.value.hint
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
@@ -570,7 +570,7 @@ def test_a_failing_last_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     assert not leftovers(tmp_path)
 
 
-def test_the_video_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_is_on_the_disk_before_it_replaces_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     from pathlib import Path as RealPath
 
@@ -590,9 +590,7 @@ def test_the_video_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, monk
     assert steps == ["file", "replace", "folder"]
 
 
-def test_a_file_system_that_cannot_flush_folders_is_good_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_system_that_cannot_flush_folders_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_sync = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -604,7 +602,9 @@ def test_a_file_system_that_cannot_flush_folders_is_good_enough(
     assert write_video(tmp_path / "a.mp4", ramps(6), source=source_of(), settings=FAST).exists()
 
 
-def test_a_file_that_cannot_be_read_back_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_cannot_be_read_back_does_not_replace_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dropped: list[int] = []
     real = av.container.OutputContainer.mux
 
@@ -645,7 +645,7 @@ with (filling if "%" in sys.argv[1] else replacing)(Path(sys.argv[1])) as partia
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "out/%05d.png"])
-def test_a_partial_file_of_a_killed_process_is_in_nobody_s_way(tmp_path: Path, name: str) -> None:
+def test_partial_file_of_a_killed_process_does_not_disturb_the_next(tmp_path: Path, name: str) -> None:
     """One that is still being written is left alone; both results are whole, and the last one wins."""
     path = tmp_path / name
     root = Path(__file__).parents[1]
@@ -673,14 +673,14 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, name: str) -> None:
         check_output(tmp_path / name, FAST, frame_count=6)
 
 
-def test_hard_names(tmp_path: Path) -> None:
+def test_difficult_names(tmp_path: Path) -> None:
     for name in ("c:d.mp4", "-o.mp4", "50% größer.mp4", "a 'b'  c.mkv", "#1.gif"):
         path = write_video(tmp_path / name, ramps(2), source=source_of((0, 1)), settings=FAST)
         assert path.stat().st_size > 0
     assert len(list(tmp_path.iterdir())) == 5
 
 
-# --- asking before ----------------------------------------------------------------------------------------------------
+# --- checks before the work -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -698,7 +698,7 @@ def test_hard_names(tmp_path: Path) -> None:
         ("a.webm", {"preset": "quick"}, ConfigError, "veryfast"),
     ],
 )
-def test_what_cannot_be_is_said_before_the_work(
+def test_impossible_output_is_refused_before_the_work(
     tmp_path: Path, name: str, options: dict[str, Any], kind: type[TemperaError], hint: str
 ) -> None:
     settings = OutputSettings(**options)
@@ -720,12 +720,12 @@ def test_a_codec_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert describe_codecs()["codecs"]["hevc"]["encoder"] is None
 
 
-def test_what_can_be_is_said_too_and_nothing_is_left(tmp_path: Path) -> None:
+def test_possible_output_is_named_and_nothing_is_left(tmp_path: Path) -> None:
     said = [
         check_output(tmp_path / "new" / "deep" / name, OutputSettings(), frame_count=6, width_px=641, height_px=359)
         for name in ("a.mp4", "a.webm", "a.gif", "%05d.png")
     ]
-    assert said == ["h264 in .mp4", "vp9 in .webm", "animated .gif", "numbered .png pictures"]
+    assert said == ["h264 in .mp4", "vp9 in .webm", "animated .gif", "numbered .png images"]
     assert not list(tmp_path.iterdir())
 
 

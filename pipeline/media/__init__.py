@@ -1,1 +1,1 @@
-"""Pictures and videos: reading them, writing them, and what their pixels mean."""
+"""Images and videos: reading them, writing them, and what their pixels mean."""

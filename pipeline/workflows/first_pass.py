@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config, InputSettings
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
 
@@ -37,8 +38,13 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
     return tuple(plan.shots), tuple(plan.exposure)
 
 
-def first_pass(source: Source, config: Config, reporter: Reporter, cancellation: Cancellation) -> FirstPass:
-    """Read every frame once, small, and find the cuts and the flicker of exposure. Raises Interrupted."""
+def first_pass(
+    source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+) -> FirstPass:
+    """Find the cuts and the flicker of exposure in small frames: those of `thumbnails`, else the input is decoded.
+
+    Raises Interrupted if an end was requested.
+    """
     from pipeline.analysis.cuts import find_cuts, split_shots
     from pipeline.analysis.flicker import FlickerMeasurement
     from pipeline.analysis.flicker_trend import MIN_FRAMES
@@ -51,9 +57,8 @@ def first_pass(source: Source, config: Config, reporter: Reporter, cancellation:
         return split_shots(source.frame_count, []), ()
     looked_for = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (measurement is not None))
     with reporter.stage(f"looking for {looked_for}", source.frame_count) as advance:
-        small = min(1.0, 160 / max(source.width_px, source.height_px))
-        width, height = max(1, round(source.width_px * small)), max(1, round(source.height_px * small))
-        frames = read_frames(source, width_px=width, height_px=height, settings=settings)
+        width, height = thumbnails.size_of(source.width_px, source.height_px)
+        frames = read_frames(source, width_px=width, height_px=height, settings=settings, thumbnails=thumbnails)
 
         def small_frames() -> Iterator[NDArray[np.uint8]]:
             with closing(frames):

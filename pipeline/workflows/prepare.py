@@ -17,12 +17,16 @@ from pipeline.workflows.output_names import default_outputs, default_workdir, re
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 
 if TYPE_CHECKING:
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
     from pipeline.stylers.table import Resources
     from pipeline.workflows.request import RenderRequest
 
 DEFAULT_MAX_SIDE_PX: Final = 1920
 """Inputs larger than this are stylized at this size unless --width or --height asks for another."""
+
+THUMBNAIL_SIDE_PX: Final = 160
+"""Longer side of the frames in which cuts and exposure flicker are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,16 @@ def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellati
 
     Raises the errors of whatever does not fit: input, styles, weights, outputs; Interrupted if an end was requested.
     """
+    from pipeline.media.reader.thumbnails import Thumbnails
+
+    with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
+        return _prepare(request, reporter, cancellation or Cancellation(), thumbnails)
+
+
+def _prepare(
+    request: RenderRequest, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+) -> Prepared:
+    """Prepare with small frames kept from the one time that the input is decoded."""
     from pipeline.media.reader.source import probe
     from pipeline.media.writer.target import check_output
 
@@ -50,7 +64,8 @@ def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellati
     check_same_runtime(request.styles)
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False)
+        wanted = thumbnails if read.cuts == "auto" or read.deflicker else None
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=wanted)
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     if (
@@ -77,7 +92,7 @@ def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellati
             hint="ask for a larger --width or --height",
         )
     known = None if request.fresh else known_first_pass(path, source, read)
-    shots, exposure = known or first_pass(source, request.styles[0], reporter, cancellation or Cancellation())
+    shots, exposure = known or first_pass(source, request.styles[0], reporter, cancellation, thumbnails)
     plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path, exposure=exposure)
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)

@@ -1,6 +1,6 @@
-"""Little clips made in the process: pictures whose motion is known to the pixel, written by PyAV or Pillow.
+"""Small clips made in the process: frames whose motion is known to the pixel, written by PyAV or Pillow.
 
-`moving_square` makes the frames, `write_video` puts them into a container with whatever oddity a test needs. The
+`moving_square` makes the frames, `write_video` writes them into a container with the properties that a test needs. The
 default is 48x32 px and a few frames, so that a clip takes milliseconds.
 """
 
@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,15 +41,15 @@ def texture(size: tuple[int, int], seed: int) -> RGB:
             for fx, fy, phase in rng.uniform((-3, -3, 0), (3, 3, 2 * math.pi), (3, 3))
         )
         planes.append(rng.uniform(80, 175) + 75 * waves / 3)
-    picture: RGB = np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
-    return picture
+    image: RGB = np.rint(np.stack(planes, axis=-1)).astype(np.uint8)
+    return image
 
 
 def moving_square(
     count: int, *, size: tuple[int, int] = SIZE, step_px: int = 2, cut_at: int | None = None, seed: int = 0
 ) -> list[RGB]:
     """`count` frames, uint8 (H, W, 3): a textured square of a third of the height moves `step_px` px to the right per
-    frame, around the edge and back in, over a still texture. From frame `cut_at` on both textures are other ones."""
+    frame, around the edge and back in, over a static texture. From frame `cut_at` on both textures are different."""
     width, height = size
     side = max(2, height // 3)
     frames = []
@@ -137,17 +137,17 @@ def _tone_packets(stream: Any, seconds: float) -> list[Any]:
 
 def write_animation(path: Path, frames: Sequence[RGB], delays_ms: Sequence[int], **options: Any) -> Path:
     """Animated GIF, WebP or PNG by Pillow, the format by the suffix; WebP and PNG without loss."""
-    pictures = [Image.fromarray(frame) for frame in frames]
+    images = [Image.fromarray(frame) for frame in frames]
     suffixes: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".apng": {"format": "PNG"}}
     lossless = suffixes.get(path.suffix, {})
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=list(delays_ms), loop=0, **(lossless | options)
+    images[0].save(
+        path, save_all=True, append_images=images[1:], duration=list(delays_ms), loop=0, **(lossless | options)
     )
     return path
 
 
 def write_photos(folder: Path, frames: Sequence[RGB], *, pattern: str = "shot_{:03d}.png") -> list[Path]:
-    """One picture file per frame, numbered from 1; the format by the pattern's suffix."""
+    """One image file per frame, numbered from 1; the format by the pattern's suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / pattern.format(number) for number in range(1, len(frames) + 1)]
     for path, frame in zip(paths, frames, strict=True):
@@ -155,8 +155,48 @@ def write_photos(folder: Path, frames: Sequence[RGB], *, pattern: str = "shot_{:
     return paths
 
 
-def truncate(path: Path, share: float) -> Path:
-    """Cut a file down to this share of its bytes."""
+def truncate(path: Path, fraction: float) -> Path:
+    """Cut a file down to this fraction of its bytes."""
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * fraction)])
+    return path
+
+
+def damage_packet(path: Path, number: int) -> Path:
+    """Overwrite one whole packet of a video, counted in the order of the file, with noise."""
+    return _change_packet(path, number, lambda body: np.random.default_rng(1).bytes(len(body)))
+
+
+def blank_half_packet(path: Path, number: int) -> Path:
+    """Overwrite the second half of a packet with zeros."""
+    return _change_packet(path, number, lambda body: body[: len(body) // 2] + bytes(len(body) - len(body) // 2))
+
+
+def flip_bit(path: Path, number: int, at: int) -> Path:
+    """Flip the lowest bit of the byte `at` of a packet (negative: from its end)."""
+
+    def flip(body: bytes) -> bytes:
+        changed = bytearray(body)
+        changed[at] ^= 1
+        return bytes(changed)
+
+    return _change_packet(path, number, flip)
+
+
+def set_prores_matrix(path: Path, number: int, matrix: int) -> Path:
+    """Let one frame of a ProRes video state another color matrix (code point of ITU-T H.273)."""
+    at = 24  # 8 bytes of size and signature, then 16 of the frame header before the matrix
+    return _change_packet(path, number, lambda body: body[:at] + bytes([matrix]) + body[at + 1 :])
+
+
+def _change_packet(path: Path, number: int, change: Callable[[bytes], bytes]) -> Path:
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+    data = path.read_bytes()
+    body = packets[number][5 if path.suffix == ".h264" else 0 :]  # a raw stream has start codes and nothing else
+    at = data.find(body)
+    assert at > 0
+    changed = change(body)
+    assert len(changed) == len(body)
+    path.write_bytes(data[:at] + changed + data[at + len(body) :])
     return path

@@ -1,4 +1,4 @@
-"""Sizes and samples of pictures in memory: resizing, fitting, and the way to tensors and back."""
+"""Sizes and samples of images in memory: resizing, fitting, and the way to tensors and back."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def resize(rgb: RGB, width_px: int, height_px: int) -> RGB:
-    """Resize uint8 (H, W, 3) to exactly `height_px` by `width_px`; the very array if it has that size already.
+    """Resize uint8 (H, W, 3) to exactly `height_px` by `width_px`; the same array if it has that size already.
 
-    Averages over areas along an axis that shrinks (no aliasing) and uses Lanczos along one that grows, in gamma-encoded
+    Averages over areas on an axis that shrinks (no aliasing) and uses Lanczos on one that grows, in gamma-encoded
     sRGB.
     """
     height, width = rgb.shape[:2]
@@ -86,6 +86,6 @@ def to_uint8(image: torch.Tensor) -> RGB:
 
     values = image.detach().to(device="cpu", dtype=torch.float32)
     if not torch.isfinite(values).all():
-        raise ValueError("the picture has values that are not finite")
+        raise ValueError("the image has values that are not finite")
     rounded = values.mul(255).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(rounded.permute(1, 2, 0).numpy())

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in a grid with a caption under each."""
+"""Contact sheets: images in a grid with a caption under each."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Captioned = tuple[str, "NDArray[np.uint8]"]
 
 _GAP_PX = 8
 _CAPTION_PX = 22
-_PAPER = (250, 248, 244)
-_INK = (40, 40, 40)
+_BACKGROUND = (250, 248, 244)
+_TEXT = (40, 40, 40)
 
 
 def contact_sheet(rows: Sequence[Sequence[Captioned]]) -> NDArray[np.uint8]:
-    """Rows of (caption, uint8 (H, W, 3) sRGB) as one picture on white paper, uint8 (H, W, 3) sRGB.
+    """Rows of (caption, uint8 (H, W, 3) sRGB) as one image on white paper, uint8 (H, W, 3) sRGB.
 
-    Pictures keep their size; a caption that is too long for its picture is cut.
+    Images keep their size; a caption that is too long for its image is cut.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     widths = [sum(rgb.shape[1] + _GAP_PX for _, rgb in row) + _GAP_PX for row in rows]
     heights = [max(rgb.shape[0] for _, rgb in row) + _CAPTION_PX + _GAP_PX for row in rows]
-    sheet = Image.new("RGB", (max(widths), sum(heights) + _GAP_PX), _PAPER)
+    sheet = Image.new("RGB", (max(widths), sum(heights) + _GAP_PX), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     top = _GAP_PX
@@ -38,7 +38,7 @@ def contact_sheet(rows: Sequence[Sequence[Captioned]]) -> NDArray[np.uint8]:
             shown = caption
             while shown and draw.textlength(shown, font=font) > rgb.shape[1]:
                 shown = shown[:-1]
-            draw.text((left, top + rgb.shape[0] + 3), shown, fill=_INK, font=font)
+            draw.text((left, top + rgb.shape[0] + 3), shown, fill=_TEXT, font=font)
             left += rgb.shape[1] + _GAP_PX
         top += height
     return np.asarray(sheet)

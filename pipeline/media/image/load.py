@@ -1,4 +1,4 @@
-"""Reading any still picture as upright uint8 (H, W, 3) sRGB."""
+"""Reading any still image as upright uint8 (H, W, 3) sRGB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from pipeline.errors import DamagedInputError, InputError
-from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, is_raw, picture_format, read_head
+from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, is_raw, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 MAX_SIDE_PX: Final = 20_000
 MAX_PX: Final = 200_000_000
 BACKGROUND: Final = (255, 255, 255)
-"""What transparent parts of a picture are laid over: white, as on paper and as most viewers show them."""
+"""What transparent parts of an image are laid over: white, as on paper and as most viewers show them."""
 
 _STRIP_PX: Final = 1_000_000
 _ORIENTATION_TAG: Final = 0x0112
 _DNG_VERSION_TAG: Final = 0xC612
-# What Pillow's plugins raise on damaged data, beside OSError: they parse in Python and let the parser's error through.
+# What Pillow's plugins raise on damaged data: beside OSError, whatever their parsers in Python raise.
 DECODE_ERRORS: Final = (
     OSError,
     SyntaxError,
@@ -49,13 +49,13 @@ _open_lock = threading.Lock()
 
 
 def load_rgb(path: str | Path, *, max_px: int = MAX_PX) -> RGB:
-    """Read a picture file as uint8 (H, W, 3) sRGB, upright.
+    """Read an image file as uint8 (H, W, 3) sRGB, upright.
 
     EXIF orientation is applied. 16-bit samples are scaled by 255/65535 and rounded. Gray, palette, CMYK, YCbCr and Lab
     become RGB; an embedded ICC profile is converted to sRGB (perceptual intent), and a profile that cannot be used is
     ignored as viewers do. Transparent parts are laid over white. Of an animation the first frame is read.
 
-    Raises InputError if the file is missing, unreadable, empty, not a picture, damaged, larger than 20,000 px a side or
+    Raises InputError if the file is missing, unreadable, empty, not an image, damaged, larger than 20,000 px a side or
     than `max_px` pixels (known from the header, before anything is decoded), or of a kind that needs another package.
     """
     with open_image(path, max_px=max_px) as image:
@@ -63,23 +63,23 @@ def load_rgb(path: str | Path, *, max_px: int = MAX_PX) -> RGB:
 
 
 def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
-    """Open a picture with Pillow, header only, with every check that can be made before decoding.
+    """Open an image with Pillow, header only, with every check that can be made before decoding.
 
     The caller closes it. Raises InputError as `load_rgb` does.
     """
     path = Path(path)
     head = read_head(path)
     if path.suffix.lower() in RAW_SUFFIXES or is_raw(head):
-        # Many raw files are TIFF outside: Pillow would silently give us their thumbnail.
+        # Many raw files are TIFF files, of which Pillow would read the thumbnail.
         raise InputError(
-            f"{path}: is a raw camera file; expected a developed picture",
+            f"{path}: is a raw camera file; expected a developed image",
             hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy; "
             "where the camera has stored JPEGs beside it, name those: 'folder/*.jpg'",
         )
-    kind = picture_format(head)
+    kind = image_format(head)
     if kind is None:
         raise DamagedInputError(
-            f"{path}: expected a picture, found {describe_content(head)}",
+            f"{path}: expected an image, found {describe_content(head)}",
             hint="JPEG, PNG, TIFF, WebP, AVIF, GIF and BMP can be read",
         )
     if kind == "HEIF":
@@ -91,7 +91,7 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
             image = Image.open(path)
         except UnidentifiedImageError:
             raise DamagedInputError(
-                f"{path}: starts like a {kind} picture, but the rest of its header is damaged",
+                f"{path}: starts like a {kind} image, but the rest of its header is damaged",
                 hint="copy or export the file again, or leave it out",
             ) from None
         except DECODE_ERRORS as error:
@@ -104,21 +104,21 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         raise DamagedInputError(
             f"{path}: {width_px}x{height_px} px is too large; expected at most {MAX_SIDE_PX} px a side "
             f"and {max_px / 1e6:.0f} megapixels",
-            hint="scale the picture down first",
+            hint="scale the image down first",
         )
     if image.format == "TIFF" and _DNG_VERSION_TAG in getattr(image, "tag_v2", {}):
         image.close()
         raise InputError(
-            f"{path}: is a DNG raw file; expected a developed picture",
+            f"{path}: is a DNG raw file; expected a developed image",
             hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy",
         )
     return image
 
 
 def render_frame(image: Image.Image, path: str | Path) -> RGB:
-    """Decode the current frame of an open picture to uint8 (H, W, 3) sRGB, upright; `path` is for messages.
+    """Decode the current frame of an open image to uint8 (H, W, 3) sRGB, upright; `path` is for messages.
 
-    Raises InputError if the data are damaged or of a kind that has no defined way to RGB.
+    Raises InputError if the data are damaged or of a kind without a defined conversion to RGB.
     """
     try:
         image.load()
@@ -136,8 +136,8 @@ def render_frame(image: Image.Image, path: str | Path) -> RGB:
 def exif_orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 where there is none or the EXIF block cannot be read.
 
-    Raises InputError for a PNG whose pixels are damaged: Pillow decodes it to find EXIF behind them, and says only the
-    first time that it failed.
+    Raises InputError for a PNG whose pixels are damaged: Pillow decodes it to find EXIF after them, and raises only the
+    first time.
     """
     if image.format == "PNG":
         try:
@@ -152,7 +152,7 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def count_frames(image: Image.Image) -> int:
-    """How many frames an open picture has; of a damaged animation those before the damage."""
+    """How many frames an open image has; of a damaged animation those before the damage."""
     try:
         return int(getattr(image, "n_frames", 1))
     except DECODE_ERRORS:
@@ -167,14 +167,14 @@ def count_frames(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height in px of an open picture as it is shown, after EXIF orientation. Raises as that does."""
+    """Width and height in px of an open image as it is shown, after EXIF orientation. Raises as that does."""
     width_px, height_px = image.size
     return (height_px, width_px) if exif_orientation(image) >= 5 else (width_px, height_px)
 
 
 def _damaged(path: str | Path, error: Exception) -> DamagedInputError:
     return DamagedInputError(
-        f"{path}: the picture is damaged or cut off ({' '.join(str(error).split()) or type(error).__name__})",
+        f"{path}: the image is damaged or cut off ({' '.join(str(error).split()) or type(error).__name__})",
         hint="copy or export the file again, or leave it out",
     )
 
@@ -184,8 +184,8 @@ def _register_heif(path: Path) -> None:
         import pillow_heif  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise InputError(
-            f"{path}: is an HEIC picture, which needs the optional package pillow-heif",
-            hint="pip install pillow-heif, or convert the picture to JPEG",
+            f"{path}: is an HEIC image, which needs the optional package pillow-heif",
+            hint="pip install pillow-heif, or convert the image to JPEG",
         ) from None
     pillow_heif.register_heif_opener()
 
@@ -221,7 +221,7 @@ def _from_16bit_bgr(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _by_strips(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]) -> RGB:
-    """Samples (H, W, ...) as RGB by `convert`, a few rows at a time: in floating point a large picture is ten times as
+    """Samples (H, W, ...) as RGB by `convert`, a few rows at a time: in floating point a large image is ten times as
     large."""
     rgb = np.empty((*samples.shape[:2], 3), np.uint8)
     rows = max(1, _STRIP_PX // max(1, samples.shape[1]))
@@ -238,7 +238,7 @@ def _has_16_bits(image: Image.Image, head: bytes) -> bool:
 
 
 def _to_srgb(image: Image.Image) -> RGB:
-    """Any mode that Pillow knows to uint8 (H, W, 3) sRGB."""
+    """Any mode of Pillow to uint8 (H, W, 3) sRGB."""
     mode = image.mode
     if mode.startswith("I;16") or mode == "I":
         counts = np.asarray(image)
@@ -267,21 +267,21 @@ def _to_srgb(image: Image.Image) -> RGB:
         color = _apply_profile(color, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     rgb = color if color.mode == "RGB" else color.convert("RGB")
     if alpha is not None:
-        paper = Image.new("RGB", rgb.size, BACKGROUND)
-        paper.paste(rgb, mask=alpha)
-        rgb = paper
+        background = Image.new("RGB", rgb.size, BACKGROUND)
+        background.paste(rgb, mask=alpha)
+        rgb = background
     return np.array(rgb, dtype=np.uint8)
 
 
 def _foreign_profile(image: Image.Image, space: str) -> ImageCms.ImageCmsProfile | None:
-    """The embedded ICC profile, if it fits the picture's channels and is not sRGB already."""
+    """The embedded ICC profile, if it fits the image's channels and is not sRGB already."""
     data = image.info.get("icc_profile")
     if not data:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
     except (OSError, ValueError, ImageCms.PyCMSError):
-        return None  # damaged profile: the pixels are taken for sRGB, as viewers do
+        return None  # damaged profile: the pixels are read as sRGB, as in viewers
     info: Any = profile.profile
     if str(info.xcolor_space).strip() != space or "srgb" in str(info.profile_description or "").lower():
         return None

@@ -21,7 +21,7 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 def encode_png(rgb: RGB, level: int = 1) -> bytes:
     """uint8 (H, W, 3) as the bytes of a PNG, exact. `level` is zlib's 0 (none) to 9 (smallest).
 
-    Painted frames hardly compress (1.8 bytes a px at any level), so the default is the fast one: level 1 with the
+    Stylized frames hardly compress (1.8 bytes a px at any level), so the default is the fast one: level 1 with the
     average filter takes 39 ms a megapixel on one core; Pillow at level 1 takes 75 ms and at its default 220 ms
     for files only 7 percent smaller.
     """
@@ -37,7 +37,7 @@ def encode_png(rgb: RGB, level: int = 1) -> bytes:
 def decode_png(data: bytes) -> RGB:
     """The uint8 (H, W, 3) array that `encode_png` was given.
 
-    Raises ValueError, naming what is wrong, for anything but a whole 8-bit RGB PNG: `check_png` looks at it first.
+    Raises ValueError, naming what is wrong, for anything but a complete 8-bit RGB PNG, as `check_png` does.
     """
     check_png(data)
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
@@ -47,32 +47,30 @@ def decode_png(data: bytes) -> RGB:
 
 
 def check_png(data: bytes) -> None:
-    """Walk the chunks of a PNG: signature, 8-bit RGB header, checksums, end. libpng lets some damage through.
+    """Check the chunks of a PNG: signature, 8-bit RGB header, checksums, end. libpng does not report all damage.
 
     Raises ValueError, naming what is wrong, if a byte was flipped, is missing or was added; nothing is decoded,
     which takes a twentieth of the time.
     """
     if not data.startswith(_SIGNATURE):
         raise ValueError("not a PNG (empty file or damaged signature)" if data else "empty file")
-    view, place, name = memoryview(data), len(_SIGNATURE), b""
+    view, at, name = memoryview(data), len(_SIGNATURE), b""
     while name != b"IEND":
-        if place + 12 > len(data):
+        if at + 12 > len(data):
             raise ValueError(f"the PNG is cut off after {len(data)} bytes")
-        (length,) = struct.unpack_from(">I", data, place)
-        end = place + 12 + length
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 12 + length
         if end > len(data):
             raise ValueError(f"the PNG is cut off after {len(data)} bytes")
-        name = bytes(view[place + 4 : place + 8])
+        name = bytes(view[at + 4 : at + 8])
         (checksum,) = struct.unpack_from(">I", data, end - 4)
-        if zlib.crc32(view[place + 4 : end - 4]) != checksum:
-            raise ValueError(f"wrong checksum in the PNG at byte {place}")
-        if place == len(_SIGNATURE) and (
-            name != b"IHDR" or length != 13 or data[place + 16 : place + 18] != b"\x08\x02"
-        ):
+        if zlib.crc32(view[at + 4 : end - 4]) != checksum:
+            raise ValueError(f"wrong checksum in the PNG at byte {at}")
+        if at == len(_SIGNATURE) and (name != b"IHDR" or length != 13 or data[at + 16 : at + 18] != b"\x08\x02"):
             raise ValueError("not an 8-bit RGB PNG")
-        place = end
-    if place != len(data):
-        raise ValueError(f"{len(data) - place} bytes behind the end of the PNG")
+        at = end
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes behind the end of the PNG")
 
 
 def save_png(path: str | Path, rgb: RGB, *, level: int = 6) -> None:

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: names and suffixes are only believed where content cannot tell (raw files)."""
+"""The kind of a file by its first bytes; by its suffix only where content cannot tell (raw files)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _BMP_HEADER_SIZES: Final = tuple(struct.pack("<I", size) for size in (12, 40, 52
 def read_head(path: str | Path, size: int = 4096) -> bytes:
     """First bytes of a file.
 
-    Raises InputError if it is missing, a folder, no regular file (opening a pipe waits forever, and a device may never
-    end), unreadable or empty.
+    Raises InputError if it is missing, a folder, no regular file (opening a pipe waits forever, and a device may have
+    no end), unreadable or empty.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -64,8 +64,8 @@ def read_head(path: str | Path, size: int = 4096) -> bytes:
     return head
 
 
-def picture_format(head: bytes) -> str | None:
-    """The picture format that the first bytes of a file belong to, by its Pillow name; None if it is no picture."""
+def image_format(head: bytes) -> str | None:
+    """The image format that the first bytes of a file belong to, by its Pillow name; None if it is no image."""
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
             return name
@@ -81,12 +81,12 @@ def picture_format(head: bytes) -> str | None:
 
 
 def is_heif(head: bytes) -> bool:
-    """Whether these first bytes of a file are those of an HEIC or HEIF picture (not AVIF)."""
+    """Whether these first bytes of a file are those of an HEIC or HEIF image (not AVIF)."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in head[:64]
 
 
 def describe_content(head: bytes) -> str:
-    """What the first bytes of a file look like, in words for an error message."""
+    """The kind of content that the first bytes of a file suggest, in words for an error message."""
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head.strip(b"\0"):
         return "nothing but zero bytes"

@@ -18,16 +18,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from pipeline.media.reader.inputs import Found
+    from pipeline.media.reader.inputs import InputFiles
+    from pipeline.media.reader.thumbnails import Thumbnails
 
 _TIME_BASE: Final = Fraction(1, 1000)
 _DEFAULT_DELAY_MS: Final = 100
-"""How long a frame stays whose delay is 0 or 10 ms: files of old times say so and mean "as fast as you can"; browsers
-show 100 ms."""
+"""How long a frame stays whose delay is 0 or 10 ms: old files state such delays to mean "as fast as possible";
+browsers show 100 ms."""
 
 
-def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fraction | None) -> Source:
-    """Decode an animation once for the delays of its frames.
+def probe(
+    found: InputFiles,
+    *,
+    frames: tuple[int | None, int | None] | None,
+    fps: Fraction | None,
+    thumbnails: Thumbnails | None = None,
+) -> Source:
+    """Decode an animation once for the delays of its frames, and keep small ones in `thumbnails`.
 
     Raises InputError if not even one frame can be decoded; UsageError for a bad slice or rate.
     """
@@ -40,14 +47,18 @@ def probe(found: Found, *, frames: tuple[int | None, int | None] | None, fps: Fr
     with open_image(file) as image:
         count = _frame_count(image)
         width_px, height_px = upright_size(image)
+        if thumbnails is not None:
+            thumbnails.start(width_px, height_px)
         try:
-            for place in range(count):
-                _seek(image, place)
+            for position in range(count):
+                _seek(image, position)
                 image.load()
                 pts.append(round(clock))
                 # In some formats the delay is known only once the frame is decoded.
                 delay_ms = float(image.info.get("duration") or 0)
                 clock += delay_ms if delay_ms > 10 else _DEFAULT_DELAY_MS
+                if thumbnails is not None:
+                    _keep(thumbnails, position, image, file)
         except DECODE_ERRORS as error:
             if not pts:
                 raise InputError(
@@ -92,12 +103,21 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
             yield resize(rgb, *size)
 
 
+def _keep(thumbnails: Thumbnails, position: int, image: Image.Image, file: str) -> None:
+    try:
+        rgb = render_frame(image, file)
+    except InputError:
+        thumbnails.discard()  # reading the frame raises the error, with its number
+    else:
+        thumbnails.add(position, resize(rgb, *thumbnails.size))
+
+
 def _frame_count(image: Image.Image) -> int:
     return count_frames(image) - _hidden(image)
 
 
-def _seek(image: Image.Image, place: int) -> None:
-    image.seek(place + _hidden(image))
+def _seek(image: Image.Image, position: int) -> None:
+    image.seek(position + _hidden(image))
 
 
 def _hidden(image: Image.Image) -> int:

@@ -1,8 +1,8 @@
-"""Frames of an input that cannot be decoded: what stands in their place, and what the user is told.
+"""Frames of an input that cannot be decoded: what is shown instead of them, and what the user is told.
 
-All of it is decided by `probe`, so that the plan says it and a resumed render sees what an uninterrupted one sees: with
-`hold` the frame before a damaged one is decoded again in its place, with `skip` it is left out, and with `stop` it is
-listed in `Source.damaged`, and reading ends there with an error.
+All of it is decided by `probe`, so that it is part of the plan and a resumed render reads the same frames as an
+uninterrupted one. With `hold` the frame before a damaged one is shown again, with `skip` the damaged one is left out,
+and with `stop` it is listed in `Source.damaged`, and reading ends there with an error.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _WHAT_HAPPENS: Final[dict[Policy, str]] = {
 
 
 def fill(indices: Sequence[int | None], policy: Policy) -> list[int | None]:
-    """What to show for each of an input's own frames; `indices` holds None for those that are damaged.
+    """Which frame to show for each of an input's own frames; `indices` has None for those that are damaged.
 
-    `hold` repeats the index before (at the start: the first good one), `skip` and `stop` keep None. Frames stay None
-    where not one is good.
+    `hold` repeats the index before (at the start: the first that is not None), `skip` and `stop` keep None. All stay
+    None if all are damaged.
     """
     if policy != "hold":
         return list(indices)
@@ -43,12 +43,12 @@ def fill(indices: Sequence[int | None], policy: Policy) -> list[int | None]:
 
 
 def first_damaged(source: Source, start: int, stop: int) -> int:
-    """The first of [start, stop) at which reading has to end; `stop` if there is none."""
+    """The first frame of [start, stop) that is damaged, where reading has to end; `stop` if there is none."""
     return min((index for index in source.damaged if start <= index < stop), default=stop)
 
 
 def damaged_frame(source: Source, index: int) -> InputError:
-    """The error of coming to frame `index`, which is damaged."""
+    """The error for frame `index`, which is damaged."""
     number = source.decoded_indices[index]
     named = f"frame {index}" if number == index else f"frame {index}, which is number {number} of the input,"
     seconds = float(source.pts[index] * source.time_base)
@@ -59,7 +59,7 @@ def damaged_frame(source: Source, index: int) -> InputError:
 
 
 def describe(name: str, damaged: Sequence[str], policy: Policy) -> str:
-    """One sentence about the frames of the file `name` that cannot be decoded; `damaged` says of each which it is."""
+    """One sentence on the frames of the file `name` that cannot be decoded; `damaged` names each of them."""
     shown = ", ".join(damaged[:_SHOWN])
     rest = len(damaged) - _SHOWN
     if rest > 0:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 
 from pipeline.errors import InputError
-from pipeline.media.image.arrays import resize
 from pipeline.media.image.sniff import describe_content, read_head
-from pipeline.media.reader.pixels import OrientationCache, to_rgb
+from pipeline.media.reader.ffv1 import FFV1, damaged_packets, slices_intact
+from pipeline.media.reader.pixels import FrameConverter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,33 +29,41 @@ _STEPS_BACK_S: Final = (0, 4, 20)
 """Seconds before the wanted frame to seek to, one after the other, until a clean start is found."""
 MAX_VIDEO_PX: Final = 80_000_000
 """Pixels in a frame that the decoder may reserve memory for, many times over; 8K has 33 million."""
-_HARD_NAME: Final = re.compile(r"[%*?\[\]{}\ud800-\udfff]")
-"""Names that FFmpeg would take for a pattern of picture files, or cannot be told because they are not UTF-8."""
+_SPECIAL_NAME: Final = re.compile(r"[%*?\[\]{}\ud800-\udfff]")
+"""Names that FFmpeg would take for a pattern of image files, or that cannot be passed on because they are not UTF-8."""
 _FAILED_READS: Final = 4
 """Attempts to read on in a container, one after the other without a packet, until it counts as broken off."""
 
 
 @dataclass(slots=True)
 class PacketLog:
-    """What went through the decoder and what failed, in the order of the file; stamps in ticks of the stream."""
+    """The packets that went into the decoder, in the order of the file; stamps in ticks of the stream."""
 
     stamps: list[int | None] = field(default_factory=list)
     keys: list[bool] = field(default_factory=list)
+    checksums: list[bool | None] = field(default_factory=list)
+    """The results of `slices_intact` for the packets of FFV1; empty for other codecs."""
     failed: list[int] = field(default_factory=list)
-    """Which packets the decoder refused, by their place in `stamps`."""
-    torn: bool = False
+    """Indices of the packets that the decoder refused."""
+    incomplete: bool = False
     """Whether the last packet is incomplete."""
     reason: str = ""
     """FFmpeg's words for the first failure."""
     broke_off: str = ""
-    """And for what ended the reading before the end of the file; "" where nothing did."""
+    """FFmpeg's words for what ended the reading before the end of the file; "" where nothing did."""
 
-    def note(self, packet: av.Packet[Any]) -> None:
-        """Take note of a packet that goes into the decoder and is meant to be shown."""
+    def add(self, packet: av.Packet[Any], codec: str) -> None:
+        """Record a packet that goes into the decoder, if its frame is to be shown."""
         if packet.size and not packet.is_discard:
             self.stamps.append(packet.pts)
             self.keys.append(packet.is_keyframe)
-            self.torn = packet.is_corrupt
+            self.incomplete = packet.is_corrupt
+            if codec == FFV1:
+                self.checksums.append(slices_intact(bytes(packet)))
+
+    def stamps_of_wrong_checksums(self) -> set[int | None]:
+        """Stamps of the packets whose frames are damaged according to their checksums."""
+        return {self.stamps[index] for index in damaged_packets(self.checksums, self.keys)}
 
 
 class _LostFrameError(Exception):
@@ -63,12 +71,12 @@ class _LostFrameError(Exception):
 
 
 def open_video(file: str) -> InputContainer:
-    """Open a container. Only local files: a file whose content is a playlist cannot make us fetch anything.
+    """Open a container. Only local files: a file whose content is a playlist cannot cause a download.
 
     Raises InputError if it is none or its index is missing.
     """
     try:
-        if not _HARD_NAME.search(file):
+        if not _SPECIAL_NAME.search(file):
             return av.open(f"file:{file}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
         with Path(file).open("rb") as opened:  # FFmpeg keeps a copy of the descriptor
             options = {"protocol_whitelist": "fd", "fd": str(opened.fileno())}
@@ -97,28 +105,28 @@ def decode(
     """Every frame of a stream in the order of showing, from the start or from near a time stamp, on all cores.
 
     `seek_to` is in ticks of the stream: decoding starts at the key frame that the container finds for the time
-    `seconds_before` it. Raises av.FFmpegError at damage; but the last frames may also be missing without a word, which
-    only the stamps in `log` tell.
+    `seconds_before` it. Raises av.FFmpegError at damage; but the last frames may also be missing without an error,
+    which only the stamps in `log` show.
     """
-    log = PacketLog() if log is None else log
     with open_video(file) as container:
         stream = _stream(container, stream_index, threads=0)
         if stream is None:
-            return  # the file is another one now: the caller misses its frames
+            return  # the file has been replaced: the caller finds its frames missing
         if seek_to is not None:
-            # Some streams tell their decoder only at the start what it needs all along: without x264's version, which
-            # stands in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
+            # Some streams state only at the start what their decoder needs throughout: without x264's version, which
+            # is in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
             next(container.decode(stream), None)
             container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
         for packet in container.demux(stream):
-            log.note(packet)
+            if log is not None:
+                log.add(packet, stream.codec_context.name)
             yield from stream.decode(packet)
 
 
 def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = None) -> Generator[av.VideoFrame]:
     """Every frame of a stream that can be decoded, in the order of showing, from the start and always the same ones.
 
-    On one thread: with several, damage takes frames down that lie before it. What failed is noted in `log`.
+    On one thread: with several, frames that lie before the damage are lost too. What failed is recorded in `log`.
     """
     log = PacketLog() if log is None else log
     with open_video(file) as container:
@@ -128,7 +136,7 @@ def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = Non
             try:
                 for packet in container.demux(stream):
                     attempts = _FAILED_READS
-                    log.note(packet)
+                    log.add(packet, stream.codec_context.name)
                     try:
                         frames = stream.decode(packet)
                     except av.FFmpegError as error:
@@ -150,28 +158,28 @@ def _stream(container: InputContainer, index: int, threads: int) -> VideoStream 
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         options = {"max_pixels": str(MAX_VIDEO_PX)}
-        if stream.codec_context.codec.intra_only or stream.codec_context.name == "ffv1":
-            # Without other frames to make a damaged part up from, it shows what lay in memory: better an error.
+        if stream.codec_context.codec.intra_only or stream.codec_context.name == FFV1:
+            # Without other frames to conceal damage with, the decoder shows uninitialized memory: an error is better.
             options["err_detect"] = "crccheck+explode"
         stream.codec_context.options = options
     return stream
 
 
 def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
-    """Decode frames [start, stop) of a video in the size (width, height) in px; none may have a negative pick.
+    """Decode frames [start, stop) of a video, none of them in `source.damaged`, in the size (width, height) in px.
 
     Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.
     """
     index = start
     reason = ""
-    turn_of = OrientationCache()
-    # The second way is slow and sure: from the start, counting, on one thread. With several threads damage takes frames
-    # down that lie before it, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
+    to_size = FrameConverter(size)
+    # The second way is slow and exact: from the start, counting, on one thread. With several threads, frames that lie
+    # before damage are lost too, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
     for sequentially in (False, True) if source.stream_pts else (True,):
         try:
             with closing(_wanted(source, index, stop, sequentially=sequentially)) as frames:
                 for frame in frames:
-                    yield resize(to_rgb(frame, size, turn_of(frame)), *size)
+                    yield to_size(frame)
                     index += 1
         except (av.FFmpegError, _LostFrameError) as error:
             reason = reason_of(error)
@@ -228,7 +236,8 @@ def _from_near(source: Source, stamp: int) -> Generator[av.VideoFrame]:
     """Frames from a key frame at or before `stamp` on; from the start if none is found by seeking.
 
     A container seeks by its own index, often by decoding time, and may land behind the frame. And a decoder may begin
-    at a frame that is not clean: only what follows a key frame in showing order is what a whole decode gives.
+    at a frame that it cannot decode fully: only frames that follow a key frame in the order of showing are those of a
+    whole decode.
     """
     for seconds in _STEPS_BACK_S:
         frames = decode(source.files[0], source.stream_index, seek_to=stamp, seconds_before=seconds)
@@ -242,7 +251,7 @@ def _from_near(source: Source, stamp: int) -> Generator[av.VideoFrame]:
 
 
 def _first_clean(frames: Generator[av.VideoFrame], stamp: int) -> av.VideoFrame | None:
-    """Skip what comes before the first key frame; None if that is damaged or lies behind `stamp`."""
+    """Skip what comes before the first key frame; None if that is damaged or after `stamp`."""
     for frame in frames:
         if frame.pts is None or frame.pts > stamp or frame.is_corrupt:
             return None

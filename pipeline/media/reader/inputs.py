@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import InputError, UsageError
 from pipeline.media.image.load import count_frames, open_image
-from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, picture_format, read_head
+from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, read_head
 from pipeline.media.reader.order import natural_key
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
 
-PICTURE_SUFFIXES: Final = frozenset(
+IMAGE_SUFFIXES: Final = frozenset(
     (
         ".jpg",
         ".jpeg",
@@ -47,8 +47,8 @@ _SHOWN_NAMES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the arguments are: `files` in natural order of their names, or as listed if `in_given_order`."""
+class InputFiles:
+    """The files that the arguments mean, in natural order of their names, or as listed if `in_given_order`."""
 
     kind: Literal["photos", "animation", "video"]
     path: str
@@ -58,11 +58,12 @@ class Found:
     notes: tuple[str, ...] = field(default=())
 
 
-def resolve(given: Sequence[str | Path], settings: InputSettings) -> Found:
+def resolve(given: Sequence[str | Path], settings: InputSettings) -> InputFiles:
     """Find the files that the arguments mean, and what kind of input they are.
 
-    An existing file or folder of exactly that name comes before any reading as glob or pattern. Raises InputError if
-    nothing usable is there, UsageError without any argument.
+    An existing file or folder of exactly that name has precedence over a glob or a pattern.
+
+    Raises InputError if there is nothing usable, UsageError without any argument.
     """
     if not given:
         raise UsageError("no input was given", hint="name a video, a folder of photos, or photos")
@@ -85,48 +86,48 @@ def resolve(given: Sequence[str | Path], settings: InputSettings) -> Found:
 
 
 def is_animation(file: str | Path) -> bool:
-    """Whether this file is an animated GIF, WebP, PNG or AVIF: a short video in a picture format."""
-    if picture_format(read_head(file)) not in _ANIMATED_FORMATS:
+    """Whether this file is an animated GIF, WebP, PNG or AVIF: a short video in an image format."""
+    if image_format(read_head(file)) not in _ANIMATED_FORMATS:
         return False
     with open_image(file) as image:
         return image.format in _ANIMATED_FORMATS and count_frames(image) > 1
 
 
-def _from_file(text: str) -> Found:
+def _from_file(text: str) -> InputFiles:
     head = read_head(text)
-    if picture_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+    if image_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
         content = describe_content(head)
         if not content.startswith(("a video", "unknown")):
             raise InputError(
-                f"{text}: expected a video or a picture, found {content}", hint="check that this is the right file"
+                f"{text}: expected a video or an image, found {content}", hint="check that this is the right file"
             )
-        return Found("video", text, (text,))
-    return Found("animation" if is_animation(text) else "photos", text, (text,))
+        return InputFiles("video", text, (text,))
+    return InputFiles("animation" if is_animation(text) else "photos", text, (text,))
 
 
-def _from_list(texts: list[str], settings: InputSettings) -> Found:
+def _from_list(texts: list[str], settings: InputSettings) -> InputFiles:
     for text in texts:
         if Path(text).is_dir():
             raise InputError(
                 f"{text}: is a folder among {len(texts)} inputs; expected photos",
                 hint="give one folder alone, or list the photos",
             )
-        if settings.on_damaged != "stop" and _named_like_a_picture(Path(text)) and _exists(Path(text)):
-            continue  # whether it is one, and a good one, is found out where it is decoded
+        if settings.on_damaged != "stop" and _has_image_suffix(Path(text)) and _exists(Path(text)):
+            continue  # decoding it shows whether it is one
         head = read_head(text)
-        if picture_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+        if image_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
             raise InputError(
                 f"{text}: several inputs must all be photos, found {describe_content(head)}",
-                hint="render videos one at a time; name a folder instead of its files to skip what is no picture",
+                hint="render videos one at a time; name a folder instead of its files to skip other files",
             )
-    # A shell expands `*.jpg` alphabetically, so an alphabetical list says nothing; any other order was meant.
+    # A shell expands `*.jpg` alphabetically, so an alphabetical list may be by accident; any other order is intended.
     alphabetical = texts in (sorted(texts), sorted(texts, key=str.casefold))
     if settings.order == "listed" or (settings.order == "auto" and not alphabetical):
-        return Found("photos", texts[0], tuple(texts), in_given_order=True)
-    return Found("photos", texts[0], _in_name_order(texts))
+        return InputFiles("photos", texts[0], tuple(texts), in_given_order=True)
+    return InputFiles("photos", texts[0], _in_name_order(texts))
 
 
-def _from_folder(folder: Path, settings: InputSettings) -> Found:
+def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.is_dir())
     except OSError as error:
@@ -141,7 +142,7 @@ def _from_folder(folder: Path, settings: InputSettings) -> Found:
     return _from_many(str(folder), entries, settings)
 
 
-def _from_glob(text: str, settings: InputSettings) -> Found:
+def _from_glob(text: str, settings: InputSettings) -> InputFiles:
     files = [path for path in _matching(text) if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
     if not files:
         raise InputError(f"{text}: no file matches", hint=_missing_hint(Path(text)))
@@ -151,29 +152,31 @@ def _from_glob(text: str, settings: InputSettings) -> Found:
 
 
 def _matching(text: str) -> list[Path]:
-    """What matches a glob, sorted. `**` goes into every folder, but not through links: they may lead in circles."""
+    """What matches a glob, sorted. `**` enters every folder, but follows no links: they may form cycles."""
     path = Path(text)
     if "**" not in path.parts:
         return [Path(name) for name in sorted(globbing.glob(text))]  # noqa: PTH207 - absolute ones too
     start = path.parts.index("**")
     found: list[Path] = []
     for top in _matching(str(Path(*path.parts[:start]))) if start else [Path()]:
-        for place, folders, _ in os.walk(top):
+        for walked, folders, _ in os.walk(top):
             folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
             rest = path.parts[start + 1 :] or ("*",)
-            found += _matching(str(Path(globbing.escape(place), *rest)))
+            found += _matching(str(Path(globbing.escape(walked), *rest)))
     return sorted(set(found))
 
 
-def _from_pattern(path: Path, settings: InputSettings) -> Found:
-    places = list(_NUMBER_PATTERN.finditer(path.name))
-    if len(places) > 1:
-        raise InputError(f"{path}: expected one number in the pattern, found {len(places)}", hint="as in shot_%04d.jpg")
-    place = places[0]
+def _from_pattern(path: Path, settings: InputSettings) -> InputFiles:
+    matches = list(_NUMBER_PATTERN.finditer(path.name))
+    if len(matches) > 1:
+        raise InputError(
+            f"{path}: expected one number in the pattern, found {len(matches)}", hint="as in shot_%04d.jpg"
+        )
+    number = matches[0]
     # As printf does: %04d is at least four digits, padded with zeros; %d has no padding.
-    width = min(int(place[2]), _LONGEST_NAME) if place[2] else 1
+    width = min(int(number[2]), _LONGEST_NAME) if number[2] else 1
     digits = rf"(\d{{{width}}}|[1-9]\d{{{width},}})"
-    before, after = path.name[: place.start()].replace("%%", "%"), path.name[place.end() :].replace("%%", "%")
+    before, after = path.name[: number.start()].replace("%%", "%"), path.name[number.end() :].replace("%%", "%")
     expression = re.compile(re.escape(before) + digits + re.escape(after))
     try:
         names = [entry.name for entry in path.parent.iterdir()]
@@ -187,11 +190,14 @@ def _from_pattern(path: Path, settings: InputSettings) -> Found:
     notes = (f"The numbering has gaps: {_shorten(gaps)} missing.",) if gaps else ()
     files = tuple(str(path.parent / name) for _, name in numbered)
     by_number = settings.order in ("auto", "listed")
-    return Found("photos", str(path), files, in_given_order=by_number, by_number=by_number, notes=notes)
+    return InputFiles("photos", str(path), files, in_given_order=by_number, by_number=by_number, notes=notes)
 
 
-def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found:
-    """The photos among the files of a folder or glob; notes what was left out, refuses what is only named like one."""
+def _from_many(text: str, entries: list[Path], settings: InputSettings) -> InputFiles:
+    """The photos among the files of a folder or glob, with a note on the other files.
+
+    Raises InputError for a file that is named like an image and is none.
+    """
     photos: list[str] = []
     others: list[str] = []
     videos: list[str] = []
@@ -200,19 +206,19 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found
         if entry.suffix.lower() in RAW_SUFFIXES:
             raws.append(entry)
             continue
-        suspect = _named_like_a_picture(entry)
-        if not suspect and not _holds_something(entry):
+        named_as_image = _has_image_suffix(entry)
+        if not named_as_image and not _is_file_with_content(entry):
             others.append(entry.name)
             continue
-        if suspect and settings.on_damaged != "stop" and _exists(entry):
+        if named_as_image and settings.on_damaged != "stop" and _exists(entry):
             photos.append(str(entry))
             continue
         head = read_head(entry)
-        if picture_format(head) is not None:
+        if image_format(head) is not None:
             photos.append(str(entry))
-        elif suspect:
+        elif named_as_image:
             raise InputError(
-                f"{entry}: expected a picture, found {describe_content(head)}", hint="replace the file or move it away"
+                f"{entry}: expected an image, found {describe_content(head)}", hint="replace the file or move it away"
             )
         else:
             content = describe_content(head)
@@ -220,20 +226,20 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Found
     developed = {Path(photo).stem.casefold() for photo in photos}
     for raw in raws:
         if raw.stem.casefold() not in developed:
-            open_image(raw)  # refuses it with the hint that belongs to it
+            open_image(raw)  # raises the InputError for raw files
         others.append(raw.name)
     if not photos:
         kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
         first = (videos or others)[0]
         raise InputError(
-            f"{text}: no picture is there, only {kinds} such as {first}",
+            f"{text}: expected images, found only {kinds} such as {first}",
             hint="give one video by its own path" if videos else "name the folder that the photos are directly in",
         )
     left_out = sorted(others + videos)
-    notes = (f"Left out because they are no pictures: {_shorten(left_out)}.",) if left_out else ()
+    notes = (f"Left out, not images: {_shorten(left_out)}.",) if left_out else ()
     if settings.order == "listed":
-        return Found("photos", text, tuple(photos), in_given_order=True, notes=notes)
-    return Found("photos", text, _in_name_order(photos), notes=notes)
+        return InputFiles("photos", text, tuple(photos), in_given_order=True, notes=notes)
+    return InputFiles("photos", text, _in_name_order(photos), notes=notes)
 
 
 def _in_name_order(files: Sequence[str]) -> tuple[str, ...]:
@@ -246,20 +252,20 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # something is there that we may not look at: reading it will say so
+        return True  # it exists, but may not be inspected: reading it raises the error
     return True
 
 
-def _named_like_a_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES
+def _has_image_suffix(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _holds_something(path: Path) -> bool:
-    """Whether this is a file with content; false for pipes, devices, and links that lead nowhere or in circles."""
+def _is_file_with_content(path: Path) -> bool:
+    """Whether this is a regular file that is not empty; False for pipes, devices and broken links."""
     try:
         found = path.stat()
     except PermissionError:
-        return True  # reading it will say why
+        return True  # reading it raises the error
     except OSError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size > 0
@@ -270,7 +276,7 @@ def _missing_hint(path: Path) -> str:
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     if globbing.has_magic(str(path)):
-        return "check the pattern; quote it so that the shell leaves it alone"
+        return "check the pattern; quote it so that the shell does not expand it"
     return f"the nearest folder that exists is {folder.resolve()}" if folder != path.parent else "check the spelling"
 
 

@@ -1,4 +1,4 @@
-"""The order of photos: names as people count, or the time at which the camera took them."""
+"""The order of photos: by name with numbers by value, or by the time at which the camera took them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _DIGITS: Final = "0123456789"
 _EXIF_IFD: Final = 0x8769
-# Time, fraction of a second, offset from UTC. DateTime of IFD0 is not here: it is the day of the last edit, which puts
-# an edited series in the order of its export. Inside the sub-IFD it is what libcamera writes when it takes the picture.
+# Time, fraction of a second, offset from UTC. DateTime of IFD0 is left out: it is the time of the last edit and would
+# put an edited series in the order of its export. Inside the sub-IFD it is the time of capture, written by libcamera.
 _TIME_TAGS: Final = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
 _TIME_TEXT: Final = re.compile(r"(\d{4})[:\-/](\d\d)[:\-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _OFFSET_TEXT: Final = re.compile(r"([+-])(\d\d):(\d\d)")
@@ -35,24 +35,24 @@ class CaptureTime:
 
 
 def natural_key(path: str) -> tuple[object, ...]:
-    """Sort key for names as people count: folders first by the same rule, `img2` before `img10`, case ignored."""
+    """Sort key for names: numbers by value (`img2` before `img10`), case ignored, folders first by the same rule."""
     pure = PurePath(path)
     parts = (*pure.parent.parts, pure.stem, pure.suffix)
-    return tuple(_counted(part.casefold()) for part in parts), path
+    return tuple(_name_pieces(part.casefold()) for part in parts), path
 
 
-def _counted(text: str) -> tuple[tuple[int, int, str], ...]:
-    """A name in pieces that compare as people count: numbers by value and before letters."""
+def _name_pieces(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A name in pieces that compare numbers by value, and before letters."""
     pieces = (piece for piece in re.split(r"([0-9]+)", text) if piece)
     return tuple((0, int(piece), "") if piece[0] in _DIGITS else (1, 0, piece) for piece in pieces)
 
 
 def capture_time(image: Image.Image) -> CaptureTime | None:
-    """When the camera took an open picture, from its EXIF sub-IFD, with sub-seconds; None if it does not say."""
+    """When the camera took an open image, from its EXIF sub-IFD, with sub-seconds; None if it has none."""
     try:
         tags: dict[int, Any] = dict(image.getexif().get_ifd(_EXIF_IFD))
     except DECODE_ERRORS:
-        return None  # an EXIF block that cannot be read holds no time
+        return None  # the EXIF block cannot be read
     for time_tag, fraction_tag, offset_tag in _TIME_TAGS:
         taken = _parse_time(tags.get(time_tag), tags.get(fraction_tag))
         if taken is not None:
@@ -88,7 +88,7 @@ def _text(value: object) -> str:
 
 
 def seconds_since_first(times: Sequence[CaptureTime | None]) -> list[float] | None:
-    """Capture times in seconds from the earliest; None unless every photo has one and they are not all the same.
+    """Capture times in seconds from the first; None unless every photo has one and they are not all the same.
 
     The distance from UTC counts only if every photo states it.
     """
@@ -99,8 +99,8 @@ def seconds_since_first(times: Sequence[CaptureTime | None]) -> list[float] | No
         moments = [time.local - (time.offset or timedelta()) for time in known]
     else:
         moments = [time.local for time in known]
-    earliest = min(moments)
-    seconds = [(moment - earliest).total_seconds() for moment in moments]
+    first = min(moments)
+    seconds = [(moment - first).total_seconds() for moment in moments]
     return seconds if max(seconds) > 0 else None
 
 

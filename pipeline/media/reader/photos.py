@@ -1,4 +1,4 @@
-"""Photos as frames: their order, their common size, and what can be known about each before it is painted."""
+"""Photos as frames: their order, their common size, and which of them are damaged."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pipeline.config.settings import InputSettings
-    from pipeline.media.reader.inputs import Found
+    from pipeline.media.reader.inputs import InputFiles
 
 PHOTO_FPS: Final = Fraction(24)
-_GO_PAST: Final = "--set input.on_damaged=hold or =skip goes past it"
+_DAMAGE_HINT: Final = "--set input.on_damaged=hold or =skip goes past it"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, slots=True)
 class _Photo:
-    """What the header of a photo says; an error instead of a size if it is damaged."""
+    """Size and capture time from the header of a photo; an error instead if it is damaged."""
 
     file: str
     size: tuple[int, int] | None
@@ -48,7 +48,7 @@ class _Photo:
 
 
 def probe(
-    found: Found,
+    found: InputFiles,
     settings: InputSettings,
     *,
     frames: tuple[int | None, int | None] | None,
@@ -56,25 +56,26 @@ def probe(
 ) -> Source:
     """Order the photos, choose the slice, and check each chosen one.
 
-    With `input.on_damaged=stop` as far as that goes without decoding it; else each is decoded, since only that shows
-    which ones to hold or skip. Frames are shown at `fps` (24 by default), time stamps are consecutive. Raises
-    InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first; UsageError for a
-    bad slice or rate.
+    With `input.on_damaged=stop` they are checked as far as is possible without decoding; else each is decoded, since
+    only that shows which ones to hold or skip. Frames are shown at `fps` (24 by default), time stamps are consecutive.
+
+    Raises InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first;
+    UsageError for a bad slice or rate.
     """
     check_fps(fps)
     begin, end = check_slice_end(frames, len(found.files))
-    photos, order, notes = _in_order([_look(file) for file in found.files], found, settings)
+    photos, order, notes = _in_order([_read_header(file) for file in found.files], found, settings)
     rate = fps or PHOTO_FPS
     decoded_indices = list(range(begin, end))
     if settings.on_damaged == "stop":
         for photo in photos[begin:end]:
             if photo.error is not None:
-                raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {_GO_PAST}")
-            _check_whole(photo.file)
+                raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {_DAMAGE_HINT}")
+            _check_complete(photo.file)
     else:
         decoded_indices, sentence = _without_damaged(photos, begin, end, settings, rate)
         notes += sentence
-    chosen = [photos[pick] for pick in decoded_indices]
+    chosen = [photos[index] for index in decoded_indices]
     size = chosen[0].size
     assert size is not None  # only a damaged photo has none
     notes += _check_sizes(chosen, size, settings)
@@ -98,33 +99,33 @@ def probe(
 def _without_damaged(
     photos: list[_Photo], begin: int, end: int, settings: InputSettings, rate: Fraction
 ) -> tuple[list[int], list[str]]:
-    """The photo to show for each of [begin, end), good ones only, and what to tell the user.
+    """The index of the photo to show for each of [begin, end), undamaged ones only, and notes for the user.
 
     Raises InputError if none can be decoded.
     """
-    damage = {place: reason for place in range(begin, end) if (reason := _damage(photos[place]))}
+    damage = {index: reason for index in range(begin, end) if (reason := _damage(photos[index]))}
     if len(damage) == end - begin:
         raise DamagedInputError(
             f"not one of {len(damage)} photos can be decoded: {damage[begin]}", hint="copy or export them again"
         )
-    good: list[int | None] = [None if place in damage else place for place in range(end)]
+    shown: list[int | None] = [None if index in damage else index for index in range(end)]
     if begin in damage and settings.on_damaged == "hold":
-        # The one before the first is not rendered, but it is the one to hold.
-        before = next((place for place in range(begin - 1, -1, -1) if not _damage(photos[place])), None)
-        good[:begin] = [before] * begin
-    decoded_indices = [pick for pick in fill(good, settings.on_damaged)[begin:] if pick is not None]
-    named = [f"{place} ({Path(photos[place].file).name}, {float((place - begin) / rate):.3f} s)" for place in damage]
+        # The photo before the first one is not rendered, but it is the one to show again.
+        before = next((index for index in range(begin - 1, -1, -1) if not _damage(photos[index])), None)
+        shown[:begin] = [before] * begin
+    decoded_indices = [index for index in fill(shown, settings.on_damaged)[begin:] if index is not None]
+    named = [f"{index} ({Path(photos[index].file).name}, {float((index - begin) / rate):.3f} s)" for index in damage]
     return decoded_indices, [
         describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)
     ] if named else []
 
 
 def _damage(photo: _Photo) -> str:
-    """Why a photo cannot be decoded, "" if it can. JPEG is decoded small: every byte is read all the same."""
+    """Why a photo cannot be decoded, "" if it can. JPEG is decoded small, which reads every byte too."""
     if photo.error is not None:
         return photo.error.message
     try:
-        _check_whole(photo.file)
+        _check_complete(photo.file)
         with open_image(photo.file) as image:
             _decode_smaller(image, (1, 1))
             render_frame(image, photo.file)
@@ -150,7 +151,9 @@ def read(
                     _decode_smaller(image, size)
                     rgb = render_frame(image, file)
         except DamagedInputError as error:
-            raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {_GO_PAST}") from None
+            raise DamagedInputError(
+                f"frame {index}: {error.message}", hint=f"{error.hint}; or {_DAMAGE_HINT}"
+            ) from None
         except InputError as error:
             raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
         if found == common:
@@ -164,13 +167,13 @@ def read(
 def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
     """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
 
-    A camera's photo of 24 megapixels is then read several times as fast.
+    A photo of 24 megapixels is then read several times as fast.
     """
     longer = 2 * max(size)
     image.draft(None, (longer, longer))
 
 
-def _look(file: str) -> _Photo:
+def _read_header(file: str) -> _Photo:
     try:
         with open_image(file) as image:
             return _Photo(file, upright_size(image), capture_time(image))
@@ -178,8 +181,8 @@ def _look(file: str) -> _Photo:
         return _Photo(file, None, None, error)
 
 
-def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:
-    """The photos in the order of the settings, why they stand so, and notes about their capture times."""
+def _in_order(photos: list[_Photo], found: InputFiles, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:
+    """The photos in the order of the settings, the kind of that order, and notes about their capture times."""
     readable = [photo for photo in photos if photo.size is not None]
     seconds = seconds_since_first([photo.taken for photo in readable])
     if settings.order == "time" and seconds is None and len(readable) > 1:
@@ -197,18 +200,18 @@ def _in_order(photos: list[_Photo], found: Found, settings: InputSettings) -> tu
         partly = sum(photo.taken is not None for photo in photos)
         notes = [f"Only {partly} of {len(readable)} photos have a capture time: ordered by name."] if partly else []
         return photos, "name", notes if 0 < partly < len(readable) else []
-    # The sort is stable and the photos come in name order: that breaks ties between photos of the same moment. A photo
-    # whose header is damaged goes behind the one before it in that order.
+    # The sort is stable and the photos are in name order, which breaks ties between photos of the same time. A photo
+    # whose header is damaged follows the one before it in that order.
     times: list[float] = []
     clock = iter(seconds)
     for photo in photos:
         times.append(next(clock) if photo.size is not None else times[-1] if times else 0.0)
-    ranking = sorted(range(len(photos)), key=lambda place: times[place])
-    timed = [place for place in ranking if photos[place].size is not None]
-    notes = describe_intervals([times[place] for place in timed], [Path(photos[place].file).name for place in timed])
+    ranking = sorted(range(len(photos)), key=lambda index: times[index])
+    timed = [index for index in ranking if photos[index].size is not None]
+    notes = describe_intervals([times[index] for index in timed], [Path(photos[index].file).name for index in timed])
     if ranking != sorted(ranking):
         notes.insert(0, "The capture times order the photos differently from their names: --set input.order=name.")
-    return [photos[place] for place in ranking], "capture time", notes
+    return [photos[index] for index in ranking], "capture time", notes
 
 
 def _check_sizes(photos: Sequence[_Photo], size: tuple[int, int], settings: InputSettings) -> list[str]:
@@ -228,39 +231,38 @@ def _odd_size(file: str, size: tuple[int, int], first: str, expected: tuple[int,
     )
 
 
-def _check_whole(file: str) -> None:
+def _check_complete(file: str) -> None:
     """Find a JPEG or PNG that was cut off, without decoding: it must have an end after the start of its pixels.
 
-    A card that ran full is found now and not after hours of painting. Damage inside shows only when decoded.
+    Damage between them shows only when it is decoded.
     """
     try:
         with Path(file).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             size = len(data)
-            whole = True
+            complete = True
             if data[:2] == b"\xff\xd8":
-                # Inside the pixel data 0xFF is always escaped, so the next end marker is the real one. Looking from the
-                # file's end would not do: a thumbnail before the pixels has an end marker, and phones append whole
-                # videos.
-                whole = data.find(b"\xff\xd9", _start_of_scan(data)) >= 0
+                # Inside the pixel data 0xFF is always escaped, so the next end marker is the real one. A search from
+                # the end of the file would find others: phones append whole videos.
+                complete = data.find(b"\xff\xd9", _start_of_scan(data)) >= 0
             elif data[:4] == b"\x89PNG":
-                whole = data.rfind(_PNG_END) >= 0
-    except (OSError, ValueError) as error:  # it was readable a moment ago: taken away, or emptied
+                complete = data.rfind(_PNG_END) >= 0
+    except (OSError, ValueError) as error:  # removed or emptied since its header was read
         raise InputError(f"{file}: cannot be read ({error})", hint="check the file and its permissions") from None
-    if not whole:
+    if not complete:
         raise DamagedInputError(
-            f"{file}: the picture is cut off after {size} bytes",
-            hint=f"copy or export the file again, or leave it out; or {_GO_PAST}",
+            f"{file}: the image is cut off after {size} bytes",
+            hint=f"copy or export the file again, or leave it out; or {_DAMAGE_HINT}",
         )
 
 
 def _start_of_scan(data: mmap.mmap) -> int:
-    """Where the pixels of a JPEG start: behind its segments, each of which says how long it is."""
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
+    """Offset of the pixels of a JPEG: after its segments, each of which states its length."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
         if marker == 0xDA:
             break
-        # 0xFF may be repeated as padding; markers 01 and D0 to D7 stand alone
+        # 0xFF may be repeated as padding; markers 01 and D0 to D7 have no length
         alone = marker == 0x01 or 0xD0 <= marker <= 0xD7
-        place += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return place
+        at += 1 if marker == 0xFF else 2 if alone else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at

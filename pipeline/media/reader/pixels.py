@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from pipeline.media.image.arrays import resize
 from pipeline.media.image.load import BACKGROUND
 from pipeline.types import ColorTags
 
@@ -21,6 +23,8 @@ _EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolat
 _EXACT_AREAS: Final = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _UNSPECIFIED: Final = 2
 _BT709: Final = 1
+_DEFINED_MATRICES: Final = frozenset((0, 1, 2, *range(4, 18)))
+"""Code points of ITU-T H.273; 3 and all above 17 are reserved."""
 _RANGES: Final = {1: False, 2: True}
 # Code points of ITU-T H.273 by the names that FFmpeg gives them.
 _PRIMARIES: Final = {
@@ -68,13 +72,13 @@ class Orientation:
 
     @property
     def rotation_deg(self) -> int:
-        """The counter-clockwise turn in degrees; of a mirrored picture the turn that comes with the mirror."""
+        """Counter-clockwise rotation in degrees; of a mirrored frame the rotation that goes with the mirroring."""
         if self.swap:
             return 270 if self.left_right else 90
         return 180 if self.left_right and self.top_bottom else 0
 
 
-def orientation(frame: VideoFrame) -> Orientation:
+def frame_orientation(frame: VideoFrame) -> Orientation:
     """The orientation that a frame's display matrix asks for, to the nearest quarter turn, flips included.
 
     The matrix maps a stored point (x, y) to (a x + c y, b x + d y).
@@ -84,7 +88,7 @@ def orientation(frame: VideoFrame) -> Orientation:
         matrix = side_data["DISPLAYMATRIX"]
     except KeyError:
         return Orientation()
-    except ValueError:  # PyAV stumbles over kinds of side data that it does not know, as EXIF; this needs none of them
+    except ValueError:  # PyAV fails at kinds of side data that it does not know, such as EXIF; `rotation` needs none
         turns = round(frame.rotation / 90) % 4
         return Orientation(swap=turns in (1, 3), left_right=turns in (2, 3), top_bottom=turns in (1, 2))
     a, b, _, c, d = (int(value) for value in np.frombuffer(memoryview(matrix), dtype=np.int32)[:5])
@@ -93,22 +97,49 @@ def orientation(frame: VideoFrame) -> Orientation:
     return Orientation(left_right=a < 0, top_bottom=d < 0)
 
 
-class OrientationCache:
+class _OrientationCache:
     """The orientations of the frames of one stream, asked one after the other.
 
-    PyAV's side data and their frame hold on to each other: whoever looks at them leaves a frame that only the garbage
-    collector frees, which does not know how large it is. So that is done once, and again where the turn changes.
+    PyAV's side data and their frame refer to each other: once they are read, only the garbage collector frees the
+    frame, and it does not know how large the frame is. So they are read for the first frame, and again only where
+    `VideoFrame.rotation` changes.
     """
 
     def __init__(self) -> None:
         self._rotation: int | None = None
-        self._turn = Orientation()
+        self._orientation = Orientation()
 
     def __call__(self, frame: VideoFrame) -> Orientation:
-        """See `orientation`."""
+        """See `frame_orientation`."""
         if frame.rotation != self._rotation:
-            self._rotation, self._turn = frame.rotation, orientation(frame)
-        return self._turn
+            self._rotation, self._orientation = frame.rotation, frame_orientation(frame)
+        return self._orientation
+
+
+class FrameConverter:
+    """Conversion of the frames of one stream, given in order, to upright uint8 (H, W, 3) sRGB in one size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._orientation_of = _OrientationCache()
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """The frame in the converter's size (width, height) in px. Raises as `to_rgb` does."""
+        return resize(to_rgb(frame, self._size, self._orientation_of(frame)), *self._size)
+
+
+def display_size(size: tuple[int, int], sample_aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:
+    """Width and height in px of a stored (width, height), upright and with square pixels.
+
+    The side that is sampled more coarsely grows, so that no detail is lost.
+    """
+    width_px, height_px = size
+    if sample_aspect and Fraction(1, 8) <= sample_aspect <= 8:  # beyond that it is a damaged header
+        if sample_aspect > 1:
+            width_px = round(width_px * sample_aspect)
+        else:
+            height_px = round(height_px / sample_aspect)
+    return (height_px, width_px) if orientation.swap else (width_px, height_px)
 
 
 def color_tags(frame: VideoFrame) -> ColorTags:
@@ -121,21 +152,24 @@ def color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
-def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], turn: Orientation) -> NDArray[np.uint8]:
-    """A decoded frame as uint8 (H, W, 3) sRGB, made upright by `turn`, in its stored size (pixels not yet square), to
-    be resized to `wanted_px` (width, height).
+def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], orientation: Orientation) -> NDArray[np.uint8]:
+    """A decoded frame as uint8 (H, W, 3) sRGB, made upright by `orientation`, to be resized to `wanted_px`.
 
-    Where that is less than a quarter of it on both sides, averages over areas to twice `wanted_px` come out instead:
-    finding cuts in HD is four times as fast with them, and they are within 0.2/255 of the long way in the mean.
+    `wanted_px` is (width, height). The result has the stored size, with pixels not yet square.
 
-    Matrix and range are those of the frame; where no matrix is stated, BT.709 for HD and BT.601 below, as players do.
-    Values are taken for sRGB as they are: the difference between the curves of BT.709 and sRGB is left out, as players
-    and editors do. Transparent parts are laid over white.
+    Where `wanted_px` is less than a quarter of the stored size on both sides, the result is averaged over areas to
+    twice `wanted_px` instead: finding cuts in HD is then four times as fast, and the mean differs by at most 0.2/255.
+
+    Matrix and range are those of the frame; where no matrix or an undefined one is stated, BT.709 for HD and BT.601
+    below, as players do. Values are taken for sRGB as they are: the difference between the curves of BT.709 and sRGB is
+    ignored, as in players and editors. Transparent parts are laid over white.
+
+    Raises av.FFmpegError for a matrix that FFmpeg cannot convert, such as YCgCo or ICtCp.
     """
-    if int(frame.colorspace) == _UNSPECIFIED and not frame.format.is_rgb and _is_hd(frame):
-        frame.colorspace = _BT709
+    if not frame.format.is_rgb:
+        _repair_tags(frame)
     transparent = any(component.is_alpha for component in frame.format.components)
-    width, height = wanted_px[::-1] if turn.swap else wanted_px
+    width, height = wanted_px[::-1] if orientation.swap else wanted_px
     reduced = (2 * width, 2 * height) if 4 * width < frame.width and 4 * height < frame.height else None
     pixels = frame.reformat(
         width=reduced[0] if reduced else None,
@@ -144,13 +178,23 @@ def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], turn: Orientation) -> 
         interpolation=_EXACT_AREAS if reduced else _EXACT,
     ).to_ndarray()
     rgb: NDArray[np.uint8] = _over_background(pixels) if transparent else pixels.astype(np.uint8, copy=False)
-    if turn.swap:
+    if orientation.swap:
         rgb = rgb.transpose(1, 0, 2)
-    if turn.left_right:
+    if orientation.left_right:
         rgb = rgb[:, ::-1]
-    if turn.top_bottom:
+    if orientation.top_bottom:
         rgb = rgb[::-1]
     return np.ascontiguousarray(rgb)
+
+
+def _repair_tags(frame: VideoFrame) -> None:
+    """Replace tags that FFmpeg refuses because no standard defines them, and an unstated matrix in HD."""
+    if int(frame.colorspace) not in _DEFINED_MATRICES:
+        frame.colorspace = _UNSPECIFIED
+    if int(frame.colorspace) == _UNSPECIFIED and _is_hd(frame):
+        frame.colorspace = _BT709
+    if int(frame.color_range) not in (0, *_RANGES):
+        frame.color_range = 0
 
 
 def _over_background(rgba: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""One pass through all frames of a video: when each is shown, which cannot be decoded, and what is odd about them."""
+"""One pass through all frames of a video: when each is shown, which cannot be decoded, and other properties."""
 
 from __future__ import annotations
 
@@ -9,40 +9,62 @@ from typing import TYPE_CHECKING, Final
 import av
 
 from pipeline.media.reader.decode import PacketLog, decode, decode_past_damage, reason_of
-from pipeline.media.reader.pixels import Orientation, color_tags, orientation
+from pipeline.media.reader.ffv1 import FFV1
+from pipeline.media.reader.pixels import (
+    FrameConverter,
+    Orientation,
+    color_tags,
+    display_size,
+    frame_orientation,
+    to_rgb,
+)
 from pipeline.types import ColorTags
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Set
+    from fractions import Fraction
 
     from av.video.stream import VideoStream
 
+    from pipeline.media.reader.thumbnails import Thumbnails
+
 _LEADING: Final = 32
-"""Packets behind a key frame that may be shown before it: more than any codec keeps."""
+"""Packets after a key frame that may be shown before it: more than any codec keeps."""
+_CONCEALED: Final = "damaged frames"
+_TRIAL_PX: Final = (16, 16)
 
 
 @dataclass(slots=True)
 class Scan:
     """What the frames of a stream have shown; stamps in ticks of the stream.
 
-    `positions[i]` is the position of frame i among the frames that come out of the decoder, None if it does not or is
-    not fit to be shown; `patched` are the frames of which the decoder says that it made up a part from others.
+    `positions[i]` is the position of frame i among the frames that come out of the decoder, None if it does not come
+    out or cannot be shown; `concealed` are the frames of which the decoder reports that it made up a part from others.
     """
 
     stamps: list[int | None] = field(default_factory=list)
     positions: list[int | None] = field(default_factory=list)
-    patched: list[int] = field(default_factory=list)
+    concealed: list[int] = field(default_factory=list)
     last_duration: int = 0
     size: tuple[int, int] = (0, 0)
-    turn: Orientation = field(default_factory=Orientation)
+    """Stored width and height in px of the first frame."""
+    sample_aspect: Fraction | None = None
+    orientation: Orientation = field(default_factory=Orientation)
     color: ColorTags = field(default_factory=ColorTags)
     resized_at: int | None = None
     interlaced: bool = False
+    unconvertible: str = ""
+    """Why the first frame that has no way to RGB has none; "" if all have one."""
     reason: str = ""
     """FFmpeg's words for the first damage; "" where there is none."""
     broke_off: str = ""
-    """And for why there is no more, if the file ends too early."""
+    """FFmpeg's words for why the file ends too early; "" if it does not."""
     complete: bool = False
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height in px of the first frame, upright and with square pixels."""
+        return display_size(self.size, self.sample_aspect, self.orientation)
 
     @property
     def lost(self) -> list[int]:
@@ -50,55 +72,110 @@ class Scan:
         return [index for index, position in enumerate(self.positions) if position is None]
 
 
-def scan(file: str, stream: VideoStream, limit: int | None) -> Scan:
-    """Decode up to `limit` frames; at any damage again on one thread, since only that says exactly what is lost."""
+def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnails | None = None) -> Scan:
+    """Decode up to `limit` frames, and keep small ones in `thumbnails`.
+
+    At any damage they are decoded again on one thread, since only that shows exactly which frames are lost.
+    """
     stream_index = stream.index
-    found, log = Scan(), PacketLog()
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    found, log = Scan(sample_aspect=aspect), PacketLog()
     try:
-        found.complete = _look(found, decode(file, stream_index, log), limit)
+        found.complete = _add_frames(found, decode(file, stream_index, log), limit, thumbnails)
     except av.FFmpegError as error:
         found.reason = reason_of(error)
-    # With several threads the damage of the last frames goes unsaid: they are only not there.
-    missing = {*log.stamps} - {*found.stamps} or (None in log.stamps and len(log.stamps) > len(found.stamps))
-    if not found.reason and not found.patched and not (found.complete and missing):
+    if not found.reason and not found.concealed and not _misses_frames(found, log):
+        found.reason = found.unconvertible
         return found
-    found, log = Scan(), PacketLog()
-    found.complete = _look(found, decode_past_damage(file, stream_index, log), limit)
-    found.reason, found.broke_off = log.reason, log.broke_off
-    _place_lost(found, log, whole=not log.broke_off and not log.torn and len(log.stamps) == stream.frames)
-    if stream.codec_context.codec.intra_only:
-        # There are no others to make a part up from: it shows what lay in memory, another time something else.
-        found.positions = [None if at in found.patched else position for at, position in enumerate(found.positions)]
-        found.reason, found.patched = found.reason or "a damaged picture", []
+    found, log = Scan(sample_aspect=aspect), PacketLog()
+    found.complete = _add_frames(found, decode_past_damage(file, stream_index, log), limit, thumbnails)
+    found.reason, found.broke_off = log.reason or found.unconvertible, log.broke_off
+    wrong = log.stamps_of_wrong_checksums()
+    found.concealed = [at for at, stamp in enumerate(found.stamps) if at in found.concealed or stamp in wrong]
+    _place_lost(found, log, complete=not log.broke_off and not log.incomplete and len(log.stamps) == stream.frames)
+    if stream.codec_context.codec.intra_only or stream.codec_context.name == FFV1:
+        # Without other frames to conceal damage with, the decoder shows uninitialized memory, each time another.
+        found.positions = [None if at in found.concealed else position for at, position in enumerate(found.positions)]
+        if found.concealed:
+            found.reason, found.concealed = found.reason or _CONCEALED, []
     return found
 
 
-def _look(found: Scan, frames: Generator[av.VideoFrame], limit: int | None) -> bool:
-    """Fill in what the decoded frames show; whether that was all of them."""
+def _misses_frames(found: Scan, log: PacketLog) -> bool:
+    """Whether packets show damage that decoding on several threads does not report.
+
+    At the end of a stream damaged frames are only missing; and FFV1's wrong checksums are known from its packets alone.
+    """
+    missing = {*log.stamps} - {*found.stamps} or (None in log.stamps and len(log.stamps) > len(found.stamps))
+    return bool(found.complete and missing) or not log.stamps_of_wrong_checksums().isdisjoint(found.stamps)
+
+
+def _add_frames(
+    found: Scan, frames: Generator[av.VideoFrame], limit: int | None, thumbnails: Thumbnails | None
+) -> bool:
+    """Add what the decoded frames show to `found`, and small ones to `thumbnails`; whether that was all of them."""
+    convertible = _Convertible()
+    to_thumbnail: FrameConverter | None = None
     with closing(frames):
         for position, frame in enumerate(frames):
             if position == 0:
                 found.size = (frame.width, frame.height)
-                found.turn = orientation(frame)
+                found.orientation = frame_orientation(frame)
                 found.color = color_tags(frame)
                 found.interlaced = bool(frame.interlaced_frame)
+                if thumbnails is not None:
+                    thumbnails.start(*found.display_size)
+                    to_thumbnail = FrameConverter(thumbnails.size)
             elif (frame.width, frame.height) != found.size and found.resized_at is None:
                 found.resized_at = position
             if frame.is_corrupt:
-                found.patched.append(position)
+                found.concealed.append(position)
             found.stamps.append(frame.pts)
-            found.positions.append(position)
+            refusal = convertible.refusal(frame)
+            found.unconvertible = found.unconvertible or refusal
+            found.positions.append(None if refusal else position)
+            if thumbnails is not None and to_thumbnail is not None and not refusal:
+                _keep(thumbnails, position, frame, to_thumbnail)
             found.last_duration = int(frame.duration or 0)
             if limit is not None and position + 1 >= limit:
                 return False
     return True
 
 
-def _place_lost(found: Scan, log: PacketLog, *, whole: bool) -> None:
-    """Put the frames that did not come out where they belong by their time stamps.
+def _keep(thumbnails: Thumbnails, position: int, frame: av.VideoFrame, convert: FrameConverter) -> None:
+    try:
+        rgb = convert(frame)
+    except av.FFmpegError:
+        thumbnails.discard()  # reading the frame raises the error, with its number
+    else:
+        thumbnails.add(position, rgb)
 
-    What is missing behind the last good frame is not lost but the end of a file that breaks off, unless the file is
-    `whole`.
+
+class _Convertible:
+    """Which frames have a way to RGB, tried once for each combination of pixel format and color tags."""
+
+    def __init__(self) -> None:
+        self._refusals: dict[tuple[str, int, int], str] = {}
+
+    def refusal(self, frame: av.VideoFrame) -> str:
+        """Why a frame cannot be converted, "" if it can."""
+        kind = (frame.format.name, int(frame.colorspace), int(frame.color_range))
+        if kind not in self._refusals:
+            try:
+                to_rgb(frame, _TRIAL_PX, Orientation())
+            except av.FFmpegError as error:
+                matrix = color_tags(frame).matrix or f"number {kind[1]}"
+                self._refusals[kind] = f"colors of {kind[0]} with matrix {matrix}: {reason_of(error)}"
+            else:
+                self._refusals[kind] = ""
+        return self._refusals[kind]
+
+
+def _place_lost(found: Scan, log: PacketLog, *, complete: bool) -> None:
+    """Insert the frames that did not come out of the decoder where their time stamps belong.
+
+    Those missing after the last decoded frame do not count as lost but as the end of a truncated file, unless the file
+    is `complete`.
     """
     if not log.failed:
         return
@@ -112,39 +189,43 @@ def _place_lost(found: Scan, log: PacketLog, *, whole: bool) -> None:
         if position and stamp <= next(reversed(position)):
             late.add(stamp)
         else:
-            position[stamp] = at
+            position[stamp] = found.positions[at]
     missing = (late | _stamps_lost(log, position.keys())) - position.keys()
     last = next(reversed(position), None)
     tail = {stamp for stamp in missing if last is None or stamp > last}
-    if tail and not (whole and found.complete):
+    if tail and not (complete and found.complete):
         if found.complete:
             found.broke_off = found.broke_off or found.reason
         missing -= tail
-    patched = {found.stamps[index] for index in found.patched}
+    concealed = {found.stamps[index] for index in found.concealed}
     position |= dict.fromkeys(missing)
     ordered = sorted(position)
     found.stamps = list(ordered)
     found.positions = [position[stamp] for stamp in ordered]
-    found.patched = [index for index, stamp in enumerate(ordered) if stamp in patched and position[stamp] is not None]
+    found.concealed = [
+        index for index, stamp in enumerate(ordered) if stamp in concealed and position[stamp] is not None
+    ]
 
 
 def _place_by_counting(found: Scan, log: PacketLog) -> None:
-    """For a stream without stamps, whose packets and frames are then in the same order: as many are lost as it has
-    packets without a frame, at the packets that failed and behind the first of them."""
+    """Insert the lost frames of a stream without stamps, whose packets and frames are in the same order.
+
+    As many are lost as there are packets without a frame: at the packets that failed, and after the first of them.
+    """
     short = max(0, len(log.stamps) - len(found.stamps))
     failed = log.failed[:short]
     lost = failed[:1] * (short - len(failed)) + failed
-    for place in lost:
-        found.stamps.insert(place, None)
-        found.positions.insert(place, None)
-        found.patched = [index + (index >= place) for index in found.patched]
+    for at in lost:
+        found.stamps.insert(at, None)
+        found.positions.insert(at, None)
+        found.concealed = [index + (index >= at) for index in found.concealed]
 
 
 def _stamps_lost(log: PacketLog, came_out: Set[int]) -> set[int]:
-    """Stamps of the packets that the decoder refused, and of those that it then passed over in silence.
+    """Stamps of the packets that the decoder refused, and of those after them that it skipped without an error.
 
-    A decoder that has lost its reference frames may give nothing until the next key frame. Elsewhere a packet without a
-    frame is no damage: some hold only what later frames are made from.
+    A decoder that has lost its reference frames may output nothing until the next key frame. Elsewhere a packet without
+    a frame is no damage: some hold only what later frames are predicted from.
     """
     lost: set[int] = set()
     for failed in log.failed:

@@ -1,8 +1,8 @@
 """Understanding an input and reading its frames: videos, animations, and photos in a folder, glob, pattern or list.
 
-`probe` looks once at the whole input and says what will be rendered, `read_frames` delivers it. Both take what users
-really pass: the kind of a file is decided by its content, never by its name, and what cannot be read ends in an
-`InputError` that says what was found and what to do.
+`probe` inspects the whole input once and says which frames will be rendered; `read_frames` delivers them. The kind of a
+file is decided by its content, never by its name. What cannot be read ends in an `InputError` that says what was found
+and what to do.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.errors import printable
+from pipeline.errors import InputError, printable
 from pipeline.media.image.arrays import fit_size
 from pipeline.media.reader import animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
-from pipeline.media.reader.digest import digest_files
+from pipeline.runtime.hashing import files_digest
 from pipeline.types import Frame
 
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.types import Source
 
 __all__ = ["content_digest", "probe", "read_frames"]
@@ -36,6 +40,7 @@ def probe(
     frames: tuple[int | None, int | None] | None = None,
     fps: Fraction | None = None,
     digest: bool = True,
+    thumbnails: Thumbnails | None = None,
 ) -> Source:
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
@@ -43,9 +48,10 @@ def probe(
     after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that
     rate is taken, and a frame that would repeat just lasts longer.
 
-    Videos and animations are decoded once, up to the end of the slice: time stamps of packets promise frames that a
-    damaged file does not have, and hide that a decoder drops some. That costs a small part of what painting costs,
-    and what `probe` promises is there. Without `digest` the content is not hashed, and `Source.digest` stays empty.
+    Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
+    of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in
+    `thumbnails`; of photos only the headers are read. Without `digest` the content is not hashed, and `Source.digest`
+    stays empty.
 
     Raises InputError for whatever cannot be rendered and UsageError for a slice or rate that makes no sense.
     """
@@ -53,9 +59,9 @@ def probe(
     if found.kind == "photos":
         source = photos.probe(found, settings, frames=frames, fps=fps)
     elif found.kind == "animation":
-        source = animation.probe(found, frames=frames, fps=fps)
+        source = animation.probe(found, frames=frames, fps=fps, thumbnails=thumbnails)
     else:
-        source = video.probe(found, settings, frames=frames, fps=fps)
+        source = video.probe(found, settings, frames=frames, fps=fps, thumbnails=thumbnails)
     source = replace(source, notes=tuple(printable(note) for note in source.notes))
     return replace(source, digest=content_digest(source)) if digest else source
 
@@ -63,11 +69,15 @@ def probe(
 def content_digest(source: Source) -> str:
     """The digest that `probe` would give the source's files as they are today, to be compared with `source.digest`.
 
-    Raises InputError if a file is gone.
+    Raises InputError if a file cannot be read.
     """
-    return digest_files(
-        [source.files[pick] for pick in source.decoded_indices] if source.kind == "photos" else source.files
-    )
+    files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
+    try:
+        return files_digest(files)
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror or error})", hint="check the file and its permissions"
+        ) from None
 
 
 def read_frames(
@@ -78,11 +88,13 @@ def read_frames(
     width_px: int | None = None,
     height_px: int | None = None,
     settings: InputSettings,
+    thumbnails: Thumbnails | None = None,
 ) -> Generator[Frame]:
     """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
-    `height_px` (with only one of them the other follows from the aspect). A generator: closing it closes the file.
+    `height_px` (with only one of them the other follows from the aspect). Frames of that size that `probe` has kept in
+    `thumbnails` are not decoded again. A generator: closing it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
     for a range outside the source.
@@ -92,26 +104,36 @@ def read_frames(
         raise ValueError(f"frames {start}:{stop} are not inside 0:{source.frame_count}")
     if width_px is None or height_px is None:
         width_px, height_px = fit_size(source.width_px, source.height_px, width_px, height_px)
-    return _deliver(source, start, stop, (width_px, height_px), settings)
+    return _deliver(source, start, stop, (width_px, height_px), settings, thumbnails)
 
 
-def _deliver(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Frame]:
+def _deliver(
+    source: Source,
+    start: int,
+    stop: int,
+    size: tuple[int, int],
+    settings: InputSettings,
+    thumbnails: Thumbnails | None,
+) -> Generator[Frame]:
     end = first_damaged(source, start, stop)
     if start < end:
-        yield from _pictures(source, start, end, size, settings)
+        positions = source.decoded_indices[start:end]
+        if thumbnails is not None and thumbnails.holds(positions, size):
+            images = (thumbnails.frame(position) for position in positions)
+        else:
+            images = _decode(source, start, end, size, settings)
+        with closing(images):
+            for index, rgb in enumerate(images, start):
+                yield Frame(index, source.pts[index], rgb)
     if end < stop:
         raise damaged_frame(source, end)
 
 
-def _pictures(
+def _decode(
     source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[Frame]:
+) -> Generator[NDArray[np.uint8]]:
     if source.kind == "photos":
-        pictures = photos.read(source, start, stop, size, settings)
-    elif inputs.is_animation(source.files[0]):
-        pictures = animation.read(source, start, stop, size)
-    else:
-        pictures = decode.read(source, start, stop, size)
-    with closing(pictures):
-        for index, rgb in enumerate(pictures, start):
-            yield Frame(index, source.pts[index], rgb)
+        return photos.read(source, start, stop, size, settings)
+    if inputs.is_animation(source.files[0]):
+        return animation.read(source, start, stop, size)
+    return decode.read(source, start, stop, size)

@@ -13,7 +13,10 @@ from pipeline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Chosen frames: `numbers` count the frames of the input, `pts` `duration_ticks` in ticks of `time_base`."""
+    """Chosen frames: their `numbers` in the input, and when they appear.
+
+    `pts` and `duration_ticks`, which is how long the last one stays, are in ticks of `time_base` seconds.
+    """
 
     numbers: tuple[int, ...]
     pts: tuple[int, ...]
@@ -52,20 +55,20 @@ def check_slice_end(frames: tuple[int | None, int | None] | None, count: int) ->
 
 
 def check_fps(fps: Fraction | None) -> None:
-    """Raises UsageError for a rate that nobody can mean."""
+    """Raises UsageError for a rate outside 1/3600 to 1000 frames per second."""
     if fps is not None and not Fraction(1, 3600) <= fps <= 1000:
         raise UsageError(f"--fps {fps}: expected a rate between 1/3600 and 1000", hint="for example --fps 24")
 
 
 def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:
-    """Strictly increasing time stamps from those of a decoder, and how many had to be made up.
+    """Strictly increasing time stamps from those of a decoder, and how many of them were repaired.
 
-    A stamp that is missing or does not lie after the one before is set `step` ticks behind it, and if that collides
-    with the next good stamp, as late as possible before it.
+    A stamp that is missing or not greater than the one before it is set `step` ticks after that one, and if that is
+    not before the next valid stamp, one tick before it.
     """
     repaired: list[int] = []
     made_up = 0
-    for place, stamp in enumerate(stamps):
+    for index, stamp in enumerate(stamps):
         if stamp is not None and (not repaired or stamp > repaired[-1]):
             repaired.append(stamp)
             continue
@@ -74,7 +77,7 @@ def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:
             later = next(((i, s) for i, s in enumerate(stamps) if s is not None), None)
             repaired.append(0 if later is None else later[1] - later[0] * step)
             continue
-        following = stamps[place + 1] if place + 1 < len(stamps) else None
+        following = stamps[index + 1] if index + 1 < len(stamps) else None
         guess = repaired[-1] + step
         if following is not None and repaired[-1] + 1 < following <= guess:
             guess = following - 1
@@ -91,9 +94,9 @@ def usual_step(pts: list[int], fallback: int) -> int:
 def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: Fraction | None) -> Timeline:
     """Take the frames at `pts`, which are numbers `begin`, `begin` + 1, ... of the input and are over at `end_tick`.
 
-    With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time; frames that no
-    tick shows are left out, ticks that would repeat a frame make it last. The time base is then one that holds the old
-    stamps and the new ticks exactly, so that sound stays where it was.
+    With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time. Frames that no
+    tick shows are left out; ticks that would repeat a frame extend it. The time base is then one in which the old
+    stamps and the new ticks are whole numbers, so that sound stays in sync.
     """
     if fps is None:
         return Timeline(tuple(range(begin, begin + len(pts))), tuple(pts), max(1, end_tick - pts[-1]), time_base)
@@ -102,12 +105,12 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     per_stamp, per_tick = int(time_base / base), int(tick / base)
     first = pts[0] * per_stamp
     tick_count = max(1, math.ceil((end_tick - pts[0]) * time_base * fps))
-    # The first tick at which each frame is there; it shows if the next one comes only after that tick.
+    # The first tick at or after each frame; the frame is shown if the next one's first tick is a later one.
     ticks = [min(tick_count, -(-(stamp * per_stamp - first) // per_tick)) for stamp in pts] + [tick_count]
-    shown = [place for place, (tick, following) in enumerate(pairwise(ticks)) if tick < following]
-    shown_at = [first + ticks[place] * per_tick for place in shown]
+    shown = [index for index, (tick, following) in enumerate(pairwise(ticks)) if tick < following]
+    shown_at = [first + ticks[index] * per_tick for index in shown]
     end = first + tick_count * per_tick
-    return Timeline(tuple(begin + place for place in shown), tuple(shown_at), end - shown_at[-1], base)
+    return Timeline(tuple(begin + index for index in shown), tuple(shown_at), end - shown_at[-1], base)
 
 
 def _common_measure(a: Fraction, b: Fraction) -> Fraction:

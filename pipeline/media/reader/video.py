@@ -1,4 +1,4 @@
-"""Understanding a video file: which stream, when each frame is shown, its shape, and what is wrong with it."""
+"""Understanding a video file: which stream, when each frame is shown, its shape, and its damage."""
 
 from __future__ import annotations
 
@@ -26,22 +26,26 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.damage import Policy
-    from pipeline.media.reader.inputs import Found
+    from pipeline.media.reader.inputs import InputFiles
+    from pipeline.media.reader.thumbnails import Thumbnails
 
-_NO_MOTION: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_NOT_VIDEO: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 
 
 def probe(
-    found: Found,
+    found: InputFiles,
     settings: InputSettings,
     *,
     frames: tuple[int | None, int | None] | None,
     fps: Fraction | None,
+    thumbnails: Thumbnails | None = None,
 ) -> Source:
     """Decode a video up to the end of the slice for its exact time stamps and its damage, and describe it.
 
-    Raises InputError if it is no video, has no video stream that we can decode, or not one frame can be decoded;
+    Small frames of that pass are kept in `thumbnails`.
+
+    Raises InputError if it is no video, has no video stream that can be decoded, or not one frame can be decoded;
     UsageError for a bad slice or rate.
     """
     check_fps(fps)
@@ -49,16 +53,16 @@ def probe(
     file = found.files[0]
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file)
-        # One frame more than wanted: it says how long the last wanted one stays.
-        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1)
+        # One frame more than wanted: it shows how long the last wanted one stays.
+        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1, thumbnails)
         if not any(position is not None for position in scanned.positions):
             claimed = stream.codec_context.width * stream.codec_context.height
-            why = "its pictures are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
+            why = "its frames are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
             raise InputError(
                 f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
             )
         begin, end = check_slice_end(frames, len(scanned.stamps))
-        width_px, height_px = _display_size(scanned, stream, file)
+        width_px, height_px = _display_size(scanned, file)
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         average = stream.average_rate or stream.guessed_rate
         nominal = max(1, round(1 / (average * time_base))) if average else 1
@@ -76,9 +80,9 @@ def probe(
         numbers = [chosen[position] for position in timeline.numbers]
         if made_up:
             notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
-        notes += _about_damage(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
-        notes += _about_the_end(scanned, stream, container, (last_end - pts[0]) * time_base)
-        notes += _about_the_picture(scanned)
+        notes += _damage_notes(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
+        notes += _ending_notes(scanned, stream, container, (last_end - pts[0]) * time_base)
+        notes += _format_notes(scanned)
         return Source(
             path=found.path,
             kind="video",
@@ -91,33 +95,33 @@ def probe(
             duration_ticks=timeline.duration_ticks,
             decoded_indices=tuple(number if (at := shown[number]) is None else at for number in numbers),
             damaged=tuple(index for index, number in enumerate(numbers) if shown[number] is None),
-            rotation_deg=scanned.turn.rotation_deg,
+            rotation_deg=scanned.orientation.rotation_deg,
             color=scanned.color,
             has_audio=bool(container.streams.audio),
             notes=(*found.notes, *notes),
             stream_index=stream.index,
-            # Without them frames are counted from the start: what comes out beside damage depends on where one begins.
-            stream_pts=() if made_up or scanned.lost or scanned.patched else tuple(pts[number] for number in numbers),
+            # Without them frames are counted from the start: near damage the pixels depend on where decoding begins.
+            stream_pts=() if made_up or scanned.lost or scanned.concealed else tuple(pts[number] for number in numbers),
         )
 
 
 def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
-    """For each of the video's own frames the position of the decoded one to show, as `damage.fill` says.
+    """For each of the video's own frames the position of the decoded one to show, by `damage.fill`.
 
-    What the decoder patched is a picture, if not a good one: `stop` does not stop there.
+    `stop` shows frames that the decoder has concealed, and does not stop there.
     """
-    bad = set() if policy == "stop" else set(scanned.patched)
-    if len(bad) == sum(position is not None for position in scanned.positions):
-        bad = set()  # all we have
-    return fill([None if index in bad else at for index, at in enumerate(scanned.positions)], policy)
+    unusable = set() if policy == "stop" else set(scanned.concealed)
+    if len(unusable) == sum(position is not None for position in scanned.positions):
+        unusable = set()  # there are no others
+    return fill([None if index in unusable else at for index, at in enumerate(scanned.positions)], policy)
 
 
 def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, list[str]]:
-    """The stream that a player shows: the first one marked default that holds moving pictures, else the first of them.
+    """The stream that a player shows: the first video marked default, else the first one.
 
-    Cover art, thumbnails and streams without a decoder are no candidates.
+    Cover art, thumbnails and streams without a decoder do not count.
     """
-    moving = [stream for stream in container.streams.video if not stream.disposition & _NO_MOTION]
+    moving = [stream for stream in container.streams.video if not stream.disposition & _NOT_VIDEO]
     usable = [stream for stream in moving if stream.codec_context is not None and stream.codec_context.width > 0]
     if not usable:
         if moving:
@@ -135,27 +139,28 @@ def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, l
     return stream, [f"Rendered is video stream {stream.index}, not {others}."] if others else []
 
 
-def _about_damage(
+def _damage_notes(
     scanned: Scan, pts: Sequence[int], time_base: Fraction, chosen: range, name: str, policy: Policy
 ) -> list[str]:
-    """Which of the chosen frames are damaged, and what is done about it."""
+    """Notes on which of the chosen frames are damaged, and what is done about it."""
 
     def at(index: int) -> str:
         return f"{index} ({float(pts[index] * time_base):.3f} s)"
 
-    bad = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.patched})
-    notes = [describe(name, damaged, policy)] if (damaged := [at(i) for i in bad if i in chosen]) else []
-    patched = [index for index in scanned.patched if index in chosen and policy == "stop"]
-    if patched:
+    unusable = scanned.lost if policy == "stop" else sorted({*scanned.lost, *scanned.concealed})
+    notes = [describe(name, damaged, policy)] if (damaged := [at(i) for i in unusable if i in chosen]) else []
+    concealed = [index for index in scanned.concealed if index in chosen and policy == "stop"]
+    if concealed:
         notes.append(
-            f"{len(patched)} damaged frame{'s' * (len(patched) > 1)} patched by the decoder, first {at(patched[0])}: "
-            "--set input.on_damaged=hold or =skip does without."
+            f"{len(concealed)} damaged frame{'s' * (len(concealed) > 1)} concealed by the decoder, "
+            f"first {at(concealed[0])}: "
+            "--set input.on_damaged=hold or =skip leaves them out."
         )
     return notes
 
 
-def _about_the_end(scanned: Scan, stream: VideoStream, container: InputContainer, found_s: Fraction) -> list[str]:
-    """What a user should know if the video is not as long as its header says."""
+def _ending_notes(scanned: Scan, stream: VideoStream, container: InputContainer, found_s: Fraction) -> list[str]:
+    """A note if the video is not as long as its header states."""
     count = len(scanned.stamps)
     if scanned.broke_off:
         of = f" of {stream.frames}" if stream.frames > count else ""
@@ -167,14 +172,14 @@ def _about_the_end(scanned: Scan, stream: VideoStream, container: InputContainer
         return [f"The file does not state its duration: {float(found_s):.3f} s were found."]
     if stated_s - found_s > max(3 * found_s / count, Fraction(1, 10)):
         return [
-            f"The file promises {float(stated_s):.3f} s, but its video ends after {float(found_s):.3f} s: "
+            f"The file states {float(stated_s):.3f} s, but its video ends after {float(found_s):.3f} s: "
             "it may be cut off."
         ]
     return []
 
 
 def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction | None:
-    """How long the file says its video is; the whole container, sound included, where it does not say more."""
+    """Duration of the video as the file states it; of the whole container, with sound, where it states no other."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     tag = stream.metadata.get("DURATION", "").split(":")  # Matroska, written by FFmpeg: 00:00:30.003000000
@@ -186,23 +191,23 @@ def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction 
     return None if container.duration is None else Fraction(container.duration, av.time_base)
 
 
-def _about_the_picture(scanned: Scan) -> list[str]:
-    """What a user should know about frames that are not quite what they seem."""
+def _format_notes(scanned: Scan) -> list[str]:
+    """Notes on properties of the frames that are ignored or changed."""
     notes = []
     if scanned.resized_at is not None:
-        notes.append(
-            f"The picture size changes at frame {scanned.resized_at}; all frames are scaled to the first one's."
-        )
+        notes.append(f"The frame size changes at frame {scanned.resized_at}; all frames are scaled to the first one's.")
     if scanned.interlaced:
         notes.append("The video is interlaced; its fields are not separated.")
     if scanned.color.transfer in _HDR:
-        notes.append(f"The video is HDR ({_HDR[scanned.color.transfer]}): read without tone mapping, it may look flat.")
+        notes.append(
+            f"The video is HDR ({_HDR[scanned.color.transfer]}): read without tone mapping, its contrast may be low."
+        )
     return notes
 
 
 def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_base: Fraction) -> Fraction:
-    """The rate of even time stamps; else the average that the stream states, if the stamps say about the same."""
-    steps = {later - earlier for earlier, later in pairwise(pts)}
+    """The rate of even time stamps; else the stated average, if the rate of the stamps is within 5 percent of it."""
+    steps = {b - a for a, b in pairwise(pts)}
     if len(steps) == 1:
         return 1 / (steps.pop() * time_base)
     measured = len(pts) / ((last_end - pts[0]) * time_base)
@@ -211,18 +216,9 @@ def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_ba
     return measured.limit_denominator(1001)
 
 
-def _display_size(scanned: Scan, stream: VideoStream, file: str) -> tuple[int, int]:
-    """Width and height in px, upright, with square pixels: the coarser sampled side grows, so that no detail is lost.
-
-    Raises InputError if that is too large.
-    """
-    width_px, height_px = scanned.size
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    if aspect and Fraction(1, 8) <= aspect <= 8:  # beyond that it is a damaged header
-        if aspect > 1:
-            width_px = round(width_px * aspect)
-        else:
-            height_px = round(height_px / aspect)
+def _display_size(scanned: Scan, file: str) -> tuple[int, int]:
+    """Width and height in px of the frames as they are shown. Raises InputError if that is too large."""
+    width_px, height_px = scanned.display_size
     if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PX:
         raise InputError(f"{file}: {width_px}x{height_px} px is too large", hint="scale the video down first")
-    return (height_px, width_px) if scanned.turn.swap else (width_px, height_px)
+    return width_px, height_px

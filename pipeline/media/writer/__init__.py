@@ -1,1 +1,1 @@
-"""Writing what is delivered: videos with sound, animations, and numbered pictures."""
+"""Writing the output: videos with sound, animations, and numbered images."""

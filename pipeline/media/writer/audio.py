@@ -1,4 +1,4 @@
-"""The source's sound under the painted picture: copied where the container takes it, else encoded again, in sync."""
+"""The source's sound in the output: copied where the container takes it, else encoded again, in sync."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BLOCK = 1024
 
 
 class AudioTrack:
-    """An audio stream of the output, fed in step with the pictures; `open_audio` makes it, `close` ends it."""
+    """An audio stream of the output, fed in step with the images; `open_audio` makes it, `close` ends it."""
 
     def __init__(
         self, output: av.container.OutputContainer, source: Any, packets: Iterator[Any], clock: Fraction
@@ -105,7 +105,7 @@ def open_audio(
 
 
 def _readable(source: Any, stream: Any) -> Iterator[Any]:
-    """Packets of the stream until the end of the file, or until the place from where it is damaged."""
+    """Packets of the stream until the end of the file, or until it is damaged."""
     packets = source.demux(stream)
     while True:
         try:

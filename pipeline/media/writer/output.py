@@ -1,8 +1,8 @@
-"""Writing: frames become a video, an animation or pictures, complete or not at all.
+"""Writing frames as a video, an animation or images, completely or not at all.
 
-`check_output` asks before the work whether it can succeed, `write_video` does it, `written_size` tells the size of the
-result, `describe_codecs` what is possible on this machine, `check_whole` whether a result can be decoded to its end;
-`leftovers` lists what killed processes left half-written.
+`check_output` checks before the work whether it can succeed, `write_video` does it, `written_size` is the size of the
+result, `describe_codecs` lists what is possible on this machine, `check_whole` decodes a result to its end, and
+`leftovers` lists the partial files of killed processes.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def write_video(
     fps: Fraction | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the painted frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
+    """Write the stylized frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
 
-    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of pictures for a
-    name with a number (`out/%05d.png`, from 0); one picture for .png, .jpg of one frame. Missing folders are created.
+    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of images for a
+    name with a number (`out/%05d.png`, from 0); one image for .png, .jpg of one frame. Missing folders are created.
 
     Every frame appears as long after the first one as in the source (`source.pts`), and the last one stays as long, to
     the tick in .mp4 and .mov, to the millisecond in .mkv, .webm and .webp, to 1/100 s in .gif; or all at a constant
@@ -59,9 +59,9 @@ def write_video(
     where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync, unless
     `settings.audio` is "none" or `fps` changes the timing.
 
-    The result is written to a hidden partial file beside `path` and takes its place when it is complete and on the
-    disk; whatever happens before, an interruption too, an existing file stays as it was and the partial is removed.
-    (Pictures of a folder replace those of the same names one after the other, once all of them are written.)
+    The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
+    disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
+    (Images of a folder replace those of the same names one after the other, once all of them are written.)
 
     `progress` is called with the number of frames written so far. Raises WriteError (disk, permissions, codec, a wrong
     number of frames), UsageError (suffix), ConfigError (codec), InputError (the source of the sound is gone); what
@@ -70,8 +70,8 @@ def write_video(
     target = resolve(path, settings)
     if target.kind == "still" and source.frame_count != 1:
         raise UsageError(
-            f"{path}: one picture cannot hold {source.frame_count} frames",
-            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of pictures; .mp4 writes a video",
+            f"{path}: one image cannot hold {source.frame_count} frames",
+            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
         )
     timing = output_timing(source, fps)
     checked = _checked(path, frames, source.frame_count)
@@ -102,7 +102,7 @@ def write_video(
 
 
 def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames, when they are as many as the timing knows, of one size, and uint8 RGB."""
+    """The frames, checked to be uint8 RGB of one size, and as many as `expected`."""
     shape: tuple[int, ...] = ()
     count = 0
     for rgb in frames:
@@ -115,5 +115,5 @@ def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> 
     if count != expected:
         raise WriteError(
             f"{path}: expected {expected} frames, found {count}",
-            hint="`tempera resume` paints the frames that are left",
+            hint="`tempera resume` renders the frames that are left",
         )

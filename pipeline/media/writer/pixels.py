@@ -1,4 +1,4 @@
-"""sRGB pictures as frames of an encoder's pixel format: BT.709, limited range, chroma sited left."""
+"""sRGB images as frames of an encoder's pixel format: BT.709, limited range, chroma sited left."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SUBSAMPLED: dict[str, tuple[str, type[np.uint8 | np.uint16], bool]] = {
 def to_video_frame(
     rgb: NDArray[np.uint8], width_px: int, height_px: int, pixel_format: str, reformatter: VideoReformatter
 ) -> av.VideoFrame:
-    """An sRGB picture (H, W, 3) as a frame of `pixel_format`: yuv420p, yuv422p10le or an RGB format.
+    """An sRGB image (H, W, 3) as a frame of `pixel_format`: yuv420p, yuv422p10le or an RGB format.
 
-    A picture smaller than width_px x height_px (which must be even for the YUV formats) is grown by repeating its last
+    An image smaller than width_px x height_px (which must be even for the YUV formats) is grown by repeating its last
     column and row. swscale converts the colors, but it halves chroma as if it were sited between two columns, whereas
-    players take it for sited on the left one: a shift of half a pixel that shows as colored seams. So we halve it.
+    players assume the left one: a shift of half a pixel that shows as colored seams. So chroma is halved here.
     """
     height, width = rgb.shape[:2]
     if (height, width) != (height_px, width_px):
@@ -41,7 +41,7 @@ def to_video_frame(
     full = reformatter.reformat(
         frame,
         format=full_format,
-        # Said four times because swscale falls back to BT.601 for whatever is left out.
+        # All of them are stated because swscale falls back to BT.601 for whatever is left out.
         src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,
         src_color_range=ColorRange.JPEG,

@@ -1,4 +1,4 @@
-"""Frames into pictures: animated GIF and WebP, a numbered folder, one still; all through Pillow."""
+"""Frames as animated GIF or WebP, as numbered images, or as one image; all through Pillow."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _MAX_DURATION_MS = 65_535 * 10
 
 
 class _Animation(Image.Image):
-    """A multi-frame picture in Pillow's sense (`n_frames`, `seek`, `tell`) that draws its frames from an iterator.
+    """A multi-frame image in Pillow's sense (`n_frames`, `seek`, `tell`) that takes its frames from an iterator.
 
-    Pillow's writers walk through it once and forward, so only one frame is in memory. What the iterator raises is kept
-    in `failure`, because it must not be taken for an error of writing.
+    Pillow's writers go through it once and forward, so only one frame is in memory. What the iterator raises is kept in
+    `failure`, so that it is not reported as an error of writing.
     """
 
-    def __init__(self, pictures: Iterator[Image.Image], count: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(self, images: Iterator[Image.Image], count: int, progress: Callable[[int], None] | None) -> None:
         super().__init__()
         self.n_frames = count
         self.is_animated = count > 1
         self.failure: BaseException | None = None
-        self._pictures = pictures
+        self._images = images
         self._progress = progress
         self._at = -1
         self.seek(0)
@@ -51,12 +51,12 @@ class _Animation(Image.Image):
         if frame <= self._at:
             return
         try:
-            picture = next(self._pictures)
+            image = next(self._images)
         except BaseException as error:
             self.failure = error
             raise
-        self._mode, self._size, self.palette = picture.mode, picture.size, picture.palette
-        self.im = picture.im
+        self._mode, self._size, self.palette = image.mode, image.size, image.palette
+        self.im = image.im
         self._at = frame
         if self._progress is not None:
             self._progress(frame + 1)
@@ -66,15 +66,15 @@ class _Animation(Image.Image):
         return self._at
 
 
-def _gif_picture(rgb: NDArray[np.uint8]) -> Image.Image:
-    """256 colors of the frame's own, with error diffusion: without it skies fall into bands.
+def _gif_image(rgb: NDArray[np.uint8]) -> Image.Image:
+    """256 colors chosen for the frame, with error diffusion, without which skies show bands.
 
-    The octree's palette with diffusion is as close to the picture as median cut's, seen from a little distance, at a
-    fiftieth of the time, and hardly changes from frame to frame.
+    The octree's palette with diffusion is as close to a blurred image as median cut's, in a fiftieth of the time,
+    and hardly changes from frame to frame.
     """
-    picture = Image.fromarray(rgb)
-    palette = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
-    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    image = Image.fromarray(rgb)
+    palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def write_animation(
@@ -103,15 +103,15 @@ def write_animation(
     ]
     chosen = set(kept)
 
-    def pictures() -> Iterator[Image.Image]:
+    def images() -> Iterator[Image.Image]:
         for index, rgb in zip(range(count), frames, strict=True):
             if index in chosen:
-                yield _gif_picture(rgb) if gif else Image.fromarray(rgb)
+                yield _gif_image(rgb) if gif else Image.fromarray(rgb)
 
     options: dict[str, Any] = {"duration": durations if len(kept) > 1 else durations[0], "loop": 0}
     if not gif:
         options |= {"quality": max(100 - settings.crf, 1), "lossless": settings.crf == 0, "method": 4}
-    animation = _Animation(pictures(), len(kept), progress)
+    animation = _Animation(images(), len(kept), progress)
     try:
         animation.save(partial, format=ANIMATIONS[target.suffix], save_all=True, **options)
     except (OSError, ValueError) as error:
@@ -146,7 +146,7 @@ def write_numbered(
 
 
 def write_still(path: Path, file: Path, rgb: NDArray[np.uint8], *, target: Target, settings: OutputSettings) -> None:
-    """Write one picture, uint8 (H, W, 3) sRGB, to `file`; errors speak of `path`.
+    """Write one image, uint8 (H, W, 3) sRGB, to `file`; errors speak of `path`.
 
     PNG is lossless and says that it is sRGB; JPEG has full color resolution and quality 100 - crf / 2 (92 by default).
     """

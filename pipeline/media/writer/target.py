@@ -1,4 +1,4 @@
-"""What can be written: suffixes, containers, codecs, and whether a wish can be fulfilled, asked before the work."""
+"""What can be written: suffixes, containers, codecs, and a check of an output before the work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VPX_SPEEDS = dict(zip(PRESETS, ("5", "5", "5", "5", "4", "3", "2", "1", "0", "0
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A video codec: its encoders in order of preference, the pixels it stores, and the largest CRF that it knows.
+    """A video codec: its encoders in order of preference, the pixels it stores, and the largest CRF.
 
     `even` tells that sides must be even, because chroma is halved; `crf_max` is None when quality is not set by CRF;
     sides below `smallest_px` are refused.
@@ -57,8 +57,8 @@ class Container:
     """Whether audio may begin before 0 and is cut exactly by an edit list."""
 
 
-# The smallest sides are ours: libx265 (4.1) writes beyond its buffers for pictures of less than one block of 64 px, and
-# libsvtav1 fails in the middle of the work.
+# The smallest sides are our limits: libx265 (4.1) writes beyond its buffers for images of less than one block of 64 px,
+# and libsvtav1 fails after some frames.
 CODECS = {
     "h264": Codec(("libx264",), "yuv420p", even=True, crf_max=51),
     "hevc": Codec(("libx265",), "yuv420p", even=True, crf_max=51, smallest_px=64),
@@ -118,7 +118,7 @@ def available_encoder(codec: str) -> str | None:
 def resolve(path: Path, settings: OutputSettings) -> Target:
     """What to write for this path and these settings.
 
-    Raises UsageError for a suffix that we do not write, ConfigError for a codec that the container does not hold, is
+    Raises UsageError for a suffix that cannot be written, ConfigError for a codec that the container does not hold, is
     not available here, or does not know the asked quality or preset.
     """
     suffix = path.suffix.lower()
@@ -133,8 +133,8 @@ def resolve(path: Path, settings: OutputSettings) -> Target:
         return Target("animation", suffix)
     if suffix not in CONTAINERS:
         raise UsageError(
-            f"{path}: {suffix or 'no suffix'} is not a kind of file that we write",
-            hint=f"choose one of {', '.join(SUFFIXES)}, or out/%05d.png for a folder of pictures",
+            f"{path}: {suffix or 'no suffix'} is not a kind of file that can be written",
+            hint=f"choose one of {', '.join(SUFFIXES)}, or out/%05d.png for a folder of images",
         )
     container = CONTAINERS[suffix]
     codec = container.codecs[0] if settings.codec == "auto" else settings.codec
@@ -202,7 +202,7 @@ def written_size(path: Path, settings: OutputSettings, width_px: int, height_px:
     """(width, height) in px of the video that is written for frames of this size.
 
     Codecs that keep color at half resolution need even sides (all but FFV1): there an odd side grows by one, by
-    repeating the last column or row, so no painted pixel is lost. Everything else keeps the frames' size.
+    repeating the last column or row, so no pixel is lost. Everything else keeps the frames' size.
     """
     target = resolve(path, settings)
     if target.kind == "video" and CODECS[target.codec].even:
@@ -218,17 +218,17 @@ def check_output(
     width_px: int = 64,
     height_px: int = 64,
 ) -> str:
-    """Find out before hours of rendering whether the result can be written; returns what will be, as "h264 in .mp4".
+    """Check before rendering whether the result can be written; returns what will be, as "h264 in .mp4".
 
-    Checks suffix, container, codec, quality and preset, that one picture is not asked to hold many frames, that the
+    Checks suffix, container, codec, quality and preset, that one image is not asked to hold many frames, that the
     encoder opens for this size, and that the folder (or the nearest one above it that exists) takes a new file. Nothing
     stays on the disk. Raises UsageError, ConfigError or WriteError.
     """
     target = resolve(path, settings)
     if target.kind == "still" and frame_count != 1:
         raise UsageError(
-            f"{path}: one picture cannot hold {frame_count} frames",
-            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of pictures; .mp4 writes a video",
+            f"{path}: one image cannot hold {frame_count} frames",
+            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
         )
     if path.is_dir():
         raise WriteError(f"{path}: is a folder", hint="name the file: for example -o out.mp4")
@@ -245,11 +245,11 @@ def check_output(
         longest_px = _LONGEST_SIDE_PX.get(target.suffix, side_px)
         if side_px > longest_px:
             raise WriteError(
-                f"{path}: {target.suffix} holds pictures of up to {longest_px} px, these have {side_px}",
+                f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
                 hint="choose a smaller --width or --height, or .mp4",
             )
-        return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} pictures"}.get(
-            target.kind, f"one {target.suffix} picture"
+        return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
+            target.kind, f"one {target.suffix} image"
         )
     width_px, height_px = written_size(path, settings, width_px, height_px)
     check_size(path, target, width_px, height_px)
@@ -267,7 +267,7 @@ def check_output(
 
 
 def check_size(path: Path, target: Target, width_px: int, height_px: int) -> None:
-    """Raise WriteError for a picture that is too small for the codec of a video."""
+    """Raise WriteError for an image that is too small for the codec of a video."""
     smallest_px = CODECS[target.codec].smallest_px
     if min(width_px, height_px) < smallest_px:
         raise refused(path, target, width_px, height_px, ValueError(f"both sides need {smallest_px} px"))
@@ -277,7 +277,7 @@ def refused(path: Path, target: Target, width_px: int, height_px: int, error: Ex
     """The WriteError for an encoder that does not open."""
     others = [name for name in target.container.codecs if name != target.codec and available_encoder(name)]
     return WriteError(
-        f"{path}: {target.encoder} refuses pictures of {width_px}x{height_px} px: "
+        f"{path}: {target.encoder} refuses images of {width_px}x{height_px} px: "
         f"{getattr(error, 'strerror', None) or error}",
         hint=f"choose another --width or --height, or --set output.codec={' or '.join(others) or 'auto'}",
     )

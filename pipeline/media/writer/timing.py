@@ -52,7 +52,7 @@ def output_timing(source: Source, fps: Fraction | None) -> Timing:
     """Timing of the written video: the source's own, shifted to start at 0, or a constant rate.
 
     The clock is the coarsest one that is still exact (the greatest common divisor of all times), because encoders and
-    containers are happiest with 1/25 and refuse 1/10^12. A clock finer than a nanosecond is rounded to microseconds.
+    containers accept 1/25 and refuse 1/10^12. A clock finer than a nanosecond is rounded to microseconds.
     Raises ValueError when the source has no frames, its times do not increase or fps is not above 0.
     """
     if not source.pts:

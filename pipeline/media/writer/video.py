@@ -1,4 +1,4 @@
-"""Frames into a video file through PyAV: right colors, exact times, the source's sound."""
+"""Frames as a video file through PyAV, with color tags, exact times and the source's sound."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.media.writer.timing import Timing
     from pipeline.types import Source
 
-# PyAV has no attribute for the siting; the other tags go with it so that one place says everything. sRGB material is
+# PyAV has no attribute for the siting; the other tags are set with it, so that all are set together. sRGB material is
 # tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
 # honored by others, who then differ.
 _TAGS = {
@@ -56,7 +56,7 @@ def encode_video(
 ) -> None:
     """Write all frames (uint8 (H, W, 3) sRGB) to `partial`; errors speak of `path`. `sound`: whose audio to carry.
 
-    Raises WriteError when the file cannot be written and lets pass what `frames` raises.
+    Raises WriteError when the file cannot be written and passes on what `frames` raises.
     """
     first = next(frames)
     height_px, width_px = first.shape[:2]
@@ -81,9 +81,9 @@ def encode_video(
         with translated(path):
             output.close()
     except BaseException:
-        # The name goes first: nobody wants to wait for the trailer and the copying of +faststart now.
+        # The file is removed before it is closed, so that writing its trailer and copying for +faststart takes no time.
         partial.unlink(missing_ok=True)
-        with suppress(av.error.FFmpegError, OSError):  # what failed first is what the user needs to know
+        with suppress(av.error.FFmpegError, OSError):  # the first error is the one to report
             output.close()
         raise
     finally:
@@ -125,7 +125,7 @@ def _add_stream(
         context.width, context.height = width_px + width_px % 2, height_px + height_px % 2
     context.pix_fmt = codec.pixel_format
     stream.time_base = context.time_base = timing.tick_s
-    # FFmpeg's default of one thread, or of slices only, would make x264 slower and its pictures larger.
+    # FFmpeg's default of one thread, or of slices only, would make x264 slower and its output larger.
     context.thread_type = "AUTO"
     rgb = codec.pixel_format.startswith("bgr")
     context.options = {**encoder_options(target.encoder, settings), **(_RGB_TAGS if rgb else _TAGS)}
@@ -197,7 +197,7 @@ def _verify(path: Path, partial: Path, frame_count: int) -> None:
 
 
 def check_whole(path: Path, frame_count: int) -> None:
-    """Decode a video from its first frame to its last. Raises WriteError if it is not whole."""
+    """Decode a video from its first frame to its last. Raises WriteError if it is not complete."""
     count = 0
     try:
         with av.open(os.path.abspath(path)) as written:  # noqa: PTH100

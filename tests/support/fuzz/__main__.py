@@ -1,8 +1,8 @@
-"""Throw damaged configs, pictures, videos and photo sequences at the reader and see that each is read or refused.
+"""Give damaged configs, images, videos and photo sequences to the reader and check that each is read or refused.
 
     scripts/fuzz --minutes 5 --seed 0
 
-A failure is any exception that is not ours, a hang, memory over the limit, or a promise of `probe` that does not hold;
+A failure is any exception that is not ours, a hang, memory over the limit, or reading something else than `probe` said;
 its input is kept in a folder and named. Native decoders that crash take a worker with them, which is started again. The
 last line is JSON: how many inputs of each kind were tried, accepted, refused, and failed. A case repeats exactly with
 `--case KIND:NUMBER`.
@@ -28,7 +28,7 @@ from tests.support.fuzz.cases import KINDS, run_case
 ROOT = Path(__file__).resolve().parents[3]
 CASE_SECONDS = 60.0
 START_SECONDS = 120.0
-WEIGHTS = {"config": 3, "picture": 4, "video": 4, "sequence": 3}
+WEIGHTS = {"config": 3, "image": 4, "video": 4, "sequence": 3}
 WORKER_LIFE = 400
 """Cases until a worker is replaced, so that memory is measured from the start again."""
 

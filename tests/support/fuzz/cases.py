@@ -39,14 +39,14 @@ MEMORY_LIMIT = 3 << 30
 
 
 class BrokenPromiseError(Exception):
-    """What `probe` said does not hold."""
+    """Reading gives something else than `probe` said."""
 
 
 class UnsteadyError(Exception):
     """A damaged video gives other pixels when reading starts elsewhere.
 
-    A decoder that misses what a frame is made from, and does not say so, shows what lies in memory. Of good files and
-    of damage that is noticed the tests of the reader demand the same pixels.
+    A decoder that lacks reference frames, and does not report it, may show uninitialized memory. For undamaged files
+    and for damage that is reported the tests of the reader demand the same pixels.
     """
 
 
@@ -80,12 +80,12 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(content)
 
 
-# Pictures
+# Images
 
 
 @functools.cache
-def pictures() -> dict[str, bytes]:
-    """Small good pictures of every kind that we read, by suffix and variety."""
+def images() -> dict[str, bytes]:
+    """Small good images of every kind that we read, by suffix and variety."""
     rgb = Image.fromarray(texture((40, 24), 1))
     deep = Image.fromarray((np.arange(960, dtype=np.uint16) * 60).reshape(24, 40))
     frames = [Image.fromarray(frame) for frame in moving_square(5, size=(40, 24))]
@@ -130,11 +130,11 @@ def pictures() -> dict[str, bytes]:
     return made
 
 
-def picture(folder: Path, rng: random.Random) -> None:
-    """A damaged picture, maybe with the suffix of another kind."""
-    name = rng.choice(list(pictures()))
+def image(folder: Path, rng: random.Random) -> None:
+    """A damaged image, maybe with the suffix of another kind."""
+    name = rng.choice(list(images()))
     path = folder / (name if rng.random() < 0.8 else f"wrong{rng.choice(('.mp4', '.jpg', '.png', '', '.cr2'))}")
-    path.write_bytes(mutate(pictures()[name], rng))
+    path.write_bytes(mutate(images()[name], rng))
     read([path], rng)
 
 
@@ -196,7 +196,7 @@ _NAME_PARTS = (
 
 
 def sequence(folder: Path, rng: random.Random) -> None:
-    """A folder of photos with hard names, holes, strange neighbors and broken ones; asked for in every way."""
+    """A folder of photos with difficult names, gaps, other files and damaged ones; named in every way."""
     inside = folder / ("".join(rng.choices(_NAME_PARTS, k=2)).strip("./") or "in")
     inside.mkdir()
     good = ["rgb.png", "alpha.png", "baseline.jpg", "still.gif", "moving.webp"]
@@ -205,9 +205,9 @@ def sequence(folder: Path, rng: random.Random) -> None:
         kind = rng.choice(good)
         stem = f"p{number:03d}" if rng.random() < 0.6 else "".join(rng.choices(_NAME_PARTS, k=rng.randint(1, 4)))
         suffix = Path(kind).suffix if rng.random() < 0.8 else rng.choice(("", ".JPG", ".txt", ".mp4"))
-        data = pictures()[kind]
+        data = images()[kind]
         path = inside / f"{stem.replace('/', '')}{suffix}"
-        _strange(path, data if rng.random() < 0.7 else mutate(data, rng), rng)
+        _put_photo(path, data if rng.random() < 0.7 else mutate(data, rng), rng)
     ways: list[list[str | Path]] = [
         [inside],
         [inside / "*"],
@@ -218,8 +218,8 @@ def sequence(folder: Path, rng: random.Random) -> None:
     read(rng.choice(ways), rng)
 
 
-def _strange(path: Path, data: bytes, rng: random.Random) -> None:
-    """Put a photo there, or what stands in its place once in a while."""
+def _put_photo(path: Path, data: bytes, rng: random.Random) -> None:
+    """Write a photo there, or now and then something else of that name."""
     if os.path.lexists(path):
         return  # writing into a pipe waits forever
     try:
@@ -245,7 +245,7 @@ def _strange(path: Path, data: bytes, rng: random.Random) -> None:
 
 
 def read(given: list[Any], rng: random.Random) -> None:
-    """Probe and read everything; what is accepted must be as `probe` said, from any start."""
+    """Probe and read everything; what is accepted must be read as `probe` said, from any start."""
     settings = InputSettings(
         on_damaged=rng.choice(("stop", "hold", "skip")),
         fit=rng.choice(("strict", "cover", "contain")),
@@ -267,7 +267,7 @@ def read(given: list[Any], rng: random.Random) -> None:
             raise BrokenPromiseError(f"{settings.on_damaged}, but {error.message}") from error
         raise
     if len(whole) != source.frame_count:
-        raise BrokenPromiseError(f"{source.frame_count} frames promised, {len(whole)} delivered")
+        raise BrokenPromiseError(f"{source.frame_count} frames according to probe, {len(whole)} read")
     start = rng.randrange(len(whole))
     for frame in read_frames(source, start=start, stop=min(start + 2, len(whole)), settings=settings):
         if not np.array_equal(frame.rgb, whole[frame.index]):
@@ -314,7 +314,7 @@ def config(folder: Path, rng: random.Random) -> None:
 
 KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "config": config,
-    "picture": picture,
+    "image": image,
     "video": video,
     "sequence": sequence,
 }
@@ -342,7 +342,7 @@ def main() -> None:
     """Serve cases until stdin ends."""
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    pictures(), videos()
+    images(), videos()
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as answers:
         for line in sys.stdin:
             case = json.loads(line)
