@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import WriteError
+from pipeline.runtime import atomic
 from pipeline.sample.frame import sample_frame
 
 __all__ = ["sample_frame", "write_sample"]
@@ -25,7 +25,7 @@ INTERVAL = timedelta(minutes=1)
 def write_sample(folder: Path, count: int = 48, width_px: int = 640, height_px: int = 360) -> list[Path]:
     """Writes the timelapse into `folder` as `photo_0000.jpg` ... with capture times; the paths in order.
 
-    A photo is either whole or not there. Photos that exist are written again. Raises WriteError.
+    A photo is either complete or not there. Photos that exist are written again. Raises WriteError.
     """
     paths = []
     try:
@@ -33,9 +33,7 @@ def write_sample(folder: Path, count: int = 48, width_px: int = 640, height_px: 
         for index in range(count):
             path = folder / f"photo_{index:04d}.jpg"
             data = _jpeg(sample_frame(index, count, width_px, height_px), FIRST_PHOTO + INTERVAL * index)
-            partial = path.with_suffix(".part")
-            partial.write_bytes(data)
-            os.replace(partial, path)  # noqa: PTH105 (the atomic rename, by its own name)
+            atomic.write_bytes(path, data)
             paths.append(path)
     except OSError as error:
         raise WriteError(

@@ -14,7 +14,7 @@ from pipeline.config.settings import Config, FinishSettings
 from pipeline.errors import Interrupted, RenderDirectoryError
 from pipeline.plan.paths import absolute_source, output_paths, style_configs
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import delivered
+from pipeline.store.videos import exported
 from pipeline.types import Chain, Source
 from pipeline.workflows.outputs import keep_longer_video, note_video
 from pipeline.workflows.prepare import StopRequest, named_outputs, refuse_input
@@ -55,12 +55,12 @@ def export(
         refuse_input(target, source)
     if fps is not None and source.has_audio:
         reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
-    removed = delivered(directory)
+    removed = exported(directory)
     written = []
     for name, config in configs.items():
         if name in removed:
             raise RenderDirectoryError(
-                f"{path}: the frames of {name!r} were removed after {removed[name].place(path)} was written",
+                f"{path}: the frames of {name!r} were removed after {removed[name].absolute_path(path)} was written",
                 hint="convert that video with another program, or paint again with the render command and --fresh",
             )
         ready = _ready(directory, name)

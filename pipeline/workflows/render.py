@@ -18,11 +18,11 @@ from pipeline.plan.identity import check_same
 from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
 from pipeline.plan.planning import make_plan
 from pipeline.store.directory import RenderDirectory, fresh
-from pipeline.store.videos import delivered
+from pipeline.store.videos import exported
 from pipeline.types import Chain, Frame, Phase
 from pipeline.workflows.export import export, write_style
 from pipeline.workflows.input_digest import hash_input, remember_input
-from pipeline.workflows.outputs import check_delivered, keep_old_video
+from pipeline.workflows.outputs import check_exported, keep_old_video
 from pipeline.workflows.prepare import Prepared, RenderRequest, StopRequest, prepare, refuse_input, resolve_styles
 from pipeline.workflows.space import check_space, needs
 
@@ -115,7 +115,7 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
     with directory.lock(), _logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", pipeline.__version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
-        done = check_delivered(directory, prepared.outputs)
+        done = check_exported(directory, prepared.outputs)
         for name, output in done.items():
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
@@ -149,7 +149,7 @@ def _work(directory: RenderDirectory, prepared: Prepared, reporter: Reporter, st
 
 def _look_for_space(prepared: Prepared, reporter: Reporter, *, anew: bool = False) -> None:
     """Refuse what cannot fit on the disk, and say so where it is tight."""
-    done = () if anew else delivered(RenderDirectory(prepared.path, prepared.plan))
+    done = () if anew else exported(RenderDirectory(prepared.path, prepared.plan))
     configs = {name: config for name, config in prepared.configs.items() if name not in done}
     for sentence in check_space(needs(prepared.plan, prepared.path, configs, prepared.outputs, anew=anew)):
         reporter.note(sentence)

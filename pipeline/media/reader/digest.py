@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
+from pipeline.runtime.hashing import file_digest, joined_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 def digest_files(files: Sequence[str | Path]) -> str:
@@ -17,14 +17,12 @@ def digest_files(files: Sequence[str | Path]) -> str:
 
     Names and times do not matter, only content and order. Raises InputError if a file cannot be read.
     """
-    digests = [_digest_file(file) for file in files]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return joined_digest([_digest_file(file) for file in files])
 
 
 def _digest_file(file: str | Path) -> str:
     try:
-        with Path(file).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(file)
     except OSError as error:
         raise InputError(
             f"{file}: cannot be read ({error.strerror or error})", hint="check the file and its permissions"
