@@ -53,8 +53,9 @@ with RenderDirectory.open(sys.argv[1]).lock() as held:
 FORK = f"""{WORKER}
 import os, signal
 with RenderDirectory.open(sys.argv[1]).lock() as held:
+    token = held.token
     if os.fork() == 0:
-        work(sys.argv[1], held.token)
+        work(sys.argv[1], token)
         os._exit(0)
     print(os.getpid(), flush=True)
     signal.pause()
