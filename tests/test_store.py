@@ -194,13 +194,13 @@ def damage(path: Path, how: str) -> None:
         data[:] = bytes(len(data))
     elif how == "other size":
         data[:] = encode_png(noise(0)[:, :-1])
-    elif how == "not a picture":
+    elif how == "not an image":
         data[:] = b"hello" * 100
     path.write_bytes(data)
 
 
 HOWS = ["delete", "flip in the head", "flip in the middle", "flip in the end", "truncate", "truncate to the head"]
-HOWS += ["empty", "grow", "zeros", "other size", "not a picture"]
+HOWS += ["empty", "grow", "zeros", "other size", "not an image"]
 
 
 def four_frames(folder: Path) -> RenderDirectory:
@@ -333,7 +333,7 @@ def test_equal_plan_continues_and_another_is_refused(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("how", ["flip in the middle", "truncate", "empty", "zeros", "not a picture", "grow"])
+@pytest.mark.parametrize("how", ["flip in the middle", "truncate", "empty", "zeros", "not an image", "grow"])
 def test_damaged_plan_is_refused(tmp_path: Path, how: str) -> None:
     small_render(tmp_path)
     damage(tmp_path / "plan.json", how)

@@ -189,11 +189,8 @@ def _kill_one(
     for _ in range(_KILLS_PER_RENDER):
         left = 1 - len(before) / len(wanted)
         by_time = generator.random() < 0.5
-        hook = (
-            None
-            if by_time
-            else KillAt(1 + int(generator.random() * reference.operations * left), generator.random() < 0.5)
-        )
+        last = reference.operations * left
+        hook = None if by_time else KillAt(1 + int(generator.random() * last), generator.random() < 0.5)
         arguments = command(folder, reference.settings)
         if (folder / "v.render/plan.json").exists() and generator.random() < 0.5:
             arguments = ["resume", str(folder / "v.render"), "--progress", "none"]
