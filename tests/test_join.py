@@ -1,4 +1,4 @@
-"""Workers that write under the lock of another process: they may while it lives and holds the lock, and then no more."""
+"""Workers that write under the lock of another process: they may as long as it lives and holds the lock."""
 
 from __future__ import annotations
 
