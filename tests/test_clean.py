@@ -1,4 +1,4 @@
-"""`tempera clean`: what goes can be made again, or is safe in a video; and nothing is painted again by surprise."""
+"""`tempera clean` removes only what can be made again or is complete in a video, and then nothing is rendered again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pipeline import cli
 from pipeline.media.image.png import decode_png, encode_png
 from pipeline.runtime import atomic
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.report import read_status, verify_frames
+from pipeline.store.status import read_status
+from pipeline.store.verification import verify_frames
 from tests.support.clips import moving_square, texture, write_video
 
 FRAMES = 4
@@ -26,7 +27,7 @@ QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -37,7 +38,7 @@ Tempera = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_waiting_for_the_disk() -> Iterator[None]:
+def _no_real_flushes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -83,7 +84,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_caches_and_leftovers_go_and_everything_else_stays(home: Path, tempera: Tempera) -> None:
+def test_clean_removes_caches_and_leftovers_and_nothing_else(home: Path, tempera: Tempera) -> None:
     render = home / "v.render"
     note = render / "cache/input.json"
     note.unlink()
@@ -91,7 +92,7 @@ def test_caches_and_leftovers_go_and_everything_else_stays(home: Path, tempera: 
     note.write_bytes(bytes(1000))
     (render / "cache/deep").mkdir()
     (home / "elsewhere").mkdir()
-    (home / "elsewhere/precious").touch()
+    (home / "elsewhere/kept").touch()
     (render / "cache/link").symlink_to(home / "elsewhere")
     (render / "cache/deep/flow.bin").write_bytes(bytes(5000))
     (render / "frames/one-s000/.00000001.png.0123456789abcdef.tmp").write_bytes(bytes(3000))
@@ -100,28 +101,28 @@ def test_caches_and_leftovers_go_and_everything_else_stays(home: Path, tempera: 
     assert result.code == 0 and result.err == ""
     assert result.out.splitlines()[0] == "leftovers of crashes: 1 files, 3.0 kB"
     assert "freed 9.0 kB" in result.out
-    assert (home / "elsewhere/precious").exists()
+    assert (home / "elsewhere/kept").exists()
     shutil.rmtree(home / "elsewhere")
     (render / "frames/one-s000/notes.txt").unlink()
     assert tree(home) == before
     assert tempera("clean", render).out == "freed 0 bytes\n"
-    assert tempera(*render_of(home)).code == 0  # the videos are still known as its own
+    assert tempera(*render_of(home)).code == 0  # the videos are still known to be its own
     assert tree(home).keys() == before.keys() | {note.relative_to(home).as_posix()}
 
 
-def test_a_half_written_video_goes_when_nobody_writes_it(home: Path, tempera: Tempera) -> None:
+def test_incomplete_video_is_removed_unless_it_is_being_written(home: Path, tempera: Tempera) -> None:
     from pipeline.media.writer.partial import replacing
 
     with pytest.raises(KeyboardInterrupt), replacing(home / "v-one.mp4") as partial:
         partial.write_bytes(bytes(100))
         copy = partial.with_name(partial.name.replace(partial.name.split(".")[-3], "01234567"))
         shutil.copy(partial, copy)
-        assert "half-written videos: 1 files, 100 bytes" in tempera("clean", home / "v.render").out
+        assert "incomplete videos: 1 files, 100 bytes" in tempera("clean", home / "v.render").out
         assert partial.exists() and not copy.exists()
         raise KeyboardInterrupt
 
 
-def test_frames_go_on_request_and_are_not_painted_again(home: Path, tempera: Tempera) -> None:
+def test_removed_frames_are_not_stylized_again(home: Path, tempera: Tempera) -> None:
     render, count = home / "v.render", len(frames_of(home))
     assert tempera("clean", render).code == 0 and len(frames_of(home)) == count
     result = tempera("clean", render, "--frames", "--json", "--progress", "none")
@@ -153,7 +154,7 @@ def test_frames_go_on_request_and_are_not_painted_again(home: Path, tempera: Tem
 
 
 @pytest.mark.parametrize("how", ["delete", "change"])
-def test_without_its_video_a_delivered_render_says_so(home: Path, tempera: Tempera, how: str) -> None:
+def test_missing_or_changed_video_of_removed_frames_is_an_error(home: Path, tempera: Tempera, how: str) -> None:
     render = home / "v.render"
     assert tempera("clean", render, "--frames", "--progress", "none").code == 0
     if how == "delete":
@@ -193,10 +194,10 @@ def damaged_frame(home: Path) -> None:
         lambda home: (home / "v.render/cache/videos.jsonl").unlink(),
         lambda home: (home / "v.render/frames/two-s000/00000003.png").unlink(),
     ],
-    ids=["no video", "cut video", "other frames", "damaged frame", "no record", "missing frame"],
+    ids=["no video", "truncated video", "other frames", "damaged frame", "no record", "missing frame"],
 )
-def test_frames_stay_when_anything_is_in_doubt(home: Path, tempera: Tempera, harm: Callable[[Path], None]) -> None:
-    """Of every style: it is decided before the first frame goes."""
+def test_unverified_video_keeps_all_frames(home: Path, tempera: Tempera, harm: Callable[[Path], None]) -> None:
+    """Frames of all styles are kept: this is decided before the first one is removed."""
     harm(home)
     before = frames_of(home)
     result = tempera("clean", home / "v.render", "--frames", "--progress", "none")
@@ -204,7 +205,7 @@ def test_frames_stay_when_anything_is_in_doubt(home: Path, tempera: Tempera, har
     assert frames_of(home) == before
 
 
-def test_a_video_that_was_written_whole_but_cannot_be_decoded_is_not_trusted(
+def test_video_that_cannot_be_decoded_does_not_replace_frames(
     home: Path, tempera: Tempera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / "v-two.mp4"
@@ -224,19 +225,18 @@ def test_a_video_that_was_written_whole_but_cannot_be_decoded_is_not_trusted(
     assert len(frames_of(home)) == 2 * FRAMES
 
 
-def test_the_renders_own_video_stands_for_frames_and_is_named(home: Path, tempera: Tempera) -> None:
-    """Not a trial that was exported later."""
+def test_own_video_replaces_frames_rather_than_a_later_export(home: Path, tempera: Tempera) -> None:
     trial = ("export", home / "v.render", "-o", home / "trial.mp4", "--set", "output.crf=45", "--progress", "none")
     assert tempera(*trial).code == 0
     result = tempera("clean", home / "v.render", "--frames", "--progress", "plain")
-    assert result.code == 0 and f"one: {home / 'v-one.mp4'} stands for its frames" in result.err
+    assert result.code == 0 and f"one: {home / 'v-one.mp4'} replaces its frames" in result.err
     (home / "trial-one.mp4").unlink()
     (home / "trial-two.mp4").unlink()
     assert tempera(*render_of(home)).code == 0
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x.webp"])
-def test_an_animation_does_not_stand_for_frames(home: Path, tempera: Tempera, name: str) -> None:
+def test_animation_does_not_replace_frames(home: Path, tempera: Tempera, name: str) -> None:
     for video in ("v-one.mp4", "v-two.mp4"):
         (home / video).unlink()
     assert tempera("export", home / "v.render", "-o", home / name, "--progress", "none").code == 0
@@ -244,7 +244,7 @@ def test_an_animation_does_not_stand_for_frames(home: Path, tempera: Tempera, na
     assert len(frames_of(home)) == 2 * FRAMES
 
 
-def test_pictures_do(home: Path, tempera: Tempera) -> None:
+def test_stills_replace_frames(home: Path, tempera: Tempera) -> None:
     for video in ("v-one.mp4", "v-two.mp4"):
         (home / video).unlink()
     assert tempera("export", home / "v.render", "-o", home / "p/%03d.png", "--progress", "none").code == 0
@@ -255,42 +255,42 @@ def test_pictures_do(home: Path, tempera: Tempera) -> None:
     assert tempera("verify", home / "v.render", "--progress", "none").code == 5
 
 
-def test_interrupted_while_frames_are_removed(home: Path, tempera: Tempera, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note that the video stands for the frames is there before the first frame goes; cleaning again goes on."""
-    remove, gone = atomic.remove, 0
+def test_interrupted_removal_of_frames_continues(home: Path, tempera: Tempera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note that the video replaces the frames is written before the first one is removed."""
+    remove, removed = atomic.remove, 0
 
     def failing(path: Path) -> None:
-        nonlocal gone
-        if gone == 3:
+        nonlocal removed
+        if removed == 3:
             raise OSError(5, "Input/output error")
-        gone += 1
+        removed += 1
         remove(path)
 
     monkeypatch.setattr(atomic, "remove", failing)
     assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 8
     monkeypatch.undo()
     assert len(frames_of(home)) == 2 * FRAMES - 3
-    assert read_status(RenderDirectory.open(home / "v.render")).delivered == ("one",)
+    assert read_status(RenderDirectory.open(home / "v.render")).exported == ("one",)
     found = verify_frames(RenderDirectory.open(home / "v.render"))
     assert found.ok and {finding.kind for finding in found.findings} == {"leftover"}
-    assert tempera(*render_of(home)).code == 0  # paints nothing
+    assert tempera(*render_of(home)).code == 0  # stylizes nothing
     assert len(frames_of(home)) == 2 * FRAMES - 3
     assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 0
     assert frames_of(home) == []
 
 
-def test_a_damaged_note_is_no_reason_to_paint_everything_again(home: Path, tempera: Tempera) -> None:
+def test_damaged_note_about_removed_frames_is_an_error(home: Path, tempera: Tempera) -> None:
     assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 0
-    note = home / "v.render/frames/delivered.json"
+    note = home / "v.render/frames/exported.json"
     for data in (b"", b"{}", b"[1]", b"\xff", note.read_bytes().replace(b'"frames": 4', b'"frames": "4"')):
         note.write_bytes(data)
         for command in (render_of(home), ["status", str(home / "v.render")]):
             result = tempera(*command)
-            assert result.code == 5 and "delivered.json" in result.err
+            assert result.code == 5 and "exported.json" in result.err
     assert frames_of(home) == []
 
 
-def test_nobody_cleans_where_somebody_works(home: Path, tempera: Tempera) -> None:
+def test_cleaning_a_running_render_is_refused(home: Path, tempera: Tempera) -> None:
     (home / "v.render/cache/flow.bin").touch()
     with RenderDirectory.open(home / "v.render").lock():
         assert tempera("clean", home / "v.render", "--frames", "--progress", "none").code == 5

@@ -1,4 +1,4 @@
-"""What is known of an input need not be hashed again; and nothing that has changed goes unnoticed."""
+"""The note about an input saves hashing it again, and is not used once anything has changed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.types import Source
 from pipeline.workflows.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
 from tests.support.clips import texture
-from tests.support.torture.fault_cases import a_plan
+from tests.support.torture.fault_cases import small_plan
 
 OLD_S = 1_500_000_000
 SECOND_NS = 1_000_000_000
 
 
 class Home:
-    """Three photos that nobody has touched for years, and a render directory beside them."""
+    """Three photos with old dates, and a render directory beside them."""
 
     def __init__(self, folder: Path) -> None:
         self.files = [folder / "in" / f"{index}.jpg" for index in range(3)]
@@ -40,13 +40,13 @@ class Home:
     @property
     def source(self) -> Source:
         names = tuple(str(file) for file in self.files)
-        return replace(a_plan().source, kind="photos", files=names, decoded_indices=(0, 1, 2))
+        return replace(small_plan().source, kind="photos", files=names, decoded_indices=(0, 1, 2))
 
     def start(self, **options: Any) -> HashedInput:
-        """What every start of a render does; the digest must be the right one."""
+        """Hash and note the input as every start of a render does; the digest must be right."""
         hashed = hash_input(self.source, self.render, **options)
         assert hashed.digest == files_digest(self.files)
-        directory = RenderDirectory.create(self.render, a_plan())
+        directory = RenderDirectory.create(self.render, small_plan())
         with directory.lock():
             remember_input(directory, hashed)
         return hashed
@@ -85,7 +85,7 @@ def hashings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_what_nobody_touched_is_hashed_once(home: Home, hashings: list[str]) -> None:
+def test_unchanged_input_is_hashed_once(home: Home, hashings: list[str]) -> None:
     first = home.start()
     for _ in range(3):
         assert home.start() == HashedInput(first.digest, None)
@@ -97,7 +97,7 @@ def same_size(home: Home) -> None:
 
 
 def set_back(home: Home) -> None:
-    """As tools that keep dates do; the system's own time tells."""
+    """As tools that keep dates do; the system's own time of change still differs."""
     put(home.files[1], b"x" * 50)
 
 
@@ -124,33 +124,33 @@ def one_less(home: Home) -> None:
 
 
 @pytest.mark.parametrize("change", [same_size, set_back, renamed_over, other_size, touched, exchanged, one_less])
-def test_what_changed_is_hashed(home: Home, hashings: list[str], change: Any) -> None:
+def test_changed_input_is_hashed(home: Home, hashings: list[str], change: Any) -> None:
     home.start()
     change(home)
     home.start()  # which compares the digest with the right one
     assert len(hashings) == 2
     home.start()
-    assert len(hashings) == 2  # and the new state is known
+    assert len(hashings) == 2  # the new state is noted
 
 
 @pytest.mark.parametrize(
-    ("age_ns", "believed"),
+    ("age_ns", "used"),
     [(2 * SECOND_NS + 1, True), (2 * SECOND_NS, False), (1, False), (0, False), (-3600 * SECOND_NS, False)],
-    ids=["settled", "within two seconds", "just now", "this very moment", "from the future"],
+    ids=["settled", "within two seconds", "just now", "at the same moment", "from the future"],
 )
-def test_what_may_have_changed_within_a_tick_is_hashed(
-    home: Home, hashings: list[str], monkeypatch: pytest.MonkeyPatch, age_ns: int, believed: bool
+def test_input_changed_within_two_seconds_of_hashing_is_hashed_again(
+    home: Home, hashings: list[str], monkeypatch: pytest.MonkeyPatch, age_ns: int, used: bool
 ) -> None:
     now_ns = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now_ns)
     put(home.files[2], b"y" * 50, now_ns - age_ns)
     home.start()
     home.start()
-    assert len(hashings) == (1 if believed else 2)
+    assert len(hashings) == (1 if used else 2)
     monkeypatch.setattr(time, "time_ns", lambda: now_ns + 7200 * SECOND_NS)
-    home.start()  # what was hashed later is settled
+    home.start()  # the second hashing was late enough
     home.start()
-    assert len(hashings) == (1 if believed else 3)
+    assert len(hashings) == (1 if used else 3)
 
 
 def rewritten(home: Home, **changes: object) -> None:
@@ -184,17 +184,17 @@ DAMAGE: dict[str, Any] = {
     "no JSON": lambda home: home.note.write_bytes(b"\xff\x00{"),
     "null": lambda home: home.note.write_text("null"),
     "a list": lambda home: home.note.write_text("[1, 2]"),
-    "bottomless": lambda home: home.note.write_text("[" * 100_000),
+    "deeply nested": lambda home: home.note.write_text("[" * 100_000),
     "another version": of_another_version,
     "another digest": with_another_digest,
     "no files": lambda home: rewritten(home, files=[]),
-    "no moment": lambda home: rewritten(home, began_ns=None),
+    "no time": lambda home: rewritten(home, began_ns=None),
     "a folder": a_folder,
 }
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_note_means_hashing(home: Home, hashings: list[str], how: str) -> None:
+def test_damaged_note_is_not_used(home: Home, hashings: list[str], how: str) -> None:
     home.start()
     DAMAGE[how](home)
     home.start()
@@ -204,37 +204,37 @@ def test_a_damaged_note_means_hashing(home: Home, hashings: list[str], how: str)
         assert len(hashings) == 2  # it was written anew
 
 
-def test_no_flipped_bit_and_no_cut_gives_another_digest(home: Home) -> None:
+def test_note_with_any_flipped_bit_or_truncation_gives_the_right_digest(home: Home) -> None:
     home.start()
     good = home.note.read_bytes()
     wanted = files_digest(home.files)
-    for place in range(len(good)):
-        for broken in (good[:place], good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :]):
+    for offset in range(len(good)):
+        for broken in (good[:offset], good[:offset] + bytes([good[offset] ^ 1 << offset % 8]) + good[offset + 1 :]):
             home.note.write_bytes(broken)
             assert hash_input(home.source, home.render).digest == wanted
 
 
-def test_moved_together_it_is_still_known(home: Home, hashings: list[str], tmp_path: Path) -> None:
+def test_note_is_used_after_moving_input_and_directory(home: Home, hashings: list[str], tmp_path: Path) -> None:
     home.start()
     (tmp_path / "else").mkdir()
     there = Home((tmp_path / "home").rename(tmp_path / "else" / "where"))
     there.start()
     assert len(hashings) == 1
     copied = Home(shutil.copytree(tmp_path / "else" / "where", tmp_path / "copy"))
-    copied.start()  # other files, who knows what they hold
+    copied.start()  # new files, so their content is unknown
     assert len(hashings) == 2
     there.render = there.render.rename(tmp_path / "alone.render")
     there.start()
     assert len(hashings) == 3
 
 
-def test_who_wants_to_begin_anew_gets_it_hashed(home: Home, hashings: list[str]) -> None:
+def test_fresh_render_hashes_its_input(home: Home, hashings: list[str]) -> None:
     home.start()
-    home.start(believe=False)
+    home.start(use_note=False)
     assert len(hashings) == 2
 
 
-def test_what_changes_while_it_is_read_is_not_noted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_input_changed_while_it_is_hashed_is_not_noted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     real = reader.content_digest
 
     def disturbed(source: Source) -> str:
@@ -246,19 +246,19 @@ def test_what_changes_while_it_is_read_is_not_noted(home: Home, monkeypatch: pyt
     assert hash_input(home.source, home.render).note is None
 
 
-def test_a_file_that_is_gone_is_named(home: Home) -> None:
+def test_missing_input_file_is_named(home: Home) -> None:
     home.start()
     home.files[1].unlink()
     with pytest.raises(InputError, match=r"1\.jpg"):
         hash_input(home.source, home.render)
 
 
-def test_a_full_disk_is_no_obstacle(home: Home, hashings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_note_is_left_out_on_a_full_disk(home: Home, hashings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     hashed = hash_input(home.source, home.render)
-    directory = RenderDirectory.create(home.render, a_plan())
+    directory = RenderDirectory.create(home.render, small_plan())
     with directory.lock():
         monkeypatch.setattr(atomic, "create", full)
         remember_input(directory, hashed)
@@ -266,15 +266,15 @@ def test_a_full_disk_is_no_obstacle(home: Home, hashings: list[str], monkeypatch
     assert not home.note.exists()
 
 
-def test_what_a_crash_left_beside_the_note_is_swept(home: Home) -> None:
+def test_temporary_file_of_the_note_is_removed(home: Home) -> None:
     home.start()
-    torn = home.note.with_name(f".{NOTE_NAME}.0123456789abcdef.tmp")
-    torn.touch()
+    leftover = home.note.with_name(f".{NOTE_NAME}.0123456789abcdef.tmp")
+    leftover.touch()
     home.start()
-    assert not torn.exists() and home.note.exists()
+    assert not leftover.exists() and home.note.exists()
 
 
-def test_a_render_that_goes_on_reads_no_photo_that_it_need_not(
+def test_resumed_render_does_not_read_unchanged_photos(
     tmp_path: Path, hashings: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = tmp_path / "photos"

@@ -1,4 +1,4 @@
-"""Long runs do not leak: what a process holds after many frames is what it held after some."""
+"""Long runs do not leak: memory, open files and threads do not grow with the number of frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.torture.leaks import in_a_process, watch_render
 
 
 def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
-    """Not when the garbage collector comes by: it sees small objects, not the megabytes of pixels that hang on them."""
+    """Not only by the garbage collector, which counts objects and not the megabytes of pixels they refer to."""
     clip = write_video(tmp_path / "clip.mp4", moving_square(12), rotation_deg=90)
     source = probe([str(clip)], InputSettings())
     size: dict[str, Any] = {"width_px": source.width_px, "height_px": source.height_px}
@@ -27,7 +27,7 @@ def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
         list(read_frames(source, **size, settings=InputSettings()))
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        left = sum(type(thing).__name__ == "VideoFrame" for thing in gc.garbage)
+        left = sum(type(item).__name__ == "VideoFrame" for item in gc.garbage)
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -36,8 +36,8 @@ def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory and open files are read from /proc")
-def test_memory_and_open_files_stay_as_they_are() -> None:
-    """`scripts/torture` does the same with 2,000 frames. One float picture of each frame, kept, would be 7 MB here."""
+def test_memory_and_open_files_do_not_grow() -> None:
+    """`scripts/torture` does the same with 2,000 frames. One float image kept of each frame would be 7 MB here."""
     found = in_a_process(watch_render, 300, (90, 280), (64, 48))
     early, late = found[90], found[280]
     assert late["rss_kb"] - early["rss_kb"] < 2500

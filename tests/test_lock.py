@@ -1,4 +1,4 @@
-"""The lock: a dead holder never blocks, a living one always does, and another machine is believed."""
+"""The lock: a dead holder never blocks, a living one always does, and so does another machine until it lets go."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import pytest
 
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime import atomic
-from pipeline.store import lock
-from pipeline.store.lock import Holder, RenderLock, probe
+from pipeline.store.holder import Holder
+from pipeline.store.lock import RenderLock, probe
+from pipeline.store.system_lock import try_lock
 
 HOLD = """
 import sys, time
@@ -27,8 +28,8 @@ with RenderLock(Path(sys.argv[1])):
     sys.stdin.read()
 """
 
-# Goes in and out many times; a file made and removed inside shows at once if two are in.
-CROWD = """
+# Takes the lock many times; creating a file exclusively inside fails if two processes hold it.
+CONTENDER = """
 import os, sys, time
 from pathlib import Path
 from pipeline.errors import RenderDirectoryError
@@ -70,7 +71,7 @@ def written(folder: Path, holder: Holder) -> None:
     (folder / "lock").write_text(json.dumps(dataclasses.asdict(holder)))
 
 
-def test_a_second_process_is_refused_and_told_who_is_first_until_that_one_is_killed(tmp_path: Path) -> None:
+def test_second_process_is_refused_until_the_holder_is_killed(tmp_path: Path) -> None:
     holder = child(HOLD, tmp_path)
     try:
         assert line_of(holder) == "held"
@@ -89,14 +90,14 @@ def test_a_second_process_is_refused_and_told_who_is_first_until_that_one_is_kil
         held.check()
 
 
-def test_many_processes_are_never_in_at_once(tmp_path: Path) -> None:
-    crowd = [child(CROWD, tmp_path) for _ in range(3)]
-    results = [process.communicate(timeout=60)[0].strip() for process in crowd]
-    assert [process.returncode for process in crowd] == [0, 0, 0]
+def test_only_one_of_many_processes_holds_the_lock(tmp_path: Path) -> None:
+    contenders = [child(CONTENDER, tmp_path) for _ in range(3)]
+    results = [process.communicate(timeout=60)[0].strip() for process in contenders]
+    assert [process.returncode for process in contenders] == [0, 0, 0]
     assert sum(map(int, results)) >= 10
 
 
-def test_one_process_cannot_take_it_twice(tmp_path: Path) -> None:
+def test_taking_the_lock_twice_in_one_process_is_refused(tmp_path: Path) -> None:
     with RenderLock(tmp_path) as held:
         with pytest.raises(RenderDirectoryError, match=f"process {os.getpid()}"):
             RenderLock(tmp_path).acquire()
@@ -110,7 +111,7 @@ def test_one_process_cannot_take_it_twice(tmp_path: Path) -> None:
         held.check()
 
 
-def test_letting_go_leaves_an_empty_file(tmp_path: Path) -> None:
+def test_released_lock_leaves_an_empty_file(tmp_path: Path) -> None:
     with RenderLock(tmp_path) as held:
         assert held.holder is not None
         assert json.loads((tmp_path / "lock").read_text()) == dataclasses.asdict(held.holder)
@@ -122,10 +123,10 @@ def test_probing_writes_nothing_and_needs_no_lock_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_probe_in_the_wrong_moment_does_not_refuse_a_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_probe_does_not_refuse_a_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lock").touch()
     descriptor = os.open(tmp_path / "lock", os.O_RDONLY)
-    assert lock._try_lock(descriptor, tmp_path, shared=True)
+    assert try_lock(descriptor, tmp_path, shared=True)
     pauses = []
 
     def end_the_probe(seconds: float) -> None:
@@ -138,7 +139,7 @@ def test_a_probe_in_the_wrong_moment_does_not_refuse_a_render(tmp_path: Path, mo
     assert len(pauses) == 1
 
 
-def test_another_machine_is_believed_until_its_lock_is_deleted(tmp_path: Path) -> None:
+def test_lock_of_another_machine_holds_until_its_file_is_deleted(tmp_path: Path) -> None:
     written(tmp_path, elsewhere())
     state, seen = probe(tmp_path)
     assert (state, seen) == ("unknown", elsewhere())
@@ -153,7 +154,7 @@ def test_another_machine_is_believed_until_its_lock_is_deleted(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("same", ["boot", "host and machine"])
-def test_a_dead_holder_on_this_machine_never_blocks(tmp_path: Path, same: str) -> None:
+def test_dead_holder_on_this_machine_does_not_block(tmp_path: Path, same: str) -> None:
     """After a reboot the boot differs; in a new container the host name does."""
     with RenderLock(tmp_path) as held:
         me = held.holder
@@ -166,36 +167,34 @@ def test_a_dead_holder_on_this_machine_never_blocks(tmp_path: Path, same: str) -
 
 
 @pytest.mark.parametrize(
-    "torn",
+    "content",
     [b"{", b"\0" * 100, b"[1]", b'{"pid": 1}', b"null", b"[" * 60000, b"\xff\xfe", b'{"pid": 1, "host": 2}'],
     ids=lambda data: repr(data[:12]),
 )
-def test_a_torn_lock_file_never_blocks(tmp_path: Path, torn: bytes) -> None:
-    (tmp_path / "lock").write_bytes(torn)
+def test_invalid_lock_file_does_not_block(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "lock").write_bytes(content)
     assert probe(tmp_path) == ("stopped", None)
     with RenderLock(tmp_path):
         pass
 
 
-def test_wrong_types_in_the_lock_file_name_nobody(tmp_path: Path) -> None:
+def test_lock_file_with_wrong_types_is_invalid(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(json.dumps({**dataclasses.asdict(elsewhere()), "pid": "7", "host": [1]}))
     assert probe(tmp_path) == ("stopped", None)
 
 
-def test_who_loses_the_lock_file_stops(tmp_path: Path) -> None:
+def test_holder_without_its_lock_file_is_refused(tmp_path: Path) -> None:
     with RenderLock(tmp_path) as held:
         (tmp_path / "lock").unlink()
         with pytest.raises(RenderDirectoryError, match="removed"):
             held.check()
-        with RenderLock(tmp_path) as second:  # the one who took over
+        with RenderLock(tmp_path) as second:  # takes over
             second.check()
             with pytest.raises(RenderDirectoryError, match="removed"):
                 held.check()
 
 
-def test_a_lock_file_replaced_while_waiting_for_it_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_file_replaced_while_opening_it_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
     real = atomic.open_shared
 
@@ -203,7 +202,7 @@ def test_a_lock_file_replaced_while_waiting_for_it_is_not_taken(
         descriptor = real(path)
         opened.append(path)
         if len(opened) == 1:
-            path.unlink()  # somebody took over between our opening and our locking
+            path.unlink()  # another process took over between opening and locking
         return descriptor
 
     monkeypatch.setattr("pipeline.runtime.atomic.open_shared", slow_open)
@@ -212,7 +211,7 @@ def test_a_lock_file_replaced_while_waiting_for_it_is_not_taken(
         assert len(opened) == 2
 
 
-def test_who_is_overwritten_by_another_machine_stops_and_leaves_its_name(tmp_path: Path) -> None:
+def test_holder_overwritten_by_another_machine_is_refused_and_keeps_that_name(tmp_path: Path) -> None:
     with RenderLock(tmp_path) as held:
         written(tmp_path, elsewhere())
         with pytest.raises(RenderDirectoryError, match="far-away"):
@@ -220,7 +219,7 @@ def test_who_is_overwritten_by_another_machine_stops_and_leaves_its_name(tmp_pat
     assert probe(tmp_path) == ("unknown", elsewhere())
 
 
-def test_a_vanished_folder_is_named(tmp_path: Path) -> None:
+def test_vanished_folder_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "x.render"
     folder.mkdir()
     with RenderLock(folder) as held:
@@ -229,12 +228,12 @@ def test_a_vanished_folder_is_named(tmp_path: Path) -> None:
             held.check()
 
 
-def test_no_folder_no_lock(tmp_path: Path) -> None:
+def test_locking_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RenderDirectoryError, match="vanished"), RenderLock(tmp_path / "none"):
         pass
 
 
-def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
 
     def no_locks(descriptor: int, operation: int) -> None:
@@ -248,7 +247,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_a_write_error(tmp_path: Path) -> None:
+def test_read_only_folder_is_a_write_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(WriteError), RenderLock(tmp_path):
@@ -258,7 +257,7 @@ def test_a_read_only_folder_is_a_write_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_does_not_unlock_for_its_parent(tmp_path: Path) -> None:
+def test_forked_child_neither_holds_nor_releases_the_lock(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
@@ -268,21 +267,23 @@ held = RenderLock(folder)
 held.acquire()
 pid = os.fork()
 if pid == 0:
-    held.release()
-    os._exit(0)
-os.waitpid(pid, 0)
+    try:
+        held.check()
+    except RuntimeError:
+        held.release()
+        os._exit(7)
+    os._exit(1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 held.check()
 print(probe(folder)[0])
 held.release()
 print(probe(folder)[0])
 """
     process = child(code, tmp_path)
-    assert process.communicate(timeout=60)[0].split() == ["running", "stopped"]
+    assert process.communicate(timeout=60)[0].split() == ["7", "running", "stopped"]
 
 
-def test_the_error_of_the_work_is_not_hidden_by_one_of_letting_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_release_does_not_hide_the_error_of_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int, size: int) -> None:
         raise OSError(5, "Input/output error")
 

@@ -31,7 +31,7 @@ from pipeline.runtime import atomic
 from pipeline.store import frames
 from pipeline.store.directory import RenderDirectory
 from tests.support.clips import moving_square, texture, write_video
-from tests.support.interruptions import Hit, Wait
+from tests.support.interruptions import PauseAtFrame, SignalAtFrame
 from tests.support.torture import children
 
 FRAMES, CUT = 8, 5
@@ -105,7 +105,7 @@ class Ended:
 
 def broken_off(folder: Path, moment: str, name: str, number: int, times: int = 1) -> Ended:
     out, err = folder / "out.txt", folder / "err.txt"
-    process = children.start(command(folder), hook=Hit(moment, name, int(number), times), out=out, err=err)
+    process = children.start(command(folder), hook=SignalAtFrame(moment, name, int(number), times), out=out, err=err)
     process.join(60)
     return Ended(process.exitcode, out.read_text(), err.read_text())
 
@@ -139,7 +139,7 @@ def test_a_signal_finishes_the_frame_and_prints_how_to_go_on(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_stops_at_once(begun: Path, whole: Path, number: int, code: int) -> None:
-    done = broken_off(begun, "painted", CHAINS[2], number, times=2)
+    done = broken_off(begun, "stylizing", CHAINS[2], number, times=2)
     assert done.returncode == code and done.stdout == ""
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["interrupted", "hint"]
     assert sorted(frames_of(begun)) == CHAINS[:2]
@@ -151,7 +151,7 @@ def test_a_second_signal_stops_at_once(begun: Path, whole: Path, number: int, co
 def waiting(folder: Path, name: str, *arguments: str, **options: Any) -> Iterator[tuple[ForkServerProcess, Path]]:
     """A render that waits before it stores a frame, until the flag is removed; its stderr is `err.txt`."""
     flag, err = folder / "flag", folder / "err.txt"
-    process = children.start([*command(folder), *arguments], hook=Wait(name, flag, **options), err=err)
+    process = children.start([*command(folder), *arguments], hook=PauseAtFrame(name, flag, **options), err=err)
     try:
         end = time.monotonic() + 60
         while not flag.exists():

@@ -1,4 +1,4 @@
-"""Room on the disk: estimated before the work, and when it runs out nothing that is stored suffers."""
+"""Disk space is estimated before the work, and when it runs out every stored frame is kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def free_bytes(monkeypatch: pytest.MonkeyPatch, free: int, total: int = 10**12) 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(total, total - free, free))
 
 
-def test_what_cannot_fit_is_refused_before_anything_is_made(
+def test_render_that_cannot_fit_is_refused_before_anything_is_written(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(home.iterdir())
@@ -50,7 +50,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(
     assert sorted(home.iterdir()) == before
 
 
-def test_what_fits_barely_is_worth_a_word(
+def test_render_that_barely_fits_is_reported(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     free_bytes(monkeypatch, 1_000_000)
@@ -61,7 +61,7 @@ def test_what_fits_barely_is_worth_a_word(
     assert "space" not in capsys.readouterr().err
 
 
-def test_what_is_stored_already_needs_no_more_space(
+def test_stored_frames_need_no_more_space(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(render_of(home)) == 0
@@ -77,7 +77,7 @@ def test_what_is_stored_already_needs_no_more_space(
 
 
 @pytest.mark.parametrize("silent", [Usage(0, 0, 0), OSError(38, "Function not implemented")])
-def test_a_disk_that_does_not_tell_is_believed_to_be_large(
+def test_disk_of_unknown_free_space_is_not_refused(
     home: Path, monkeypatch: pytest.MonkeyPatch, silent: Usage | OSError
 ) -> None:
     def usage(path: Path) -> Usage:
@@ -89,7 +89,7 @@ def test_a_disk_that_does_not_tell_is_believed_to_be_large(
     assert cli.run(render_of(home)) == 0
 
 
-def test_words() -> None:
+def test_sizes_in_words_and_the_limit_of_space() -> None:
     assert [in_words(size) for size in (0, 999, 1000, 12_345_678, 2.5e9, 3e12)] == [
         "0 bytes",
         "999 bytes",
@@ -103,13 +103,13 @@ def test_words() -> None:
         check_space([Need(Path("a"), 100, 90, 89)])
 
 
-def test_frames_of_paint_take_what_we_say() -> None:
-    """Noise is the worst case, paint is between: the constant must not be far off for either."""
+def test_estimated_bytes_per_pixel_of_a_frame() -> None:
+    """Noise is the worst case; a stylized frame takes less, and the estimate lies below that."""
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     assert 2.2 < len(encode_png(noise)) / 128**2 < 3.2
 
 
-# In a mount namespace of its own: a disk of a few pages, which fills up in the midst of the frames and then grows.
+# In a mount namespace of its own: a disk of a few pages, which fills up before the last frame and is then enlarged.
 SMALL_DISK = """
 import os, subprocess, sys
 from pipeline import cli
@@ -136,7 +136,7 @@ def no_namespaces() -> bool:
 
 
 @pytest.mark.skipif(no_namespaces(), reason="needs user namespaces to mount a small disk")
-def test_a_disk_that_fills_up_stops_the_render_and_room_continues_it(home: Path) -> None:
+def test_render_stopped_by_a_full_disk_continues_after_space_is_freed(home: Path) -> None:
     (home / "disk").mkdir()
     words = [sys.executable, "-c", SMALL_DISK, str(home / "disk"), *render_of(home)]
     done = subprocess.run(
@@ -154,7 +154,7 @@ def test_a_disk_that_fills_up_stops_the_render_and_room_continues_it(home: Path)
     assert {path.name: path.read_bytes() for path in (home / "kept/one-s000").iterdir()} == frames
 
 
-def test_a_dry_run_tells_what_would_be_needed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_prints_the_needed_space(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(render_of(home, "--dry-run")) == 0
     assert "disk       about 2" in capsys.readouterr().out
     assert not (home / "v.render").exists()

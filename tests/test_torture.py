@@ -7,42 +7,41 @@ from pathlib import Path
 import pytest
 
 from tests.support.torture import __main__ as torture
-from tests.support.torture.kills import VARIANTS, KillAt, Tally, kill_renders
+from tests.support.torture.kills import VARIANTS, KillAt, KillResult, kill_renders
 
 
-def test_killed_at_random_moments_a_render_ends_with_the_same_bytes(
+def test_renders_killed_at_random_moments_end_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keyframes, held frames and farther ones here; the long version takes turns at all."""
+    """With keyframes, held frames and long-term ones; `scripts/torture` runs all variants."""
     monkeypatch.setattr("tests.support.torture.kills._KILLS_PER_RENDER", 3)
-    few = {name: VARIANTS[name] for name in ("segments", "segments, hold, earlier")}
-    tally = kill_renders(tmp_path / "kills", kills=6, seed=1, variants=few)
-    assert tally.kills == sum(tally.kills_by_variant.values()) == 6 and tally.renders >= 5
-    assert tally.kills_by_variant.keys() == few.keys()
-    assert tally.failures == []
-    assert tally.bad == 0, tally
+    few = {name: VARIANTS[name] for name in ("segments", "segments, hold, long term")}
+    result = kill_renders(tmp_path / "kills", kills=6, seed=1, variants=few)
+    assert result.kills == sum(result.kills_by_variant.values()) == 6 and result.renders >= 5
+    assert result.kills_by_variant.keys() == few.keys()
+    assert result.failures == []
+    assert result.errors == 0, result
 
 
-def test_what_must_not_be_is_counted() -> None:
-    """A rig that cannot fail proves nothing."""
-    assert Tally(kills=3, renders=2, frames_stored_at_kills=9).bad == 0
-    for name in ("frames_lost", "frames_redone", "torn_files", "mismatches", "broken_statistics"):
-        tally = Tally()
-        setattr(tally, name, 1)
-        assert tally.bad == 1
-    assert Tally(failures=["x"]).bad == 1
+def test_every_kind_of_error_is_counted() -> None:
+    assert KillResult(kills=3, renders=2, frames_stored_at_kills=9).errors == 0
+    for name in ("frames_lost", "frames_redone", "incomplete_files", "mismatches", "broken_statistics"):
+        result = KillResult()
+        setattr(result, name, 1)
+        assert result.errors == 1
+    assert KillResult(failures=["x"]).errors == 1
 
 
-def test_a_store_that_writes_carelessly_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames written in place, without a temporary file: a kill in mid-write leaves half a frame behind."""
-    monkeypatch.setattr("tests.support.torture.kills.KillAt", Careless)
+def test_store_that_does_not_write_atomically_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are written without a temporary file, so a kill leaves half a frame."""
+    monkeypatch.setattr("tests.support.torture.kills.KillAt", NonAtomicKillAt)
     monkeypatch.setattr("tests.support.torture.kills._KILLS_PER_RENDER", 2)
-    tally = kill_renders(tmp_path / "kills", kills=2, seed=0, variants={"plain": ()})
-    assert tally.torn_files > 0 and tally.bad > 0
+    result = kill_renders(tmp_path / "kills", kills=2, seed=0, variants={"plain": ()})
+    assert result.incomplete_files > 0 and result.errors > 0
 
 
-class Careless(KillAt):
-    """Writes frames in two pieces under their own names, and dies between them."""
+class NonAtomicKillAt(KillAt):
+    """Writes frames in two halves under their final names, and kills the process between them."""
 
     def __call__(self) -> None:
         import os
@@ -62,18 +61,20 @@ class Careless(KillAt):
                     os.kill(os.getpid(), signal.SIGKILL)
                 file.write(data[len(data) // 2 :])
 
-        setattr(atomic, "write_bytes", write_bytes)  # noqa: B010 - mypy knows that this is not done
+        setattr(atomic, "write_bytes", write_bytes)  # noqa: B010 - mypy refuses to assign to a function
 
 
-def test_a_full_disk_never_replaces_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_old_video(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torture, "FULL_AFTER", 4)
     problems: list[str] = []
     assert torture.fill_disks(problems) == 16
     assert problems == []
 
 
-def test_the_summary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(torture, "kill_renders", lambda home, *, kills, seed: Tally(kills=kills, renders=2))
+def test_summary_counts_kills_and_reports_leaks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torture, "kill_renders", lambda home, *, kills, seed: KillResult(kills=kills, renders=2))
     monkeypatch.setattr(torture, "CASES", ())
     monkeypatch.setattr(torture, "FULL_AFTER", 1)
     held = {"rss_kb": 1000, "files": 8, "threads": 3}

@@ -637,7 +637,7 @@ def test_file_that_cannot_be_read_back_does_not_replace_the_output(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.writer.partial import filling, replacing
+from pipeline.media.writer.partial import filling, replacing
 with (filling if "%" in sys.argv[1] else replacing)(Path(sys.argv[1])) as partial:
     print(partial, flush=True)
     sys.stdin.read()

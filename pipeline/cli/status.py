@@ -13,7 +13,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     """What is done, what is left, how fast, how long still."""
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory
-    from pipeline.store.report import read_status
+    from pipeline.store.status import read_status
     from pipeline.workflows.complete import resume_command
 
     found = read_status(RenderDirectory.open(directory))
@@ -33,7 +33,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     lines += [
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
-    lines += [f"  {name}: its frames were removed, its video stands for them" for name in found.delivered]
+    lines += [f"  {name}: its frames were removed, its video replaces them" for name in found.exported]
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -45,7 +45,7 @@ def verify(
     """Check every stored frame."""
     from pipeline.runtime.reporters import make_reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.store.report import verify_frames
+    from pipeline.store.verification import verify_frames
 
     render = RenderDirectory.open(directory)
     stored = sum(len(render.stored(chain)) for chain in render.plan.chains)
@@ -56,7 +56,7 @@ def verify(
     else:
         lines = [f"{finding.kind}: {finding.path}: {finding.what}" for finding in report.findings]
         verdict = "all good" if report.ok else "damage found"
-        lines.append(f"{report.checked} frames checked, {report.unpainted} not stylized yet, {verdict}")
+        lines.append(f"{report.checked} frames checked, {report.unstylized} not stylized yet, {verdict}")
         sys.stdout.write("\n".join(lines) + "\n")
     if not report.ok:
         from pipeline.errors import RenderDirectoryError

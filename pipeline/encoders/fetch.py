@@ -7,7 +7,6 @@ has downloaded once is used.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -16,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import ConfigError, MissingPartError
+from pipeline.runtime import atomic
+from pipeline.runtime.hashing import file_digest
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in all (None if the server does not say)."""
@@ -90,8 +91,7 @@ def verify(name: str) -> str:
     if not path.is_file():
         remedy = remedy.removeprefix("delete it and ")
         raise MissingPartError(f"the weights of {name} are not at {path}", hint=remedy)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(path)
     if not digest.startswith(expected):
         raise MissingPartError(
             f"{path} is damaged: its SHA-256 is {digest}, expected {expected}", hint=f"{remedy}, which writes it again"
@@ -128,15 +128,17 @@ def download(url: str, path: Path, expected: str, progress: Progress | None = No
             f"{url} could not be downloaded to {path.parent}: {reason}",
             hint=hint,
         ) from error
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(part)
     if not digest.startswith(expected):
         part.unlink()
         raise MissingPartError(
             f"{url} was downloaded, but its SHA-256 is {digest}, expected {expected}...; it has been deleted",
             hint=f"if that happens twice, something between you and the server changes files; {hint}",
         )
-    part.replace(path)
+    try:
+        atomic.publish(part, path)
+    except OSError as error:
+        raise MissingPartError(f"{path} could not be written: {error.strerror or error}", hint=hint) from error
 
 
 def _receive(url: str, part: Path, progress: Progress | None) -> None:

@@ -6,7 +6,6 @@ tests). Layers are named as in the VGG papers (`relu4_2`), never numbered.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from pipeline.encoders.fetch import Progress, fetch, verify, weights_path
 from pipeline.encoders.network import Encoder, Pooling
 from pipeline.encoders.vgg import VggNetwork, load_vgg
 from pipeline.errors import ConfigError
+from pipeline.runtime.hashing import file_digest
 
 __all__ = ["NAMES", "Encoder", "Pooling", "Progress", "fetch", "load_encoder", "verify", "weights_path"]
 
@@ -68,9 +68,3 @@ def load_encoder(
     module.to(device=chosen, dtype=dtype)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Encoder(name, digest, dtype, chosen, module)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

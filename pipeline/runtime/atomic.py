@@ -1,8 +1,11 @@
-"""Writing a file so that a crash leaves the old one or the new one, never a third thing.
+"""Files that exist complete or not at all: every temporary file, flush and rename of the package.
 
-Every change that the store makes to a disk goes through the short functions at the top of this file, so that tests can
-make each of them fail in turn. `write_bytes` is the one recipe: a temporary file in the same folder, all the bytes,
-fsync, rename, fsync of the folder.
+The recipe is a temporary file in the same folder, all the bytes, a flush of the file, a rename over the old name and a
+flush of the folder. `write_bytes` does all of it; where a library writes the file itself (PyAV, Pillow, a download),
+`publish` does what follows the bytes. Every change to a disk is one of the short functions in `OPERATIONS`, so that the
+tests can make each of them fail in turn.
+
+All functions raise OSError; the caller knows what the file is for and what the user can do about it.
 """
 
 from __future__ import annotations
@@ -11,21 +14,23 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import RenderDirectoryError, TemperaError, WriteError
-
 if sys.platform == "darwin":
     import fcntl
 
+OPERATIONS: Final = (
+    *("create", "open_append", "open_shared", "write", "truncate", "sync", "close", "sync_file", "replace"),
+    *("move_folder", "sync_folder", "remove", "remove_folder", "make_folder"),
+)
+"""Names of the functions here that change a disk."""
+
 _TEMPORARY: Final = re.compile(r"^\..+\.[0-9a-f]{16}\.tmp$", re.DOTALL)
-_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
-_FORBIDDEN: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)})
-# File systems that have no such thing as flushing a folder say so with one of these; they order renames in their way.
-_NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+# What file systems answer that have no such flush: a FAT or network disk for a folder, a network disk for F_FULLFSYNC.
+_NO_SUCH_FLUSH: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -45,7 +50,7 @@ def open_shared(path: Path) -> int:
 
 
 def write(descriptor: int, data: bytes | memoryview) -> int:
-    """Write what the system takes in one go and return how many bytes that was."""
+    """Write as many bytes as the system accepts in one call and return how many that was."""
     return os.write(descriptor, data)
 
 
@@ -56,21 +61,21 @@ def truncate(descriptor: int, size: int) -> None:
 
 def sync(descriptor: int) -> None:
     """Return when the bytes of an open file are on the disk."""
-    if sys.platform == "darwin":
-        # macOS's fsync stops at the drive's cache; F_FULLFSYNC does not, but network file systems may not know it.
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError as error:
-            if error.errno not in _NO_FOLDER_SYNC:
-                raise
-        else:
-            return
-    os.fsync(descriptor)
+    _flush(descriptor)
 
 
 def close(descriptor: int) -> None:
     """Close a descriptor."""
     os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Return when the bytes of a closed file are on the disk."""
+    descriptor = os.open(path, (os.O_RDWR if os.name == "nt" else os.O_RDONLY) | _BINARY)
+    try:
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace(old: Path, new: Path) -> None:
@@ -84,45 +89,49 @@ def move_folder(old: Path, new: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Return when the names in a folder are on the disk (where the system can say so)."""
+    """Return when the names in a folder are on the disk, as far as its file system can tell."""
     if os.name == "nt":
         return  # Windows cannot open a folder; NTFS journals the rename
     descriptor = os.open(path, os.O_RDONLY | _BINARY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
+        if error.errno not in _NO_SUCH_FLUSH:
             raise
     finally:
         os.close(descriptor)
 
 
 def remove(path: Path) -> None:
-    """Remove a file; it is fine if it is not there."""
+    """Remove a file if it exists."""
     path.unlink(missing_ok=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder and everything in it; it must exist."""
+    shutil.rmtree(path)
+
+
 def make_folder(path: Path) -> None:
-    """Create one folder inside an existing one; it is fine if it is there already."""
+    """Create one folder inside an existing one, unless it exists already."""
     path.mkdir(exist_ok=True)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte, however few the system takes at a time."""
+    """Write every byte, in as many calls as the system needs."""
     rest = memoryview(data)
     while rest:
-        taken = write(descriptor, rest)
-        if taken <= 0:
+        accepted = write(descriptor, rest)
+        if accepted <= 0:
             raise OSError(errno.EIO, "the system wrote nothing")
-        rest = rest[taken:]
+        rest = rest[accepted:]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Make `data` the content of `path`, atomically and durably.
 
     When this returns, the bytes and the name are on the disk. When it raises, the file is as it was before, or already
-    the new one if only the last flush of the folder failed; there is never a part of it. Raises WriteError (disk full,
-    quota, read-only, I/O error) or RenderDirectoryError (the folder has vanished).
+    the new one if only the last flush of the folder failed; it is never incomplete.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -132,45 +141,45 @@ def write_bytes(path: Path, data: bytes) -> None:
             sync(descriptor)
         finally:
             close(descriptor)
-        replace(temporary, path)
-        sync_folder(path.parent)
+        _rename(temporary, path)
     except BaseException as error:
-        _discard(temporary, error)
-        if isinstance(error, OSError):
-            raise explain(error, path) from error
+        try:
+            remove(temporary)
+        except OSError as second:
+            error.add_note(f"{temporary.name} could not be removed either ({second.strerror})")
         raise
 
 
-def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents, durably. Raises WriteError; RenderDirectoryError if a file is there."""
-    folder = path
-    try:
-        missing = []
-        while not folder.exists():
-            missing.append(folder)
-            folder = folder.parent
-        if not folder.is_dir():
-            raise RenderDirectoryError(
-                f"{folder}: is a file, expected a folder", hint="move it away, or choose another folder with --workdir"
-            )
-        for folder in reversed(missing):
-            make_folder(folder)
-            sync_folder(folder.parent)
-    except OSError as error:
-        raise explain(error, folder) from error
+def publish(complete: Path, path: Path) -> None:
+    """Make a complete file in the same folder the content of `path`, atomically and durably.
 
-
-def sweep(folder: Path) -> int:
-    """Remove the temporary files that a crash left in a folder; return how many there were.
-
-    Only the holder of the render's lock may call this: then nobody is in the middle of writing one.
+    When it raises, `complete` is still there, or `path` is the new file if only the last flush of the folder failed.
     """
-    try:
-        leftovers = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
-        for entry in leftovers:
-            remove(entry)
-    except OSError as error:
-        raise explain(error, folder) from error
+    sync_file(complete)
+    _rename(complete, path)
+
+
+def make_folders(path: Path) -> None:
+    """Create a folder and its missing parents, durably. NotADirectoryError names a file that is in the way."""
+    folder, missing = path, []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    for folder in reversed(missing):
+        make_folder(folder)
+        sync_folder(folder.parent)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove the temporary files of `write_bytes` that a crash left in a folder; return how many there were.
+
+    The caller makes sure that no other process is writing one.
+    """
+    leftovers = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
+    for entry in leftovers:
+        remove(entry)
     return len(leftovers)
 
 
@@ -179,33 +188,19 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.match(name) is not None
 
 
-def explain(error: OSError, path: Path) -> TemperaError:
-    """The error a user should see when the system refused to write `path`."""
-    reason = error.strerror or str(error)
-    if error.errno in _FULL:
-        return WriteError(
-            f"{path}: cannot be written ({reason})",
-            hint="free some space, then run the same command again: everything stored is good and the render continues",
-        )
-    if error.errno in _FORBIDDEN:
-        return WriteError(
-            f"{path}: cannot be written ({reason})",
-            hint="make the folder writable, or choose another one with --workdir or -o",
-        )
-    if error.errno in _GONE:
-        return RenderDirectoryError(
-            f"{path}: cannot be written, its folder has vanished ({reason})",
-            hint="was it moved, or its disk unplugged? bring it back, then run the same command again to continue",
-        )
-    return WriteError(
-        f"{path}: cannot be written ({reason})",
-        hint="check the disk (its system log names failing sectors), then run the same command again to continue",
-    )
+def _rename(temporary: Path, path: Path) -> None:
+    replace(temporary, path)
+    sync_folder(path.parent)
 
 
-def _discard(temporary: Path, error: BaseException) -> None:
-    """Remove a temporary file after a failure; if that fails too, the next holder of the lock sweeps it."""
-    try:
-        remove(temporary)
-    except OSError as second:
-        error.add_note(f"{temporary.name} could not be removed either ({second.strerror})")
+def _flush(descriptor: int) -> None:
+    if sys.platform == "darwin":
+        # macOS's fsync stops at the drive's cache; F_FULLFSYNC does not, but not every file system has it.
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FLUSH:
+                raise
+        else:
+            return
+    os.fsync(descriptor)

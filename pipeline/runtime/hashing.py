@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,13 @@ def file_digest(path: str | Path) -> str:
 
 
 def files_digest(paths: Iterable[str | Path]) -> str:
-    """SHA-256 of one file's content, or of the hex digests of several in order, one a line. Raises OSError.
+    """SHA-256 of the content of one or more files, joined as `joined_digest` says. Raises OSError.
 
     Names and times do not matter, only content and order.
     """
-    digests = [file_digest(path) for path in paths]
+    return joined_digest([file_digest(path) for path in paths])
+
+
+def joined_digest(digests: Sequence[str]) -> str:
+    """The only one of some hex digests, or SHA-256 over all of them in order, one a line."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import WriteError
+from pipeline.runtime import atomic
 from pipeline.sample.frame import sample_frame
 
 FIRST_PHOTO = datetime(2024, 6, 21, 5, 9, 0, 250000)  # EXIF times have no zone
@@ -28,9 +28,7 @@ def write_sample(folder: Path, count: int = 48, width_px: int = 640, height_px: 
         for index in range(count):
             path = folder / f"photo_{index:04d}.jpg"
             data = _jpeg(sample_frame(index, count, width_px, height_px), FIRST_PHOTO + INTERVAL * index)
-            partial = path.with_suffix(".part")
-            partial.write_bytes(data)
-            os.replace(partial, path)  # noqa: PTH105 (the atomic rename, by its own name)
+            atomic.write_bytes(path, data)
             paths.append(path)
     except OSError as error:
         raise WriteError(

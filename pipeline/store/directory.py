@@ -3,13 +3,13 @@
     plan.json                        written once, before the first frame, and never edited
     lock                             who is working here
     frames/<chain id>/00000123.png   one stylized frame; present = complete
-    stats.jsonl                      one line per painted frame; advisory
-    log.txt, cache/                  belong to others; the store only names them
+    stats.jsonl                      one line per stylized frame; advisory
+    log.txt, cache/                  written by others; the store only names them
 
-The stored frame is the checkpoint. A chain is done up to the end of its longest unbroken run of frames from its start,
-where every frame of the run has a whole outline and the last one decodes with all checksums right. If the last one does
-not, the run ends before it, and so on. Nothing is removed: a damaged frame, and frames behind a gap, stay until the
-chain comes to them and replaces them.
+The stored frame is the checkpoint. A chain is done up to the end of its longest unbroken run of frames from its start
+in which every frame begins and ends as it should and the last one decodes with all checksums right. If the last one
+does not, the run ends before it, and so on. Nothing is removed: a damaged frame, and frames behind a gap, stay until
+the chain comes to them and replaces them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from pipeline.plan.identity import check_same
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime import atomic
 from pipeline.store import frames, stats
-from pipeline.store.lock import RenderLock
+from pipeline.store.disk_errors import refused_read, writing
+from pipeline.store.lock import LOCK_NAME, JoinedLock, LockToken, RenderLock
 from pipeline.types import Chain, RenderPlan
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAN_NAME: Final = "plan.json"
-TOP_NAMES: Final = frozenset({PLAN_NAME, "lock", "frames", "stats.jsonl", "log.txt", "cache"})
+TOP_NAMES: Final = frozenset({PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache"})
 """What a render directory holds at its top."""
 MAX_PLAN_BYTES: Final = 1 << 28
 
 
 class RenderDirectory:
-    """One render on disk. Reading needs no lock; writing is only allowed inside `with directory.lock():`.
+    """One render on disk. Reading needs no lock; writing needs `with directory.lock():` or `directory.join(token)`.
 
     Get one from `create` or `open`. Frames are addressed by chain id and frame index; an unknown chain or an index
     outside its chain is a KeyError or IndexError (a bug of the caller).
@@ -49,26 +50,28 @@ class RenderDirectory:
         self.path: Final = Path(path)
         self.plan: Final = plan
         self._chains: Final = {chain.id: chain for chain in plan.chains}
-        self._lock: RenderLock | None = None
+        self._lock: RenderLock | JoinedLock | None = None
         self._repair_stats = True
 
     @classmethod
     def create(cls, path: str | Path, plan: RenderPlan) -> RenderDirectory:
         """Make `path` the render directory of `plan`, or open it if it already is the one of an equal plan.
 
-        An existing plan that paints the same is kept as it is (its chains, not the new ones, are those to work on).
+        An existing plan of the same digest is kept as it is (its chains, not the new ones, are those to work on).
         Raises RenderDirectoryError if it holds another render (naming every difference), is damaged, locked, or a
-        folder with other people's files; WriteError if it cannot be written.
+        folder with foreign files; WriteError if it cannot be written.
         """
         path = Path(path)
         if not _exists(path / PLAN_NAME):
-            if not _exists(path / "lock"):
-                _refuse_others_files(path)  # before a lock is left in somebody's folder
-            atomic.make_folders(path)
+            if not _exists(path / LOCK_NAME):
+                _refuse_foreign_files(path)  # before a lock file is left in a foreign folder
+            with writing(path):
+                atomic.make_folders(path)
             with RenderLock(path):
-                if not _exists(path / PLAN_NAME):  # nobody else was faster
-                    _refuse_others_files(path)
-                    atomic.write_bytes(path / PLAN_NAME, plan_to_json(plan).encode("ascii"))
+                if not _exists(path / PLAN_NAME):  # no other process was faster
+                    _refuse_foreign_files(path)
+                    with writing(path / PLAN_NAME):
+                        atomic.write_bytes(path / PLAN_NAME, plan_to_json(plan).encode("ascii"))
         directory = cls.open(path)
         check_same(directory.plan, plan, where=str(path))
         return directory
@@ -94,15 +97,13 @@ class RenderDirectory:
                 hint="give the folder that `tempera render` made: the video's name ending in .render, or --workdir",
             ) from None
         except OSError as error:
-            raise RenderDirectoryError(
-                f"{file}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
-            ) from error
+            raise refused_read(file, error) from error
         return cls(path, plan_from_json(data, where=str(file)))
 
     @property
     def frames_path(self) -> Path:
         """Folder of all stored frames; made with the first one."""
-        return self.path / "frames"
+        return self.path / frames.FRAMES_NAME
 
     @property
     def stats_path(self) -> Path:
@@ -132,21 +133,37 @@ class RenderDirectory:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[RenderLock]:
-        """Work here alone: take the lock, sweep what a crash left behind, and let go at the end of the block.
+        """Hold the lock inside the block, after removing the temporary files that a crash left.
 
-        Raises RenderDirectoryError if somebody else works here, naming them.
+        Raises RenderDirectoryError if another process works here, naming it.
         """
         with RenderLock(self.path) as held:
             folders = [folder for folder in _entries(self.frames_path) if folder.is_dir()]
             if self.cache_path.is_dir():
                 folders.append(self.cache_path)
             for folder in (self.path, *folders):
-                atomic.sweep(folder)
-            self._lock, self._repair_stats = held, True
-            try:
+                with writing(folder):
+                    atomic.remove_leftovers(folder)
+            with self._writing_under(held):
                 yield held
-            finally:
-                self._lock = None
+
+    @contextlib.contextmanager
+    def join(self, token: LockToken) -> Iterator[None]:
+        """Write inside the block in a worker process, under the lock of the process that gave its `token`.
+
+        Every write is refused with RenderDirectoryError once that process has let go of the lock or is dead; so is
+        joining then. Workers must not write the same chain.
+        """
+        with self._writing_under(JoinedLock(self.path, token)):
+            yield
+
+    @contextlib.contextmanager
+    def _writing_under(self, lock: RenderLock | JoinedLock) -> Iterator[None]:
+        self._lock, self._repair_stats = lock, True
+        try:
+            yield
+        finally:
+            self._lock = None
 
     def write_frame(self, chain_id: str, index: int, rgb: NDArray[np.uint8]) -> None:
         """Store one stylized frame, uint8 (H, W, 3) sRGB of the plan's size. When this returns it survives a crash.
@@ -154,21 +171,19 @@ class RenderDirectory:
         Raises WriteError if the disk refuses, RenderDirectoryError if the lock was taken from us or the folder has
         vanished; then the frame is as it was before. ValueError for an array of another shape or type.
         """
-        from pipeline.media.image.png import encode_png  # needs OpenCV: only who writes pixels pays for it
+        from pipeline.media.image.png import encode_png  # needs OpenCV, which takes a while to import
 
         expected = (self.plan.height_px, self.plan.width_px, 3)
         if rgb.shape != expected or rgb.dtype != "uint8":
             raise ValueError(f"frame {index} of {chain_id}: {rgb.dtype} {rgb.shape}, expected uint8 {expected}")
         path = self.frame_path(chain_id, index)
         self.check_lock()
-        try:
-            for folder in (self.frames_path, path.parent):
+        with writing(path):
+            for folder in (self.frames_path, path.parent):  # not the render directory, which may have been moved
                 if not folder.is_dir():
                     atomic.make_folder(folder)
                     atomic.sync_folder(folder.parent)
-        except OSError as error:
-            raise atomic.explain(error, path) from error
-        atomic.write_bytes(path, encode_png(rgb))
+            atomic.write_bytes(path, encode_png(rgb))
 
     def read_frame(self, chain_id: str, index: int) -> NDArray[np.uint8]:
         """A stored frame, uint8 (H, W, 3) sRGB, exactly as it was written.
@@ -180,20 +195,20 @@ class RenderDirectory:
         if rgb is None:
             raise RenderDirectoryError(
                 f"{path}: {problem}",
-                hint=f"delete it and run `tempera resume {self.path}`: it is painted again with what follows from it",
+                hint=f"delete it and run `tempera resume {self.path}`: it is stylized again, and what follows from it",
             )
         return rgb
 
     def stored(self, chain: Chain) -> set[int]:
-        """Indices of the chain's frames that have a file, whole or not."""
+        """Indices of the chain's frames that have a file, complete or not."""
         indices = (frames.frame_index(entry.name) for entry in _entries(self.frames_path / chain.id))
         return {index for index in indices if index is not None and index in chain.frames}
 
     def done(self, chain: Chain) -> int:
         """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
 
-        `start` if nothing is done, `stop` if all is. Raises RenderDirectoryError if the disk refuses to read: a bad
-        cable must not make a render start over.
+        `start` if nothing is done, `stop` if all is. Raises RenderDirectoryError if the disk refuses to read, so that
+        a failing cable does not make a render start over.
         """
         size = self.plan.width_px, self.plan.height_px
         stored = self.stored(chain)
@@ -208,62 +223,62 @@ class RenderDirectory:
         return indices[count] if count < len(indices) else chain.stop
 
     def check_lock(self) -> None:
-        """Raise RenderDirectoryError if the lock was taken from us, RuntimeError if we never took it."""
-        self._working().check()
+        """Raise RenderDirectoryError if we may no longer write, RuntimeError outside `lock` and `join`."""
+        self._working_lock().check()
 
     def append_stats(self, record: Mapping[str, Any]) -> None:
         """Add one line to `stats.jsonl`: `chain`, `frame`, `phase`, `evaluations`, losses, `seconds`.
 
-        `seconds` is this frame's share of the working time: a batch of 4 that took 8 seconds gives 2 to each frame.
-        The key `session` is added; it is the same for all lines written under one holding of the lock. Not flushed to
-        the disk (the line is advisory), but one write: a crash leaves a whole line or none, and what a failing disk
-        tears is mended before the next line. Raises WriteError if the disk refuses.
+        `seconds` is this frame's part of the working time: a batch of 4 that took 8 seconds gives 2 to each frame.
+        The key `session` is added; it is the same for all lines written under one holding of the lock. The line is not
+        flushed to the disk (it is advisory) but written in one call; an incomplete line that a crash or a full disk
+        left is repaired before the next one. Raises WriteError if the disk refuses.
         """
-        holder = self._working().holder
+        holder = self._working_lock().holder
         session = {"session": holder.session} if holder else {}
         repair, self._repair_stats = self._repair_stats, True
         stats.append_line(self.stats_path, {**record, **session}, repair=repair)
         self._repair_stats = False
 
     def read_stats(self) -> list[dict[str, Any]]:
-        """Every whole line of `stats.jsonl`, oldest first; a frame that was painted twice has two."""
+        """Every complete line of `stats.jsonl`, oldest first; a frame that was stylized twice has two."""
         return stats.read_lines(self.stats_path)
 
-    def _working(self) -> RenderLock:
+    def _working_lock(self) -> RenderLock | JoinedLock:
         if self._lock is None:
-            raise RuntimeError("writing to a render directory needs `with directory.lock():` around it")
+            raise RuntimeError(
+                "writing to a render directory needs `with directory.lock():` or `.join(token):` around it"
+            )
         return self._lock
 
 
 def fresh(path: str | Path) -> Path | None:
-    """Move the render directory at `path` aside, for `--fresh`; nothing is ever deleted.
+    """Move the render directory at `path` aside, for `--fresh`; nothing is deleted.
 
     Returns where it is now (`<name>.old-1`, `.old-2`, ... beside it), or None if there was nothing to move. Raises
-    RenderDirectoryError if somebody is working in it, WriteError if it cannot be moved.
+    RenderDirectoryError if a process works in it, WriteError if it cannot be moved.
     """
     path = Path(path).absolute()
     if not path.is_dir():
         return None
     if not _exists(path / PLAN_NAME):
-        _refuse_others_files(path, lost_plan_is_fine=True)
+        _refuse_foreign_files(path, plan_may_be_lost=True)
         if not _has_frames(path):
             return None
     with contextlib.ExitStack() as stack:
         if os.name == "nt":
             with RenderLock(path):
-                pass  # Windows cannot rename a folder with an open file in it: asking must do
+                pass  # Windows cannot rename a folder with an open file in it, so the lock cannot be kept
         else:
             stack.enter_context(RenderLock(path))
         target = _free_name(path.parent, f"{path.name}.old")
-        try:
+        with writing(path):
             atomic.move_folder(path, target)
             atomic.sync_folder(path.parent)
-        except OSError as error:
-            raise atomic.explain(error, path) from error
     return target
 
 
-def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None:
+def _refuse_foreign_files(path: Path, *, plan_may_be_lost: bool = False) -> None:
     """Raise RenderDirectoryError unless a folder without a plan is empty or holds only what a crash of ours left."""
     names = {entry.name for entry in _entries(path)}
     foreign = sorted(name for name in names - TOP_NAMES if not name.startswith("."))
@@ -272,9 +287,9 @@ def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None
             f"{path}: is not empty and not a render directory (it holds {foreign[0]!r})",
             hint="choose a new or empty folder with --workdir",
         )
-    if not lost_plan_is_fine and _has_frames(path):
+    if not plan_may_be_lost and _has_frames(path):
         raise RenderDirectoryError(
-            f"{path}: has frames but no plan.json, so nobody knows which settings they were painted with",
+            f"{path}: has frames but no plan.json, so the settings that they were stylized with are not known",
             hint="restore plan.json from a copy if you have one; else begin anew with --fresh (the old folder is moved "
             "aside, nothing is deleted) or another --workdir",
         )
@@ -282,31 +297,31 @@ def _refuse_others_files(path: Path, *, lost_plan_is_fine: bool = False) -> None
 
 def _has_frames(path: Path) -> bool:
     return any(
-        frames.frame_index(entry.name) is not None for folder in _entries(path / "frames") for entry in _entries(folder)
+        frames.frame_index(entry.name) is not None
+        for folder in _entries(path / frames.FRAMES_NAME)
+        for entry in _entries(folder)
     )
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What a folder holds; nothing if it is not there. Raises RenderDirectoryError if it cannot be read."""
+    """What a folder holds; empty if it is not there. Raises RenderDirectoryError if it cannot be read."""
     try:
         return list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise RenderDirectoryError(
-            f"{folder}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
-        ) from error
+        raise refused_read(folder, error) from error
 
 
 def _exists(path: Path) -> bool:
-    """Whether something has this name, be it a broken link. Raises WriteError if we may not even look."""
+    """Whether the path exists, be it a broken link. Raises WriteError if the system does not tell."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise WriteError(
-            f"{path}: cannot be looked at ({error.strerror})", hint="choose another folder with --workdir or -o"
+            f"{path}: cannot be accessed ({error.strerror})", hint="choose another folder with --workdir or -o"
         ) from error
     return True
 

@@ -1,6 +1,6 @@
-"""Comparing the checksums of every stored frame while something else happens: reading gigabytes takes its time.
+"""Comparing the checksums of every stored frame in the background: reading gigabytes takes a while.
 
-One thread: it shares the interpreter and the disk with those who make the first frame ready, who are in a hurry.
+One thread only: it shares the interpreter and the disk with the preparation of the first frame, which must not wait.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class FrameCheck:
-    """Looks for damaged frames below where each chain continues, on a thread of its own.
+    """Finds damaged frames before the index where each chain continues, on a thread of its own.
 
-    `starts` says by chain id where that is (see `RenderDirectory.done`); chains that are not complete are checked
-    first, and those that it does not name not at all. Use as a context manager: leaving it stops and joins.
+    `starts` gives that index by chain id (see `RenderDirectory.done`). Chains that are not complete are checked first,
+    those without an entry not at all. Use as a context manager: leaving it stops and joins the thread.
     """
 
     def __init__(self, directory: RenderDirectory, starts: Mapping[str, int]) -> None:
@@ -48,7 +48,7 @@ class FrameCheck:
     def damaged(self) -> dict[str, int]:
         """The first damaged frame of every chain in which one was found so far.
 
-        Raises RenderDirectoryError if the disk refused to read a frame: a bad cable must not make a render start over.
+        Raises RenderDirectoryError if the disk refused to read a frame, which may be good.
         """
         with self._lock:
             if self._failure is not None:
@@ -56,7 +56,7 @@ class FrameCheck:
             return dict(self._damaged)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until everything is checked, at most so long; returns whether it is."""
+        """Wait until everything is checked, at most so many seconds; returns whether it is."""
         self._thread.join(None if seconds is None else max(0.0, seconds))
         return not self._thread.is_alive()
 

@@ -1,4 +1,4 @@
-"""Stored frames: their names, and telling a whole one from a damaged one."""
+"""Stored frames: their names, and telling a complete one from a damaged one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import InputError, RenderDirectoryError
+from pipeline.errors import InputError, TemperaError
+from pipeline.store.disk_errors import refused_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,10 @@ def frame_index(name: str) -> int | None:
 
 
 def stored_sizes(render_path: Path, chain: Chain) -> list[int]:
-    """Sizes in bytes of the chain's frames that have a file, whole or not, in no order; empty if there is no folder."""
+    """Sizes in bytes of the chain's frames that have a file, in no order; empty if there is no folder.
+
+    Frames are counted whether they are complete or not.
+    """
     try:
         with os.scandir(render_path / FRAMES_NAME / chain.id) as entries:
             found = [(frame_index(entry.name), entry.stat().st_size) for entry in entries]
@@ -48,10 +52,10 @@ def stored_sizes(render_path: Path, chain: Chain) -> list[int]:
 
 
 def outline_problem(path: Path, width_px: int, height_px: int) -> str | None:
-    """What a glance at the first and the last bytes finds wrong with a stored frame, or None.
+    """What the first and the last bytes of a stored frame show to be wrong with it, or None.
 
-    Finds what crashes of lesser tools and full disks leave behind (missing, empty, cut off, other size) at the cost of
-    two small reads. Raises RenderDirectoryError if the disk refuses to read the file.
+    At the cost of two small reads this finds what a full disk or a copy that was cut off leaves: a frame that is
+    missing, empty, truncated or of another size. Raises RenderDirectoryError if the disk refuses to read the file.
     """
     try:
         with path.open("rb") as file:
@@ -62,19 +66,20 @@ def outline_problem(path: Path, width_px: int, height_px: int) -> str | None:
             if problem is not None:
                 return problem
             file.seek(-len(_END), 2)
-            return None if file.read() == _END else "cut off: its end is missing"
+            return None if file.read() == _END else "truncated: its end is missing"
     except FileNotFoundError:
         return "missing"
     except IsADirectoryError:
-        return "a folder, expected a picture"
+        return "a folder, expected an image"
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
 def checksum_problem(path: Path, width_px: int, height_px: int) -> str | None:
-    """What the checksums find wrong with a stored frame, or None: any flipped, missing or added byte, without decoding.
+    """What the checksums of a stored frame show to be wrong with it, or None.
 
-    Raises RenderDirectoryError if the disk refuses to read the file.
+    Any flipped, missing or added byte is found, without decoding the pixels. Raises RenderDirectoryError if the disk
+    refuses to read the file.
     """
     from pipeline.media.image.png import check_png
 
@@ -89,11 +94,11 @@ def checksum_problem(path: Path, width_px: int, height_px: int) -> str | None:
 
 
 def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] | None, str]:
-    """Read a stored frame whole, checksums included: `(rgb uint8 (H, W, 3), "")`, or `(None, what is wrong)`.
+    """Read and check a stored frame: `(rgb uint8 (H, W, 3), "")`, or `(None, what is wrong)`.
 
-    Raises RenderDirectoryError if the disk refuses to read the file: a failing cable must not make a render start over.
+    Raises RenderDirectoryError if the disk refuses to read the file, which may be good: it is not reported as damaged.
     """
-    from pipeline.media.image.png import decode_png  # needs OpenCV: only who reads pixels pays for it
+    from pipeline.media.image.png import decode_png  # needs OpenCV, which takes a while to import
 
     data, problem = _read(path, width_px, height_px)
     if problem:
@@ -108,13 +113,13 @@ def load(path: Path, width_px: int, height_px: int) -> tuple[NDArray[np.uint8] |
 
 
 def _read(path: Path, width_px: int, height_px: int) -> tuple[bytes, str]:
-    """The bytes of a stored frame, and what a look at its header finds wrong ("" if nothing)."""
+    """The bytes of a stored frame, and what its header shows to be wrong ("" if nothing)."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return b"", "missing"
     except IsADirectoryError:
-        return b"", "a folder, expected a picture"
+        return b"", "a folder, expected an image"
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(data) < _HEAD_BYTES:
@@ -123,7 +128,7 @@ def _read(path: Path, width_px: int, height_px: int) -> tuple[bytes, str]:
 
 
 def _short(size: int) -> str:
-    return "empty" if size == 0 else f"cut off after {size} bytes"
+    return "empty" if size == 0 else f"truncated after {size} bytes"
 
 
 def _head_problem(head: bytes, width_px: int, height_px: int) -> str | None:
@@ -135,8 +140,6 @@ def _head_problem(head: bytes, width_px: int, height_px: int) -> str | None:
     return None
 
 
-def _unreadable(path: Path, error: OSError) -> RenderDirectoryError:
-    return RenderDirectoryError(
-        f"{path}: cannot be read ({error.strerror})",
-        hint="check the disk and the permissions; if the file cannot be saved, delete it and it is painted again",
-    )
+def _unreadable(path: Path, error: OSError) -> TemperaError:
+    hint = "check the disk and the permissions; if the file is lost, delete it and the frame is stylized again"
+    return refused_read(path, error, hint=hint)

@@ -1,4 +1,4 @@
-"""`stats.jsonl`: one line of JSON per painted frame. Advisory: nothing is ever decided by it."""
+"""`stats.jsonl`: one line of JSON per stylized frame. Advisory: nothing is ever decided by it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import RenderDirectoryError
 from pipeline.runtime import atomic
+from pipeline.store.disk_errors import refused_read, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,12 @@ _TAIL_BYTES: Final = 1 << 16
 def append_line(path: Path, record: Mapping[str, Any], *, repair: bool) -> None:
     """Add one record as one line, in a single write.
 
-    With `repair`, first look at the end of the file: a line that a crash has torn is cut off, and a whole one that
-    lacks its newline gets it. Numbers that are not finite are written as null. Raises WriteError if the disk refuses.
+    With `repair`, first read the end of the file: an incomplete line that a crash left is cut off, and a complete one
+    that lacks its newline gets it. Numbers that are not finite are written as null. Raises WriteError if the disk
+    refuses.
     """
     line = json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
-    try:
+    with writing(path):
         descriptor = atomic.open_append(path)
         try:
             if repair:
@@ -32,12 +33,10 @@ def append_line(path: Path, record: Mapping[str, Any], *, repair: bool) -> None:
             atomic.write_all(descriptor, line)
         finally:
             atomic.close(descriptor)
-    except OSError as error:
-        raise atomic.explain(error, path) from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Every whole record of the file, in order; lines that are not a JSON object (torn by a crash) are left out.
+    """Every complete record of the file, in order; lines that are not a JSON object are left out.
 
     A file that is not there has no records. Raises RenderDirectoryError if it cannot be read.
     """
@@ -46,10 +45,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RenderDirectoryError(
-            f"{path}: cannot be read ({error.strerror})",
-            hint="check its permissions; the file is advisory and may be deleted",
-        ) from error
+        hint = "check its permissions; the file is advisory and may be deleted"
+        raise refused_read(path, error, hint=hint) from error
     records = (_record(line) for line in data.split(b"\n") if line)
     return [record for record in records if record is not None]
 

@@ -1,12 +1,14 @@
-"""Videos that a render wrote: which frames they show, and which of them stand for frames that were removed.
+"""Videos that a render wrote: which frames they show, and which of them replace frames that were removed.
 
-cache/videos.jsonl      one line per written video; advisory, like everything in the cache
-frames/delivered.json   videos whose frames were removed on request; without it they would be painted again
+cache/videos.jsonl     one line per written video; advisory, like everything in the cache
+frames/exported.json   the videos whose frames `tempera clean --frames` removed
+
+The second file is part of the render: without it a finished style would look as if none of its frames had ever been
+stylized, and the next start would stylize them all again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from contextlib import suppress
@@ -16,71 +18,67 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError, TemperaError
 from pipeline.runtime import atomic
+from pipeline.runtime.hashing import files_digest
 from pipeline.store import stats
+from pipeline.store.disk_errors import refused_read, writing
 from pipeline.store.frames import frame_index
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
     from pipeline.types import Chain
 
-DELIVERED_NAME: Final = "delivered.json"
+EXPORTED_NAME: Final = "exported.json"
 VIDEOS_NAME: Final = "videos.jsonl"
-_VERSION_KEY: Final = "tempera_delivered"
+_VERSION_KEY: Final = "tempera_exported"
 _VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A video, an animation or a folder of pictures that shows stored frames.
+    """A video, an animation or a folder of stills that shows stored frames.
 
-    `path` is relative to the render directory, with forward slashes; with `pictures` it is a name with a number in it.
-    `sha256` is that of the file, or of the list of
-    the pictures' hashes (see `digest_of`); `pixels` is the SHA-256 of the stored frames that it shows, as raw pixels
-    one after the other; `written` is UTC, ISO 8601.
+    `path` is relative to the render directory, with forward slashes; with `stills` it is a name with a number in it.
+    `size` and `sha256` are those of the file or the stills (see `size_and_digest`). `pixels` is the SHA-256 of the
+    stored frames that it shows, as raw pixels one after the other. `written` is UTC, ISO 8601.
     """
 
     style: str
     path: str
-    pictures: bool
+    stills: bool
     frames: int
     size: int
     sha256: str
     pixels: str
     written: str
 
-    def place(self, render_path: Path) -> Path:
-        """Where it is, absolute."""
+    def absolute_path(self, render_path: Path) -> Path:
+        """Where it is, for a render directory at `render_path`."""
         return Path(os.path.normpath(Path(os.path.realpath(render_path)) / self.path))
 
     def files(self, render_path: Path) -> list[Path]:
-        """The file, or for a name with a number (`out/%05d.png`) the pictures, in order."""
-        place = self.place(render_path)
-        if not self.pictures:
-            return [place]
-        return [place.with_name(place.name % index) for index in range(self.frames)]
+        """The file, or for a name with a number (`out/%05d.png`) the stills, in order."""
+        path = self.absolute_path(render_path)
+        if not self.stills:
+            return [path]
+        return [path.with_name(path.name % index) for index in range(self.frames)]
 
     def problem(self, render_path: Path) -> str:
         """Why it is not what was written: "missing", "changed since it was written", or "" if it is."""
         try:
-            same = digest_of(self.files(render_path)) == (self.size, self.sha256)
+            same = size_and_digest(self.files(render_path)) == (self.size, self.sha256)
         except OSError:
             return "missing"
         return "" if same else "changed since it was written"
 
 
-def digest_of(files: list[Path]) -> tuple[int, str]:
-    """Size in bytes and SHA-256 of one file, or of the hex digests of several in order, one a line. OSError."""
-    size, digests = 0, []
-    for file in files:
-        with file.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
-            size += stream.tell()
-    return size, digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+def size_and_digest(files: list[Path]) -> tuple[int, str]:
+    """Bytes of all files together, and their `files_digest`. Raises OSError."""
+    return sum(file.stat().st_size for file in files), files_digest(files)
 
 
 def remember_video(directory: RenderDirectory, video: Video) -> None:
-    """Note that a video was written. Needs no lock; a directory that cannot be written is no obstacle."""
-    with suppress(TemperaError):
+    """Note that a video was written. Needs no lock; a disk that refuses is ignored."""
+    with suppress(TemperaError, OSError):
         atomic.make_folders(directory.cache_path)
         stats.append_line(directory.cache_path / VIDEOS_NAME, asdict(video), repair=False)
 
@@ -91,47 +89,47 @@ def known_videos(directory: RenderDirectory) -> list[Video]:
     return [video for video in found if video is not None]
 
 
-def delivered(directory: RenderDirectory) -> dict[str, Video]:
-    """For every style whose frames were removed, the video that stands for them.
+def exported(directory: RenderDirectory) -> dict[str, Video]:
+    """For every style whose frames were removed, the video that was written from them.
 
-    Raises RenderDirectoryError if the file that says so is damaged: painting everything again must not be a surprise.
+    Raises RenderDirectoryError if the file that says so is damaged: then it is not known what there is to stylize.
     """
-    path = directory.frames_path / DELIVERED_NAME
+    path = directory.frames_path / EXPORTED_NAME
     try:
         document = json.loads(path.read_bytes())
         if document["digest"] != directory.plan.digest:
-            return {}  # of a plan that is no more
+            return {}  # of a previous plan
         videos = [_video(record) for record in document["videos"]] if document[_VERSION_KEY] == _VERSION else [None]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise RenderDirectoryError(
-            f"{path}: cannot be read ({error.strerror})", hint="check the disk and the permissions"
-        ) from error
+        raise refused_read(path, error) from error
     except (ValueError, TypeError, KeyError, RecursionError):
         videos = [None]
     if None in videos:
         raise RenderDirectoryError(
-            f"{path}: is damaged; it says which frames were removed once their video was written",
-            hint="if the videos are good, leave the directory as it is; delete the file to paint everything again",
+            f"{path}: is damaged; it says which frames were removed after their video was written",
+            hint="if the videos are good, leave the directory as it is; delete the file to stylize everything again",
         )
     return {video.style: video for video in videos if video is not None}
 
 
 def remove_frames(directory: RenderDirectory, video: Video) -> int:
-    """Remove every stored frame of the video's style, and note that the video stands for them; return the bytes freed.
+    """Remove every stored frame of the video's style, and note that the video replaces them; return the bytes freed.
 
-    The note is on the disk before the first frame goes. Needs the lock. The caller has checked the video. Raises
+    The note is on the disk before the first frame is removed. Needs the lock. The caller has checked the video. Raises
     WriteError or RenderDirectoryError.
     """
     directory.check_lock()
-    videos = {**delivered(directory), video.style: video}
+    videos = {**exported(directory), video.style: video}
     document = {
         _VERSION_KEY: _VERSION,
         "digest": directory.plan.digest,
         "videos": [asdict(videos[style]) for style in sorted(videos)],
     }
-    atomic.write_bytes(directory.frames_path / DELIVERED_NAME, json.dumps(document, indent=1).encode("ascii") + b"\n")
+    path = directory.frames_path / EXPORTED_NAME
+    with writing(path):
+        atomic.write_bytes(path, json.dumps(document, indent=1).encode("ascii") + b"\n")
     freed = 0
     for chain in directory.plan.chains:
         if chain.style == video.style:
@@ -141,16 +139,14 @@ def remove_frames(directory: RenderDirectory, video: Video) -> int:
 
 def _remove_chain(folder: Path, chain: Chain) -> int:
     freed = 0
-    try:
+    with writing(folder):
         for path in list(folder.iterdir()) if folder.is_dir() else []:
             index = frame_index(path.name)
             if index is not None and index in chain.frames:
                 freed += path.stat().st_size
                 atomic.remove(path)
-        with suppress(OSError):  # somebody else's file is in it
-            folder.rmdir()
-    except OSError as error:
-        raise atomic.explain(error, folder) from error
+    with suppress(OSError):  # a foreign file is in it
+        folder.rmdir()
     return freed
 
 
@@ -161,5 +157,4 @@ def _video(record: Any) -> Video | None:
         return None
     numbers, texts = (video.frames, video.size), (video.style, video.path, video.sha256, video.pixels, video.written)
     good = all(type(number) is int for number in numbers) and all(isinstance(text, str) for text in texts)
-    good = good and isinstance(video.pictures, bool)
-    return video if good else None
+    return video if good and isinstance(video.stills, bool) else None

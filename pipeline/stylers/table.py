@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.runtime.hashing import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +69,7 @@ def picture_digest(path: Path, *, min_side_px: int = 1) -> str:
     from pipeline.media.image.load import load_rgb
 
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path}: the style picture cannot be read ({getattr(error, 'strerror', None) or error})",

@@ -1,4 +1,4 @@
-"""Giving disk space back: caches, what crashes left, and on request the frames of styles whose video is safe."""
+"""Free disk space: remove caches, what crashes left, and on request the frames of styles whose video is complete."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.plan.paths import output_paths
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import VIDEOS_NAME, Video, delivered, known_videos, remove_frames
+from pipeline.store.videos import VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
 
-_NOT_WHOLE: Final = (".gif", ".webp")
-"""These leave out frames that would be too short, and have few colors: no reason to remove anything."""
+_LOSSY_ANIMATIONS: Final = (".gif", ".webp")
+"""These leave out frames that would be too short, and have few colors: they do not replace stored frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Freed:
 
 
 def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = None, *, frames: bool) -> list[Freed]:
-    """Remove the caches and the leftovers of a render directory, and with `frames` the frames that a video stands for.
+    """Remove the caches and the leftovers of a render directory, and with `frames` the frames that a video replaces.
 
-    Frames of a style go only when a video that this render wrote from just these frames, all of them, is where it was
-    written, has the bytes that were written, and decodes to its end. Raises RenderDirectoryError if somebody works
-    here, or if `frames` is asked for and a style has no such video: then no frame of any style is removed.
+    Frames of a style are removed only when a video that this render wrote from exactly these frames, all of them, is
+    where it was written, has the bytes that were written, and decodes to its end. Raises RenderDirectoryError if a
+    process works here, or if `frames` is given and a style has no such video: then no frame of any style is removed.
     """
     from pipeline.media.writer.partial import leftovers
 
@@ -45,65 +45,67 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
         "no frame was removed", hint="the same command cleans again"
     )
     directory = RenderDirectory.open(path)
-    torn = _temporary(directory)
-    freed = [_measure("leftovers of crashes", torn)]
+    temporary = _temporary(directory)
+    freed = [_measure("leftovers of crashes", temporary)]
     with directory.lock():  # which removes them
-        outputs = {*output_paths(directory.plan, path).values(), *(v.place(path) for v in known_videos(directory))}
+        outputs = {
+            *output_paths(directory.plan, path).values(),
+            *(v.absolute_path(path) for v in known_videos(directory)),
+        }
         partials = [partial for output in sorted(outputs) for partial in leftovers(output)]
-        freed.append(_remove("half-written videos", partials))
+        freed.append(_remove("incomplete videos", partials))
         freed.append(_remove("cache", [entry for entry in _entries(directory.cache_path) if entry.name != VIDEOS_NAME]))
         if frames:
-            done = delivered(directory)
+            done = exported(directory)
             styles = [style for style in directory.plan.styles if style not in done]
-            chosen = {style: _standing_for(directory, style, reporter, checkpoint) for style in styles}
+            chosen = {style: _checked_video(directory, style, reporter, checkpoint) for style in styles}
             for style, video in (done | chosen).items():
                 count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
                 if count:
-                    reporter.note(f"{style}: {video.place(directory.path)} stands for its frames from now on")
+                    reporter.note(f"{style}: {video.absolute_path(directory.path)} replaces its frames from now on")
                     freed.append(Freed(f"frames of {style}", count, remove_frames(directory, video)))
     return [entry for entry in freed if entry.files]
 
 
-def _standing_for(directory: RenderDirectory, style: str, reporter: Reporter, checkpoint: Callable[[], None]) -> Video:
-    """The video that may stand for all frames of a style, checked. Raises RenderDirectoryError if there is none."""
+def _checked_video(directory: RenderDirectory, style: str, reporter: Reporter, checkpoint: Callable[[], None]) -> Video:
+    """The video that may replace all frames of a style, checked. Raises RenderDirectoryError if there is none."""
     from pipeline.media.writer.video import check_whole
 
     count = directory.plan.source.frame_count
     hint = f"`tempera export {directory.path} -o FILE.mp4` writes one; then clean again"
     videos = [video for video in known_videos(directory) if video.style == style and video.frames == count]
-    whole = [video for video in videos if not video.path.lower().endswith(_NOT_WHOLE)]
-    there = [video for video in reversed(whole) if not video.problem(directory.path)]
+    videos = [video for video in reversed(videos) if not video.path.lower().endswith(_LOSSY_ANIMATIONS)]
+    videos = [video for video in videos if not video.problem(directory.path)]
     # The render's own video before later exports, which may be trials.
     own = output_paths(directory.plan, directory.path)[style]
-    there.sort(key=lambda video: video.place(directory.path) != own)
-    if not there:
+    videos.sort(key=lambda video: video.absolute_path(directory.path) != own)
+    if not videos:
         raise RenderDirectoryError(
             f"{directory.path}: no complete video of {style!r} that this render wrote is where it was written, so its "
             "frames are kept",
             hint=hint,
         )
     with reporter.stage(f"checking the frames of {style}", count) as advance:
-        seen = 0
+        checked = 0
 
-        def look() -> None:
-            nonlocal seen
+        def count_frame() -> None:
+            nonlocal checked
             checkpoint()
-            advance(seen)
-            seen += 1
+            advance(checked)
+            checked += 1
 
-        pixels = shown_pixels(directory, style, look)
-    same = [video for video in there if video.pixels == pixels]
-    if not same:
+        pixels = shown_pixels(directory, style, count_frame)
+    video = next((video for video in videos if video.pixels == pixels), None)
+    if video is None:
         raise RenderDirectoryError(
             f"{directory.path}: frames of {style!r} have changed since its video was written, so they are kept",
             hint=hint,
         )
-    video = same[0]
-    if not video.pictures:  # pictures were written whole, and their bytes are the same
-        place = video.place(directory.path)
-        with reporter.stage(f"checking {place.name}", None):
+    if not video.stills:  # stills were written complete, and their bytes are the same
+        file = video.absolute_path(directory.path)
+        with reporter.stage(f"checking {file.name}", None):
             try:
-                check_whole(place, count)
+                check_whole(file, count)
             except WriteError as error:
                 raise RenderDirectoryError(f"{error.message}; the frames of {style!r} are kept", hint=hint) from error
     return video

@@ -12,11 +12,11 @@ from pipeline import __version__
 from pipeline.errors import IncompleteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import delivered
+from pipeline.store.videos import exported as exported_videos
 from pipeline.workflows.export import write_style
 from pipeline.workflows.input_digest import remember_input
 from pipeline.workflows.log_file import logging_to
-from pipeline.workflows.outputs import check_delivered
+from pipeline.workflows.outputs import check_exported
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.space import check_space, needs
 
@@ -56,7 +56,7 @@ def complete(
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
-        exported = check_delivered(directory, prepared.outputs)
+        exported = check_exported(directory, prepared.outputs)
         for name, output in exported.items():
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
@@ -73,7 +73,7 @@ def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = Fal
 
     With `anew` nothing that is stored counts.
     """
-    done = () if anew else delivered(RenderDirectory(prepared.path, prepared.plan))
+    done = () if anew else exported_videos(RenderDirectory(prepared.path, prepared.plan))
     configs = {name: config for name, config in prepared.configs.items() if name not in done}
     for sentence in check_space(needs(prepared.plan, prepared.path, configs, prepared.outputs, anew=anew)):
         reporter.note(sentence)

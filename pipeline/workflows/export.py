@@ -14,7 +14,7 @@ from pipeline.config.settings import Config, FinishSettings
 from pipeline.errors import RenderDirectoryError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import delivered
+from pipeline.store.videos import exported
 from pipeline.types import Chain, Source
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
@@ -51,12 +51,12 @@ def export(
         refuse_input(target, source)
     if fps is not None and source.has_audio:
         reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
-    removed = delivered(directory)
+    removed = exported(directory)
     written = []
     for name, config in configs.items():
         if name in removed:
             raise RenderDirectoryError(
-                f"{path}: the frames of {name!r} were removed after {removed[name].place(path)} was written",
+                f"{path}: the frames of {name!r} were removed after {removed[name].absolute_path(path)} was written",
                 hint="convert that video with another program, or render again with --fresh",
             )
         ready = _ready(directory, name)

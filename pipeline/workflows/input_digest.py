@@ -1,24 +1,23 @@
-"""The digest of an input, without reading all of it again where nothing has touched it since it was read.
+"""The digest of an input, without reading all of it again if nothing has touched it since it was read.
 
 cache/input.json        what the system said about each file of the input when it was hashed, and the digest of them all
 
-2,000 photos of 5 MB take far longer to hash than a render may take to go on. So, as git does with its index, a file
-whose size, time of change, inode and device are what they were is believed to hold what it held. This trusts that
+Hashing 2,000 photos of 5 MB takes far longer than a resumed render may take to its first frame. As git does with its
+index, a file of the same size, time of change, inode and device is taken to have the same content. This relies on:
 
-- whoever writes to a file moves its times. Setting back the time of modification, as tools that keep dates do, is not
-  enough to go unnoticed: the system's own time of the last change (ctime, not on Windows) is compared too;
-- two changes of a file at least two seconds apart get different times. Of a file that was changed less than that before
-  it was hashed, or whose times are in the future, nobody can say ("racily clean" in git's words), so it is hashed;
-- the clocks of this machine and of a file server differ by less than that, and the server's answers are not stale.
+- Writing to a file changes its times. Setting back the time of modification, as tools that keep dates do, is not enough
+  to go unnoticed: the system's own time of the last change (ctime, not on Windows) is compared too.
+- Two changes of a file at least two seconds apart get different times. A file that was changed less than that before it
+  was hashed, or whose times are in the future, is hashed again ("racily clean" in git's words).
+- The clocks of this machine and of a file server differ by less than that, and the server's answers are not stale.
 
-All files are as they were, in the same order, or all are hashed; so they are where the note is missing, damaged in any
-way or of another version, and with `--fresh`. A digest that differs from the plan's is refused as ever: the note spares
-work, but does not say which content is the right one.
+Either all files are as they were, in the same order, or all are hashed. They are also hashed if the note is missing,
+damaged in any way or of another version, and with `--fresh`. A digest that differs from the plan's is refused as ever,
+so a wrong note can cost a refused start, and its checksum excludes that; it cannot change what is rendered.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from contextlib import suppress
@@ -26,10 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import TemperaError
 from pipeline.plan.paths import relative_path
 from pipeline.runtime.atomic import make_folders, write_bytes
-from pipeline.runtime.hashing import canonical_json
+from pipeline.runtime.hashing import canonical_json, json_digest
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
@@ -54,36 +52,36 @@ class HashedInput:
     note: bytes | None
 
 
-def hash_input(source: Source, render_dir: Path, *, believe: bool = True) -> HashedInput:
-    """What `content_digest` says of a source, taken from the render directory's note where that can be believed.
+def hash_input(source: Source, render_dir: Path, *, use_note: bool = True) -> HashedInput:
+    """The `content_digest` of a source, taken from the render directory's note if that is valid (and `use_note`).
 
-    `source` has paths that work from the current folder; its digest is not looked at. Nothing is written. Raises
-    InputError if a file is gone.
+    `source` has paths that work from the current folder; its digest is ignored. Nothing is written. Raises InputError
+    if a file is missing.
     """
     from pipeline.media.reader.source import content_digest
 
     began_ns = time.time_ns()
     before = _facts(source, render_dir)
-    if believe and before is not None and (digest := _noted(render_dir, before)):
+    if use_note and before is not None and (digest := _noted(render_dir, before)):
         return HashedInput(digest, None)
     digest = content_digest(source)
     if before is None or _facts(source, render_dir) != before:
-        return HashedInput(digest, None)  # somebody wrote while we read
+        return HashedInput(digest, None)  # a file was written while it was read
     return HashedInput(digest, _note({"began_ns": began_ns, "digest": digest, "files": before}))
 
 
 def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
-    """Keep the note for the next start. Needs the lock; a disk that refuses is no obstacle."""
+    """Keep the note for the next start. Needs the lock; a disk that refuses is ignored."""
     if hashed.note is not None:
         directory.check_lock()
-        with suppress(TemperaError):
+        with suppress(OSError):
             make_folders(directory.cache_path)
             write_bytes(directory.cache_path / NOTE_NAME, hashed.note)
 
 
 def _facts(source: Source, render_dir: Path) -> _Facts | None:
-    """What the system says about the files whose content is hashed, in order; None if one cannot be looked at."""
-    files = [source.files[pick] for pick in source.decoded_indices] if source.kind == "photos" else source.files
+    """What the system says about the files whose content is hashed, in order; None if it refuses for one of them."""
+    files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
     facts: _Facts = []
     names: dict[Path, str] = {}
     try:
@@ -99,14 +97,14 @@ def _facts(source: Source, render_dir: Path) -> _Facts | None:
 
 
 def _noted(render_dir: Path, facts: _Facts) -> str:
-    """The digest that the note has for files with these facts; "" if it is not to be believed."""
+    """The digest that the note has for files with these facts; "" if the note is not valid for them."""
     path = render_dir / "cache" / NOTE_NAME
     try:
         if path.stat().st_size > _MAX_BYTES:
             return ""
         note = json.loads(path.read_bytes())
         content = note["content"]
-        if note[_VERSION_KEY] != _VERSION or note["sha256"] != _checksum(content) or content["files"] != facts:
+        if note[_VERSION_KEY] != _VERSION or note["sha256"] != json_digest(content) or content["files"] != facts:
             return ""
         digest: str = content["digest"]
         settled = content["began_ns"] - RACY_NS
@@ -116,8 +114,4 @@ def _noted(render_dir: Path, facts: _Facts) -> str:
 
 
 def _note(content: dict[str, Any]) -> bytes:
-    return canonical_json({_VERSION_KEY: _VERSION, "sha256": _checksum(content), "content": content}) + b"\n"
-
-
-def _checksum(content: Any) -> str:
-    return hashlib.sha256(canonical_json(content)).hexdigest()
+    return canonical_json({_VERSION_KEY: _VERSION, "sha256": json_digest(content), "content": content}) + b"\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import RenderDirectoryError, UsageError
 from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import Video, delivered, digest_of, known_videos, remember_video
+from pipeline.store.videos import Video, exported, known_videos, remember_video, size_and_digest
 from pipeline.workflows.output_names import output_files
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.request import RenderRequest
@@ -40,7 +40,7 @@ def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, rep
 def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int) -> None:
     """Raise UsageError if `output` is known to show more frames than the `frame_count` that would replace it."""
     for video in reversed(known_videos(directory)):
-        if os.path.realpath(video.place(directory.path)) == os.path.realpath(output):
+        if os.path.realpath(video.absolute_path(directory.path)) == os.path.realpath(output):
             if video.frames > frame_count and output_files(output, 1)[0].exists():
                 raise UsageError(
                     f"{output}: shows {video.frames} frames, and only {frame_count} are stored now",
@@ -53,24 +53,24 @@ def note_video(directory: RenderDirectory, style: str, output: Path, frame_count
     """Remember a video that was just written: that it is ours, and what it shows (see `Video`)."""
     files = output_files(output, frame_count)
     try:
-        size, sha256 = digest_of(files)
+        size, sha256 = size_and_digest(files)
     except OSError:
         return  # advisory
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     path = _relative(output, directory.path)
-    pictures = files != [output]
-    remember_video(directory, Video(style, path, pictures, frame_count, size, sha256, pixels, now))
+    stills = files != [output]
+    remember_video(directory, Video(style, path, stills, frame_count, size, sha256, pixels, now))
 
 
-def check_delivered(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:
-    """Videos of the styles whose frames were removed after delivery, by style; they are not painted again.
+def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:
+    """Videos of the styles whose frames were removed, by style; they are not stylized again.
 
-    Raises RenderDirectoryError if such a video is gone or changed, or is wanted under another name: then nothing is
+    Raises RenderDirectoryError if such a video is missing or changed, or is wanted under another name: then nothing is
     left to write it from.
     """
     found = {}
-    for style, video in delivered(directory).items():
-        place = video.place(directory.path)
+    for style, video in exported(directory).items():
+        place = video.absolute_path(directory.path)
         anew = "begin anew with --fresh (the old folder is moved aside)"
         if problem := video.problem(directory.path):
             raise RenderDirectoryError(
@@ -92,7 +92,7 @@ def _own_outputs(path: Path) -> set[str]:
     if not (path / "plan.json").exists():
         return set()
     directory = RenderDirectory.open(path)
-    written = (video.place(path) for video in known_videos(directory))
+    written = (video.absolute_path(path) for video in known_videos(directory))
     return {os.path.realpath(output) for output in (*output_paths(directory.plan, path).values(), *written)}
 
 

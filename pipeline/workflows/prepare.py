@@ -82,7 +82,7 @@ def _prepare(
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
     path = request.workdir or default_workdir(outputs, request)
     with reporter.stage("checking the input", None):
-        hashed = hash_input(source, path, believe=not request.fresh)
+        hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
     resolved, resources = resolve_styles(request.styles, request.weights)
     least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())

@@ -1,4 +1,4 @@
-"""Is there room? An estimate of the disk that a render still needs, before it begins."""
+"""The disk space that a render still needs, estimated before it begins."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pipeline.errors import WriteError
 from pipeline.store.frames import stored_sizes
 from pipeline.types import RenderPlan
 
-# Bytes a pixel of stored frames. Neural: 17 renders of 9 styles took 1.92 to 2.40 (PNG of `encode_png`, mean 2.2).
-# The others paint flat areas: hardly anything is sure about them, and little needs to be.
+# Bytes per pixel of stored frames. Neural: 17 renders of 9 styles took 1.92 to 2.40 (PNG of `encode_png`, mean 2.2).
+# The other stylers fill areas with one color, and how well those compress depends on the content.
 _FRAME_BYTES: Final = {"neural": 2.2}
-_FLAT_FRAME_BYTES: Final = 0.8
-_LEAST: Final = {"neural": 0.7}
-"""Which share of the estimate is certain to be needed; 0 for the other stylers."""
+_OTHER_FRAME_BYTES: Final = 0.8
+_CERTAIN_FRACTION: Final = {"neural": 0.7}
+"""Which fraction of the estimate is certain to be needed; 0 for the other stylers."""
 
-# Bytes a pixel and frame of videos: h264 at crf 16 took 0.06 to 0.19; six steps of crf are a factor of two.
+# Bytes per pixel and frame of videos: h264 at crf 16 took 0.06 to 0.19; six steps of crf are a factor of two.
 _VIDEO_BYTES: Final = 0.15
 _OTHER_VIDEO_BYTES: Final = {"prores": 0.5, "ffv1": 2.5, ".png": 2.3, ".gif": 1.0, ".webp": 0.5, ".jpg": 0.8}
-_LEAST_OF_VIDEO: Final = 0.3
+_CERTAIN_FRACTION_OF_VIDEO: Final = 0.3
 
 _MARGIN: Final = 1.2
-"""An estimate that fits only without this factor is worth a word."""
+"""An estimate that does not fit with this factor is reported as tight."""
 _SPARE_BYTES: Final = 50 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one file system must hold: bytes that we expect to write under `path`, and the least it can be."""
+    """What one file system must hold: the bytes expected under `path`, the least it can be, and what is free."""
 
     path: Path
     expected: int
@@ -46,27 +46,27 @@ class Need:
 def needs(
     plan: RenderPlan, path: Path, configs: Mapping[str, Config], outputs: Mapping[str, Path], *, anew: bool = False
 ) -> list[Need]:
-    """The disk that a render in `path` still needs, one entry for each file system; without those that do not tell.
+    """The disk space that a render in `path` still needs, one entry per file system that says how much is free.
 
-    Frames that are stored already are not counted, and their sizes tell what the others will take. With `anew` nothing
-    that is stored counts.
+    Frames that are stored already are not counted, and the others are expected to have their mean size. With `anew`
+    stored frames are ignored.
     """
     pixels = plan.width_px * plan.height_px
     wanted: dict[int, list[tuple[Path, float, float]]] = defaultdict(list)
 
-    def want(place: Path, expected: float, share: float) -> None:
-        folder = _existing(place)
-        with suppress(OSError):  # who may not even look at it will be told when it is written
-            wanted[folder.stat().st_dev].append((folder, expected, expected * share))
+    def want(target: Path, expected: float, certain: float) -> None:
+        folder = _existing(target)
+        with suppress(OSError):  # a folder that cannot be accessed is an error later, when it is written to
+            wanted[folder.stat().st_dev].append((folder, expected, expected * certain))
 
     for name, config in configs.items():
         chains = [chain for chain in plan.chains if chain.style == name]
         sizes = [] if anew else [size for chain in chains for size in stored_sizes(path, chain)]
         left = sum(len(chain.frames) for chain in chains) - len(sizes)
-        each = sum(sizes) / len(sizes) if sizes else pixels * _FRAME_BYTES.get(config.styler, _FLAT_FRAME_BYTES)
-        want(path, left * each, _LEAST.get(config.styler, 0.0))
+        each = sum(sizes) / len(sizes) if sizes else pixels * _FRAME_BYTES.get(config.styler, _OTHER_FRAME_BYTES)
+        want(path, left * each, _CERTAIN_FRACTION.get(config.styler, 0.0))
         video = pixels * plan.source.frame_count * _video_bytes(outputs[name], config.output)
-        want(outputs[name].parent, video, _LEAST_OF_VIDEO)
+        want(outputs[name].parent, video, _CERTAIN_FRACTION_OF_VIDEO)
     found = []
     for entries in wanted.values():
         try:
@@ -80,14 +80,14 @@ def needs(
 
 
 def check_space(found: Iterable[Need]) -> list[str]:
-    """Raise WriteError where the room cannot suffice; return a sentence for every disk where it is tight."""
+    """Raise WriteError where the space cannot suffice; return a sentence for every disk where it is tight."""
     tight = []
     for need in found:
         if need.least > need.free:
             raise WriteError(
                 f"{need.path}: frames and videos need at least {in_words(need.least)} here (more likely "
                 f"{in_words(need.expected)}), and {in_words(need.free)} are free",
-                hint="free some space, paint smaller with --width, or put the frames on another disk with --workdir",
+                hint="free some space, render smaller with --width, or put the frames on another disk with --workdir",
             )
         if need.expected * _MARGIN + _SPARE_BYTES > need.free:
             tight.append(
@@ -113,6 +113,6 @@ def _video_bytes(output: Path, settings: OutputSettings) -> float:
 
 
 def _existing(path: Path) -> Path:
-    """The path itself or its nearest parent that is there."""
+    """The path itself or its nearest parent that exists."""
     absolute = Path(os.path.realpath(path))
     return next((folder for folder in (absolute, *absolute.parents) if folder.is_dir()), Path(absolute.anchor))

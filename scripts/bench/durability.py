@@ -1,10 +1,11 @@
-"""What it costs that no frame is ever lost: fsync, rename and lock, per frame and beside what painting a frame takes.
+"""The cost of durable storage: fsync, rename and lock, per frame and compared with the time of stylizing a frame.
 
     python scripts/bench/durability.py [--frames 40]
 
-Frames of 640x360 px are stored in turn by the store as it is, and by one that just writes files (no temporary file, no
-fsync, no look at the lock); both encode the PNG. Then whole renders with the `tiny` test encoder, in turn with one
-store and the other, and one render with `compact` for the time of a real warm frame. The last line is JSON.
+Frames of 640x360 px are stored in turn by the store as it is ("durable"), and by one that only writes files ("plain":
+no temporary file, no fsync, no check of the lock); both encode the PNG. Then come whole renders with the `tiny` test
+encoder, in turn with one store and the other, and one render with `compact` for the time of a real warm frame. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from pipeline.media.image.png import encode_png
 from pipeline.runtime import atomic
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.lock import RenderLock
-from tests.support.torture.fault_cases import a_plan
+from tests.support.torture.fault_cases import small_plan
 
 RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 360
@@ -55,21 +56,21 @@ def main() -> None:
         stored = store_frames(Path(home), options.frames)
         say(f"a frame stored: {stored}")
         make_inputs(Path(home))
-        renders: dict[str, list[float]] = {"durable": [], "careless": []}
+        renders: dict[str, list[float]] = {"durable": [], "plain": []}
         warm: list[float] = []
         for number in range(6):
-            kind = ("durable", "careless")[number % 2]
+            kind = ("durable", "plain")[number % 2]
             with ExitStack() as stack:
-                if kind == "careless":
-                    stack.enter_context(careless())
+                if kind == "plain":
+                    stack.enter_context(plain())
                 seconds, frames = render(Path(home), "tiny", f"{kind}-{number}", 16)
             renders[kind].append(1e3 * seconds)
             warm += frames
             say(f"a render of 16 frames with tiny, {kind}: {seconds:.2f} s")
         compact = render(Path(home), "compact", "compact", 8)[1]
-    overhead_ms = stored["durable_ms"] - stored["careless_ms"]
+    overhead_ms = stored["durable_ms"] - stored["plain_ms"]
     tiny_ms, compact_ms = 1e3 * statistics.median(warm), 1e3 * statistics.median(compact)
-    load = round(os.getloadavg()[1], 1)  # of the last five minutes, ours included: above 2 others were at work
+    load = round(os.getloadavg()[1], 1)  # of five minutes, this run included; above 2, other programs ran too
     result = {
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load},
         "size": [WIDTH, HEIGHT],
@@ -87,16 +88,16 @@ def main() -> None:
 
 def store_frames(home: Path, count: int) -> dict[str, float]:
     """Median and spread, in ms, of storing a frame in both ways, in turn; and of its PNG alone."""
-    plan = a_plan(cuts=(2 * count + 4,))
+    plan = small_plan(cuts=(2 * count + 4,))
     directory = RenderDirectory.create(home / "frames.render", replace(plan, width_px=WIDTH, height_px=HEIGHT))
-    frames = [painted(number) for number in range(8)]
-    times: dict[str, list[float]] = {"durable": [], "careless": [], "png": []}
+    frames = [synthetic_frame(number) for number in range(8)]
+    times: dict[str, list[float]] = {"durable": [], "plain": [], "png": []}
     with directory.lock():
         for number in range(count + 2):
-            for place, kind in enumerate(("durable", "careless")):
-                with careless() if kind == "careless" else contextlib.nullcontext():
+            for offset, kind in enumerate(("durable", "plain")):
+                with plain() if kind == "plain" else contextlib.nullcontext():
                     began = time.perf_counter()
-                    directory.write_frame("a-s000", 2 * number + place, frames[number % 8])
+                    directory.write_frame("a-s000", 2 * number + offset, frames[number % 8])
                     times[kind].append(1e3 * (time.perf_counter() - began))
             began = time.perf_counter()
             encode_png(frames[number % 8])
@@ -110,8 +111,8 @@ def store_frames(home: Path, count: int) -> dict[str, float]:
 
 
 @contextmanager
-def careless() -> Iterator[None]:
-    """A store that just writes."""
+def plain() -> Iterator[None]:
+    """Replace the store's writing by a plain write of the file."""
 
     def write_bytes(path: Path, data: bytes) -> None:
         path.write_bytes(data)
@@ -127,8 +128,8 @@ def careless() -> Iterator[None]:
 
 
 def render(home: Path, encoder: str, name: str, frames: int) -> tuple[float, list[float]]:
-    """Seconds of a whole render, and of painting each of its warm frames."""
-    words = ["render", str(home / "clip.mp4"), "-s", str(home / "paint.png"), "-o", str(home / f"{name}.mp4")]
+    """Seconds of a whole render, and of stylizing each of its warm frames."""
+    words = ["render", str(home / "clip.mp4"), "-s", str(home / "style.png"), "-o", str(home / f"{name}.mp4")]
     words += ["--encoder", encoder, "--frames", f"0:{frames}", "--progress", "none", "--set=input.cuts=none"]
     words += ["--set=output.preset=ultrafast", "--set=optimize.cold.evaluations=10"]
     began = time.perf_counter()
@@ -143,8 +144,8 @@ def render(home: Path, encoder: str, name: str, frames: int) -> tuple[float, lis
 
 
 def make_inputs(home: Path) -> None:
-    """A clip that pans over a painting of noise, and the painting."""
-    wide = painted(99, width=2 * WIDTH)
+    """A clip that pans over blurred noise, and a style image of the same kind."""
+    wide = synthetic_frame(99, width=2 * WIDTH)
     with av.open(str(home / "clip.mp4"), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -152,19 +153,19 @@ def make_inputs(home: Path) -> None:
             frame = np.ascontiguousarray(wide[:, 2 * index : 2 * index + WIDTH])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    Image.fromarray(painted(100, width=480)).save(home / "paint.png")
+    Image.fromarray(synthetic_frame(100, width=480)).save(home / "style.png")
 
 
-def painted(seed: int, width: int = WIDTH) -> RGB:
-    """Something that compresses like paint (about 2.2 bytes a pixel), uint8 (360, width, 3)."""
+def synthetic_frame(seed: int, width: int = WIDTH) -> RGB:
+    """Blurred noise that compresses as stylized frames do (about 2.2 bytes per pixel), uint8 (360, width, 3)."""
     noise = np.random.default_rng(seed).normal(0, 1, (HEIGHT, width, 3)).astype(np.float32)
     fine, broad = cv2.GaussianBlur(noise, (0, 0), 1.2), cv2.GaussianBlur(noise, (0, 0), 12)
-    picture: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
-    return picture
+    frame: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
+    return frame
 
 
 def say(text: str) -> None:
-    """Tell the person who waits."""
+    """Print progress to stderr."""
     sys.stderr.write(f"{text}\n")
 
 

@@ -1,13 +1,12 @@
-"""From the start of `tempera resume` to the first new frame being worked on, in a directory of 2,000 frames.
+"""Time from the start of `tempera resume` to the work on the first new frame, in a directory of 2,000 frames.
 
     python scripts/bench/resume_start.py [--frames 2000] [--runs 5] [--input video|photos]
 
-The process is started as a user would start it, with everything that there is to import, with `compact`, and all frames
-but the last 20 stored. Once with the frames in the system's cache, and once with the cache emptied of them, so that the
-disk has to read what is read (where the system lets us). With photos of 1 MB as the input, once without the note that
-spares hashing them, and once with it, the photos in the cache; beside it how long finding out their digest takes alone.
-The work on a frame begins when its line of progress comes, less the time that painting it took. The last line is JSON:
-seconds, median and every run.
+The command runs in a new process, with all its imports, with `compact`, and with all but the last 20 frames stored.
+Once the frames are in the system's cache, and once they are dropped from it, so that they are read from the disk (where
+the system allows that). With photos of 1 MB as the input, once without the note that saves hashing them and once with
+it, the photos in the cache; `digest_s` is the time of finding their digest alone. The work on a frame begins when its
+line of progress comes, less the time of stylizing it. The last line is JSON: seconds, median and every run.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def main() -> None:
             rows += measure_video(options.folder, options.frames, options.runs, width, height)
     if options.input != "video":
         rows += measure_photos(options.folder, options.frames, options.runs)
-    load = round(os.getloadavg()[1], 1)  # of the last five minutes, ours included: above 2 others were at work
+    load = round(os.getloadavg()[1], 1)  # of five minutes, this run included; above 2, other programs ran too
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": load}
     sys.stdout.write(json.dumps({"machine": machine, "rows": rows}) + "\n")
 
@@ -101,7 +100,7 @@ def measure_photos(folder: Path | None, frames: int, runs: int) -> list[dict[str
             for noted in (False, True):
                 seconds = start(directory.path)
                 began = time.perf_counter()
-                hash_input(source, directory.path, believe=noted)
+                hash_input(source, directory.path, use_note=noted)
                 if run:
                     times[noted].append(seconds)
                     alone[noted].append(time.perf_counter() - began)
@@ -117,8 +116,8 @@ def spread(times: list[float]) -> dict[str, Any]:
 
 
 def make_clip(path: Path, frames: int, width: int, height: int) -> None:
-    """A video that pans over something painted."""
-    wide = painted(1, width + 400, height)
+    """A video that pans over blurred noise."""
+    wide = synthetic_frame(1, width + 400, height)
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "60"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -130,41 +129,41 @@ def make_clip(path: Path, frames: int, width: int, height: int) -> None:
 
 
 def make_photos(folder: Path, count: int) -> None:
-    """JPEGs taken years ago, no two alike, filled up behind the picture, as phones do with videos."""
+    """JPEGs with old dates, no two the same, padded after the image data to `PHOTO_BYTES`."""
     folder.mkdir()
-    pictures = []
+    encoded_frames = []
     for number in range(8):
-        good, encoded = cv2.imencode(".jpg", painted(number, *PHOTO_SIZE))
+        good, encoded = cv2.imencode(".jpg", synthetic_frame(number, *PHOTO_SIZE))
         assert good
-        pictures.append(encoded.tobytes())
-    filling = np.random.default_rng(0).bytes(PHOTO_BYTES)
+        encoded_frames.append(encoded.tobytes())
+    padding = np.random.default_rng(0).bytes(PHOTO_BYTES)
     for index in range(count):
         photo = folder / f"{index:05d}.jpg"
-        data = pictures[index % 8] + index.to_bytes(4, "big")
-        photo.write_bytes(data + filling[len(data) :])
+        data = encoded_frames[index % 8] + index.to_bytes(4, "big")
+        photo.write_bytes(data + padding[len(data) :])
         os.utime(photo, (1_500_000_000 + index, 1_500_000_000 + index))
 
 
 def make_render(given: Path, frames: int, width: int, height: int) -> RenderDirectory:
-    """A render directory that lacks its last frames; the stored ones are pictures like painted ones."""
+    """A render directory that lacks its last frames; the stored ones compress as stylized frames do."""
     home = given.parent
-    Image.fromarray(painted(2, 480, 360)).save(home / "paint.png")
-    config = load_style(str(home / "paint.png"), ["encoder=compact", "input.cuts=none", "input.deflicker=0"])
+    Image.fromarray(synthetic_frame(2, 480, 360)).save(home / "style.png")
+    config = load_style(str(home / "style.png"), ["encoder=compact", "input.cuts=none", "input.deflicker=0"])
     request = RenderRequest(inputs=(str(given),), styles=(config,), output=home / "v.mp4")
     prepared = prepare(request, SilentReporter())
     directory = RenderDirectory.create(prepared.path, prepared.plan)
-    pictures = [encode_png(painted(number, width, height)) for number in range(8)]
+    encoded_frames = [encode_png(synthetic_frame(number, width, height)) for number in range(8)]
     for chain in directory.plan.chains:
         folder = directory.frames_path / chain.id
         folder.mkdir(parents=True)
         for index in chain.frames:
             if index < frames - LEFT:
-                (folder / f"{index:08d}.png").write_bytes(pictures[index % 8])
+                (folder / f"{index:08d}.png").write_bytes(encoded_frames[index % 8])
     return directory
 
 
 def empty_cache(path: Path) -> None:
-    """Have the system forget the frames that it holds in memory."""
+    """Drop the frames from the system's cache."""
     os.sync()
     for file in path.glob("frames/*/*.png"):
         descriptor = os.open(file, os.O_RDONLY)
@@ -173,7 +172,7 @@ def empty_cache(path: Path) -> None:
 
 
 def start(path: Path) -> float:
-    """Seconds from starting the command to the work on its first frame; then it is killed, and the frame removed."""
+    """Seconds from the start of the command to the work on its first frame. It is killed then and the frame removed."""
     words = [sys.executable, "-m", "pipeline", "resume", str(path), "--progress", "json"]
     before = set(path.glob("frames/*/*.png"))
     began = time.perf_counter()
@@ -188,18 +187,18 @@ def start(path: Path) -> float:
                 process.kill()
                 break
         else:
-            raise RuntimeError(f"no frame was painted: {''.join(said)}")
+            raise RuntimeError(f"no frame was stylized: {''.join(said)}")
     for file in set(path.glob("frames/*/*.png")) - before:
         file.unlink()
     return seconds
 
 
-def painted(seed: int, width: int, height: int) -> RGB:
-    """Something that compresses like paint (about 2.2 bytes a pixel), uint8 (height, width, 3)."""
+def synthetic_frame(seed: int, width: int, height: int) -> RGB:
+    """Blurred noise that compresses as stylized frames do (about 2.2 bytes per pixel), uint8 (height, width, 3)."""
     noise = np.random.default_rng(seed).normal(0, 1, (height, width, 3)).astype(np.float32)
     fine, broad = cv2.GaussianBlur(noise, (0, 0), 1.2), cv2.GaussianBlur(noise, (0, 0), 12)
-    picture: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
-    return picture
+    frame: RGB = np.clip(128 + 60 * fine + 900 * broad, 0, 255).astype(np.uint8)
+    return frame
 
 
 if __name__ == "__main__":

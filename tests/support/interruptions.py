@@ -1,6 +1,6 @@
-"""What happens to a render in a process of its own: signals around the writing of one frame, and pauses.
+"""Hooks for a render in a process of its own: signals and pauses around the storing of one frame.
 
-The hooks run in that process before the command, so they are picklable and this module imports little.
+They run in that process before the command, so they are picklable and this module imports little.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Hit:
-    """Sends a signal to itself around the writing of one frame.
+class SignalAtFrame:
+    """Makes the process send itself a signal around the storing of one frame, named as `chain/00000123.png`.
 
-    `moment`: while it is "painted", "before" it is written, "during" (the frame is a temporary file), or "after", when
-    its line of statistics is still to come.
+    `moment`: "stylizing", "before" it is stored, "during" that (the frame is a temporary file), or "after" it, when its
+    line of statistics is not written yet. `number` is the signal's, `times` how often it is sent.
     """
 
     moment: str
@@ -40,39 +40,39 @@ class Hit:
 
         stylize, store, replace = batches.stylize_tasks, RenderDirectory.write_frame, atomic.replace
 
-        def hit() -> None:
+        def send() -> None:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
-        def stylized(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
-            if self.moment == "painted" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
-                hit()
+        def stylizing(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
+            if self.moment == "stylizing" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
+                send()
             return stylize(styler, tasks)
 
         def write_frame(directory: RenderDirectory, chain: str, index: int, rgb: NDArray[np.uint8]) -> None:
             this = f"{chain}/{index:08d}.png" == self.name
             if this and self.moment == "before":
-                hit()
+                send()
             store(directory, chain, index, rgb)
             if this and self.moment == "after":
-                hit()
+                send()
 
         def rename(source: Path, target: Path) -> None:
             if self.moment == "during" and str(target).endswith(self.name):
-                hit()
+                send()
             replace(source, target)
 
-        setattr(scheduler, "stylize_tasks", stylized)  # noqa: B010
-        setattr(RenderDirectory, "write_frame", write_frame)  # noqa: B010 - mypy knows that this is not done
+        setattr(scheduler, "stylize_tasks", stylizing)  # noqa: B010
+        setattr(RenderDirectory, "write_frame", write_frame)  # noqa: B010 - mypy refuses to assign to a method
         setattr(atomic, "replace", rename)  # noqa: B010
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Before one frame is stored, makes a file and waits until somebody takes it away; in a terminal, if one is given.
+class PauseAtFrame:
+    """Makes the process create the file `flag` before it stores one frame, and wait until that is removed.
 
-    `terminal` is the name of a terminal's device, which becomes the one of this process; `ignoring` a signal that this
-    process ignores from its beginning, as `nohup` would have it.
+    `terminal` is the device of a terminal that becomes the controlling one of the process; `ignoring` is a signal that
+    it ignores from the beginning, as under `nohup`.
     """
 
     name: str

@@ -1,4 +1,8 @@
-"""Complete or not there at all: results are written beside their place and moved into it when they are whole."""
+"""Results that exist complete or not at all: written beside their path and moved there when they are complete.
+
+Results lie in folders of the user, where no render's lock tells who is writing. So every partial file is locked by the
+process that writes it, and one that is not locked was left by a process that was killed and may be removed.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,13 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import WriteError
+from pipeline.runtime import atomic
 
 if sys.platform != "win32":
     import fcntl
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HINTS = {
-    errno.ENOSPC: "free some space, or choose another disk with -o; painted frames are kept",
+    errno.ENOSPC: "free some space, or choose another disk with -o; stylized frames are kept",
     errno.EDQUOT: "your disk quota is used up: free some space, or choose another disk with -o",
     errno.EFBIG: "the file grew beyond what this disk or your limits allow; choose another disk or a higher output.crf",
     errno.EACCES: "choose a folder that you may write to with -o, or change its permissions",
@@ -50,29 +54,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the path of an empty partial file; when the block succeeds it becomes `path`, otherwise it is removed.
 
     Missing parent folders are created, and partial files that killed processes left for `path` are removed. The data
-    and the name are flushed to the disk, so that after a power cut either the old file or the whole new one is there.
-    Two processes that write the same `path` do not meet: the last one to finish wins. Raises WriteError.
+    and the name are flushed to the disk (see `atomic.publish`). Two processes may write the same `path`: the last one
+    to finish wins. Raises WriteError.
     """
-    try:
-        make_folders(path.parent)
-        sweep_partials(path)
-        partial, descriptor = _begin(path, folder=False)
-    except OSError as error:
-        raise write_error(path, error) from error
-    try:
+    with _partial(path, folder=False, named=path) as partial:
         yield partial
-        try:
-            sync(partial)
-            replace(partial, path)
-            sync(path.parent)
-        except OSError as error:
-            raise write_error(path, error) from error
-    except BaseException:
-        with suppress(OSError):  # what went wrong first matters; the next one who writes `path` sweeps
-            remove(partial)
-        raise
-    finally:
-        _end(descriptor)
+        with _explained(path):
+            atomic.publish(partial, path)
 
 
 @contextmanager
@@ -81,31 +69,17 @@ def filling(path: Path) -> Iterator[Path]:
 
     `path` is a name with a number, as `out/%05d.png`. Files of other names stay. Raises WriteError.
     """
-    try:
-        make_folders(path.parent)
-        sweep_partials(path)
-        partial, descriptor = _begin(path, folder=True)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
-    try:
+    with _partial(path, folder=True, named=path.parent) as partial:
         yield partial
-        try:
+        with _explained(path.parent):
             for file in sorted(partial.iterdir()):
-                sync(file)
-                replace(file, path.parent / file.name)
-            sync(path.parent)
-        except OSError as error:
-            raise write_error(path.parent, error) from error
-    finally:
-        try:
-            with suppress(OSError):
-                remove(partial)
-        finally:
-            _end(descriptor)
+                atomic.sync_file(file)
+                atomic.replace(file, path.parent / file.name)
+            atomic.sync_folder(path.parent)
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Partial files and folders for `path` that nobody writes any more: left by processes that were killed."""
+    """Partial files and folders for `path` that killed processes left behind."""
     found = []
     for entry in _partials(path):
         with _abandoned(entry) as abandoned:
@@ -114,72 +88,62 @@ def leftovers(path: Path) -> list[Path]:
     return found
 
 
-def sweep_partials(path: Path) -> None:
-    """Remove the leftovers for `path`."""
+def remove_leftovers(path: Path) -> None:
+    """Remove the leftovers for `path`, as far as the system allows."""
     for entry in _partials(path):
-        with _abandoned(entry) as abandoned, suppress(OSError):  # what cannot be removed is in nobody's way
+        with _abandoned(entry) as abandoned:
             if abandoned:
-                remove(entry)
+                _remove(entry)
 
 
-# --- what touches the disk: short functions, so that tests can make each of them fail -------------------------------
-
-
-def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents."""
-    path.mkdir(parents=True, exist_ok=True)
-
-
-def create(path: Path, *, folder: bool) -> int:
-    """Create a new file, or a new folder, and return a descriptor of it (-1 for a folder on Windows)."""
-    if not folder:
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666)
-    path.mkdir()
-    return -1 if os.name == "nt" else os.open(path, os.O_RDONLY)
-
-
-def replace(old: Path, new: Path) -> None:
-    """Rename a file over another one, in one step."""
-    old.replace(new)
-
-
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with what is in it; it is fine if it is not there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk, as far as its file system can."""
-    folder = path.is_dir()
-    if folder and os.name == "nt":  # Windows has no handle for a folder
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+@contextmanager
+def _partial(path: Path, *, folder: bool, named: Path) -> Iterator[Path]:
+    """Yield a new partial of `path`, locked; afterwards whatever is left of it is removed. Errors speak of `named`."""
+    with _explained(named):
+        atomic.make_folders(path.parent)
+        remove_leftovers(path)
+        partial, descriptor = _begin(path, folder=folder)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network and FAT file systems cannot flush a folder and say so; a file they must.
-        if not folder or error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
+        yield partial
     finally:
-        os.close(descriptor)
+        try:
+            _remove(partial)  # nothing, if it has become `path`
+        finally:
+            _close(descriptor)
 
 
-# --- names, and who is writing --------------------------------------------------------------------------------------
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _begin(path: Path, *, folder: bool) -> tuple[Path, int]:
-    """Create the partial of `path` and lock it, so that others see that somebody is writing it."""
+    """Create the partial of `path` and lock it; returns it with the descriptor of the lock (-1: no lock)."""
     for _ in range(_TRIES):
         partial = path.with_name(f"{_stem(path)}{secrets.token_hex(4)}.partial{path.suffix}")
-        descriptor = create(partial, folder=folder)
-        if _lock(descriptor) and partial.exists():
-            return partial, descriptor
-        _end(descriptor)  # somebody looked for leftovers in this very moment, and took it for one
-        remove(partial)
+        if folder:
+            atomic.make_folder(partial)
+        else:
+            atomic.close(atomic.create(partial))
+        # Another process that looks for leftovers right now may take it for one: then the next try has another name.
+        with suppress(FileNotFoundError):
+            descriptor = _open(partial, folder=folder)
+            if _lock(descriptor) and partial.exists():
+                return partial, descriptor
+            _close(descriptor)
     raise OSError(errno.EBUSY, "partial files are removed as soon as they are made")
+
+
+def _remove(partial: Path) -> None:
+    """Remove a partial file or folder if it exists; one that cannot be removed is harmless, and tried again later."""
+    with suppress(OSError):
+        if partial.is_dir():
+            atomic.remove_folder(partial)
+        else:
+            atomic.remove(partial)
 
 
 def _stem(path: Path) -> str:
@@ -197,10 +161,22 @@ def _partials(path: Path) -> list[Path]:
         return []
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock an open file; False if somebody else has. True also where there are no such locks."""
+def _open(partial: Path, *, folder: bool) -> int:
+    """A descriptor to lock a partial with, or -1. Files are opened for writing: some network disks require that."""
     if sys.platform == "win32":
-        return True  # an open file cannot be removed there anyway
+        return -1  # a file that is open there cannot be renamed
+    return os.open(partial, (os.O_RDONLY if folder else os.O_RDWR) | os.O_CLOEXEC)
+
+
+def _close(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file; False if another process has. True also where there are no such locks."""
+    if sys.platform == "win32":
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -212,12 +188,12 @@ def _lock(descriptor: int) -> bool:
 
 @contextmanager
 def _abandoned(partial: Path) -> Iterator[bool]:
-    """Whether nobody writes it, which stays so inside the block; False where the system cannot tell."""
+    """Whether no process writes it, which stays so inside the block; False where the system cannot tell."""
     if sys.platform == "win32":
-        yield True
+        yield False
         return
     try:
-        descriptor = os.open(partial, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(partial, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         yield False
         return
@@ -229,9 +205,4 @@ def _abandoned(partial: Path) -> Iterator[bool]:
         else:
             yield True
     finally:
-        os.close(descriptor)
-
-
-def _end(descriptor: int) -> None:
-    if descriptor >= 0:
         os.close(descriptor)

@@ -1,1 +1,1 @@
-"""The long part of the durability tests: kills, faults and hostile inputs, counted. See `scripts/torture --help`."""
+"""The long durability tests: kills, faults, full disks, leaks and hostile inputs. See `scripts/torture --help`."""

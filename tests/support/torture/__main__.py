@@ -1,12 +1,12 @@
-"""Kill renders at random moments, fail every disk operation, look for leaks, fuzz configs and inputs.
+"""Kill renders at random moments, fail every disk operation, measure leaks, fuzz configs and inputs.
 
     scripts/torture [--kills N] [--minutes M] [--seed S]
 
 The parts: `--kills` SIGKILLs of real renders in processes of their own, at random moments and around random disk
-operations, then every frame and video is compared, byte for byte, with those of a render that was never stopped; every
-disk operation of a frame, the plan, the lock, the statistics, the videos and `clean` fails once in every way; videos on
-disks that are full after n bytes; memory and open files over 2,000 frames; and for `--minutes` minutes damaged configs,
-pictures and videos. What was done and found is printed; the last line is JSON. Exits with 1 if anything was lost.
+operations, after which every frame and video is compared, byte for byte, with those of a render that was never stopped;
+every disk operation of a frame, the plan, the lock, the statistics, the videos and `clean` fails once in every way;
+videos on disks that are full after n bytes; memory and open files over 2,000 frames; and for `--minutes` minutes
+damaged configs, images and videos. The last line is JSON. Exits with 1 if anything was lost or found wrong.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ FULL_AFTER = 40
 """How many sizes of a full disk are tried for each kind of video."""
 LEAK_FRAMES, LEAK_FROM = 2000, 200
 LEAK_KB = 4096
-"""What 1,800 tiny frames may add to the memory of a process: less than two and a half kilobytes each."""
+"""How much 1,800 tiny frames may add to the memory of a process: less than 2.5 kB each."""
 
 
 def main() -> int:
-    """Run all parts and print what they did."""
+    """Run all parts and print what they found."""
     parser = argparse.ArgumentParser(
         prog="scripts/torture", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=100, help="SIGKILLs of renders (default 100)")
     parser.add_argument("--minutes", type=float, default=5.0, help="minutes of fuzzing (default 5; 0 leaves it out)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other moments and inputs")
-    parser.add_argument("--quick", action="store_true", help="fewer frames in the search for leaks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and inputs (default 0)")
+    parser.add_argument("--quick", action="store_true", help="fewer frames in the measurement of leaks")
     options = parser.parse_args()
     result = torture(options.kills, options.minutes, options.seed, quick=options.quick)
     print(json.dumps(result))
@@ -54,32 +54,32 @@ def main() -> int:
 
 
 def torture(kills: int, minutes: float, seed: int, *, quick: bool = False) -> dict[str, Any]:
-    """All parts, one after the other; says on stderr what it is doing."""
+    """All parts, one after the other; progress goes to stderr."""
     began = time.monotonic()
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as home:
         say(f"killing renders {kills} times")
-        tally = kill_renders(Path(home, "kills"), kills=kills, seed=seed)
-        problems += tally.failures
-        say(f"  {tally.kills} kills, {tally.renders} renders finished, {tally.bad} of what must not be")
+        killed = kill_renders(Path(home, "kills"), kills=kills, seed=seed)
+        problems += killed.failures
+        say(f"  {killed.kills} kills, {killed.renders} renders finished, {killed.errors} errors")
     say("failing every disk operation")
     faults = fail_everything(problems)
     say(f"  {sum(faults.values())} faults")
-    say("filling disks in the midst of a video")
+    say("filling disks while a video is written")
     full = fill_disks(problems)
     leaks: dict[str, Any] = {}
     if sys.platform == "linux":
         frames = 600 if quick else LEAK_FRAMES
         say(f"rendering {frames} tiny frames")
-        leaks = look_for_leaks(frames, problems)
+        leaks = measure_leaks(frames, problems)
     fuzz = run_fuzz(minutes, seed, problems) if minutes else {}
     for problem in problems:
         say(f"PROBLEM: {problem}")
     return {
-        "good": tally.bad == 0 and not problems,
+        "good": killed.errors == 0 and not problems,
         "seed": seed,
         "minutes": round((time.monotonic() - began) / 60, 1),
-        **{name: value for name, value in asdict(tally).items() if name != "failures"},
+        **{name: value for name, value in asdict(killed).items() if name != "failures"},
         "faults": sum(faults.values()) + full,
         "faults_by_case": dict(faults),
         "full_disks": full,
@@ -102,9 +102,9 @@ def fail_everything(problems: list[str]) -> Counter[str]:
 
 
 def fill_disks(problems: list[str]) -> int:
-    """Write videos over old ones where the disk takes no more than n bytes of a file; returns how often.
+    """Write videos over old ones on a disk that accepts no more than n bytes of a file; returns how often.
 
-    The kernel enforces the limit, so that what FFmpeg writes is under it too.
+    The kernel enforces the limit, so it holds for what FFmpeg writes too.
     """
     tried = 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -116,8 +116,8 @@ def fill_disks(problems: list[str]) -> int:
             size = (folder / name).stat().st_size
             case.prepare(folder)
             old = (folder / name).read_bytes()
-            for share in range(FULL_AFTER):
-                resource.setrlimit(resource.RLIMIT_FSIZE, (size * share // FULL_AFTER, limits[1]))
+            for step in range(FULL_AFTER):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size * step // FULL_AFTER, limits[1]))
                 try:
                     case.work(folder)
                 except WriteError:
@@ -133,8 +133,8 @@ def fill_disks(problems: list[str]) -> int:
     return tried
 
 
-def look_for_leaks(frames: int, problems: list[str]) -> dict[str, Any]:
-    """What a process holds after LEAK_FROM and at the end of many frames."""
+def measure_leaks(frames: int, problems: list[str]) -> dict[str, Any]:
+    """What a process holds after LEAK_FROM frames and at the end; growth is added to `problems`."""
     found = in_a_process(watch_render, frames, (LEAK_FROM, frames - 50))
     first, last = found[LEAK_FROM], found[frames - 50]
     if last["rss_kb"] - first["rss_kb"] > LEAK_KB:
@@ -145,7 +145,7 @@ def look_for_leaks(frames: int, problems: list[str]) -> dict[str, Any]:
 
 
 def run_fuzz(minutes: float, seed: int, problems: list[str]) -> dict[str, Any]:
-    """Damaged configs, pictures and videos, as `scripts/fuzz` tries them."""
+    """Damaged configs, images and videos, as `scripts/fuzz` tries them."""
     say(f"fuzzing for {minutes:g} minutes")
     found: dict[str, Any] = fuzz_for(minutes, seed)
     if found.get("failures"):
@@ -154,7 +154,7 @@ def run_fuzz(minutes: float, seed: int, problems: list[str]) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """Tell the person who waits."""
+    """Print progress to stderr."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -1,6 +1,6 @@
-"""Renders in processes of their own that begin at once: forked from one that has imported everything and done nothing.
+"""Renders in processes of their own, forked from one that has imported everything and done nothing else.
 
-A process that starts from nothing spends two seconds on importing torch, where killing it shows nothing.
+A new process would spend two seconds on importing torch, and killing it there tests nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def start(
     arguments: Sequence[str], *, hook: Hook | None = None, out: Path | None = None, err: Path | None = None
 ) -> ForkServerProcess:
     """Start `tempera` with these arguments; stdout and stderr go to files, or nowhere."""
-    # Read when torch loads; one thread, because the pictures are tiny and every sum must be the same.
+    # Read when torch loads; one thread, because the frames are tiny and every sum must be the same.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)

@@ -1,4 +1,4 @@
-"""What is put through every fault: a frame, the plan, the lock, the statistics, the video, and what removes things."""
+"""The work that is put through every fault: storing, planning, locking, statistics, videos, and removing frames."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.media.writer.video import check_whole
 from pipeline.plan.identity import identity_digest
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.lock import RenderLock, probe
-from pipeline.store.report import verify_frames
-from pipeline.store.videos import Video, delivered, remove_frames
+from pipeline.store.verification import verify_frames
+from pipeline.store.videos import Video, exported, remove_frames
 from pipeline.types import Chain, RenderPlan, Shot, Source
 from pipeline.workflows.input_digest import NOTE_NAME, hash_input, remember_input
 from tests.support.torture.faults import Case
@@ -31,8 +31,8 @@ RGB = NDArray[np.uint8]
 WIDTH, HEIGHT = 7, 5
 
 
-def a_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6)) -> RenderPlan:
-    """A plan of one style and a chain per shot, of 7x5 px; `cuts` are where the shots end."""
+def small_plan(seed: int = 0, cuts: tuple[int, ...] = (4, 6)) -> RenderPlan:
+    """A plan of one style and a chain per shot, of 7x5 px; the shots stop at `cuts`."""
     identity = {"seed": seed}
     shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
     return RenderPlan(
@@ -64,23 +64,23 @@ def _source(count: int) -> Source:
     )
 
 
-def picture(number: int) -> RGB:
-    """Noise, uint8 (5, 7, 3), another one for every number."""
+def noise(number: int) -> RGB:
+    """Random pixels, uint8 (5, 7, 3), different for every number."""
     return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file but the lock, whose text names the process."""
+    """The content of every file, by name, without the lock, whose text names the process."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def a_render(folder: Path) -> None:
+def small_render(folder: Path) -> None:
     """A render directory with two frames and one line of statistics."""
-    directory = RenderDirectory.create(folder, a_plan())
+    directory = RenderDirectory.create(folder, small_plan())
     with directory.lock():
-        directory.write_frame("a-s000", 0, picture(0))
-        directory.write_frame("a-s000", 1, picture(1))
+        directory.write_frame("a-s000", 0, noise(0))
+        directory.write_frame("a-s000", 1, noise(1))
         directory.append_stats({"chain": "a-s000", "frame": 0})
 
 
@@ -88,7 +88,7 @@ def _frame(index: int) -> Case:
     def work(folder: Path) -> None:
         directory = RenderDirectory.open(folder)
         with directory.lock():
-            directory.write_frame("a-s000", index, picture(9))
+            directory.write_frame("a-s000", index, noise(9))
 
     def check(folder: Path, fault: str) -> str:
         directory = RenderDirectory.open(folder)
@@ -96,24 +96,24 @@ def _frame(index: int) -> Case:
         assert report.ok, (fault, report)
         stored = directory.stored(directory.plan.chains[0])
         assert stored >= {0, 1}, fault
-        new = index in stored and np.array_equal(directory.read_frame("a-s000", index), picture(9))
+        new = index in stored and np.array_equal(directory.read_frame("a-s000", index), noise(9))
         if index == 1 and not new:
-            assert np.array_equal(directory.read_frame("a-s000", index), picture(1)), fault
+            assert np.array_equal(directory.read_frame("a-s000", index), noise(1)), fault
         assert new or index == 1 or index not in stored, fault
         work(folder)  # the next run finishes
-        assert np.array_equal(directory.read_frame("a-s000", index), picture(9))
-        assert np.array_equal(directory.read_frame("a-s000", 0), picture(0))
+        assert np.array_equal(directory.read_frame("a-s000", index), noise(9))
+        assert np.array_equal(directory.read_frame("a-s000", 0), noise(0))
         assert not verify_frames(directory).findings, fault
         return "new" if new else "old"
 
-    return Case("a new frame" if index == 2 else "a frame over an old one", a_render, work, check)
+    return Case("a new frame" if index == 2 else "a frame over an old one", small_render, work, check)
 
 
 def _first_frame() -> Case:
     def work(folder: Path) -> None:
         directory = RenderDirectory.open(folder)
         with directory.lock():
-            directory.write_frame("a-s001", 4, picture(4))
+            directory.write_frame("a-s001", 4, noise(4))
 
     def check(folder: Path, fault: str) -> str:
         directory = RenderDirectory.open(folder)
@@ -125,18 +125,18 @@ def _first_frame() -> Case:
         assert not verify_frames(directory).findings
         return "new" if stored else "old"
 
-    return Case("the first frame of a chain", a_render, work, check)
+    return Case("the first frame of a chain", small_render, work, check)
 
 
 def _plan() -> Case:
     def work(folder: Path) -> None:
-        RenderDirectory.create(folder / "new" / "x.render", a_plan())
+        RenderDirectory.create(folder / "new" / "x.render", small_plan())
 
     def check(folder: Path, fault: str) -> str:
         path = folder / "new" / "x.render"
         found = "new"
         try:
-            assert RenderDirectory.open(path).plan == a_plan(), fault
+            assert RenderDirectory.open(path).plan == small_plan(), fault
         except RenderDirectoryError as error:
             assert "not a render directory" in error.message, fault
             found = "old"
@@ -177,17 +177,17 @@ def _statistics() -> Case:
         assert all(json.loads(line) for line in directory.stats_path.read_text().splitlines()), fault
         return "new" if frames == [0, 1] else "old"
 
-    return Case("the statistics", a_render, work, check)
+    return Case("the statistics", small_render, work, check)
 
 
 def _fresh() -> Case:
     def check(folder: Path, fault: str) -> str:
-        places = [path.parent for path in folder.glob("*/plan.json")]
-        assert len(places) == 1, fault
-        assert RenderDirectory.open(places[0]).done(a_plan().chains[0]) == 2, fault
-        return "old" if places[0].name == "x.render" else "new"
+        folders = [path.parent for path in folder.glob("*/plan.json")]
+        assert len(folders) == 1, fault
+        assert RenderDirectory.open(folders[0]).done(small_plan().chains[0]) == 2, fault
+        return "old" if folders[0].name == "x.render" else "new"
 
-    return Case("beginning anew", lambda folder: a_render(folder / "x.render"), _anew, check)
+    return Case("beginning anew", lambda folder: small_render(folder / "x.render"), _anew, check)
 
 
 def _anew(folder: Path) -> None:
@@ -195,7 +195,7 @@ def _anew(folder: Path) -> None:
 
 
 def _removal() -> Case:
-    """Two styles' worth of care for one: the note comes first, then the frames, and what is noted is never painted."""
+    """The note is written before the first frame is removed."""
     video = Video("a", "../out.mp4", False, 6, 1, "0" * 64, "0" * 64, "2026-01-01T00:00:00+00:00")
 
     def work(folder: Path) -> None:
@@ -205,19 +205,19 @@ def _removal() -> Case:
 
     def check(folder: Path, fault: str) -> str:
         directory = RenderDirectory.open(folder)
-        noted = delivered(directory)
+        noted = exported(directory)
         assert noted in ({}, {"a": video}), fault
         if not noted:
             assert directory.stored(directory.plan.chains[0]) == {0, 1}, fault
         work(folder)
-        assert delivered(directory) == {"a": video} and not directory.stored(directory.plan.chains[0]), fault
+        assert exported(directory) == {"a": video} and not directory.stored(directory.plan.chains[0]), fault
         return "new" if noted else "old"
 
-    return Case("removing delivered frames", a_render, work, check)
+    return Case("removing exported frames", small_render, work, check)
 
 
 def _input_note() -> Case:
-    """What is noted about the input is right or not believed."""
+    """The note about the input is right, or is not used."""
 
     def source_in(folder: Path) -> Source:
         return replace(_source(6), files=(str(folder / "in.mp4"),))
@@ -227,7 +227,7 @@ def _input_note() -> Case:
         os.utime(folder / "in.mp4", (86400 * day, 86400 * day))
 
     def prepare(folder: Path) -> None:
-        a_render(folder)
+        small_render(folder)
         put(folder, b"old", 1)
         work(folder)
         put(folder, b"new", 2)
@@ -257,14 +257,14 @@ def _frames(tone: int) -> list[RGB]:
 
 
 def _tone(file: Path) -> str:
-    """Which of the two: the first ones are dark."""
+    """Which of the two videos it is: the frames of the old one are dark."""
     with av.open(str(file)) as container:
         mean = float(next(container.decode(video=0)).to_ndarray(format="gray").mean())
     return "old" if mean < 100 else "new"
 
 
 def video_case(name: str) -> Case:
-    """The old video or the new one, and both can be played."""
+    """Replacing a video or a folder of stills: afterwards all of the old or of the new ones can be decoded."""
 
     def prepare(folder: Path) -> None:
         write_video(folder / name, _frames(0), source=_source(3), settings=_VIDEO)

@@ -1,7 +1,7 @@
-"""Every operation on the disk fails once, in every way that operations fail, and afterwards somebody looks.
+"""Make every disk operation of a piece of work fail once, in every way that operations fail, and check what is left.
 
-`atomic` and `partial` send all their changes through short functions; here those are replaced by ones that count, and
-fail when it is their turn. A crash also does to the disk what a power cut may do: what was not synced is torn.
+`pipeline.runtime.atomic` changes disks only through short functions. Here those are replaced by ones that count, and
+one of them fails. A crash also does to the disk what a power cut may do: a file that was not flushed is truncated.
 """
 
 from __future__ import annotations
@@ -14,19 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 from unittest import mock
 
 from pipeline.errors import TemperaError
-from pipeline.media.writer import partial
 from pipeline.runtime import atomic
-
-STORE_OPERATIONS: Final = (
-    *("create", "open_append", "open_shared", "write", "truncate", "sync", "close", "replace"),
-    *("move_folder", "sync_folder", "remove", "make_folder"),
-)
-WRITER_OPERATIONS: Final = ("make_folders", "create", "sync", "replace", "remove")
 
 MODES: Final[tuple[int | str, ...]] = (
     *(errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOENT),
@@ -41,8 +33,8 @@ class Crash(BaseException):
 class Faults:
     """Counts the operations and makes one of them fail; use `installed`.
 
-    `mode`: an errno (the operation is refused), "short" (a write takes half), "short, then full", "crash before" or
-    "crash after". A crash also tears every file that was written and not synced, as a file system may.
+    `mode`: an errno (the operation is refused), "short" (a write accepts half of the bytes), "short, then full", "crash
+    before" or "crash after". A crash also truncates every file that was written and not flushed, as a power cut may.
     """
 
     def __init__(self, at: int = -1, mode: int | str = "") -> None:
@@ -54,21 +46,19 @@ class Faults:
 
     @contextmanager
     def installed(self) -> Iterator[Faults]:
-        """Inside the block every operation goes through here."""
+        """Inside the block every operation is counted and may fail."""
         with ExitStack() as stack:
-            for module, names in ((atomic, STORE_OPERATIONS), (partial, WRITER_OPERATIONS)):
-                for name in names:
-                    failing = self._failing(module, name, getattr(module, name))
-                    stack.enter_context(mock.patch.object(module, name, failing))
+            for name in atomic.OPERATIONS:
+                stack.enter_context(mock.patch.object(atomic, name, self._failing(name, getattr(atomic, name))))
             yield self
 
-    def _failing(self, module: ModuleType, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: Any, **options: Any) -> Any:
+    def _failing(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
             if self.dead:
                 raise Crash
             number, self.count = self.count, self.count + 1
             if number != self.at:
-                return self._do(module, name, real, arguments, options)
+                return self._do(name, real, arguments)
             self.fired = True
             if isinstance(self.mode, int):
                 raise OSError(self.mode, os.strerror(self.mode))
@@ -78,39 +68,38 @@ class Faults:
                     if self.mode != "short":
                         self.at += 1  # the next write finds the disk full
                         self.mode = errno.ENOSPC
-                    return self._do(module, name, real, (descriptor, data[: len(data) // 2 or 1]), options)
-                return self._do(module, name, real, arguments, options)
+                    return self._do(name, real, (descriptor, data[: len(data) // 2 or 1]))
+                return self._do(name, real, arguments)
             if self.mode == "crash after":
-                self._do(module, name, real, arguments, options)
+                self._do(name, real, arguments)
             self.dead = True
             raise Crash
 
         return operation
 
-    def _do(
-        self, module: ModuleType, name: str, real: Callable[..., Any], arguments: tuple[Any, ...], options: Any
-    ) -> Any:
-        result = real(*arguments, **options)
-        if name == "replace":
-            if arguments[0] in self.unsynced:
-                self.unsynced.add(arguments[1])
-        elif module is partial:
-            if name == "create":  # what writes into it is no function of ours
-                self.unsynced.add(arguments[0])
-            elif name == "sync":
+    def _do(self, name: str, real: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        result = real(*arguments)
+        match name:
+            case "create":
+                self.open[result] = arguments[0]
+                self.unsynced.add(arguments[0])  # a library may write into it later, through no function of ours
+            case "open_append" | "open_shared":
+                self.open[result] = arguments[0]
+            case "write" | "truncate":
+                self.unsynced.add(self.open[arguments[0]])
+            case "sync":
+                self.unsynced.discard(self.open[arguments[0]])
+            case "sync_file":
                 self.unsynced.discard(arguments[0])
-        elif name in ("create", "open_append", "open_shared"):
-            self.open[result] = arguments[0]
-        elif name == "close":
-            del self.open[arguments[0]]
-        elif name in ("write", "truncate"):
-            self.unsynced.add(self.open[arguments[0]])
-        elif name == "sync":
-            self.unsynced.discard(self.open[arguments[0]])
+            case "close":
+                del self.open[arguments[0]]
+            case "replace":
+                if arguments[0] in self.unsynced:
+                    self.unsynced.add(arguments[1])
         return result
 
     def reboot(self) -> None:
-        """What the crash did to the disk, and to the locks of the process that died."""
+        """Do what the crash does to the disk and to the locks of the process that died."""
         for descriptor in self.open:
             os.close(descriptor)
         self.open.clear()
@@ -121,10 +110,10 @@ class Faults:
 
 @dataclass(frozen=True)
 class Case:
-    """Something that changes the disk: how its folder looks before, what is done, and what must hold after any fault.
+    """Something that changes the disk: how its folder is prepared, what is done, and what must hold after any fault.
 
-    `check(folder, fault)` looks at the folder after one fault, finishes the work, and says whether it found the "old"
-    or the "new" state; it raises AssertionError where it found another.
+    `check(folder, fault)` checks the folder after one fault, finishes the work, and returns whether it found the "old"
+    or the "new" state; it raises AssertionError if it found another.
     """
 
     name: str
@@ -134,9 +123,9 @@ class Case:
 
 
 def try_every_fault(case: Case) -> Counter[str]:
-    """Do the work once for every operation in it and every way to fail, and look; count the "old" and the "new"."""
+    """Do the work once for every operation in it and every way to fail; count the "old" and "new" states found."""
     found: Counter[str] = Counter()
-    # Whether `sync` is called, and when, is what `Faults` watches; thousands of real ones would only wear a disk.
+    # Whether and when files are flushed is what `Faults` records; thousands of real flushes would only wear a disk.
     with tempfile.TemporaryDirectory() as home, mock.patch.object(os, "fsync", lambda _descriptor: None):
         counting = Path(home, "counting")
         counting.mkdir()

@@ -1,8 +1,8 @@
 """Renders that are killed at random moments, again and again, until they are done; then every byte is compared.
 
 Half of the kills come from outside after a random time, the others from inside, before or after a random operation on
-the disk, where the narrow moments are. The renders take turns at every way in which a frame may look back: at the frame
-before, at farther ones, at a keyframe, at one that is held.
+the disk. The renders take turns at every way in which a frame depends on others: on the previous frame, on long-term
+ones, on a keyframe, on one that is held.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.report import verify_frames
 from pipeline.store.stats import read_lines
+from pipeline.store.verification import verify_frames
 from tests.support.torture import children
-from tests.support.torture.faults import STORE_OPERATIONS, WRITER_OPERATIONS
 
 RGB = NDArray[np.uint8]
 SIZE: Final = (48, 32)
@@ -43,13 +41,12 @@ VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "hold": ("motion.hold=2",),
     "segments, batches of 3": ("motion.segment_frames=2", "runtime.batch_size=3", "optimize.precision=bfloat16"),
     "boil": ("motion.boil=0.4",),
-    "earlier": ("losses.temporal.long_term=[2,4]",),
-    "segments, hold, earlier": ("motion.segment_frames=4", "motion.hold=2", "losses.temporal.long_term=[2,4]"),
+    "long term": ("losses.temporal.long_term=[2,4]",),
+    "segments, hold, long term": ("motion.segment_frames=4", "motion.hold=2", "losses.temporal.long_term=[2,4]"),
 }
 """Settings of the renders, by name. Each is compared with a render of the same settings, batch size included. A render
-that goes on after a kill may batch its frames otherwise, and only batches of one are promised to end with the same
-bytes: in float32 some sums of a batch of one and of three are rounded differently. Those of bfloat16 agree, as far as
-we have seen."""
+that continues after a kill may batch its frames differently, and only batches of one guarantee the same bytes: in
+float32 some sums of a batch of one and of three are rounded differently. In bfloat16 they have agreed in all runs."""
 _LONGEST_S: Final = 120.0
 _KILLS_PER_RENDER: Final = 12
 
@@ -62,7 +59,6 @@ class KillAt:
     after: bool
 
     def __call__(self) -> None:
-        from pipeline.media.writer import partial
         from pipeline.runtime import atomic
 
         count = 0
@@ -71,25 +67,23 @@ class KillAt:
             def operation(*arguments: Any, **options: Any) -> Any:
                 nonlocal count
                 count += 1
-                mine = count == self.number
-                if mine and not self.after:
+                chosen = count == self.number
+                if chosen and not self.after:
                     os.kill(os.getpid(), signal.SIGKILL)
                 result = real(*arguments, **options)
-                if mine:
+                if chosen:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return result
 
             return operation
 
-        modules: list[tuple[ModuleType, Sequence[str]]] = [(atomic, STORE_OPERATIONS), (partial, WRITER_OPERATIONS)]
-        for module, names in modules:
-            for name in names:
-                setattr(module, name, dying(getattr(module, name)))
+        for name in atomic.OPERATIONS:
+            setattr(atomic, name, dying(getattr(atomic, name)))
 
 
 @dataclass
-class Tally:
-    """What was done and what was found; only kills, renders and stored frames should be above 0 at the end."""
+class KillResult:
+    """What was done and what was found. All but the kills, the renders and the stored frames must be 0 at the end."""
 
     kills: int = 0
     kills_after_time: int = 0
@@ -99,11 +93,11 @@ class Tally:
     renders: int = 0
     frames_stored_at_kills: int = 0
     frames_lost: int = 0
-    """Whole before a kill or a start, and gone later."""
+    """Complete before a kill or a start, and missing later."""
     frames_redone: int = 0
-    """Whole at a kill, and written again later."""
-    torn_files: int = 0
-    """Files with the name of a frame or of the video that are not whole."""
+    """Complete at a kill, and written again later."""
+    incomplete_files: int = 0
+    """Files with the name of a frame or of a video that are incomplete."""
     mismatches: int = 0
     """Frames or videos that differ from those of the render that was never stopped."""
     broken_statistics: int = 0
@@ -111,9 +105,9 @@ class Tally:
     """Commands that ended with an error, and what they said."""
 
     @property
-    def bad(self) -> int:
-        """How much of this must not be."""
-        found = self.frames_lost + self.frames_redone + self.torn_files + self.mismatches + self.broken_statistics
+    def errors(self) -> int:
+        """How many of the findings are errors."""
+        found = self.frames_lost + self.frames_redone + self.incomplete_files + self.mismatches + self.broken_statistics
         return found + len(self.failures)
 
 
@@ -138,36 +132,36 @@ def kill_renders(
     seed: int,
     until: float = math.inf,
     variants: Mapping[str, tuple[str, ...]] = VARIANTS,
-) -> Tally:
+) -> KillResult:
     """Kill renders until there were that many kills and the last render is done; stops early at `until` (monotonic).
 
     The renders take turns at the variants, settings by name.
     """
-    chance = random.Random(seed)
-    tally = Tally()
+    generator = random.Random(seed)
+    result = KillResult()
     references: dict[str, Reference] = {}
     for name in itertools.cycle(variants):
-        if tally.kills >= kills or time.monotonic() > until:
+        if result.kills >= kills or time.monotonic() > until:
             break
         if name not in references:
-            runs = 1 if references else 2  # the first of all warms up the machine; and both must be the same
-            found = _reference(home / f"reference-{len(references)}", variants[name], tally, runs=runs)
+            runs = 1 if references else 2  # the first one warms up the machine, and both must be the same
+            found = _reference(home / f"reference-{len(references)}", variants[name], result, runs=runs)
             if any(found.wanted == other.wanted for other in references.values()):
                 raise RuntimeError(f"{name}: these settings change nothing here")
             references[name] = found
-        folder = home / f"render-{tally.renders}"
+        folder = home / f"render-{result.renders}"
         make_inputs(folder)
-        before = tally.kills, len(tally.failures)
-        _kill_one(folder, references[name], chance, tally, most=kills, until=until)
+        before = result.kills, len(result.failures)
+        _kill_one(folder, references[name], generator, result, most=kills, until=until)
         shutil.rmtree(folder)
-        tally.renders += 1
-        tally.kills_by_variant[name] = tally.kills_by_variant.get(name, 0) + tally.kills - before[0]
-        tally.failures[before[1] :] = [f"{name}: {failure}" for failure in tally.failures[before[1] :]]
-    return tally
+        result.renders += 1
+        result.kills_by_variant[name] = result.kills_by_variant.get(name, 0) + result.kills - before[0]
+        result.failures[before[1] :] = [f"{name}: {failure}" for failure in result.failures[before[1] :]]
+    return result
 
 
-def _reference(folder: Path, settings: tuple[str, ...], tally: Tally, *, runs: int) -> Reference:
-    """Render without stopping, so many times; all must be the same."""
+def _reference(folder: Path, settings: tuple[str, ...], result: KillResult, *, runs: int) -> Reference:
+    """Render `runs` times without a kill; all must be the same."""
     make_inputs(folder)
     wanted: dict[str, bytes] = {}
     seconds = 0.0
@@ -179,63 +173,65 @@ def _reference(folder: Path, settings: tuple[str, ...], tally: Tally, *, runs: i
         seconds = time.monotonic() - began
         if process.exitcode != 0:
             raise RuntimeError(f"the reference ended with {process.exitcode}: {(folder / 'err.txt').read_text()}")
-        again = whole(folder)
-        tally.mismatches += bool(wanted) and again != wanted
+        again = results_of(folder)
+        result.mismatches += bool(wanted) and again != wanted
         wanted = again
-        tally.renders += 1
+        result.renders += 1
     return Reference(settings, wanted, seconds)
 
 
 def _kill_one(
-    folder: Path, reference: Reference, chance: random.Random, tally: Tally, *, most: int, until: float
+    folder: Path, reference: Reference, generator: random.Random, result: KillResult, *, most: int, until: float
 ) -> None:
-    """One render from its beginning to its end, with kills on the way."""
+    """One render from its beginning to its end, with kills in between."""
     wanted = reference.wanted
     before: dict[str, tuple[int, int]] = {}
     for _ in range(_KILLS_PER_RENDER):
         left = 1 - len(before) / len(wanted)
-        by_time = chance.random() < 0.5
-        hook = (
-            None if by_time else KillAt(1 + int(chance.random() * reference.operations * left), chance.random() < 0.5)
-        )
-        words = command(folder, reference.settings)
-        if (folder / "v.render/plan.json").exists() and chance.random() < 0.5:
-            words = ["resume", str(folder / "v.render"), "--progress", "none"]
-        process = children.start(words, hook=hook, err=folder / "err.txt")
-        process.join(chance.random() * reference.seconds * (0.3 + 0.8 * left) if by_time else _LONGEST_S)
+        by_time = generator.random() < 0.5
+        last = reference.operations * left
+        hook = None if by_time else KillAt(1 + int(generator.random() * last), generator.random() < 0.5)
+        arguments = command(folder, reference.settings)
+        if (folder / "v.render/plan.json").exists() and generator.random() < 0.5:
+            arguments = ["resume", str(folder / "v.render"), "--progress", "none"]
+        process = children.start(arguments, hook=hook, err=folder / "err.txt")
+        process.join(generator.random() * reference.seconds * (0.3 + 0.8 * left) if by_time else _LONGEST_S)
         if process.is_alive():
             process.kill()
         process.join(_LONGEST_S)
-        before = _look(folder, before, wanted, tally)
+        before = _compare(folder, before, wanted, result)
         if process.exitcode == 0:
             break
         if process.exitcode != -signal.SIGKILL:
-            tally.failures.append(
-                f"{words[0]} ended with {process.exitcode}: {(folder / 'err.txt').read_text()[-500:]}"
+            result.failures.append(
+                f"{arguments[0]} ended with {process.exitcode}: {(folder / 'err.txt').read_text()[-500:]}"
             )
             return
-        tally.kills += 1
-        tally.kills_after_time += by_time
-        tally.kills_at_operations += not by_time
-        tally.frames_stored_at_kills += len(before)
-        if tally.kills >= most or time.monotonic() > until:
+        result.kills += 1
+        result.kills_after_time += by_time
+        result.kills_at_operations += not by_time
+        result.frames_stored_at_kills += len(before)
+        if result.kills >= most or time.monotonic() > until:
             break
     process = children.start(command(folder, reference.settings), err=folder / "err.txt")
     process.join(_LONGEST_S)
     if process.exitcode != 0:
-        tally.failures.append(f"the last run ended with {process.exitcode}: {(folder / 'err.txt').read_text()[-500:]}")
+        result.failures.append(f"the last run ended with {process.exitcode}: {(folder / 'err.txt').read_text()[-500:]}")
         return
-    _look(folder, before, wanted, tally)
-    found = whole(folder)
-    tally.mismatches += sum(found.get(name) != data for name, data in wanted.items()) + len(
+    _compare(folder, before, wanted, result)
+    found = results_of(folder)
+    result.mismatches += sum(found.get(name) != data for name, data in wanted.items()) + len(
         found.keys() - wanted.keys()
     )
 
 
-def _look(
-    folder: Path, before: dict[str, tuple[int, int]], wanted: Mapping[str, bytes], tally: Tally
+def _compare(
+    folder: Path, before: dict[str, tuple[int, int]], wanted: Mapping[str, bytes], result: KillResult
 ) -> dict[str, tuple[int, int]]:
-    """Look at a directory whose process is dead: are all frames of before there, untouched, and is nothing torn?"""
+    """After the process has ended: are all frames of before there, unchanged, and is every file complete?
+
+    Returns the inode and time of change of every stored frame, by name.
+    """
     root = folder / "v.render"
     stored = {}
     for path in sorted(root.glob("frames/*/*.png")):
@@ -243,22 +239,22 @@ def _look(
         if path.name.startswith("."):
             continue
         if path.read_bytes() != wanted[name]:
-            tally.torn_files += 1
+            result.incomplete_files += 1
         found = path.stat()
         stored[name] = (found.st_ino, found.st_mtime_ns)
     for video in VIDEOS:
         if (folder / video).exists() and (folder / video).read_bytes() != wanted[video]:
-            tally.torn_files += 1
-    tally.frames_lost += len(before.keys() - stored.keys())
-    tally.frames_redone += sum(stored[name] != facts for name, facts in before.items() if name in stored)
+            result.incomplete_files += 1
+    result.frames_lost += len(before.keys() - stored.keys())
+    result.frames_redone += sum(stored[name] != facts for name, facts in before.items() if name in stored)
     statistics = root / "stats.jsonl"
     if statistics.exists():
         lines = statistics.read_bytes().split(b"\n")
         good = len(read_lines(statistics))
-        tally.broken_statistics += sum(1 for line in lines[:-1] if not _is_json(line)) + (good > len(lines))
+        result.broken_statistics += sum(1 for line in lines[:-1] if not _is_json(line)) + (good > len(lines))
     if (root / "plan.json").exists():
         report = verify_frames(RenderDirectory.open(root))
-        tally.torn_files += sum(finding.kind == "damaged" for finding in report.findings)
+        result.incomplete_files += sum(finding.kind == "damaged" for finding in report.findings)
     return stored
 
 
@@ -270,21 +266,21 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def whole(folder: Path) -> dict[str, bytes]:
+def results_of(folder: Path) -> dict[str, bytes]:
     """Every frame and the videos of a finished render, by name."""
     paths = [*sorted(folder.glob("v.render/frames/*/*.png")), *(folder / name for name in VIDEOS)]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.exists()}
 
 
 def command(folder: Path, settings: Sequence[str] = ()) -> list[str]:
-    """A render of two styles over three shots, with motion and frames decoded ahead, and with more settings."""
-    words = ["render", str(folder / "clip.mkv"), "-s", str(folder / "one.png"), "-s", str(folder / "two.png")]
-    words += ["-o", str(folder / "v.mp4"), "--encoder", "tiny", "--progress", "none"]
-    return [*words, *(f"--set={setting}" for setting in (*_SETTINGS, *_SETTINGS_OF_WORK, *settings))]
+    """A command that renders two styles over three shots, with motion and decoding ahead, and with more settings."""
+    arguments = ["render", str(folder / "clip.mkv"), "-s", str(folder / "one.png"), "-s", str(folder / "two.png")]
+    arguments += ["-o", str(folder / "v.mp4"), "--encoder", "tiny", "--progress", "none"]
+    return [*arguments, *(f"--set={setting}" for setting in (*_SETTINGS, *_SETTINGS_OF_WORK, *settings))]
 
 
 def make_inputs(folder: Path) -> None:
-    """A lossless clip of three shots in which a square moves, and two paintings; equal every time."""
+    """A lossless clip of three shots in which a square moves, and two style images; the same on every call."""
     import av
     from PIL import Image
 
@@ -312,10 +308,10 @@ def _scene(index: int) -> RGB:
 def _waves(size: tuple[int, int], seed: int) -> RGB:
     """Smooth texture around one color, uint8 (H, W, 3)."""
     width, height = size
-    chance = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     planes = [
-        chance.uniform(70, 180) + 25 * sum(np.sin((fx * x + fy * y) / 8 + phase) for fx, fy, phase in waves)
-        for waves in chance.uniform((-3, -3, 0), (3, 3, 6.28), (3, 3, 3))
+        generator.uniform(70, 180) + 25 * sum(np.sin((fx * x + fy * y) / 8 + phase) for fx, fy, phase in waves)
+        for waves in generator.uniform((-3, -3, 0), (3, 3, 6.28), (3, 3, 3))
     ]
     return np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8)

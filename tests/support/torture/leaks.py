@@ -1,4 +1,4 @@
-"""Do long runs leak? Memory and open files of one process, as frames go by."""
+"""Memory, open files and threads of one process during a long render."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ import numpy as np
 
 
 def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (32, 32)) -> dict[int, dict[str, int]]:
-    """Render `frames` tiny frames and say, for each of `marks` frames done, what the process holds: `rss_kb`, `files`.
+    """Render `frames` tiny frames; for each number of frames in `marks`, what the process holds then (see `held`).
 
-    Everything takes part, decoding, motion, painting and storing; only fsync is left out. Linux only.
+    Decoding, motion, stylizing and storing take part; only fsync is left out. Linux only.
     """
     from pipeline import cli
     from pipeline.store.directory import RenderDirectory
 
     found: dict[int, dict[str, int]] = {}
-    painted = 0
+    stylized = 0
     store = RenderDirectory.append_stats
 
     def counting(directory: RenderDirectory, record: Any) -> None:
-        nonlocal painted
+        nonlocal stylized
         store(directory, record)
-        painted += 1
-        if painted in marks:
+        stylized += 1
+        if stylized in marks:
             gc.collect()
-            found[painted] = held()
+            found[stylized] = held()
 
     with tempfile.TemporaryDirectory() as home, mock.patch.object(os, "fsync", lambda _descriptor: None):
-        clip, painting = Path(home, "clip.mkv"), Path(home, "paint.png")
+        clip, style = Path(home, "clip.mkv"), Path(home, "style.png")
         _write_clip(clip, frames, size)
-        _write_painting(painting)
-        words = ["render", str(clip), "-s", str(painting), "-o", str(Path(home, "v.mkv")), "--encoder", "tiny"]
+        _write_style_image(style)
+        words = ["render", str(clip), "-s", str(style), "-o", str(Path(home, "v.mkv")), "--encoder", "tiny"]
         words += ["--progress", "none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
         words += ["--set=optimize.cold.min_scale_px=32", "--set=input.cuts=none", "--set=output.preset=ultrafast"]
         with mock.patch.object(RenderDirectory, "append_stats", counting):
@@ -50,17 +50,17 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
 
 
 def held() -> dict[str, int]:
-    """What this process holds now."""
+    """What this process holds now: resident memory in kB, open files, Python threads."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "rss_kb": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
-        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are all that is wanted
+        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only their number is needed
         "threads": threading.active_count(),  # of Python: FFmpeg's come and go
     }
 
 
 def in_a_process(target: Callable[..., Any], *arguments: Any) -> Any:
-    """Result of a call in a process of its own, whose memory nobody else has touched."""
+    """Result of a call in a new process, whose memory no other test has used."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -82,7 +82,7 @@ def _write_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
         container.mux(stream.encode(None))
 
 
-def _write_painting(path: Path) -> None:
+def _write_style_image(path: Path) -> None:
     from PIL import Image
 
     y, x = np.mgrid[0:48, 0:64]
