@@ -17,14 +17,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pipeline.version import __version__
+
 if TYPE_CHECKING:
     from pipeline.api import export, load_style, render, resume, stylize, stylize_clip
     from pipeline.config.settings import Config
     from pipeline.errors import TemperaError
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import FrameProgress
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "export": "pipeline.api",
@@ -45,6 +45,7 @@ __all__ = [
     "Config",
     "FrameProgress",
     "TemperaError",
+    "__version__",
     "export",
     "load_style",
     "render",

@@ -13,6 +13,7 @@ import pytest
 HOUSE = Path(__file__).parents[1] / "pipeline"
 
 FLOORS = (
+    "version",
     "errors",
     "types",
     "runtime",

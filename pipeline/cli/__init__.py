@@ -15,11 +15,11 @@ from typing import Annotated
 
 import typer
 
-import pipeline
 from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning
+from pipeline.version import __version__
 
 # typer carries its own copy of click and names its errors only through its subclasses.
 _CommandLineError: type[Exception] = next(
@@ -45,7 +45,7 @@ def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
-        sys.stdout.write(f"tempera {pipeline.__version__}\n")
+        sys.stdout.write(f"tempera {__version__}\n")
         raise typer.Exit
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import __version__
 from pipeline.errors import IncompleteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported as exported_videos
+from pipeline.version import __version__
 from pipeline.workflows.export import write_style
 from pipeline.workflows.input_digest import remember_input
 from pipeline.workflows.log_file import logging_to

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-import pipeline
+from pipeline.version import __version__
 
 
 def examine() -> dict[str, Any]:
@@ -22,7 +22,7 @@ def examine() -> dict[str, Any]:
 
     device = choose_device("auto")
     facts: dict[str, Any] = {
-        "tempera": pipeline.__version__,
+        "tempera": __version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
