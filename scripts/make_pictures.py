@@ -26,7 +26,8 @@ from pipeline.motion.warm_start import correspondence, warm_start
 from pipeline.postprocess.finish import finish
 from pipeline.sample import sample_frame
 from pipeline.store.directory import RenderDirectory
-from pipeline.stylers.table import build_styler, find_resources
+from pipeline.stylers.resources import find_resources
+from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
 
 WIDTH_PX, HEIGHT_PX = 400, 225

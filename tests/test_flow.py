@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.encoders.fetch import FILES
 from pipeline.encoders.pretrained import torchvision_module
+from pipeline.encoders.registry import FLOW_NETWORKS
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.motion.consistency import at_boundary, consistent, flow_confidence, inside
 from pipeline.motion.estimate import Preset, estimate_motion
@@ -326,7 +326,7 @@ def test_network_sees_large_frames_at_half_size() -> None:
 def raft_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights under the name that torchvision's have."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("raft") / FILES[request.param]
+    path = tmp_path_factory.mktemp("raft") / FLOW_NETWORKS[request.param].file_name
     torch.save(getattr(torchvision_module("models.optical_flow"), request.param)().state_dict(), path)
     return path
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.encoders.fetch import Progress, fetch
-from pipeline.encoders.load import file_digest
 from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
+from pipeline.runtime.hashing import file_digest
 
 Name = Literal["raft_small", "raft_large"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.runtime.progress import Reporter
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
 
 _Look = tuple[tuple[Shot, ...], tuple[ToneCurve, ...]]
 StopRequest = Callable[[], int]
@@ -114,7 +114,7 @@ def prepare(request: RenderRequest, reporter: Reporter, stop: StopRequest = lamb
 
 def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """Find out what each style means on this machine; equal encoders are loaded once."""
-    from pipeline.stylers.table import find_resources, picture_digest
+    from pipeline.stylers.resources import find_resources, image_digest
 
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
@@ -133,11 +133,11 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
             ResolvedStyle(
                 name=config.name,
                 config=config,
-                image_digests=tuple(picture_digest(image.path, min_side_px=least_px) for image in config.style.images),
+                image_digests=tuple(image_digest(image.path, min_side_px=least_px) for image in config.style.images),
                 encoder=found.encoder.name if found.encoder else "none",
                 encoder_digest=found.encoder.digest if found.encoder else "",
                 precision=found.precision,
-                init_digest=picture_digest(init) if isinstance(init, Path) else "",
+                init_digest=image_digest(init) if isinstance(init, Path) else "",
                 weights=weights,
                 segment_frames=_segment_frames(config, found),
                 flow_digest=found.flow.digest if found.flow else "",

@@ -19,7 +19,7 @@ from pipeline.plan.paths import absolute_source, output_paths, style_configs, we
 from pipeline.plan.planning import make_plan
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.videos import delivered
-from pipeline.types import Chain, Frame, Phase
+from pipeline.types import Chain, Frame, Phase, Styler
 from pipeline.workflows.export import export, write_style
 from pipeline.workflows.input_digest import hash_input, remember_input
 from pipeline.workflows.outputs import check_delivered, keep_old_video
@@ -171,17 +171,7 @@ def _paint(
     from pipeline.stylers.table import build_styler
 
     plan = directory.plan
-    left: dict[Phase, int] = {"cold": 0, "warm": 0}
-    styles = set()
-    for chain in plan.chains:
-        missing = chain.remaining(starts[chain.id])
-        if missing:
-            styles.add(chain.style)
-            cold = int(missing == len(chain.frames) and not chain.keyframe_chain)
-            if _every_frame_anew(prepared.configs[chain.style]):
-                cold = missing
-            left["cold"] += cold
-            left["warm"] += missing - cold
+    styles = {chain.style for chain in plan.chains if chain.remaining(starts[chain.id])}
     if not styles:
         return
     runtime = next(iter(prepared.configs.values())).runtime
@@ -190,6 +180,16 @@ def _paint(
 
         torch.set_num_threads(runtime.threads)
     stylers = {name: build_styler(prepared.configs[name], prepared.resources[name]) for name in styles}
+    anew = {name: _every_frame_anew(styler, prepared.configs[name]) for name, styler in stylers.items()}
+    left: dict[Phase, int] = {"cold": 0, "warm": 0}
+    for chain in plan.chains:
+        missing = chain.remaining(starts[chain.id])
+        if missing:
+            cold = int(missing == len(chain.frames) and not chain.keyframe_chain)
+            if anew[chain.style]:
+                cold = missing
+            left["cold"] += cold
+            left["warm"] += missing - cold
     device = next(iter(prepared.resources.values())).device
     batch_size = runtime.batch_size or (1 if device.type == "cpu" else GPU_BATCH)
 
@@ -211,7 +211,7 @@ def _paint(
                 for frame in frames:
                     yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
-        settings = MotionSettings(boil=1, hold=config.motion.hold) if _every_frame_anew(config) else config.motion
+        settings = MotionSettings(boil=1, hold=config.motion.hold) if anew[chain.style] else config.motion
         look = PrefetchOptions(
             settings,
             earlier=config.losses.temporal.long_term,
@@ -244,9 +244,9 @@ def _paint(
         )
 
 
-def _every_frame_anew(config: Config) -> bool:
-    """Whether no frame builds on an earlier one: only the neural styler does that, and not at full boil."""
-    return config.styler != "neural" or config.motion.boil == 1
+def _every_frame_anew(styler: Styler, config: Config) -> bool:
+    """Whether no frame starts from previous ones: the styler does not use them, or boil is 1."""
+    return not styler.uses_previous_frames or config.motion.boil == 1
 
 
 def _raise_if_cancelled(stop: StopRequest, directory: RenderDirectory) -> None:

@@ -57,6 +57,7 @@ from pipeline.media.image.arrays import resize
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import save_png
+from pipeline.runtime.hashing import file_digest
 from pipeline.runtime.progress import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.evaluate import evaluate
@@ -153,7 +154,7 @@ def main() -> None:
 
 def use_teacher(path: Path) -> None:
     """Let every style of this process be painted and judged by the compressed VGG-19 that `compact` learned from."""
-    digest = pipeline.encoders.load.file_digest(path)
+    digest = file_digest(path)
 
     def load(_name: str, *, device: torch.device, dtype: torch.dtype, **_others: Any) -> Encoder:
         return Encoder("teacher", digest, dtype, torch.device(device), PublishedTeacher(path, dtype))

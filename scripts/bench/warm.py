@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pipeline.config.catalog import load_style
 from pipeline.media.image.arrays import fit_size, to_tensor, to_uint8
 from pipeline.media.reader.source import probe, read_frames
-from pipeline.stylers.table import build_styler, find_resources
+from pipeline.stylers.resources import find_resources
+from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch, FrameStats, Styler
 
 
