@@ -1,6 +1,6 @@
-"""Warm frames against cold ones: the same frames painted as a chain and each on its own.
+"""Warm frames against cold ones: the same frames stylized as a chain and each on its own.
 
-    python scripts/bench/warm.py INPUT --style PAINTING [--width 448] [--frames 8]
+    python scripts/bench/warm.py INPUT --style STYLE [--width 448] [--frames 8]
 
 For every frame of INPUT: the loss of the warm frame over the loss of an independent cold frame, their evaluations and
 seconds, and how much neighboring frames differ in both. The last line is JSON with medians.
