@@ -18,11 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pipeline.optimize.minimize import Evaluation, lbfgs
 from torch import Tensor
 
 from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.network import Encoder
+from pipeline.optimize.lbfgs import lbfgs
+from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.objective import Objective, content_targets, style_target
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

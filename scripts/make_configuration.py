@@ -42,7 +42,7 @@ output: {crf: 14}
 ```
 
 Render with it by `--style mine.yaml`. Paths are relative to the file. `tempera styles template` prints a file with
-every key, `tempera styles swirl` a style that ships, and `tempera schema` the JSON Schema that this page is made from.
+every key, `tempera styles swirl` a style that ships, and `tempera schema` the JSON Schema behind this page.
 
 Every key can also be given on the command line, by its section and a dot, as often as needed:
 
@@ -50,8 +50,8 @@ Every key can also be given on the command line, by its section and a dot, as of
 tempera render clip.mp4 --style swirl --set losses.content.weight=2 --set motion.hold=2
 ```
 
-The value is read as YAML. Style images are numbered from 0 (`--set style.images.0.weight=45`), and a layer is named like
-a key (`--set losses.style.layers.relu3_1=32`). An unknown key is an error that names the nearest valid one.
+The value is read as YAML. Style images are numbered from 0 (`--set style.images.0.weight=45`), and a layer is given by
+its name (`--set losses.style.layers.relu3_1=32`). An unknown key is an error that names the nearest valid one.
 
 Keys under `output` and `runtime` can be changed at any time. All others change pixels: a render that was started with
 other values of them is not continued. (`name` and `description` change nothing.)

@@ -175,7 +175,7 @@ def test_cells_under_noise_keep_most_pixels() -> None:
 def test_cells_are_found_again_in_the_stylized_frame() -> None:
     labels, grid = cut(scene(), 60)
     found = previous_cells(SuperpixelStyler([style_image()], 60, 0).stylize_frame(scene()), labels, grid.mesh_px)
-    assert float((found == labels).mean()) > 0.95
+    assert float((found == labels).mean()) > 0.92
 
 
 def test_lines_are_dark_between_cells_and_symmetric() -> None:

@@ -15,7 +15,7 @@ _JITTER: Final = 0.3  # of a mesh: a regular grid would show in skies
 _COMPACTNESS: Final = 0.16  # the Oklab distance that counts as one mesh: less follows edges, more gives rounder cells
 _HYSTERESIS: Final = 0.03  # distance by which a pixel must be nearer to another cell, to leave the one that it was in
 _LINE_MESHES: Final = 1 / 12  # width of the lines
-_LINE_CONTRAST: Final = 0.88  # a pixel is on a line where it is darker than this, relative to the glass beside it
+_LINE_CONTRAST: Final = 0.9  # a pixel is on a line where it is darker than this, relative to the glass beside it
 _AGREEMENT: Final = (0.7, 0.9)  # overlap of a cell with its previous one at which it begins to be kept, and where it is
 _NO_CELL: Final = -1
 
@@ -82,7 +82,7 @@ class CellGrid:
         jitter = np.random.default_rng(self._seed).uniform(-_JITTER, _JITTER, (2, self._rows, self._columns))
         y = np.clip((grid_y + jitter[0]) * height / self._rows, 0, height - 1).astype(np.intp)
         x = np.clip((grid_x + jitter[1]) * width / self._columns, 0, width - 1).astype(np.intp)
-        return self._features[y, x].reshape(-1, self._features.shape[2])
+        return np.asarray(self._features[y, x].reshape(-1, self._features.shape[2]), np.float32)
 
 
 def cell_means(
@@ -159,4 +159,4 @@ def _spread(owner: NDArray[np.int32], line: NDArray[np.uint8]) -> NDArray[np.int
     owners = np.zeros(int(nearest.max()) + 1, np.int32)
     off = line == 0
     owners[nearest[off]] = owner[off]
-    return owners[nearest]
+    return np.asarray(owners[nearest], np.int32)

@@ -34,7 +34,7 @@ _COLORS: Final = 24
 _SOFTNESS: Final = 0.08  # Oklab distance over which one color passes into the next, so that no cell flips between two
 _OWN_COLOR: Final = 0.3  # fraction of the cell's own color beside the palette's: neighbors differ in wide even areas
 _VARIATION: Final = 0.02  # standard deviation of lightness from cell to cell, as in hand-made glass
-_LINE_DARKNESS: Final = 0.4  # how dark the lines between the cells are, from 0 to 1
+_LINE_DARKNESS: Final = 0.37  # how dark the lines between the cells are, from 0 to 1
 _KEPT_COLOR: Final = 0.03  # Oklab distance up to which a cell keeps the color that it had
 _LEAST_SHADE: Final = 0.5  # pixels darkened more than this by a line do not count for the color that a cell had
 
