@@ -220,10 +220,15 @@ class StylizedBatch:
 
 
 class Styler(Protocol):
-    """Anything that paints a batch. The only state carried between frames is the previous stylized frame."""
+    """Anything that stylizes a batch. The only state carried between frames is the previous stylized frames.
+
+    `uses_previous_frames` says whether it reads them: if not, every frame is cold and no motion is estimated.
+    """
+
+    uses_previous_frames: bool
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
-        """Paint every frame of the batch; the result of a frame does not depend on its neighbors in the batch."""
+        """Stylize every frame of the batch; the result of a frame does not depend on the others in the batch."""
         ...
 
 

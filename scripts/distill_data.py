@@ -22,7 +22,8 @@ from torch import Tensor
 
 from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.network import Encoder
-from pipeline.optimize.minimize import Evaluation, lbfgs
+from pipeline.optimize.lbfgs import lbfgs
+from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.objective import Objective, content_targets, style_target
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}

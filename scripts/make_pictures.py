@@ -1,8 +1,8 @@
-"""Make the pictures of the README from our own sample timelapse: styles, mix, steady and timelapse.jpg in docs/.
+"""Make the images of the README from our own sample timelapse: styles, mix, steady and timelapse.jpg in docs/.
 
     python scripts/make_pictures.py [--demo DIR]
 
-`--demo` is a finished `tempera demo` folder, for the strip of painted frames. Everything else is painted here.
+`--demo` is a finished `tempera demo` folder, for the strip of stylized frames. Everything else is stylized here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from pipeline.motion.warm_start import warm_start
 from pipeline.postprocess.finish import finish
 from pipeline.sample.frame import sample_frame
 from pipeline.store.directory import RenderDirectory
-from pipeline.stylers.table import build_styler, find_resources
+from pipeline.stylers.resources import find_resources
+from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
 from pipeline.workflows.demo import MATCH_LIGHT
 
@@ -43,25 +44,25 @@ def main() -> None:
     options = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
     photo = resize(sample_frame(FRAME), WIDTH_PX, HEIGHT_PX)
-    painted = [photo, *(paint(load_style(name), photo) for name in shipped_styles())]
-    save("styles.jpg", grid(painted, columns=4))
+    stylized = [photo, *(stylize(load_style(name), photo) for name in shipped_styles())]
+    save("styles.jpg", grid(stylized, columns=4))
     first, second = load_style("swirl"), load_style("woodcut")
-    save("mix.jpg", grid([paint(mixed(first, second, weight), photo) for weight in (0, 45, 100, 220)], columns=4))
+    save("mix.jpg", grid([stylize(mixed(first, second, weight), photo) for weight in (0, 45, 100, 220)], columns=4))
     save("steady.jpg", grid(steady(load_style("swirl")), columns=3))
     if options.demo:
         directory = RenderDirectory.open(next(iter(sorted(options.demo.glob("*.render")))))
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
-        pictures = [load_rgb(photos[index]) for index in STRIP]
+        images = [load_rgb(photos[index]) for index in STRIP]
         settings = load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]).output.finish
-        pictures += [
+        images += [
             finish(directory.read_frame(chain.id, index), photo, settings, index=index, seed=0)
-            for index, photo in zip(STRIP, pictures, strict=True)
+            for index, photo in zip(STRIP, images, strict=True)
         ]
-        save("timelapse.jpg", grid([resize(picture, 320, 180) for picture in pictures], columns=len(STRIP)))
+        save("timelapse.jpg", grid([resize(image, 320, 180) for image in images], columns=len(STRIP)))
 
 
-def paint(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
+def stylize(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
     stylized = build_styler(config, find_resources(config)).stylize(
         FrameBatch("cold", to_tensor(photo)[None], None, (1,))
     )
@@ -69,7 +70,7 @@ def paint(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
 
 
 def steady(config: Config) -> list[NDArray[Any]]:
-    """What changes when the camera moves, beside the painted frame: each alone, without motion, and ours.
+    """What changes when the camera moves, beside the stylized frame: each alone, without motion, and ours.
 
     A window slides over the sample by STEP_PX per frame. A row: the first frame (in the first row, the last photo), the
     last frame, and four times what differs from the frame before it once that is moved as the camera was.
@@ -78,49 +79,49 @@ def steady(config: Config) -> list[NDArray[Any]]:
     photos = [scene[40 : 40 + HEIGHT_PX, 40 + STEP_PX * k : 40 + STEP_PX * k + WIDTH_PX] for k in range(MOVES)]
     photos = [np.ascontiguousarray(photo) for photo in photos]
     styler = build_styler(config, find_resources(config))
-    pictures = []
+    images = []
     for way in ("alone", "without motion", "ours"):
-        painted: list[NDArray[np.uint8]] = []
+        stylized: list[NDArray[np.uint8]] = []
         for index, photo in enumerate(photos):
             batch = FrameBatch("cold", to_tensor(photo)[None], None, (index,))
-            if painted and way == "without motion":
-                batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(painted[-1])[None], (index,))
-            elif painted and way == "ours":
+            if stylized and way == "without motion":
+                batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(stylized[-1])[None], (index,))
+            elif stylized and way == "ours":
                 motion = motion_between(photos[index - 1], photo, config.motion, from_index=index - 1, to_index=index)
                 found = find_correspondence(photos[index - 1], photo, motion)
-                start = warm_start(photo, {index - 1: painted[-1]}, {index - 1: found})
+                start = warm_start(photo, {index - 1: stylized[-1]}, {index - 1: found})
                 assert start is not None
                 init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
                 confidence = torch.from_numpy(start.confidence)[None, None]
                 batch = FrameBatch("warm", to_tensor(photo)[None], init, (index,), target, confidence)
-            painted.append(to_uint8(styler.stylize(batch).images[0]))
-        difference = np.zeros_like(painted[-1])
-        change = painted[-1][:, :-STEP_PX].astype(int) - painted[-2][:, STEP_PX:]
+            stylized.append(to_uint8(styler.stylize(batch).images[0]))
+        difference = np.zeros_like(stylized[-1])
+        change = stylized[-1][:, :-STEP_PX].astype(int) - stylized[-2][:, STEP_PX:]
         difference[:, :-STEP_PX] = np.clip(4 * np.abs(change), 0, 255)
-        pictures += [photos[-1] if way == "alone" else painted[0], painted[-1], difference]
-    return pictures
+        images += [photos[-1] if way == "alone" else stylized[0], stylized[-1], difference]
+    return images
 
 
 def mixed(first: Config, second: Config, weight: float) -> Config:
-    """The first style's painting with weight 100, and the second's with the given one."""
+    """The style image of the first with weight 100, and the second's with the given one."""
     other = second.style.images[0].model_copy(update={"weight": float(weight)})
     images = (*first.style.images, other)
     return first.model_copy(update={"style": first.style.model_copy(update={"images": images})})
 
 
-def grid(pictures: list[NDArray[Any]], columns: int) -> NDArray[Any]:
+def grid(images: list[NDArray[Any]], columns: int) -> NDArray[Any]:
     """Pictures of one size in rows, a thin white line between them."""
-    height, width, _ = pictures[0].shape
-    rows = -(-len(pictures) // columns)
+    height, width, _ = images[0].shape
+    rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + 4) - 4, columns * (width + 4) - 4, 3), 255, np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = place // columns * (height + 4), place % columns * (width + 4)
-        sheet[top : top + height, left : left + width] = picture
+    for position, image in enumerate(images):
+        top, left = position // columns * (height + 4), position % columns * (width + 4)
+        sheet[top : top + height, left : left + width] = image
     return sheet
 
 
-def save(name: str, picture: NDArray[Any]) -> None:
-    Image.fromarray(picture).save(DOCS / name, quality=85, optimize=True)
+def save(name: str, image: NDArray[Any]) -> None:
+    Image.fromarray(image).save(DOCS / name, quality=85, optimize=True)
     print(DOCS / name, f"{(DOCS / name).stat().st_size // 1024} kB")
 
 

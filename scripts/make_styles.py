@@ -2,7 +2,7 @@
 
     python scripts/make_styles.py [NAME ...] [--out FOLDER]
 
-Every picture is computed by our own code in `scripts/style_art` from a seed, so that the styles carry no one else's
+Every image is computed by our own code in `scripts/style_art` from a seed, so that the styles carry no one else's
 rights and anyone can make them again. The numbers are the same on every run; another NumPy or OpenCV may round a pixel
 differently, which is why the JPEGs are committed and renders read those.
 """
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 @dataclass(frozen=True)
 class Style:
-    """A shipped style picture: the room that paints it, its width in pixels, its seed, its JPEG quality."""
+    """A shipped style image: the module that draws it, its width in pixels, its seed, its JPEG quality."""
 
     name: str
     width_px: int
@@ -46,17 +46,17 @@ STYLES: tuple[Style, ...] = (
 
 
 def paint_style(name: str, width_px: int, seed: int = 7) -> NDArray[np.uint8]:
-    """The picture of style `name` as (H, W, 3) uint8 sRGB, `width_px` wide; the same on every call."""
+    """The image of style `name` as (H, W, 3) uint8 sRGB, `width_px` wide; the same on every call."""
     room = importlib.import_module(f"style_art.{name}")
-    picture: NDArray[np.uint8] = room.paint(width_px, seed)
-    return picture
+    image: NDArray[np.uint8] = room.paint(width_px, seed)
+    return image
 
 
-def save_jpeg(picture: NDArray[np.uint8], path: Path, quality: int) -> None:
-    """Writes `picture` (H, W, 3) sRGB without color subsampling: thin colored strokes are the point of a style."""
+def save_jpeg(image: NDArray[np.uint8], path: Path, quality: int) -> None:
+    """Writes `image` (H, W, 3) sRGB without color subsampling: thin colored strokes are the point of a style."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR]
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), options)
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), options)
     if not done:
         raise RuntimeError(f"cannot encode {path}")
     partial = path.with_suffix(".part")
@@ -79,10 +79,10 @@ def main() -> None:
     for name in arguments.names or known:
         started = time.perf_counter()
         style = known[name]
-        picture = paint_style(name, style.width_px, style.seed)
+        image = paint_style(name, style.width_px, style.seed)
         path = arguments.out / f"{name}.jpg"
-        save_jpeg(picture, path, style.jpeg_quality)
-        height, width = picture.shape[:2]
+        save_jpeg(image, path, style.jpeg_quality)
+        height, width = image.shape[:2]
         print(f"{path}  {width}x{height}  {path.stat().st_size / 1000:.0f} kB  {time.perf_counter() - started:.1f} s")
 
 

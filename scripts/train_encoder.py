@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ from distill_teacher import (
 )
 from torch import Tensor, nn
 
-from pipeline.encoders.compact import POOLINGS, PUBLIC_LAYERS, CompactNetwork, save_compact
+from pipeline.encoders.compact import PUBLIC_LAYERS, CompactNetwork, save_compact
 from pipeline.encoders.network import Encoder, Pooling
 
 LAYER_WEIGHTS = {"relu4_2": 2.0, "relu1_2": 0.5, "relu2_2": 0.5, "relu3_2": 0.5}
@@ -266,8 +266,8 @@ def prepare(arguments: argparse.Namespace) -> Run:
         raise SystemExit(f"--width: the layers are {', '.join(LAYERS)}")
     kept = choose_channels(statistics, widths)
     reductions: list[Pooling] = arguments.reductions.split(",")
-    if len(reductions) != 4 or not set(reductions) <= set(POOLINGS):
-        raise SystemExit(f"--reductions: expected four of {', '.join(POOLINGS)}, separated by commas")
+    if len(reductions) != 4 or not set(reductions) <= set(get_args(Pooling)):
+        raise SystemExit(f"--reductions: expected four of {', '.join(get_args(Pooling))}, separated by commas")
     torch.manual_seed(arguments.seed)
     student = CompactNetwork(architecture_for(kept, reductions))
     if arguments.init == "teacher":

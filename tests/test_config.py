@@ -1,4 +1,4 @@
-"""The style config: complete help, no key out of reach, hostile YAML refused, and everything that ships loads."""
+"""The style config: help for every key, `--set`, hostile YAML, the schema, the styles that ship, and the reference."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import make_configuration
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -111,7 +112,7 @@ def test_set_changes_what_it_names(assignment: str, key: str, value: Any) -> Non
     [
         ("losses.content.wieght=1", "losses.content.weight"),
         ("optimise.warm.evaluations=4", "optimize.warm.evaluations"),
-        ("encodr=tiny", "encoder"),
+        ("encodr=compact", "encoder"),
         ("output.cfr=3", "output.crf"),
     ],
 )
@@ -333,11 +334,20 @@ def test_the_schema_has_ranges_choices_and_defaults() -> None:
     definitions = config_schema()["$defs"]
     crf = definitions["OutputSettings"]["properties"]["crf"]
     assert (crf["minimum"], crf["maximum"], crf["default"]) == (0, 63, 16)
-    assert definitions["StyleLoss"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
+    assert definitions["StyleLossSettings"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
+
+
+def test_the_schema_lists_the_encoders_of_the_registry_without_those_of_tests() -> None:
+    encoder = config_schema()["properties"]["encoder"]
+    assert encoder["enum"] == ["auto", "compact", "vgg19", "vgg16"]
+    assert encoder["default"] == "auto" and encoder["description"]
+    message = refused(minimal() | {"encoder": "vgg99"})
+    assert all(repr(name) in message for name in encoder["enum"]) and "tiny" not in message
+    assert parse_config(minimal() | {"encoder": "tiny"}, where="test").encoder == "tiny"
 
 
 @pytest.mark.parametrize("name", sorted(shipped_styles()))
-def test_what_ships_loads_and_has_its_paintings(name: str) -> None:
+def test_a_shipped_style_loads_and_has_its_images(name: str) -> None:
     config = load_style(name)
     assert config.name == name
     assert re.fullmatch(r"[A-Z].*\.", config.description)
@@ -345,7 +355,7 @@ def test_what_ships_loads_and_has_its_paintings(name: str) -> None:
         assert image.path.is_file() and image.path.is_relative_to(configs_path())
 
 
-def test_at_least_six_styles_ship_and_the_template_is_none_of_them() -> None:
+def test_at_least_six_styles_ship_and_the_template_is_not_one() -> None:
     assert len(shipped_styles()) >= 6 and TEMPLATE not in shipped_styles()
 
 
@@ -368,7 +378,7 @@ def test_the_template_explains_every_value_and_works() -> None:
         assert not line.strip() or line.startswith("#") or re.search(r"\S  # \S.{8,}", line), line
 
 
-def test_a_style_file_finds_its_paintings_beside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_style_file_finds_its_images_relative_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "styles"
     folder.mkdir()
     (folder / "mine.yaml").write_text(
@@ -381,9 +391,22 @@ def test_a_style_file_finds_its_paintings_beside_itself(tmp_path: Path, monkeypa
     assert (config.name, config.seed) == ("mine", 7)
 
 
-def test_a_picture_is_a_style_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_alone_is_a_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Starry Night.png").write_bytes(b"judged later")
     monkeypatch.chdir(tmp_path)
     config = load_style("Starry Night.png")
     assert config.name == "Starry Night" and config.style.images[0].path == tmp_path / "Starry Night.png"
     assert config == Config(**config.model_dump(by_alias=True))
+
+
+def test_every_styler_of_the_setting_is_in_the_table() -> None:
+    from pipeline.stylers.table import STYLERS
+
+    assert set(STYLERS) == set(config_schema()["properties"]["styler"]["enum"])
+
+
+def test_the_committed_reference_is_current() -> None:
+    path = Path(__file__).parents[1] / "docs" / "configuration.md"
+    assert path.read_text(encoding="utf-8") == make_configuration.reference(), (
+        "run python scripts/make_configuration.py"
+    )

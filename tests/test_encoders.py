@@ -1,4 +1,4 @@
-"""Feature networks: names, shapes and gradients, loading, and the download of VGG's weights."""
+"""Feature networks: the registry, names, shapes and gradients, loading, and the download of weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,23 +17,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.encoders.compact import (
-    PUBLIC_LAYERS,
-    Architecture,
-    CompactNetwork,
-    load_compact,
-    make_tiny,
-    save_compact,
-)
-from pipeline.encoders.fetch import FILES, download, fetch, sha256_prefix, verify, weights_path
+from pipeline.encoders.compact import PUBLIC_LAYERS, Architecture, CompactNetwork, load_compact, save_compact
+from pipeline.encoders.fetch import download, fetch, verify, weights_path
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder, branch_off, pad, pad_and_convert, pool
 from pipeline.encoders.pretrained import torchvision_module, weights_url
+from pipeline.encoders.registry import AUTO, ENCODERS, WEIGHTS, encoder_names
+from pipeline.encoders.tiny import load as load_tiny
 from pipeline.encoders.vgg import CONFIGURATIONS, load_vgg
 from pipeline.errors import ConfigError, InputError, MissingPartError
 
 
-def pictures(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
+def random_images(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand((batch, 3, height, width), generator=torch.Generator().manual_seed(seed))
 
 
@@ -41,13 +37,27 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
     return load_encoder(request.param)
 
 
-def test_layers_have_the_names_and_strides_of_vgg(encoder: Encoder) -> None:
-    features = encoder(pictures(2, 37, 53), encoder.layers)
+def test_every_entry_of_the_registry_names_a_file_that_loads_it() -> None:
+    for entry in ENCODERS.values():
+        assert callable(import_module(f"pipeline.encoders.{entry.module}").load)
+
+
+def test_registry_lists_what_users_may_choose() -> None:
+    assert encoder_names() == (AUTO, "compact", "vgg19", "vgg16")
+    assert set(WEIGHTS) == {"compact", "vgg19", "vgg16", "raft_small", "raft_large"}
+
+
+def test_encoder_without_weights_refuses_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no weights file"):
+        load_encoder("tiny", weights=tmp_path / "a.safetensors")
+
+
+def test_layers_have_the_names_and_sizes_of_vgg(encoder: Encoder) -> None:
+    features = encoder(random_images(2, 37, 53), encoder.layers)
     assert set(PUBLIC_LAYERS[:1]) < set(encoder.layers) <= set(PUBLIC_LAYERS)
     assert list(features) == list(encoder.layers)
     for layer, found in features.items():
         stride = 2 ** (int(layer[4]) - 1)
-        assert encoder.stride(layer) == stride
         assert found.shape[0] == 2
         assert found.shape[2:] == (37 // stride, 53 // stride)
         assert found.dtype == torch.float32
@@ -60,41 +70,39 @@ def test_compact_has_every_promised_layer() -> None:
 
 def test_bfloat16_features_are_bfloat16_and_close() -> None:
     exact, half = load_encoder("compact"), load_encoder("compact", dtype=torch.bfloat16)
-    images = pictures(1, 48, 48)
+    images = random_images(1, 48, 48)
     for layer, found in half(images, half.layers).items():
         assert found.dtype == torch.bfloat16
         expected = exact(images, [layer])[layer]
         assert float((found.float() - expected).norm() / expected.norm()) < 0.03
 
 
-def test_smallest_picture_works_and_a_smaller_one_is_refused(encoder: Encoder) -> None:
+def test_smallest_image_works_and_a_smaller_one_is_refused(encoder: Encoder) -> None:
     side = encoder.min_side_px
-    assert encoder(pictures(1, side, side), encoder.layers)[encoder.layers[-1]].shape[2:] == (1, 1)
+    assert encoder(random_images(1, side, side), encoder.layers)[encoder.layers[-1]].shape[2:] == (1, 1)
     with pytest.raises(InputError, match="too small"):
-        encoder(pictures(1, side - 1, 64), encoder.layers)
+        encoder(random_images(1, side - 1, 64), encoder.layers)
 
 
 def test_unknown_layer_names_the_valid_ones(encoder: Encoder) -> None:
     with pytest.raises(ConfigError, match="relu9_9") as caught:
-        encoder(pictures(1, 32, 32), ["relu1_1", "relu9_9"])
+        encoder(random_images(1, 32, 32), ["relu1_1", "relu9_9"])
     assert "relu4_2" in caught.value.hint or "relu4_1" in caught.value.hint
-    with pytest.raises(ConfigError):
-        encoder.stride("features.3")
 
 
 def test_the_pass_ends_at_the_deepest_layer_asked_for() -> None:
-    network, _ = make_tiny()
+    network, _ = load_tiny("tiny", None, None)
     network.eval()
     ran: list[str] = []
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
-    network(pictures(1, 32, 32), ["relu1_1", "relu2_1"])
+    network(random_images(1, 32, 32), ["relu1_1", "relu2_1"])
     assert ran == ["conv1_1", "conv1_2", "conv2_1"]
 
 
-def test_frozen_but_differentiable_with_respect_to_the_picture(encoder: Encoder) -> None:
-    images = pictures(1, 32, 48).requires_grad_(True)
+def test_encoder_is_frozen_and_differentiable_with_respect_to_images(encoder: Encoder) -> None:
+    images = random_images(1, 32, 48).requires_grad_(True)
     features = encoder(images, encoder.layers)
     (gradient,) = torch.autograd.grad(features["relu4_1"].sum(), images)
     assert float(gradient.abs().sum()) > 0
@@ -102,12 +110,12 @@ def test_frozen_but_differentiable_with_respect_to_the_picture(encoder: Encoder)
 
 
 def test_gradient_agrees_with_finite_differences() -> None:
-    """Through tap, pad and every kind of pooling, asked for deep and shallow layers at once."""
+    """Through branches, padding and both kinds of pooling, for deep and shallow layers at once."""
     architecture = Architecture(((3, 3), (3, 3), (3, 3, 3), (3, 3), (3,)), ("average", "max", "average", "max"))
     torch.manual_seed(0)
     network = CompactNetwork(architecture).double().eval()
     network.requires_grad_(False)
-    images = pictures(1, 18, 20, seed=3).double()
+    images = random_images(1, 18, 20, seed=3).double()
     direction = torch.randn(images.shape, generator=torch.Generator().manual_seed(4)).double()
     layers = ("relu1_1", "relu2_2", "relu3_1", "relu5_1")
 
@@ -122,7 +130,7 @@ def test_gradient_agrees_with_finite_differences() -> None:
     assert float((gradient * direction).sum()) == pytest.approx(float(numeric), rel=1e-4)
 
 
-def test_tap_equals_slicing_and_leaves_the_callers_gradient_alone() -> None:
+def test_branch_off_equals_slicing_and_leaves_the_callers_gradient_unchanged() -> None:
     torch.manual_seed(0)
     weight = torch.randn(2, 2, 3, 3)
     x = torch.randn(1, 2, 7, 8)
@@ -138,17 +146,17 @@ def test_tap_equals_slicing_and_leaves_the_callers_gradient_alone() -> None:
     assert torch.allclose(gradients[0], gradients[1])
 
 
-def test_a_picture_does_not_see_its_neighbors_in_the_batch(encoder: Encoder) -> None:
-    first, wild = pictures(1, 32, 40, seed=1), 50 * pictures(1, 32, 40, seed=2)
-    together = encoder(torch.cat((first, wild)), encoder.layers)
+def test_features_of_an_image_do_not_depend_on_the_batch(encoder: Encoder) -> None:
+    first, large = random_images(1, 32, 40, seed=1), 50 * random_images(1, 32, 40, seed=2)
+    together = encoder(torch.cat((first, large)), encoder.layers)
     for layer, found in encoder(first, encoder.layers).items():
         assert torch.allclose(together[layer][:1], found, rtol=1e-4, atol=1e-4)
 
 
 def test_shifting_by_a_stride_shifts_the_features() -> None:
-    """Borders are mirrored, so the middle of a shifted picture has the same features."""
+    """Borders are mirrored, so the middle of a shifted image has the same features."""
     encoder = load_encoder("compact")
-    images = pictures(1, 128, 128)
+    images = random_images(1, 128, 128)
     middle = encoder(images[..., 16:], ["relu3_1"])["relu3_1"][..., 8:-8, 8:-8]
     assert torch.allclose(encoder(images, ["relu3_1"])["relu3_1"][..., 8:-8, 12:-8], middle, atol=1e-3)
 
@@ -156,13 +164,13 @@ def test_shifting_by_a_stride_shifts_the_features() -> None:
 def test_tiny_is_always_the_same() -> None:
     first, second = load_encoder("tiny"), load_encoder("tiny")
     assert first.digest == second.digest
-    images = pictures(1, 16, 16)
+    images = random_images(1, 16, 16)
     assert torch.equal(first(images, ["relu5_1"])["relu5_1"], second(images, ["relu5_1"])["relu5_1"])
-    assert float(first(pictures(1, 64, 64), ["relu5_1"])["relu5_1"].std()) > 1e-3
+    assert float(first(random_images(1, 64, 64), ["relu5_1"])["relu5_1"].std()) > 1e-3
 
 
 def test_pooling_can_be_chosen() -> None:
-    images = pictures(1, 32, 32)
+    images = random_images(1, 32, 32)
     found = {kind: load_encoder("tiny", pooling=kind)(images, ["relu3_1"])["relu3_1"] for kind in ("max", "average")}
     assert not torch.equal(found["max"], found["average"])
     with pytest.raises(ConfigError, match="pooling"):
@@ -179,13 +187,13 @@ def test_digest_is_that_of_the_shipped_file() -> None:
 def test_unknown_encoder_names_the_valid_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         load_encoder("vgg20")
-    assert "compact" in caught.value.hint
+    assert "compact" in caught.value.hint and "tiny" not in caught.value.hint
     with pytest.raises(ConfigError):
         weights_path("vgg20")
 
 
 def test_compact_file_survives_saving_and_loading(tmp_path: Path) -> None:
-    network, _ = make_tiny()
+    network, _ = load_tiny("tiny", None, None)
     path = tmp_path / "mine.safetensors"
     save_compact(network, path, torch.float32, {"note": "kept"})
     loaded = load_compact(path)
@@ -202,7 +210,7 @@ def test_damaged_compact_weights_are_refused(tmp_path: Path, damage: str) -> Non
     if damage == "other":
         save_file({"a": torch.zeros(1)}, path)
     elif damage == "shapes":
-        save_compact(make_tiny()[0], path)
+        save_compact(load_tiny("tiny", None, None)[0], path)
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
         save_file({"conv1_1.weight": torch.zeros(1)}, path, metadata=header)
@@ -230,16 +238,16 @@ def test_vgg_equals_torchvisions_own_forward(vgg_file: Path) -> None:
     features = module.make_layers(module.cfgs[CONFIGURATIONS["vgg16"]], batch_norm=False)
     state = torch.load(vgg_file, weights_only=True)
     features.load_state_dict({name.removeprefix("features."): value for name, value in state.items()})
-    images = pictures(1, 35, 48)
+    images = random_images(1, 35, 48)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = (images - mean[:, None, None]) / deviation[:, None, None]
     expected = {}
-    places = {1: "relu1_1", 11: "relu3_1", 20: "relu4_2", 25: "relu5_1"}
+    layer_indices = {1: "relu1_1", 11: "relu3_1", 20: "relu4_2", 25: "relu5_1"}
     with torch.no_grad():
-        for place, layer in enumerate(features[:26]):
+        for index, layer in enumerate(features[:26]):
             x = layer(x)
-            if place in places:
-                expected[places[place]] = x.clone()
+            if index in layer_indices:
+                expected[layer_indices[index]] = x.clone()
     encoder = load_encoder("vgg16", weights=vgg_file)
     found = encoder(images, tuple(expected))
     for name, features_found in expected.items():
@@ -279,10 +287,14 @@ def test_bad_vgg_files_are_refused(
     assert "code has run" not in capsys.readouterr().out
 
 
-def test_our_names_are_torchvisions() -> None:
-    for name, file_name in FILES.items():
-        assert weights_url(name).rpartition("/")[2] == file_name
-        assert len(sha256_prefix(file_name)) == 8
+def test_file_names_and_digests_are_those_of_torchvision() -> None:
+    for name, weights in WEIGHTS.items():
+        if weights.torchvision:
+            assert weights_url(name).rpartition("/")[2] == weights.file_name
+            assert weights.file_name.endswith(
+                f"-{weights.sha256}.pth"
+            )  # torch's names hold the beginning of the digest
+            assert len(weights.sha256) == 8
 
 
 class _Server(BaseHTTPRequestHandler):
@@ -338,7 +350,7 @@ def test_broken_download_resumes(server: tuple[str, type[_Server]], tmp_path: Pa
     assert [item.name for item in path.parent.iterdir()] == ["net.pth"]
 
 
-def test_server_without_ranges_starts_again(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+def test_download_from_a_server_without_ranges_starts_again(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
     url, handler = server
     handler.ranges = False
     path = tmp_path / "net.pth"
@@ -347,7 +359,7 @@ def test_server_without_ranges_starts_again(server: tuple[str, type[_Server]], t
     assert path.read_bytes() == handler.content
 
 
-def test_finished_part_is_taken(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+def test_complete_part_is_used(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
     url, handler = server
     path = tmp_path / "net.pth"
     path.with_name("net.pth.part").write_bytes(handler.content)
@@ -373,7 +385,7 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(MissingPartError, match="could not be downloaded") as caught:
         fetch(name)
     assert f"tempera weights fetch {name}" in caught.value.hint
-    assert str(tmp_path / FILES[name]) in caught.value.hint
+    assert str(tmp_path / WEIGHTS[name].file_name) in caught.value.hint
     assert way_out in caught.value.hint
     assert caught.value.exit_code == 6
     with pytest.raises(MissingPartError, match="not at"):
@@ -385,7 +397,7 @@ def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypat
     assert load_encoder("auto").name == "compact"
     with pytest.raises(MissingPartError, match="not at"):
         verify("vgg16")
-    path = tmp_path / FILES["vgg16"]
+    path = tmp_path / WEIGHTS["vgg16"].file_name
     path.write_bytes(vgg_file.read_bytes())
     assert fetch("vgg16") == path
     with pytest.raises(MissingPartError, match="damaged"):
@@ -394,11 +406,11 @@ def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("size", [(5, 4), (3, 7), (2, 6)])
-def test_entrance_equals_padding(size: tuple[int, int]) -> None:
+def test_pad_and_convert_equals_padding(size: tuple[int, int]) -> None:
     gradients: list[Tensor] = []
     results: list[Tensor] = []
     for ours in (True, False):
-        images = pictures(2, *size).double().requires_grad_(True)
+        images = random_images(2, *size).double().requires_grad_(True)
         results.append(pad_and_convert(images, 2, torch.float64) if ours else pad(images, 2))
         weight = torch.arange(results[0].numel(), dtype=torch.float64).view(results[0].shape)
         gradients += torch.autograd.grad((results[-1] * weight).sum(), images)
@@ -409,8 +421,8 @@ def test_entrance_equals_padding(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(12, 6), (7, 10), (5, 9), (2, 2)])
 def test_pooling_equals_torchs_to_the_bit(size: tuple[int, int], dtype: torch.dtype) -> None:
-    """Also where values are equal: the same one of them gets the gradient."""
-    features = pictures(2, *size).mul(4).round().to(dtype).contiguous(memory_format=torch.channels_last)
+    """Also where values are equal: the gradient goes to the same one of them."""
+    features = random_images(2, *size).mul(4).round().to(dtype).contiguous(memory_format=torch.channels_last)
     features.requires_grad_(True)
     results = [pool(features, "max"), nn.functional.max_pool2d(features, 2)]
     given = torch.randn_like(results[0])

@@ -1,4 +1,4 @@
-"""The kernels of the objective against closed forms, numeric gradients and the law of the batch."""
+"""The losses of the objective against closed forms, numeric gradients and one frame at a time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.optimize.losses import (
-    STYLE_LOSSES,
-    content_loss,
-    gaussian_target,
-    gram_target,
-    moments,
-    temporal_loss,
-    total_variation,
-    wasserstein_distance,
-)
+from pipeline.config.settings import STYLE_LOSSES
+from pipeline.optimize import gram, wasserstein
+from pipeline.optimize.losses import content_loss, temporal_loss, total_variation
+from pipeline.optimize.moments import moments
+from pipeline.optimize.style_losses import style_loss
 
 
 def features(*shape: int, seed: int = 0) -> Tensor:
@@ -26,7 +21,7 @@ def channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
-def test_content_loss_is_zero_at_the_target_and_one_at_nothing() -> None:
+def test_content_loss_is_zero_at_the_target_and_one_at_zero_features() -> None:
     target = features(2, 4, 5, 6)
     assert content_loss(target, target).tolist() == [0.0, 0.0]
     assert content_loss(torch.zeros_like(target), target).tolist() == pytest.approx([1.0, 1.0])
@@ -34,14 +29,14 @@ def test_content_loss_is_zero_at_the_target_and_one_at_nothing() -> None:
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
 @pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
-def test_losses_have_no_dimension(name: str, scale: float) -> None:
-    kernel = STYLE_LOSSES[name]
-    picture, painting = features(1, 4, 9, 9), features(1, 4, 11, 7, seed=1) + 1
-    plain = kernel.distance(picture, kernel.statistics(painting))
-    scaled = kernel.distance(scale * picture, kernel.statistics(scale * painting))
+def test_losses_are_dimensionless(name: str, scale: float) -> None:
+    loss = style_loss(name)
+    image, style_image = features(1, 4, 9, 9), features(1, 4, 11, 7, seed=1) + 1
+    plain = loss.distance(image, loss.statistics(style_image))
+    scaled = loss.distance(scale * image, loss.statistics(scale * style_image))
     assert scaled.item() == pytest.approx(plain.item(), rel=1e-3)
-    assert content_loss(scale * picture, scale * picture + scale).item() == pytest.approx(
-        content_loss(picture, picture + 1).item(), rel=1e-3
+    assert content_loss(scale * image, scale * image + scale).item() == pytest.approx(
+        content_loss(image, image + 1).item(), rel=1e-3
     )
 
 
@@ -58,14 +53,14 @@ def test_moments_of_ones_and_of_known_features() -> None:
     assert torch.equal(mean, torch.ones(1, 3))
     assert torch.allclose(second, torch.ones(1, 3, 3))
     known = features(2, 3, 4, 5)
-    flat = known.flatten(2)
+    rows = known.flatten(2)
     mean, second = moments(channels_last(known))
-    assert torch.allclose(mean, flat.mean(dim=2), atol=1e-6)
-    assert torch.allclose(second, flat @ flat.mT / 20, atol=1e-5)
+    assert torch.allclose(mean, rows.mean(dim=2), atol=1e-6)
+    assert torch.allclose(second, rows @ rows.mT / 20, atol=1e-5)
 
 
-def test_moments_gradient_is_exact() -> None:
-    # The kernel computes in float32 by design, so the check compares with autograd through the plain formula.
+def test_gradient_of_moments_equals_autograd() -> None:
+    # Moments are computed in float32 by design, so the check compares with autograd through the plain formula.
     known = features(2, 3, 4, 5).requires_grad_()
     weights_mean, weights_second = features(2, 3, seed=1), features(2, 3, 3, seed=2)
 
@@ -73,18 +68,17 @@ def test_moments_gradient_is_exact() -> None:
         return (weights_mean * mean).sum() + (weights_second * second).sum()
 
     (ours,) = torch.autograd.grad(value(*moments(known)), known)
-    flat = known.flatten(2)
-    (plain,) = torch.autograd.grad(value(flat.mean(dim=2), flat @ flat.mT / 20), known)
+    rows = known.flatten(2)
+    (plain,) = torch.autograd.grad(value(rows.mean(dim=2), rows @ rows.mT / 20), known)
     assert torch.allclose(ours, plain, atol=1e-6)
 
 
 def test_gram_distance_of_ones() -> None:
-    target = gram_target(torch.ones(1, 3, 4, 5))
-    distance = STYLE_LOSSES["gram"].distance
-    assert distance(torch.ones(2, 3, 7, 2), target).tolist() == pytest.approx([0.0, 0.0])
-    assert distance(torch.zeros(1, 3, 7, 2), target).item() == pytest.approx(1.0)
+    target = gram.statistics(torch.ones(1, 3, 4, 5))
+    assert gram.distance(torch.ones(2, 3, 7, 2), target).tolist() == pytest.approx([0.0, 0.0])
+    assert gram.distance(torch.zeros(1, 3, 7, 2), target).item() == pytest.approx(1.0)
     # Features twice as large have Gram matrices four times as large: (4 - 1)^2.
-    assert distance(2 * torch.ones(1, 3, 7, 2), target).item() == pytest.approx(9.0)
+    assert gram.distance(2 * torch.ones(1, 3, 7, 2), target).item() == pytest.approx(9.0)
 
 
 def test_wasserstein_distance_of_gaussians_whose_covariances_commute() -> None:
@@ -94,63 +88,63 @@ def test_wasserstein_distance_of_gaussians_whose_covariances_commute() -> None:
     grid = torch.stack(torch.meshgrid(ticks, ticks, ticks, indexing="ij")).reshape(1, 3, 2, 4)
     mean, mean_target = torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.5, 0.0, 0.0])
     spread, spread_target = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([2.0, 1.0, 0.5])
-    picture = mean[:, None, None] + spread[:, None, None] * grid
-    painting = mean_target[:, None, None] + spread_target[:, None, None] * grid
+    image = mean[:, None, None] + spread[:, None, None] * grid
+    style_image = mean_target[:, None, None] + spread_target[:, None, None] * grid
     expected = (mean - mean_target).square().sum() + (spread - spread_target).square().sum()
     energy = mean_target.square().sum() + spread_target.square().sum()
-    found = wasserstein_distance(picture, gaussian_target(painting))
+    found = wasserstein.distance(image, wasserstein.statistics(style_image))
     assert found.item() == pytest.approx((expected / energy).item(), rel=1e-3)
 
 
-def test_wasserstein_distance_to_itself_is_zero_also_with_dead_channels() -> None:
-    painting = features(1, 6, 9, 9)
-    painting[:, 4:] = 0
-    target = gaussian_target(painting)
-    picture = painting.clone().requires_grad_()
-    distance = wasserstein_distance(picture, target)
+def test_wasserstein_distance_to_itself_with_channels_of_zeros_is_zero() -> None:
+    style_image = features(1, 6, 9, 9)
+    style_image[:, 4:] = 0
+    target = wasserstein.statistics(style_image)
+    image = style_image.clone().requires_grad_()
+    distance = wasserstein.distance(image, target)
     assert distance.item() == pytest.approx(0.0, abs=1e-4)
-    (gradient,) = torch.autograd.grad(distance.sum(), picture)
+    (gradient,) = torch.autograd.grad(distance.sum(), image)
     assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
 def test_style_gradient_matches_finite_differences(name: str) -> None:
-    kernel = STYLE_LOSSES[name]
-    target = kernel.statistics(features(1, 4, 8, 8, seed=3) * 2 + 0.5)
-    picture = features(2, 4, 6, 7).requires_grad_()
-    (gradient,) = torch.autograd.grad(kernel.distance(picture, target).sum(), picture)
+    loss = style_loss(name)
+    target = loss.statistics(features(1, 4, 8, 8, seed=3) * 2 + 0.5)
+    image = features(2, 4, 6, 7).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss.distance(image, target).sum(), image)
     direction = features(2, 4, 6, 7, seed=4)
     step = 1e-2
     with torch.no_grad():
-        above = kernel.distance(picture + step * direction, target).sum()
-        below = kernel.distance(picture - step * direction, target).sum()
+        above = loss.distance(image + step * direction, target).sum()
+        below = loss.distance(image - step * direction, target).sum()
     assert (gradient * direction).sum().item() == pytest.approx(((above - below) / (2 * step)).item(), rel=0.02)
 
 
 @pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
-def test_a_wild_neighbor_changes_nothing(name: str) -> None:
-    kernel = STYLE_LOSSES[name]
-    target = kernel.statistics(features(1, 4, 8, 8, seed=3))
-    tame, wild = features(1, 4, 6, 7), 1e4 * features(1, 4, 6, 7, seed=9)
-    alone = kernel.distance(tame, target)
-    together = kernel.distance(torch.cat((wild, tame)), target)
+def test_a_large_neighbor_changes_nothing(name: str) -> None:
+    loss = style_loss(name)
+    target = loss.statistics(features(1, 4, 8, 8, seed=3))
+    ordinary, large = features(1, 4, 6, 7), 1e4 * features(1, 4, 6, 7, seed=9)
+    alone = loss.distance(ordinary, target)
+    together = loss.distance(torch.cat((large, ordinary)), target)
     assert together[1].item() == pytest.approx(alone.item(), rel=1e-5)
 
 
-def test_half_precision_features_do_not_overflow() -> None:
+def test_gram_distance_of_large_half_precision_features_does_not_overflow() -> None:
     huge = torch.full((1, 4, 64, 64), 3000.0, dtype=torch.float16)
-    distance = STYLE_LOSSES["gram"].distance(huge, gram_target(huge))
+    distance = gram.distance(huge, gram.statistics(huge))
     assert distance.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_temporal_loss_ignores_unreliable_pixels() -> None:
+def test_temporal_loss_where_confidence_is_zero_has_no_value_and_no_gradient() -> None:
     warped = torch.rand((1, 3, 6, 8), generator=torch.Generator().manual_seed(0))
-    pictures = (1 - warped).requires_grad_()
+    images = (1 - warped).requires_grad_()
     confidence = torch.zeros(1, 1, 6, 8)
-    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, confidence).sum(), pictures)
-    assert temporal_loss(pictures, warped, confidence).item() == 0.0
+    (gradient,) = torch.autograd.grad(temporal_loss(images, warped, confidence).sum(), images)
+    assert temporal_loss(images, warped, confidence).item() == 0.0
     assert not gradient.any()
     confidence[..., :4] = 1
-    (gradient,) = torch.autograd.grad(temporal_loss(pictures, warped, confidence).sum(), pictures)
+    (gradient,) = torch.autograd.grad(temporal_loss(images, warped, confidence).sum(), images)
     assert gradient[..., :4].abs().min() > 0
     assert not gradient[..., 4:].any()

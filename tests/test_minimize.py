@@ -1,4 +1,4 @@
-"""The minimizers: they find minima, survive bad steps, and keep the samples of a batch apart."""
+"""The minimizers: they find minima, reject bad steps, and keep the samples of a batch apart."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.optimize.minimize import MAX_STEP_RMS, Evaluation, Minimum, Objective, _History, adam, lbfgs
+from pipeline.optimize.adam import adam
+from pipeline.optimize.curvature import CurvatureHistory
+from pipeline.optimize.lbfgs import MAX_STEP_RMS, lbfgs
+from pipeline.optimize.minimum import Evaluation, Minimum, ObjectiveFunction
 
-Minimize = Callable[[Objective, Tensor], Minimum]
+Minimize = Callable[..., Minimum]
 SHAPE = (3, 8, 8)
 
 
@@ -77,7 +80,7 @@ def test_lbfgs_follows_a_curved_valley() -> None:
 
 
 @pytest.mark.parametrize("name", MINIMIZERS)
-def test_reported_loss_and_terms_belong_to_the_picture(name: str) -> None:
+def test_reported_loss_and_terms_belong_to_the_image(name: str) -> None:
     problem = Quadratic(3)
     found = MINIMIZERS[name](problem, torch.zeros((3, *SHAPE)))
     again = problem(found.images)
@@ -96,7 +99,7 @@ def test_batched_equals_one_by_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MINIMIZERS)
-def test_a_wild_neighbor_changes_nothing(name: str) -> None:
+def test_a_neighbor_that_is_not_finite_changes_nothing(name: str) -> None:
     problem = Quadratic(2)
     start = random(2, 5)
     alone = MINIMIZERS[name](problem.only(0), start[0, None])
@@ -124,25 +127,25 @@ def test_permuting_the_batch_permutes_the_result() -> None:
 
 
 @pytest.mark.parametrize("name", MINIMIZERS)
-def test_pixels_stay_in_range_and_no_step_is_too_long(name: str) -> None:
+def test_pixels_stay_in_range_and_steps_below_the_cap(name: str) -> None:
     problem = Quadratic(1)
     problem.center = torch.full((1, *SHAPE), 3.0)
     found = MINIMIZERS[name](problem, torch.full((1, *SHAPE), 0.2))
     assert found.losses.item() < 1.02 * problem(torch.ones((1, *SHAPE))).losses.item()
-    for earlier, later in zip(problem.seen, problem.seen[1:], strict=False):
-        assert later.min() >= 0 and later.max() <= 1
+    for previous, current in zip(problem.seen, problem.seen[1:], strict=False):
+        assert current.min() >= 0 and current.max() <= 1
         if name == "lbfgs":
-            assert (later - earlier).square().mean().sqrt() <= 1.01 * MAX_STEP_RMS
+            assert (current - previous).square().mean().sqrt() <= 1.01 * MAX_STEP_RMS
 
 
-def test_a_step_into_the_unknown_is_taken_back() -> None:
-    """Beyond a wall the loss is infinite: the minimizer must stay before it and still make progress."""
+def test_a_step_to_an_infinite_loss_is_rejected() -> None:
+    """Above a mean of 0.6 the loss is infinite: the minimizer must stay below and still make progress."""
 
     def walled(images: Tensor) -> Evaluation:
         inside = images.mean() < 0.6
         losses = (images - 0.55).square().sum(dim=(1, 2, 3))
         gradients = 2 * (images - 0.55)
-        # The slope lies about the distance, so that steps overshoot.
+        # The gradient is 15 times too large, so that steps overshoot.
         return Evaluation(losses if inside else losses * float("inf"), 30 * gradients, losses[:, None])
 
     found = lbfgs(walled, torch.full((1, *SHAPE), 0.1), evaluations=60)
@@ -150,16 +153,16 @@ def test_a_step_into_the_unknown_is_taken_back() -> None:
     assert found.losses.item() < 0.1 * walled(torch.full((1, *SHAPE), 0.1)).losses.item()
 
 
-def test_zero_gradient_stands_still() -> None:
-    def flat(images: Tensor) -> Evaluation:
+def test_a_gradient_of_zero_changes_nothing() -> None:
+    def constant(images: Tensor) -> Evaluation:
         return Evaluation(torch.ones(1), torch.zeros_like(images), torch.ones(1, 1))
 
     start = random(1, 3)
-    assert torch.equal(lbfgs(flat, start, evaluations=5).images, start)
+    assert torch.equal(lbfgs(constant, start, evaluations=5).images, start)
 
 
 class Floored(Quadratic):
-    """The same above a floor, as losses of pictures are: what is left to gain becomes small beside it."""
+    """The same plus a constant, as the loss of real images has: late gains are small in comparison."""
 
     def only(self, sample: int) -> Floored:
         one = Floored(1)
@@ -171,10 +174,10 @@ class Floored(Quadratic):
         return Evaluation(found.losses + 50, found.gradients, found.terms)
 
 
-def test_a_sample_stops_when_it_hardly_gets_better_and_the_others_go_on() -> None:
+def test_a_sample_that_converged_stops_and_the_others_go_on() -> None:
     problem = Floored(2)
     start = torch.full((2, *SHAPE), 0.5)
-    start[0] = problem.center[0] + 1e-3  # as good as done
+    start[0] = problem.center[0] + 1e-3  # almost at the minimum
     found = lbfgs(problem, start, evaluations=30, min_evaluations=4, tolerance=0.02)
     near, far = found.evaluations
     assert 4 == near < far < 30
@@ -184,30 +187,30 @@ def test_a_sample_stops_when_it_hardly_gets_better_and_the_others_go_on() -> Non
         assert torch.allclose(alone.images[0], found.images[sample])
 
 
-def test_samples_that_are_done_are_not_evaluated_any_more() -> None:
-    """Where the objective of the others is to be had; the result is the same."""
+def test_samples_that_are_done_are_not_evaluated_again() -> None:
+    """If the objective of a subset is given; the result is the same."""
     problem, start = Quadratic(4), random(4, 3)
     plain = lbfgs(problem, start, evaluations=[3, 9, 1, 6])
-    asked = [len(images) for images in problem.seen]
-    assert asked == [4] * 9 and plain.evaluations == (3, 9, 1, 6)
-    asked.clear()
+    evaluated = [len(images) for images in problem.seen]
+    assert evaluated == [4] * 9 and plain.evaluations == (3, 9, 1, 6)
+    evaluated.clear()
 
-    def subset(samples: list[int]) -> Objective:
+    def subset(samples: list[int]) -> ObjectiveFunction:
         part = Quadratic(len(samples))
         part.curvature, part.center = problem.curvature[samples], problem.center[samples]
 
         def evaluate(images: Tensor) -> Evaluation:
-            asked.append(len(images))
+            evaluated.append(len(images))
             return part(images)
 
         return evaluate
 
     found = lbfgs(problem, start, evaluations=[3, 9, 1, 6], subset=subset)
-    assert asked == [3, 3, 2, 2, 2, 1, 1, 1] and found.evaluations == plain.evaluations
+    assert evaluated == [3, 3, 2, 2, 2, 1, 1, 1] and found.evaluations == plain.evaluations
     assert torch.equal(found.images, plain.images) and torch.equal(found.terms, plain.terms)
 
 
-def test_more_tolerance_never_costs_more_and_never_falls_below_the_least() -> None:
+def test_more_tolerance_never_takes_more_evaluations_nor_fewer_than_the_least() -> None:
     problem, start = Floored(1), torch.full((1, *SHAPE), 0.5)
     spent = [
         lbfgs(problem, start, evaluations=40, min_evaluations=5, tolerance=tolerance).evaluations[0]
@@ -217,25 +220,52 @@ def test_more_tolerance_never_costs_more_and_never_falls_below_the_least() -> No
     assert spent[0] > spent[-1] == 5
 
 
-def test_direction_is_that_of_the_two_loops_of_the_textbook() -> None:
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_observer_sees_after_every_evaluation_what_would_be_returned(name: str) -> None:
+    start = random(2, 5)
+    seen: list[tuple[int, Tensor, Tensor, Tensor]] = []
+    observed = MINIMIZERS[name](
+        Quadratic(2), start, observer=lambda *state: seen.append((state[0], *(part.clone() for part in state[1:])))
+    )
+    plain = MINIMIZERS[name](Quadratic(2), start)
+    assert torch.equal(observed.images, plain.images) and torch.equal(observed.losses, plain.losses)
+    assert [number for number, *_ in seen] == list(range(1, 41))
+    for _, images, losses, terms in seen:
+        there = Quadratic(2)(images)
+        assert torch.allclose(losses, there.losses) and torch.allclose(terms, there.terms)
+    assert torch.equal(seen[0][1], start)
+    for last, returned in zip(seen[-1][1:], (plain.images, plain.losses, plain.terms), strict=True):
+        assert torch.equal(last, returned)
+
+
+def test_observer_sees_samples_that_are_done_as_they_stay() -> None:
+    seen: list[Tensor] = []
+    found = lbfgs(
+        Quadratic(2), random(2, 5), evaluations=[2, 6], observer=lambda _number, images, *_: seen.append(images.clone())
+    )
+    assert len(seen) == 6
+    assert all(torch.equal(images[0], found.images[0]) for images in seen[1:])
+
+
+def test_direction_equals_the_two_loop_recursion() -> None:
     """Also when the oldest pairs have been dropped, after a pair without curvature, and after forgetting."""
     generator = torch.Generator().manual_seed(3)
     count, size = 40, 3
     curvatures = 0.5 + torch.rand(count, generator=generator)
-    memory = _History(1, size, count, torch.zeros(1))
+    history = CurvatureHistory(1, size, count, torch.zeros(1))
     kept: list[tuple[Tensor, Tensor]] = []
     point = torch.randn(count, generator=generator)
-    for turn in range(9):
+    for update in range(9):
         following = point + 0.3 * torch.randn(count, generator=generator)
-        sign = -1.0 if turn == 4 else 1.0  # of negative curvature: not kept
+        sign = -1.0 if update == 4 else 1.0  # negative curvature: not kept
         old, new = sign * curvatures * point, sign * curvatures * following
-        if turn == 7:
-            memory.forget(0)
+        if update == 7:
+            history.forget(0)
             kept.clear()
-        memory.add(0, (point, following), (old, new))
-        if turn != 4:
+        history.add(0, (point, following), (old, new))
+        if update != 4:
             kept = [*kept, (following - point, new - old)][-size:]
-        found = memory.direction(0, new)
+        found = history.direction(0, new)
         assert found is not None
         step, squared, slope = found
         torch.testing.assert_close(step, two_loops(kept, new), rtol=1e-4, atol=1e-5)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.encoders.fetch import FILES
 from pipeline.encoders.pretrained import torchvision_module
+from pipeline.encoders.registry import FLOW_NETWORKS
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.motion.estimate import estimate_motion
 from pipeline.motion.raft import Raft, load_raft
@@ -79,7 +79,7 @@ def test_network_is_given_large_frames_at_half_size() -> None:
 def raft_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in a file named like torchvision's."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("raft") / FILES[request.param]
+    path = tmp_path_factory.mktemp("raft") / FLOW_NETWORKS[request.param].file_name
     torch.save(getattr(torchvision_module("models.optical_flow"), request.param)().state_dict(), path)
     return path
 

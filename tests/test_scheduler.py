@@ -88,6 +88,7 @@ class FakeStyler:
     fits: int = 1000
     broken: Callable[[torch.Tensor], bool] = lambda content: False
     raises: bool = True
+    uses_previous_frames: bool = True
     failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
     batches: list[FrameBatch] = field(default_factory=list)
 

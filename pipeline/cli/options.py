@@ -10,9 +10,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.encoders.registry import ENCODERS, encoder_names
 from pipeline.errors import UsageError
 
-Encoder = Literal["auto", "compact", "vgg19", "vgg16", "tiny"]
+
+def _known_encoder(name: str | None) -> str | None:
+    """An encoder of the registry, also one that it does not list. Raises typer.BadParameter for anything else."""
+    if name is not None and name not in ENCODERS and name not in encoder_names():
+        known = ", ".join(repr(listed) for listed in encoder_names())
+        raise typer.BadParameter(f"{name!r} is not one of {known}.")
+    return name
+
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Progress = Literal["auto", "rich", "plain", "json", "none"]
 
@@ -35,7 +44,15 @@ Height = Annotated[
 ]
 Frames = Annotated[str | None, typer.Option(help="Only frames A up to, not including, B.", metavar="A:B")]
 Fps = Annotated[str | None, typer.Option(help="Frames per second, as 24, 23.976 or 30000/1001.", metavar="R")]
-EncoderChoice = Annotated[Encoder | None, typer.Option("--encoder", help="Feature network; overrides the style's.")]
+EncoderChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        help="Feature network; overrides the style's.",
+        metavar=f"<{'|'.join(encoder_names())}>",
+        callback=_known_encoder,
+    ),
+]
 Weights = Annotated[Path | None, typer.Option(help="Local weights file of the feature network.")]
 DeviceChoice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed gives other strokes.")]

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from pipeline.encoders.registry import WEIGHTS
+
+
+def _known_network(name: str) -> str:
+    """A network with weights. Raises typer.BadParameter for anything else."""
+    if name not in WEIGHTS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, WEIGHTS))}.")
+    return name
+
+
 Network = Annotated[
-    Literal["vgg19", "vgg16", "compact", "raft_small", "raft_large"],
-    typer.Argument(help="Feature network, or RAFT for motion.", show_default=False),
+    str,
+    typer.Argument(
+        help=f"A network: {', '.join(WEIGHTS)}.",
+        metavar="NAME",
+        callback=_known_network,
+        show_default=False,
+    ),
 ]
 
 weights = typer.Typer(name="weights", help="Weights of the networks.")
@@ -28,7 +43,7 @@ def fetch(name: Network) -> None:
 
 @weights.command()
 def verify(name: Network) -> None:
-    """Check the weights at hand and print their SHA-256."""
+    """Check the installed weights and print their SHA-256."""
     from pipeline.encoders.fetch import verify as run_verify
 
     sys.stdout.write(f"{run_verify(name)}\n")

@@ -1,4 +1,4 @@
-"""The styles that ship, and how the word after `--style` becomes a config: a name, a YAML file, or just a painting."""
+"""The styles that ship, and how the word after `--style` becomes a config: a name, a YAML file, or just an image."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def shipped_styles() -> dict[str, Path]:
 
 
 def shipped_image(path: Path) -> Path:
-    """`path`, or the picture of a shipped style where nothing is at a path like `anything/images/swirl.jpg`.
+    """`path`, or the image of a shipped style if there is nothing at a path like `anything/images/swirl.jpg`.
 
-    So a config that `tempera styles` printed works from any folder, and a render whose folder was moved goes on.
+    So a config that `tempera styles` printed works from any folder, and a render whose folder was moved continues.
     """
     shipped = configs_path() / "images" / path.name
     return shipped if path.parent.name == "images" and not _exists(path) and _is_file(shipped) else path
@@ -69,13 +69,13 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
             )
         return data, path.parent, path.stem
     if _is_file(path):
-        # The picture is opened, and judged, where the paintings are loaded.
+        # Whether it is an image is found out where style images are loaded.
         return {"style": {"images": [{"path": str(path)}]}}, Path.cwd(), path.stem
     close = difflib.get_close_matches(style, list(shipped), n=1, cutoff=0.5)
     meant = f"did you mean {close[0]!r}? " if close else ""
     raise ConfigError(
-        f"--style {style}: no shipped style, config or picture has this name",
-        hint=f"{meant}the styles that ship are {', '.join(shipped) or 'none'}; or give a picture or a .yaml file",
+        f"--style {style}: no shipped style, config or image has this name",
+        hint=f"{meant}the styles that ship are {', '.join(shipped) or 'none'}; or give an image or a .yaml file",
     )
 
 
@@ -91,14 +91,14 @@ def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        return True  # a name that is too long, or in a folder that we may not look into: not ours
+        return True  # the name is too long, or the folder cannot be read: not that of a shipped image
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        return False  # a name that is too long, or in a folder that we may not look into
+        return False  # the name is too long, or the folder cannot be read
 
 
 def _located(path: Path, folder: Path) -> Path:

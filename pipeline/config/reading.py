@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 17
 _LONGEST_NUMBER = 64
-# What PyYAML raises on hostile text, beside its own errors: `!!bool maybe`, `!!int ""`, `!!timestamp now` are all bugs.
+# What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
 
@@ -45,14 +45,14 @@ def parse_config(data: object, *, where: str) -> Config:
     except ValidationError as error:
         problems = []
         found = error.errors()
-        places = [problem["loc"] for problem in found]
+        locations = [problem["loc"] for problem in found]
         for problem in found[:8]:
-            place = problem["loc"]
-            if any(len(other) > len(place) and other[: len(place)] == place for other in places):
+            location = problem["loc"]
+            if any(len(other) > len(location) and other[: len(location)] == location for other in locations):
                 continue  # pydantic counts a list with a wrong item as too short
-            key = ".".join(str(part) for part in place) or "config"
+            key = ".".join(str(part) for part in location) or "config"
             if problem["type"] == "extra_forbidden":
-                entry = ".".join(str(part) for part in place[:3])
+                entry = ".".join(str(part) for part in location[:3])
                 keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
             else:
@@ -95,21 +95,21 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
         raise ConfigError(
             f"--set {_shortened(assignment)}: the value is not YAML ({_one_line(error)})", hint="quote it"
         ) from None
-    place: Any = data
+    node: Any = data
     *parents, last = key.split(".")
     try:
         for part in parents:
-            if isinstance(place, list):
-                place = place[int(part)]
+            if isinstance(node, list):
+                node = node[int(part)]
             else:
-                child = place.setdefault(part, {})
+                child = node.setdefault(part, {})
                 if not isinstance(child, dict | list):
-                    child = place[part] = {}
-                place = child
-        if isinstance(place, list):
-            place[int(last)] = value
+                    child = node[part] = {}
+                node = child
+        if isinstance(node, list):
+            node[int(last)] = value
         else:
-            place[last] = value
+            node[last] = value
     except (ValueError, IndexError):
         raise ConfigError(
             f"--set {_shortened(key)}: no such entry in the list",
@@ -125,7 +125,7 @@ def read_yaml(path: Path) -> Any:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise ConfigError(f"{path}: is no file", hint="a style config is a page of YAML in a file")
+            raise ConfigError(f"{path}: is not a file", hint="a style config is a page of YAML in a file")
         size = found.st_size
         if size > MAX_CONFIG_BYTES:
             raise ConfigError(
@@ -145,7 +145,7 @@ def read_yaml(path: Path) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which let a small file explode, without keys that hide earlier ones, and without
+    """The safe loader without aliases, which let a small file grow without limit, without repeated keys, and without
     numbers so long that reading or printing them takes minutes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

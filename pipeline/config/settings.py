@@ -8,11 +8,45 @@ digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from pipeline.encoders.registry import ENCODERS, encoder_names
+
+STYLE_LOSSES: Final = {
+    "wasserstein": "distance of the features' Gaussians (long strokes, clean colors)",
+    "gram": "distance of Gram matrices (Gatys et al. 2015)",
+}
+"""The style losses with what each one is; the functions of each are in the file of `pipeline.optimize` of that name."""
+
+
+def _one_of(name: str, names: Sequence[str]) -> str:
+    """`name` if it is one of the names. Raises the error that a `Literal` of them would raise."""
+    if name not in names:
+        *first, last = (repr(known) for known in names)
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": f"{', '.join(first)} or {last}"}
+        )
+    return name
+
+
+def _known_encoder(name: str) -> str:
+    """Also an encoder that the registry does not list, as tests use it."""
+    return name if name in ENCODERS else _one_of(name, encoder_names())
+
+
+EncoderName = Annotated[
+    str, AfterValidator(_known_encoder), WithJsonSchema({"type": "string", "enum": list(encoder_names())})
+]
+StyleLossName = Annotated[
+    str,
+    AfterValidator(lambda name: _one_of(name, tuple(STYLE_LOSSES))),
+    WithJsonSchema({"type": "string", "enum": list(STYLE_LOSSES)}),
+]
 LayerName = str
 Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 LAYERS = tuple(
@@ -21,33 +55,33 @@ LAYERS = tuple(
 
 
 class Settings(BaseModel):
-    """Base of every section: immutable, and an unknown key is an error."""
+    """Base of every section: immutable; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class StyleImage(Settings):
-    """One painting."""
+    """One style image."""
 
-    path: Path = Field(description="Picture file, relative to the config file.")
-    weight: Weight = Field(100.0, description="Weight of this painting's style loss; content has weight 1.")
-    scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this painting.")
+    path: Path = Field(description="Image file, relative to the config file.")
+    weight: Weight = Field(100.0, description="Weight of this image's style loss; content has weight 1.")
+    scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this image.")
 
 
 class StyleSettings(Settings):
-    """The paintings, and how large their strokes are."""
+    """The style images, and how large their strokes become."""
 
-    images: tuple[StyleImage, ...] = Field(min_length=1, description="One or more paintings with their weights.")
+    images: tuple[StyleImage, ...] = Field(min_length=1, description="One or more style images with their weights.")
     scale: float = Field(
         1.0,
         gt=0,
         le=8,
-        description="Size of the painting relative to the frame: larger gives larger strokes.",
+        description="Size of the style images relative to the frame: larger gives larger strokes.",
     )
 
 
-class ContentLoss(Settings):
-    """What keeps the photo recognizable."""
+class ContentLossSettings(Settings):
+    """The content loss: it keeps the content recognizable."""
 
     weight: Weight = Field(1.0, description="Weight of the content loss.")
     layers: dict[LayerName, Weight] = Field(
@@ -62,12 +96,11 @@ class ContentLoss(Settings):
     )
 
 
-class StyleLoss(Settings):
-    """What makes it look like the painting."""
+class StyleLossSettings(Settings):
+    """The style loss: it gives the frame the strokes and colors of the style images."""
 
-    loss: Literal["wasserstein", "gram"] = Field(
-        "wasserstein",
-        description="wasserstein: distance of the features' Gaussians; gram: distance of Gram matrices (Gatys 2015).",
+    loss: StyleLossName = Field(
+        "wasserstein", description="; ".join(f"{name}: {text}" for name, text in STYLE_LOSSES.items()) + "."
     )
     layers: dict[LayerName, Weight] = Field(
         default={"relu1_1": 256.0, "relu2_1": 64.0, "relu3_1": 16.0, "relu4_1": 4.0, "relu5_1": 1.0},
@@ -75,34 +108,34 @@ class StyleLoss(Settings):
     )
 
 
-class TotalVariation(Settings):
-    """What removes speckle."""
+class TotalVariationSettings(Settings):
+    """Total variation: it removes speckle."""
 
-    weight: Weight = Field(0.5, description="Weight of total variation.")
+    weight: Weight = Field(0.5, description="Weight of total variation; larger is smoother.")
 
 
-class TemporalLoss(Settings):
-    """What holds a warm frame to the moved earlier ones."""
+class TemporalLossSettings(Settings):
+    """The temporal loss: it keeps a warm frame close to the warped previous frames."""
 
-    weight: Weight = Field(3.0, description="Weight of the temporal loss, where the motion is reliable.")
+    weight: Weight = Field(3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion.")
     long_term: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
         (5,),
         max_length=4,
-        description="Frames to look back to, beside the previous one: what was hidden comes back in the paint it had.",
+        description="Distances, in frames, of further previous frames: what was hidden comes back as it looked before.",
     )
 
 
 class LossSettings(Settings):
-    """Weights and layers of the objective. Every term is dimensionless: the same weights mean the same picture."""
+    """The objective. Every term is dimensionless: the same weights give the same look with every encoder and size."""
 
-    content: ContentLoss = Field(default_factory=ContentLoss)
-    style: StyleLoss = Field(default_factory=StyleLoss)
-    tv: TotalVariation = Field(default_factory=TotalVariation)
-    temporal: TemporalLoss = Field(default_factory=TemporalLoss)
+    content: ContentLossSettings = Field(default_factory=ContentLossSettings)
+    style: StyleLossSettings = Field(default_factory=StyleLossSettings)
+    tv: TotalVariationSettings = Field(default_factory=TotalVariationSettings)
+    temporal: TemporalLossSettings = Field(default_factory=TemporalLossSettings)
 
     @field_validator("content", "style")
     @classmethod
-    def _known_layers(cls, section: ContentLoss | StyleLoss) -> ContentLoss | StyleLoss:
+    def _known_layers(cls, section: ContentLossSettings | StyleLossSettings) -> ContentLossSettings | StyleLossSettings:
         for name in section.layers:
             if name not in LAYERS:
                 raise ValueError(f"unknown layer {name!r}{nearest(name, LAYERS)}")
@@ -112,7 +145,7 @@ class LossSettings(Settings):
 
 
 class ColdSettings(Settings):
-    """The first frame of a chain: from coarse to fine."""
+    """Cold frames, such as the first of a shot: stylized from coarse to fine."""
 
     min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
     scale_step: float = Field(1.4142135623730951, ge=1.05, le=4.0, description="Growth from scale to scale.")
@@ -124,27 +157,30 @@ class ColdSettings(Settings):
         description="Standard deviation of the noise added when a scale starts: fresh strokes.",
     )
     init: Literal["content", "noise"] | Path = Field(
-        "content", description="Start from the photo, from noise, or from the picture with this path."
+        "content", description="Start from the content, from noise, or from the image with this path."
     )
 
 
 class WarmSettings(Settings):
-    """Every other frame: from the previous one."""
+    """Warm frames, all others: they start from the warped previous frame."""
 
     evaluations: int = Field(
-        10, ge=1, le=10000, description="Evaluations of the objective for a warm frame at most; more where much is new."
+        10,
+        ge=1,
+        le=10000,
+        description="Evaluations of the objective at most; where much of the frame is new, up to `cold.evaluations`.",
     )
-    min_evaluations: int = Field(5, ge=1, le=10000, description="And at least.")
+    min_evaluations: int = Field(5, ge=1, le=10000, description="Evaluations of the objective at least.")
     tolerance: float = Field(
         0.005,
         ge=0,
         le=1,
-        description="A warm frame is done when an evaluation lowers the loss by less than this share.",
+        description="A warm frame is done when an evaluation lowers the loss by less than this fraction.",
     )
 
 
 class OptimizeSettings(Settings):
-    """How the pixels are found."""
+    """How the objective is minimized."""
 
     minimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="Safeguarded L-BFGS, or Adam.")
     history: int = Field(12, ge=1, le=100, description="Curvature pairs that L-BFGS keeps.")
@@ -157,48 +193,66 @@ class OptimizeSettings(Settings):
 
 
 class MotionSettings(Settings):
-    """How the paint moves from frame to frame."""
+    """How strokes follow the motion from frame to frame."""
 
     method: Literal["auto", "dis", "raft_small", "raft_large", "none"] = Field(
         "auto",
-        description="auto: dense inverse search, and no motion where nothing moves; dis: always search; raft_small, "
-        "raft_large: a network, needs its weights; none: the paint stays where it is.",
+        description="auto: dense inverse search, and no flow for static frames; dis: always search; raft_small, "
+        "raft_large: a network, needs its weights; none: strokes stay where they are.",
     )
-    preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="Care of the dense inverse search.")
+    preset: Literal["ultrafast", "fast", "medium"] = Field(
+        "medium", description="Accuracy of the dense inverse search; more takes longer."
+    )
     boil: float = Field(
-        0.0, ge=0, le=1, description="0: the paint sticks to what it shows; 1: fresh strokes in every frame."
+        0.0, ge=0, le=1, description="0: strokes move with what they show; 1: fresh strokes in every frame."
     )
-    hold: int = Field(1, ge=1, le=24, description="Paint every so many frames and hold them; 2 is on twos.")
+    hold: int = Field(1, ge=1, le=24, description="Stylize every so many frames and repeat them; 2 is on twos.")
     segment_frames: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         "auto",
-        description="Split longer shots into parts of this length that are painted side by side; 0: never. "
+        description="Split longer shots into segments of this length that are stylized in parallel; 0: never. "
         "auto: 0 on the CPU, 48 on an accelerator.",
     )
 
 
-class StylizeSettings(Settings):
-    """Everything about a style that changes pixels."""
+class PaletteSettings(Settings):
+    """The palette styler."""
 
-    styler: Literal["neural", "palette", "superpixel"] = Field("neural", description="Who paints.")
+    colors: int = Field(12, ge=2, le=256, description="Number of colors, taken from the style images.")
+
+
+class SuperpixelSettings(Settings):
+    """The superpixel styler."""
+
+    cells: int = Field(900, ge=4, le=100000, description="Approximate number of cells.")
+
+
+class StylizeSettings(Settings):
+    """The identity of a style: everything about it that changes pixels."""
+
+    styler: Literal["neural", "palette", "superpixel"] = Field(
+        "neural",
+        description="neural: style transfer; palette: flat shapes in the colors of the style images; "
+        "superpixel: a mosaic of leaded glass.",
+    )
     style: StyleSettings
-    encoder: Literal["auto", "compact", "vgg19", "vgg16", "tiny"] = Field(
-        "auto", description="Feature network. auto: vgg19 if its weights are at hand, else compact."
+    encoder: EncoderName = Field(
+        "auto", description="Feature network. auto: vgg19 if its weights are installed, else compact."
     )
     pooling: Literal["native", "max", "average"] = Field("native", description="Pooling of the feature network.")
     losses: LossSettings = Field(default_factory=LossSettings)
     optimize: OptimizeSettings = Field(default_factory=OptimizeSettings)
     motion: MotionSettings = Field(default_factory=MotionSettings)
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Another seed paints other strokes.")
-    palette_colors: int = Field(12, ge=2, le=256, description="Colors of the palette styler.")
-    superpixel_count: int = Field(900, ge=4, le=100000, description="Cells of the superpixel styler.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers; another one gives other strokes.")
+    palette: PaletteSettings = Field(default_factory=PaletteSettings)
+    superpixel: SuperpixelSettings = Field(default_factory=SuperpixelSettings)
 
 
 class InputSettings(Settings):
-    """How the input is read; changes pixels, so it belongs to the identity."""
+    """How the input is read. It changes pixels, so it belongs to the identity of a render."""
 
     fit: Literal["strict", "cover", "contain"] = Field(
         "strict",
-        description="Photos of another size: refuse them, crop them (cover) or letterbox them (contain).",
+        description="Photos of another size: refuse them (strict), crop them (cover) or letterbox them (contain).",
     )
     order: Literal["auto", "name", "time", "listed"] = Field(
         "auto",
@@ -216,45 +270,52 @@ class InputSettings(Settings):
         1.0,
         ge=0,
         le=1,
-        description="Evens out the flicker of exposure before painting, where there is any; 0: leave it.",
+        description="How much of the flicker of exposure is removed from the content; 0: none.",
     )
     on_damaged: Literal["stop", "hold", "skip"] = Field(
         "stop",
-        description="A frame of the input that cannot be decoded: stop there, show the one before it again (hold), "
+        description="A frame of the input that cannot be decoded: stop there, repeat the previous one (hold), "
         "or leave it out (skip).",
     )
 
 
 class FinishSettings(Settings):
-    """Pure functions of the stored frame, applied when the video is written: changing them renders nothing again."""
+    """Applied to stored frames when the video is written: `tempera export` changes it without stylizing again."""
 
     match_light: float = Field(
-        0.0, ge=0, le=1, description="1: broad light and shade are the photo's, so that a day in it is a day in paint."
+        0.0,
+        ge=0,
+        le=1,
+        description="1: broad light and shade are those of the content; 0: those of the stylized frame.",
     )
-    preserve_color: float = Field(0.0, ge=0, le=1, description="1: the photo's own colors, 0: the painting's.")
+    preserve_color: float = Field(
+        0.0, ge=0, le=1, description="1: the colors of the content; 0: those of the style images."
+    )
     sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
     grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
 
 
 class OutputSettings(Settings):
-    """How the video is written."""
+    """How the video is written; can be changed at any time."""
 
     codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
         "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
     )
-    crf: int = Field(16, ge=0, le=63, description="Quality of the codec, smaller is better.")
+    crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
     preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
-    audio: Literal["auto", "none"] = Field("auto", description="Carry the source's audio over, or not.")
+    audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
     finish: FinishSettings = Field(default_factory=FinishSettings)
 
 
 class RuntimeSettings(Settings):
-    """How the work is done; never changes the result."""
+    """How the work is done; can be changed at any time and never changes the result."""
 
-    batch_size: int = Field(0, ge=0, le=4096, description="Frames in a batch at most; 0 decides by device.")
+    batch_size: int = Field(0, ge=0, le=4096, description="Frames in a batch at most; 0: chosen by device.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 leaves it to torch.")
-    prefetch: int = Field(2, ge=0, le=256, description="Frames decoded, and their motion found, ahead.")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: chosen by torch.")
+    prefetch: int = Field(
+        2, ge=0, le=256, description="Frames that are decoded, and their motion estimated, in advance."
+    )
 
 
 class Config(StylizeSettings):
@@ -262,9 +323,9 @@ class Config(StylizeSettings):
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
     name: str = Field(
-        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default the file's."
+        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default that of the file."
     )
-    description: str = Field("", description="One sentence about the look.")
+    description: str = Field("", description="One sentence about the style, shown by `tempera styles`.")
     input: InputSettings = Field(default_factory=InputSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
@@ -272,12 +333,12 @@ class Config(StylizeSettings):
     @model_validator(mode="after")
     def _some_weight(self) -> Config:
         if not any(image.weight for image in self.style.images):
-            raise ValueError("style.images: at least one painting needs a weight above 0")
+            raise ValueError("style.images: at least one image needs a weight above 0")
         return self
 
 
 IDENTITY_SECTIONS = tuple(StylizeSettings.model_fields)
-"""Top-level keys of a config that belong to a render's identity, beside `input`."""
+"""Top-level keys of a config that belong to the identity of a render, beside `input`."""
 
 
 def nearest(name: str, names: tuple[str, ...] | list[str]) -> str:

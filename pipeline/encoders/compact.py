@@ -2,24 +2,23 @@
 
 What makes it cheap (measured by scripts/bench/encoder.py):
 
-- Channels that never fire in its teacher are not there.
-- Convolutions are unpadded. The picture and each pooled map are padded once, mirrored, by as much as the next two
-  convolutions take away: a mirror pad before every convolution is a quarter of the teacher's time, and zeros inside the
-  convolution would show along the borders of the picture.
-- The input is centered in float32 before it becomes half precision, so that bfloat16 spends its few bits well.
+- Channels that never fire in its teacher are left out.
+- Convolutions are unpadded. The image and each pooled map are padded once, mirrored, by as much as the next two
+  convolutions take away: a mirror pad before every convolution is a quarter of the teacher's time, and zero padding
+  would be visible along the borders of the result.
+- The input is centered in float32 before it becomes half precision, because bfloat16 is more precise near zero.
 
-The architecture is data: it stands in the header of the weights file, so a retrained network of other widths loads with
-the same code. Trained by scripts/train_encoder.py; see pipeline/weights/compact.md.
+The architecture is stored in the header of the weights file, so a retrained network of other widths loads with the same
+code. Trained by scripts/train_encoder.py; see pipeline/weights/compact.md.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 
 from pipeline.encoders.network import Pooling, branch_off, pad, pad_and_convert, pool
 from pipeline.errors import MissingPartError
+from pipeline.runtime.hashing import file_digest
 
 HEADER = "tempera-compact-1"
 """Key of the file's one metadata entry, a JSON object: several entries would be written in a random order."""
@@ -37,13 +37,12 @@ PUBLIC_LAYERS = (
 )  # fmt: skip
 """The layers that losses may ask for. Deeper convolutions of stages 3 and 4 exist in some architectures only."""
 MEAN = (0.485, 0.456, 0.406)
-"""Subtracted from the picture: ImageNet's mean color."""
-POOLINGS: tuple[Pooling, ...] = ("max", "average")
+"""Subtracted from the image: ImageNet's mean color."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Channels of every convolution by stage, and how the picture shrinks between stages.
+    """Channels of every convolution by stage, and how the image is reduced between stages.
 
     `reductions[s]`, "max" or "average", is the pooling that leads from stage s to stage s + 1.
     """
@@ -53,14 +52,14 @@ class Architecture:
 
     @classmethod
     def from_data(cls, raw: dict[str, Any]) -> Architecture:
-        """The architecture of a weights file. Raises ValueError, TypeError or KeyError if it makes no sense."""
+        """The architecture of a weights file. Raises ValueError, TypeError or KeyError if it is not valid."""
         found = cls(
             widths=tuple(tuple(int(width) for width in stage) for stage in raw["widths"]),
             reductions=tuple(cast(Pooling, str(kind)) for kind in raw["reductions"]),
         )
         if len(found.widths) != 5 or len(found.reductions) != 4:
             raise ValueError("expected five stages and four reductions")
-        if not set(found.reductions) <= set(POOLINGS) or not all(found.widths):
+        if not set(found.reductions) <= set(get_args(Pooling)) or not all(found.widths):
             raise ValueError("unknown reduction or empty stage")
         if any(not 0 < width <= 4096 for stage in found.widths for width in stage):
             raise ValueError("widths out of range")
@@ -70,14 +69,15 @@ class Architecture:
         """VGG's name of a convolution's output, both numbers from 0."""
         return f"relu{stage + 1}_{index + 1}"
 
-
-TINY = Architecture(((4, 4), (6, 6), (8, 8), (8, 8), (8,)), ("max", "average", "max", "average"))
+    def with_pooling(self, pooling: Pooling | None) -> Architecture:
+        """The same with one pooling between all stages; None keeps them."""
+        return self if pooling is None else replace(self, reductions=(pooling,) * len(self.reductions))
 
 
 class CompactNetwork(nn.Module):
     """Convolutions named `conv1_1` and so on, each followed by ReLU.
 
-    In training mode ReLU leaves its input alone, so that a forward hook on a convolution sees pre-activations (with the
+    In training mode ReLU does not work in place, so that a forward hook on a convolution sees pre-activations (with the
     margin that later convolutions of the same group take away).
     """
 
@@ -85,18 +85,17 @@ class CompactNetwork(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.min_side_px = 2 ** (len(architecture.widths) - 1)
-        strides: dict[str, int] = {}
+        self.all_layers: list[str] = []
         channels = 3
         for stage, widths in enumerate(architecture.widths):
             for index, width in enumerate(widths):
                 self.add_module(f"conv{stage + 1}_{index + 1}", nn.Conv2d(channels, width, 3))
-                strides[architecture.layer(stage, index)] = 2**stage
+                self.all_layers.append(architecture.layer(stage, index))
                 channels = width
-        self.all_strides: Mapping[str, int] = strides
-        self.strides: Mapping[str, int] = {name: strides[name] for name in PUBLIC_LAYERS if name in strides}
+        self.layers = tuple(name for name in PUBLIC_LAYERS if name in self.all_layers)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Features at `layers`, any of `all_strides`. `images` is float32 (B, 3, H, W) sRGB in [0, 1]."""
+        """Features at `layers`, any of `all_layers`. `images` is float32 (B, 3, H, W) sRGB in [0, 1]."""
         wanted, found = set(layers), dict[str, Tensor]()
         weight = self._conv("conv1_1").weight
         mean = images.new_tensor(MEAN)[:, None, None]
@@ -113,7 +112,7 @@ class CompactNetwork(nn.Module):
                     name = self.architecture.layer(stage, index)
                     x = self._conv(f"conv{stage + 1}_{index + 1}")(x)
                     if reduction == "max" and index == len(widths) - 1 and name not in wanted:
-                        # Maximum and ReLU commute, and after pooling there is a quarter of the work.
+                        # Maximum and ReLU commute, and after pooling ReLU has a quarter of the work.
                         x, reduction = pool(x, "max"), None
                     x = self._relu(x)
                     if name in wanted:
@@ -146,7 +145,7 @@ def save_compact(
 
 
 def is_compact(path: Path) -> bool:
-    """Whether a file says of itself that it holds weights of this network."""
+    """Whether the header of a file says that it holds weights of this network."""
     try:
         with safe_open(path, framework="pt") as file:
             return HEADER in (file.metadata() or {})
@@ -154,8 +153,13 @@ def is_compact(path: Path) -> bool:
         return False
 
 
+def load(name: str, path: Path, pooling: Pooling | None) -> tuple[CompactNetwork, str]:  # noqa: ARG001 - all load alike
+    """The network and the SHA-256 of its file. Raises what `load_compact` raises."""
+    return load_compact(path, pooling), file_digest(path)
+
+
 def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
-    """Read a file of `save_compact`. Raises MissingPartError if it is absent, damaged or something else."""
+    """Read a file of `save_compact`. Raises MissingPartError if it is missing, damaged or something else."""
     hint = "reinstall tempera, or name another file with --weights"
     if not path.is_file():
         raise MissingPartError(f"the weights of the encoder 'compact' are not at {path}", hint=hint)
@@ -163,7 +167,7 @@ def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
         with safe_open(path, framework="pt") as file:
             architecture = read_header(file.metadata())["architecture"]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        network = CompactNetwork(_with_pooling(Architecture.from_data(architecture), pooling))
+        network = CompactNetwork(Architecture.from_data(architecture).with_pooling(pooling))
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -172,32 +176,10 @@ def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
 
 
 def read_header(metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """What `save_compact` wrote beside the tensors. Raises ValueError if it is not there."""
+    """What `save_compact` wrote beside the tensors. Raises ValueError if there is nothing."""
     if metadata is None or HEADER not in metadata:
         raise ValueError(f"it has no entry {HEADER!r}")
     header = json.loads(metadata[HEADER])
     if not isinstance(header, dict):
         raise TypeError("its header is not an object")
     return header
-
-
-def make_tiny(pooling: Pooling | None = None) -> tuple[CompactNetwork, str]:
-    """A random network of a few channels, always the same, and the digest of its tensors: for tests only."""
-    network = CompactNetwork(_with_pooling(TINY, pooling))
-    generator = torch.Generator().manual_seed(20)
-    digest = hashlib.sha256(repr(network.architecture).encode())
-    with torch.no_grad():
-        for _, parameter in sorted(network.named_parameters()):
-            if parameter.dim() == 1:
-                parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-            else:
-                scale = (2 / parameter[0].numel()) ** 0.5
-                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
-            digest.update(parameter.numpy().tobytes())
-    return network, digest.hexdigest()
-
-
-def _with_pooling(architecture: Architecture, pooling: Pooling | None) -> Architecture:
-    if pooling is None:
-        return architecture
-    return replace(architecture, reductions=(pooling,) * len(architecture.reductions))

@@ -1,8 +1,8 @@
-"""What our feature networks have in common: the callable `Encoder`, and the parts that networks are built of."""
+"""The callable `Encoder`, and the layers that several feature networks are built of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -16,9 +16,9 @@ Pooling = Literal["max", "average"]
 
 
 class FeatureNetwork(Protocol):
-    """Computes named feature maps; `strides` holds the valid names, shallow to deep, and their strides."""
+    """Computes named feature maps; `layers` are the valid names, shallow to deep."""
 
-    strides: Mapping[str, int]
+    layers: tuple[str, ...]
     min_side_px: int
 
     def __call__(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]: ...
@@ -26,17 +26,18 @@ class FeatureNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A frozen feature network: `encoder(images, layers)` gives the features of pictures at named layers.
+    """A frozen feature network: `encoder(images, layers)` gives the features of images at named layers.
 
     `images`: float32 (B, 3, H, W), sRGB in [0, 1] (values slightly outside are fine), on the encoder's device. The
-    result maps each asked layer to (B, C, h, w) in the encoder's `dtype`, h = H // stride(layer), in channels-last
-    memory order, differentiable with respect to `images` (once: no second derivatives). Everything comes from one
-    forward pass that ends at the deepest layer asked for. No parameter of the network requires a gradient.
+    result maps each layer to (B, C, h, w) in the encoder's `dtype`, h = H // 2^(block - 1) for `relu<block>_<index>`,
+    in channels-last memory order, differentiable with respect to `images` (once: no second derivatives). Everything
+    comes from one forward pass that ends at the deepest layer asked for. No parameter of the network requires a
+    gradient.
     """
 
     name: str
     digest: str
-    """SHA-256 of the weights, hexadecimal: of the file, or of the tensors where there is no file (`tiny`)."""
+    """SHA-256 of the weights, hexadecimal: of the file, or of the tensors where there is no file."""
     dtype: torch.dtype
     device: torch.device
     _network: FeatureNetwork = field(repr=False)
@@ -44,36 +45,31 @@ class Encoder:
     @property
     def layers(self) -> tuple[str, ...]:
         """Valid layer names, shallow to deep."""
-        return tuple(self._network.strides)
+        return self._network.layers
 
     @property
     def min_side_px(self) -> int:
-        """Smallest height and width of a picture, px."""
+        """Smallest height and width of an image, px."""
         return self._network.min_side_px
-
-    def stride(self, layer: str) -> int:
-        """Picture pixels per feature position along one side. Raises ConfigError for a name that is not a layer."""
-        self._check([layer])
-        return self._network.strides[layer]
 
     def __call__(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Features of `images` at `layers`, in the order asked for.
 
-        Raises ConfigError for a name that is not a layer, InputError for pictures below `min_side_px`.
+        Raises ConfigError for a name that is not a layer, InputError for images below `min_side_px`.
         """
         self._check(layers)
         height, width = images.shape[-2:]
         if min(height, width) < self.min_side_px:
             raise InputError(
-                f"a picture of {width}x{height} px is too small for the encoder {self.name!r}, "
+                f"an image of {width}x{height} px is too small for the encoder {self.name!r}, "
                 f"which needs {self.min_side_px} px along each side",
-                hint="use larger pictures, or a larger --width",
+                hint="use larger images, or a larger --width",
             )
         features = self._network(images, layers)
         return {layer: features[layer] for layer in layers}
 
     def _check(self, layers: Sequence[str]) -> None:
-        unknown = [layer for layer in layers if layer not in self._network.strides]
+        unknown = [layer for layer in layers if layer not in self.layers]
         if unknown:
             raise ConfigError(
                 f"the encoder {self.name!r} has no layer {', '.join(map(repr, unknown))}",
@@ -82,7 +78,7 @@ class Encoder:
 
 
 class _BranchOff(torch.autograd.Function):
-    """Passes features on and also hands out their middle, `margin` px less on every side.
+    """Returns features and their middle, without `margin` px of every side.
 
     The same as slicing, but the gradient of the slice is added in place to the gradient of the whole instead of being
     spread over a zero-filled map first: at full resolution that costs more than the convolution.
@@ -102,13 +98,13 @@ class _BranchOff(torch.autograd.Function):
         if whole is None:
             return (None if middle is None else F.pad(middle, (margin,) * 4)), None
         if middle is not None:
-            # Safe: `whole` was made by the backward pass of the next convolution, and nobody else holds it.
+            # Safe: `whole` was made by the backward pass of the next convolution, and nothing else refers to it.
             whole[:, :, margin:-margin, margin:-margin] += middle
         return whole, None
 
 
 def branch_off(features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
-    """`(features, middle)`, the middle without `margin` px of every side; the first must go on into another layer."""
+    """`(features, middle)`, the middle without `margin` px of every side; the first must go into another layer."""
     if margin == 0:
         return features, features
     whole, middle = _BranchOff.apply(features, margin)  # type: ignore[no-untyped-call]
@@ -122,7 +118,7 @@ def pad(features: Tensor, margin: int) -> Tensor:
 
 
 class _PadAndConvert(torch.autograd.Function):
-    """Mirrors `margin` px around pictures and converts them; its backward pass converts first and folds in place."""
+    """Mirrors `margin` px around images and converts them; its backward pass converts first and folds in place."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
@@ -144,15 +140,15 @@ class _PadAndConvert(torch.autograd.Function):
 
 
 def pad_and_convert(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
-    """Pictures (B, 3, H, W) with `margin` px more on every side, as `pad` does, in `dtype` and channels-last."""
+    """Images (B, 3, H, W) with `margin` px more on every side, as `pad` does, in `dtype` and channels-last."""
     if min(images.shape[-2:]) <= margin:
         return pad(images, margin).to(dtype=dtype, memory_format=torch.channels_last)
-    entered: Tensor = _PadAndConvert.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
-    return entered
+    padded: Tensor = _PadAndConvert.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
+    return padded
 
 
 class _MaxPool(torch.autograd.Function):
-    """Maximum pooling by 2 whose backward pass puts every gradient in its place instead of adding it there.
+    """Maximum pooling by 2 whose backward pass writes every gradient instead of adding it.
 
     Windows do not overlap, so the sums and the bytes are the same. torch cannot know that: its own backward pass
     takes three times as long, on one core.
@@ -162,14 +158,14 @@ class _MaxPool(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.size = features.shape[-2:]
         pooled: Tensor
-        pooled, places = torch.ops.aten.max_pool2d_with_indices(features, [2, 2])
-        ctx.save_for_backward(places)
+        pooled, indices = torch.ops.aten.max_pool2d_with_indices(features, [2, 2])
+        ctx.save_for_backward(indices)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (places,) = ctx.saved_tensors
-        return F.max_unpool2d(grads[0], places, [2, 2], output_size=ctx.size)
+        (indices,) = ctx.saved_tensors
+        return F.max_unpool2d(grads[0], indices, [2, 2], output_size=ctx.size)
 
 
 def pool(features: Tensor, kind: Pooling) -> Tensor:

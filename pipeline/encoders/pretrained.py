@@ -1,4 +1,4 @@
-"""What torchvision gives us: its definitions of networks, the addresses of their weights, and files of such weights."""
+"""torchvision's definitions of networks, the addresses of their weights, and the reading of such weights files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pipeline.encoders.registry import WEIGHTS
 from pipeline.errors import MissingPartError
-
-WEIGHTS = {
-    "vgg19": ("models.vgg", "VGG19_Weights", "IMAGENET1K_V1"),
-    "vgg16": ("models.vgg", "VGG16_Weights", "IMAGENET1K_V1"),
-    "raft_small": ("models.optical_flow", "Raft_Small_Weights", "C_T_V2"),
-    "raft_large": ("models.optical_flow", "Raft_Large_Weights", "C_T_SKHT_V2"),
-}
-"""For every network: its module in torchvision, the enumeration of its weights, and the ones that we take."""
 
 _schemas: list[torch.library.Library] = []
 
@@ -29,8 +22,8 @@ _schemas: list[torch.library.Library] = []
 def torchvision_module(name: str) -> ModuleType:
     """A module of torchvision, such as "models.vgg". Raises MissingPartError if torchvision cannot be imported.
 
-    Its wheels are built for CUDA builds of torch; with a CPU build their C++ operators do not load and the import dies
-    on two that are only mentioned. Declaring these makes everything that we use work.
+    Its wheels are built for CUDA builds of torch; with a CPU build their C++ operators do not load, and the import
+    fails on two that it mentions. Declaring these two makes everything that we use work.
     """
     try:
         if not _schemas and not hasattr(torch.ops.torchvision, "nms"):
@@ -50,8 +43,8 @@ def torchvision_module(name: str) -> ModuleType:
 
 
 def weights_url(name: str) -> str:
-    """Where torchvision keeps its weights of a network of `WEIGHTS`."""
-    module, enumeration, member = WEIGHTS[name]
+    """The address of torchvision's weights of a network of the registry."""
+    module, enumeration, member = WEIGHTS[name].torchvision  # type: ignore[misc]
     return str(getattr(torchvision_module(module), enumeration)[member].url)
 
 
@@ -61,14 +54,14 @@ def read_state(name: str, path: Path, hint: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state: object = load_file(path)
         else:
-            with warnings.catch_warnings(action="ignore"):  # torch on pickles that it did not write
+            with warnings.catch_warnings(action="ignore"):  # about pickles that torch did not write
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except (
         SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError,
         AttributeError, IndexError,
     ) as error:  # fmt: skip
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # torch would advise to run what is in it
+        if isinstance(error, pickle.UnpicklingError):  # torch would suggest to run the code in it
             reason = "expected tensors only, found something else"
         raise MissingPartError(f"{path} is no weights file of {name}: {reason}", hint=hint) from error
     if not isinstance(state, dict) or not all(

@@ -6,7 +6,7 @@ torchvision is imported only when one of these networks is asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,25 +15,25 @@ from torch import Tensor, nn
 from pipeline.encoders.network import Pooling, pool
 from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.errors import MissingPartError
+from pipeline.runtime.hashing import file_digest
 
 CONFIGURATIONS = {"vgg19": "E", "vgg16": "D"}
-"""Names of the networks in the paper's table, which torchvision uses too."""
+"""Letters of the networks in the paper's table 1, which torchvision uses too."""
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
 class VggNetwork(nn.Module):
-    """The convolutions of a VGG, each followed by ReLU; pictures are normalized with ImageNet's mean and deviation."""
+    """The convolutions of a VGG, each followed by ReLU; images are normalized with ImageNet's mean and deviation."""
 
     def __init__(self, features: nn.Sequential, pooling: Pooling | None = None) -> None:
         """`features` is torchvision's `vgg.features`; `pooling` None keeps its maximum."""
         super().__init__()
         self.features = features
         self.pooling: Pooling = pooling or "max"
-        self.strides: Mapping[str, int] = {
-            f"relu{block}_{index}": 2 ** (block - 1) for block, index, _ in _numbered(features)
-        }
-        self.min_side_px = max(self.strides.values())
+        numbered = _numbered(features)
+        self.layers = tuple(f"relu{block}_{index}" for block, index, _ in numbered)
+        self.min_side_px = 2 ** (numbered[-1][0] - 1)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Features at `layers`; `images` is float32 (B, 3, H, W) sRGB in [0, 1]."""
@@ -41,7 +41,7 @@ class VggNetwork(nn.Module):
         if not wanted:
             return found
         mean, deviation = (images.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
-        convolutions = list(_numbered(self.features))
+        convolutions = _numbered(self.features)
         dtype = convolutions[0][2].weight.dtype
         x = ((images.float() - mean) / deviation).to(dtype=dtype, memory_format=torch.channels_last)
         for block, index, convolution in convolutions:
@@ -57,7 +57,7 @@ class VggNetwork(nn.Module):
 
 
 def _numbered(features: nn.Sequential) -> list[tuple[int, int, nn.Conv2d]]:
-    """Every convolution with its block and its place in it, both from 1: a pooling layer ends a block."""
+    """Every convolution with its block and its position in it, both from 1: a pooling layer ends a block."""
     block, index, found = 1, 0, []
     for module in features:
         if isinstance(module, nn.MaxPool2d):
@@ -68,10 +68,15 @@ def _numbered(features: nn.Sequential) -> list[tuple[int, int, nn.Conv2d]]:
     return found
 
 
-def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwork:
-    """Build a VGG from a state dict of torchvision's, .pth or .safetensors; the classifier may be missing.
+def load(name: str, path: Path, pooling: Pooling | None) -> tuple[VggNetwork, str]:
+    """The network and the SHA-256 of its file. Raises what `load_vgg` raises."""
+    return load_vgg(name, path, pooling), file_digest(path)
 
-    Raises MissingPartError if the file is absent, damaged, of another network, or a pickle with code in it.
+
+def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwork:
+    """Build a VGG from torchvision's state dict, .pth or .safetensors; the classifier may be missing.
+
+    Raises MissingPartError if the file is missing, damaged, of another network, or a pickle with code in it.
     """
     hint = f"`tempera weights fetch {name}` gets torchvision's file; or use --encoder compact, which ships with tempera"
     if not path.is_file():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.stylers.table import Resources
-    from pipeline.types import Chain, Frame, Phase, Source
+    from pipeline.stylers.resources import Resources
+    from pipeline.types import Chain, Frame, Phase, Source, Styler
 
 ACCELERATOR_BATCH: Final = 8
 """Frames in a batch on an accelerator, unless `runtime.batch_size` is set; the CPU gains nothing from batches."""
@@ -50,25 +50,26 @@ class Session:
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
         stylers = {name: build_styler(self.configs[name], self.resources[name]) for name in styles}
+        cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
-        left = self._frames_left(chains, starts)
+        left = _frames_left(chains, starts, cold_styles)
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
             return run_chains(
                 self.directory,
                 stylers,
-                self.open_frames,
+                lambda chain, start: self._open_frames(chain, start, every_frame_cold=chain.style in cold_styles),
                 starts=starts,
                 batch_size=runtime.batch_size or (1 if device.type == "cpu" else ACCELERATOR_BATCH),
                 reporter=reporter,
                 cancellation=cancellation,
             )
 
-    def open_frames(self, chain: Chain, start: int) -> Prefetcher[ChainFrame]:
+    def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
         """What a chain is made from, from frame `start` on, read ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
         settings = ChainSettings(
-            MotionSettings(boil=1, hold=config.motion.hold) if starts_every_frame_cold(config) else config.motion,
+            MotionSettings(boil=1, hold=config.motion.hold) if every_frame_cold else config.motion,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
@@ -76,11 +77,11 @@ class Session:
         )
 
         def read(first: int, stop: int) -> Generator[Frame]:
-            return self.read_content(config, first, stop)
+            return self._read_content(config, first, stop)
 
         return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
 
-    def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
+    def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
         from pipeline.analysis.tone_curve import tone_correction
         from pipeline.media.reader.source import read_frames
@@ -99,19 +100,19 @@ class Session:
             for frame in frames:
                 yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
-    def _frames_left(self, chains: list[Chain], starts: Mapping[str, int]) -> dict[Phase, int]:
-        """How many frames of each phase are left: a chain begins cold, unless it begins with its keyframe."""
-        left: dict[Phase, int] = {"cold": 0, "warm": 0}
-        for chain in chains:
-            missing = chain.remaining(starts[chain.id])
-            cold = int(missing == len(chain.frames) and not chain.keyframe_chain)
-            if starts_every_frame_cold(self.configs[chain.style]):
-                cold = missing
-            left["cold"] += cold
-            left["warm"] += missing - cold
-        return left
+
+def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:
+    """How many frames of each phase are left: a chain begins cold, unless it begins with its keyframe."""
+    left: dict[Phase, int] = {"cold": 0, "warm": 0}
+    for chain in chains:
+        missing = chain.remaining(starts[chain.id])
+        begins_cold = missing == len(chain.frames) and not chain.keyframe_chain
+        cold = missing if chain.style in cold_styles else int(begins_cold)
+        left["cold"] += cold
+        left["warm"] += missing - cold
+    return left
 
 
-def starts_every_frame_cold(config: Config) -> bool:
-    """Whether no frame builds on an earlier one: only the neural styler does that, and not at full boil."""
-    return config.styler != "neural" or config.motion.boil == 1
+def starts_every_frame_cold(styler: Styler, config: Config) -> bool:
+    """Whether no frame starts from previous ones: the styler does not use them, or boil is 1."""
+    return not styler.uses_previous_frames or config.motion.boil == 1

@@ -9,27 +9,28 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pipeline.optimize.losses import STYLE_LOSSES, content_loss, temporal_loss, total_variation
-from pipeline.optimize.minimize import Evaluation
+from pipeline.optimize.losses import content_loss, temporal_loss, total_variation
+from pipeline.optimize.minimum import Evaluation
+from pipeline.optimize.style_losses import style_loss
 
 if TYPE_CHECKING:
     from pipeline.config.settings import LossSettings
     from pipeline.encoders.network import Encoder
 
 TERMS = ("content", "style", "tv", "temporal")
-"""The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over paintings by weight)."""
+"""The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over style images by weight)."""
 
 CONTENT_SCALE = 0.7
 STYLE_SCALE = 1.0
 TV_SCALE = 10.0
 TEMPORAL_SCALE = 1.0
-"""Multiply the user's weights, so that the field's usual numbers (content 1, style 100) give the look of a painting
-that still is the photo: chosen by eye on photographs and paintings, see scripts/bench/stills.py."""
+"""Multiply the user's weights, so that with the field's usual numbers (content 1, style 100) the result has the strokes
+of the style image and the content stays recognizable: chosen by eye, see scripts/bench/stills.py."""
 
 
 @dataclass(frozen=True, slots=True)
 class StyleTarget:
-    """One painting's statistics by layer, and its weight."""
+    """The statistics of one style image by layer, and its weight."""
 
     weight: float
     statistics: Mapping[str, Any]
@@ -37,7 +38,7 @@ class StyleTarget:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Maps pictures (B, 3, H, W) in [0, 1] to losses, gradients and terms; a frame's values do not see its neighbors.
+    """Maps images (B, 3, H, W) in [0, 1] to losses, gradients and terms; those of one frame depend on no other.
 
     `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `confidence`
     (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight.
@@ -87,15 +88,15 @@ class Objective:
         features = self.encoder(images, tuple({**content_layers, **style_layers}))
         zero = images.new_zeros(images.shape[0])
         content = sum(
-            (share * content_loss(features[name], self.content[name]) for name, share in content_layers.items()), zero
+            (weight * content_loss(features[name], self.content[name]) for name, weight in content_layers.items()), zero
         )
-        distance = STYLE_LOSSES[self.settings.style.loss].distance
+        distance = style_loss(self.settings.style.loss).distance
         total = sum(style.weight for style in self.styles)
         style = sum(
             (
-                (target.weight / total) * share * distance(features[name], target.statistics[name])
+                (target.weight / total) * weight * distance(features[name], target.statistics[name])
                 for target in self.styles
-                for name, share in style_layers.items()
+                for name, weight in style_layers.items()
             ),
             zero,
         )
@@ -117,10 +118,10 @@ def content_targets(encoder: Encoder, settings: LossSettings, images: Tensor) ->
         return encoder(images, tuple(active_layers(settings.content.layers)))
 
 
-def style_target(encoder: Encoder, settings: LossSettings, painting: Tensor, weight: float) -> StyleTarget:
-    """Statistics of one painting (1, 3, H, W) in [0, 1] at the style layers."""
+def style_target(encoder: Encoder, settings: LossSettings, style_image: Tensor, weight: float) -> StyleTarget:
+    """Statistics of one style image (1, 3, H, W) in [0, 1] at the style layers."""
     layers = tuple(active_layers(settings.style.layers))
-    kernel = STYLE_LOSSES[settings.style.loss]
+    statistics = style_loss(settings.style.loss).statistics
     with torch.no_grad():
-        features = encoder(painting, layers)
-        return StyleTarget(weight, {name: kernel.statistics(features[name]) for name in layers})
+        features = encoder(style_image, layers)
+        return StyleTarget(weight, {name: statistics(features[name]) for name in layers})

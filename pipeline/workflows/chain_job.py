@@ -20,7 +20,7 @@ from pipeline.workflows.resolve import resolve_styles
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
     from pipeline.store.lock import LockToken
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)

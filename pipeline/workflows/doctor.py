@@ -17,6 +17,7 @@ def examine() -> dict[str, Any]:
 
     from pipeline.config.catalog import shipped_styles
     from pipeline.encoders.fetch import weights_path
+    from pipeline.encoders.registry import ENCODERS, FLOW_NETWORKS
     from pipeline.media.writer.target import describe_codecs
     from pipeline.runtime.device import choose_device, choose_precision
 
@@ -32,10 +33,14 @@ def examine() -> dict[str, Any]:
         "codecs": describe_codecs(),
         "encoder compact": _try_compact(),
     }
-    for part in ("encoder vgg19", "encoder vgg16", "motion raft_small", "motion raft_large"):
-        name = part.partition(" ")[2]
+    downloaded = {
+        name: "encoder" for name, entry in ENCODERS.items() if entry.weights is not None and entry.weights.torchvision
+    } | dict.fromkeys(FLOW_NETWORKS, "motion")
+    for name, part in downloaded.items():
         here = weights_path(name).is_file()
-        facts[part] = "weights at hand" if here else f"no weights; `tempera weights fetch {name}` loads them"
+        facts[f"{part} {name}"] = (
+            "weights installed" if here else f"no weights; `tempera weights fetch {name}` loads them"
+        )
     facts["styles"] = ", ".join(shipped_styles()) or "none found: the installation is incomplete"
     return facts
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import Config
     from pipeline.runtime.progress import Reporter
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
     from pipeline.types import Chain
 
 __all__ = ["ROWS", "Evaluation", "FrameFigures", "Row", "RowName", "StyleEvaluation", "evaluate"]

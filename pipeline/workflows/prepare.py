@@ -19,7 +19,7 @@ from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
     from pipeline.workflows.request import RenderRequest
 
 DEFAULT_MAX_SIDE_PX: Final = 1920

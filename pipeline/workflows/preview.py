@@ -81,7 +81,8 @@ def preview(
     """
     from pipeline.media.image.arrays import to_tensor, to_uint8
     from pipeline.media.image.contact_sheet import Captioned, contact_sheet
-    from pipeline.stylers.table import build_styler, find_resources
+    from pipeline.stylers.resources import find_resources
+    from pipeline.stylers.table import build_styler
 
     for index in frames:
         if not 0 <= index < source.frame_count:

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.plan.identity import ResolvedStyle
 
 if TYPE_CHECKING:
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
 
 ACCELERATOR_SEGMENT_FRAMES: Final = 48
 """Shots are split for accelerators, which stylize several segments in the time of one; the CPU gains nothing."""
@@ -36,7 +36,7 @@ def check_same_runtime(styles: Sequence[Config]) -> None:
 
 def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """Find out what each style means on this machine; equal encoders are loaded once."""
-    from pipeline.stylers.table import find_resources, picture_digest
+    from pipeline.stylers.resources import find_resources, image_digest
 
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
@@ -44,7 +44,7 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
     for config in styles:
         key = (
             *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
-            config.motion.method,
+            *(config.motion.method, config.motion.preset),
         )
         if key not in loaded:
             loaded[key] = find_resources(config, weights=weights)
@@ -55,11 +55,11 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
             ResolvedStyle(
                 name=config.name,
                 config=config,
-                image_digests=tuple(picture_digest(image.path, min_side_px=least_px) for image in config.style.images),
+                image_digests=tuple(image_digest(image.path, min_side_px=least_px) for image in config.style.images),
                 encoder=found.encoder.name if found.encoder else "none",
                 encoder_digest=found.encoder.digest if found.encoder else "",
                 precision=found.precision,
-                init_digest=picture_digest(init) if isinstance(init, Path) else "",
+                init_digest=image_digest(init) if isinstance(init, Path) else "",
                 weights=weights,
                 segment_frames=_segment_frames(config, found),
                 flow_digest=found.flow.digest if found.flow else "",

@@ -20,7 +20,7 @@ from pipeline.workflows.resolve import resolve_styles
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
-    from pipeline.stylers.table import Resources
+    from pipeline.stylers.resources import Resources
 
 
 def resume(path: Path, reporter: Reporter, cancellation: Cancellation | None = None) -> list[Path]:

@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,11 @@ from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
 from pipeline.encoders.fetch import weights_path
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder, pool
-from pipeline.optimize.losses import moments
+from pipeline.optimize.moments import moments
 from pipeline.optimize.objective import Objective, content_targets, style_target
 from pipeline.runtime.device import keep_freed_memory
-from pipeline.stylers.neural import NeuralStyler, resized
+from pipeline.stylers.neural import NeuralStyler
+from pipeline.stylers.scales import resize
 from pipeline.types import FrameBatch
 
 POOLED_TEACHER = "teacher, our pooling"
@@ -102,9 +103,7 @@ class PublishedTeacher:
             name: value.to(dtype).contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value.to(dtype)
             for name, value in load_file(path).items()
         }
-        self.strides: Mapping[str, int] = {
-            f"relu{name[4]}_{name[5]}": 2 ** (int(name[4]) - 1) for name in self.ORDER if name
-        }
+        self.layers = tuple(f"relu{name[4]}_{name[5]}" for name in self.ORDER if name)
 
     def __call__(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -163,8 +162,8 @@ def objective_for(encoder: Encoder, photo: Any, painting: Any) -> Objective:
     content = as_tensor(photo)
     height, width = content.shape[-2:]
     factor = min(1.0, max(height, width) / max(painting.shape[:2]))
-    size = (round(painting.shape[1] * factor), round(painting.shape[0] * factor))
-    target = style_target(encoder, losses, resized(as_tensor(painting), size), 100.0)
+    size = (round(painting.shape[0] * factor), round(painting.shape[1] * factor))
+    target = style_target(encoder, losses, resize(as_tensor(painting), size), 100.0)
     return Objective(encoder, losses, content_targets(encoder, losses, content), (target,))
 
 

@@ -1,4 +1,4 @@
-"""Two habits of the runtime: how threads wait during one evaluation, and memory kept or given back.
+"""Two settings of the runtime: how threads wait during one evaluation, and whether freed memory is kept.
 
     python scripts/bench/runtime.py
 
@@ -35,14 +35,14 @@ def main() -> None:
     parser.add_argument("--keep-memory", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(keep=options.keep_freed_memory)
+        measure(keep=options.keep_memory)
         return
     rows = []
     for company in (0, os.cpu_count() or 1):
         busy = [multiprocessing.Process(target=spin, daemon=True) for _ in range(company)]
         for process in busy:
             process.start()
-        for _ in range(2):  # twice, in turn: the machine's mood changes
+        for _ in range(2):  # twice, in turn: the speed of the machine changes
             for waiting, keep in (("spin", True), ("sleep", True), ("brief", False), ("brief", True)):
                 environment = {**os.environ, **WAITING[waiting]}
                 command = [sys.executable, __file__, "--measure", *(["--keep-memory"] if keep else [])]

@@ -24,7 +24,8 @@ from pipeline.media.image.arrays import fit_size, resize, to_tensor, to_uint8
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import save_png
-from pipeline.stylers.table import build_styler, find_resources
+from pipeline.stylers.resources import find_resources
+from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
 
 HARD_PAIRS = (

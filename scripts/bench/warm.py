@@ -1,6 +1,6 @@
-"""Warm frames against cold ones: the same frames painted as a chain and each on its own.
+"""Warm frames against cold ones: the same frames stylized as a chain and each on its own.
 
-    python scripts/bench/warm.py INPUT --style PAINTING [--width 448] [--frames 8]
+    python scripts/bench/warm.py INPUT --style STYLE [--width 448] [--frames 8]
 
 For every frame of INPUT: the loss of the warm frame over the loss of an independent cold frame, their evaluations and
 seconds, and how much neighboring frames differ in both. The last line is JSON with medians.
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pipeline.config.catalog import load_style
 from pipeline.media.image.arrays import fit_size, to_tensor, to_uint8
 from pipeline.media.reader.source import probe, read_frames
-from pipeline.stylers.table import build_styler, find_resources
+from pipeline.stylers.resources import find_resources
+from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch, FrameStats, Styler
 
 

@@ -1,0 +1,59 @@
+"""The statistics of a style's images at the size of a frame, computed once for each size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.optimize.objective import StyleTarget, style_target
+from pipeline.stylers.scales import Size, resize, style_image_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.config.settings import StylizeSettings
+    from pipeline.encoders.network import Encoder
+
+
+class StyleTargets:
+    """What the style loss compares frames with: `targets(size)` for frames of (height, width) px."""
+
+    def __init__(
+        self,
+        settings: StylizeSettings,
+        style_images: Sequence[NDArray[np.uint8]],
+        encoder: Encoder,
+        device: torch.device,
+    ) -> None:
+        """`style_images` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`."""
+        self._settings = settings
+        self._encoder = encoder
+        self._device = device
+        # Kept as uint8 in main memory: as float tensors on the device, two of 24 megapixels would take 600 MB there.
+        self._style_images = tuple(style_images)
+        self._targets: dict[Size, tuple[StyleTarget, ...]] = {}
+
+    def __call__(self, size: Size) -> tuple[StyleTarget, ...]:
+        """One target for each style image with a weight above 0."""
+        if size not in self._targets:
+            style = self._settings.style
+            targets = []
+            for image, rgb in zip(style.images, self._style_images, strict=True):
+                if image.weight == 0:
+                    continue
+                own = (rgb.shape[0], rgb.shape[1])
+                scale = image.scale or style.scale
+                compared = style_image_size(own, size, scale, min_side_px=self._encoder.min_side_px)
+                resized = resize(image_tensor(rgb, self._device), compared)
+                targets.append(style_target(self._encoder, self._settings.losses, resized, image.weight))
+            self._targets[size] = tuple(targets)
+        return self._targets[size]
+
+
+def image_tensor(rgb: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8 (H, W, 3) as float32 (1, 3, H, W) in [0, 1] on a device."""
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].to(device).float() / 255
