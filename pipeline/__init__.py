@@ -2,12 +2,12 @@
 
     import pipeline
 
-    pipeline.stylize("photo.jpg", style="swirl").save("painted.png")
+    pipeline.stylize("photo.jpg", style="swirl").save("photo-swirl.png")
 
     for frame in pipeline.stylize_clip("clip.mp4", style="oil", width_px=640):
         ...  # uint8 (H, W, 3) sRGB
 
-    pipeline.render("clip.mp4", style="swirl", output="painted.mp4", progress=print)
+    pipeline.render("clip.mp4", style="swirl", output="clip-swirl.mp4", progress=print)
 
 Everything is loaded on first use, so that importing is quick.
 """

@@ -213,7 +213,7 @@ class FrameStats:
 
 @dataclass(frozen=True, slots=True)
 class StylizedBatch:
-    """Painted frames, float32 (B, 3, H, W) sRGB in [0, 1], and one `FrameStats` for each."""
+    """Stylized frames, float32 (B, 3, H, W) sRGB in [0, 1], and one `FrameStats` for each."""
 
     images: torch.Tensor
     stats: tuple[FrameStats, ...]
