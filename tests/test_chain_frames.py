@@ -57,7 +57,9 @@ def frames_of(
     next_keyframe: int | None = None,
     **motion: Any,
 ) -> dict[int, ChainFrame]:
-    settings = ChainSettings(MotionSettings(**motion), long_term, chain.start, next_keyframe)
+    chosen = MotionSettings(**motion)
+    cold = chosen.every_frame_cold
+    settings = ChainSettings(chosen, long_term, chain.start, next_keyframe, every_frame_cold=cold)
     return {frame.index: frame for frame in chain_frames(chain, start, reader, settings)}
 
 

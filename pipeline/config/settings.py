@@ -213,6 +213,11 @@ class MotionSettings(Settings):
         "auto: 0 on the CPU, 48 on an accelerator.",
     )
 
+    @property
+    def every_frame_cold(self) -> bool:
+        """Whether no frame starts from an earlier one."""
+        return self.boil == 1
+
 
 class PaletteSettings(Settings):
     """The palette styler."""

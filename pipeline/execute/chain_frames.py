@@ -55,8 +55,8 @@ class ChainSettings:
     """Which earlier frames a frame starts from, and how motion is found.
 
     `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which held frames are
-    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: a flow
-    network, where the method of `motion` asks for one.
+    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: what
+    estimates the flow. With `every_frame_cold` no frame starts from another one.
     """
 
     motion: MotionSettings
@@ -64,6 +64,7 @@ class ChainSettings:
     hold_origin: int = 0
     next_keyframe: int | None = None
     estimator: FlowEstimator | None = None
+    every_frame_cold: bool = False
 
 
 def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSettings) -> Generator[ChainFrame]:
@@ -92,7 +93,9 @@ def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSet
         elif index == first and chain.keyframe_chain:
             yield ChainFrame(index, content, repeats=index)
         else:
-            correspondences = _correspondences(index, contents, distances, settings) if motion.boil < 1 else {}
+            correspondences = (
+                _correspondences(index, contents, distances, settings) if not settings.every_frame_cold else {}
+            )
             yield _approaching(ChainFrame(index, content, correspondences), keyframe, settings)
 
 
@@ -148,7 +151,7 @@ def _leaves_gaps(nearest: Correspondence) -> bool:
 
 def _keyframe_content(read: ReadContent, settings: ChainSettings) -> NDArray[np.uint8] | None:
     """Content of the keyframe that the chain approaches; None if there is none, or if every frame starts anew."""
-    if settings.next_keyframe is None or settings.motion.boil == 1:
+    if settings.next_keyframe is None or settings.every_frame_cold:
         return None
     with closing(read(settings.next_keyframe, settings.next_keyframe + 1)) as frames:
         return next(frames).rgb

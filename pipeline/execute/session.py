@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.config.settings import MotionSettings
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import Outcome, run_chains
@@ -69,7 +68,8 @@ class Session:
         """What a chain is made from, from frame `start` on, read ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
         settings = ChainSettings(
-            MotionSettings(boil=1, hold=config.motion.hold) if every_frame_cold else config.motion,
+            config.motion,
+            every_frame_cold=every_frame_cold,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
@@ -115,4 +115,4 @@ def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles
 
 def starts_every_frame_cold(styler: Styler, config: Config) -> bool:
     """Whether no frame starts from previous ones: the styler does not use them, or boil is 1."""
-    return not styler.uses_previous_frames or config.motion.boil == 1
+    return not styler.uses_previous_frames or config.motion.every_frame_cold

@@ -19,6 +19,7 @@ from pipeline.optimize.adam import adam
 from pipeline.optimize.lbfgs import FIRST_STEP_RMS, WARM_FIRST_STEP_RMS, lbfgs
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective, content_targets
+from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import StyleTargets, image_tensor
 from pipeline.types import FrameBatch, FrameStats, StylizedBatch
@@ -107,7 +108,7 @@ class NeuralStyler:
     def _warm(self, content: Tensor, batch: FrameBatch) -> Minimum:
         assert batch.init is not None
         if self.settings.motion.boil > 0:
-            return self._boiling(content, batch, self.settings.motion.boil)
+            return self._boiling(content, batch)
         warm = self.settings.optimize.warm
         return self._minimize(
             self._objective(content, 1.0, batch),
@@ -126,23 +127,19 @@ class NeuralStyler:
         rises = [min(1.0, max(0.0, (fraction - low) / (high - low))) for fraction in batch.new_fractions]
         return [round(least + rise * (most - least)) for rise in rises or [0.0] * len(batch.content)]
 
-    def _boiling(self, content: Tensor, batch: FrameBatch, boil: float) -> Minimum:
-        """A warm frame with partly fresh strokes: the more boil, the coarser the scale from which it is stylized again.
-
-        At 1 it is a cold frame: start, noise, evaluations and weights grow towards that.
-        """
+    def _boiling(self, content: Tensor, batch: FrameBatch) -> Minimum:
         assert batch.init is not None
-        settings = self.settings.optimize
         scales = self._scales(content)
+        frame = boiling_frame(self.settings.motion.boil, self.settings.optimize, len(scales))
         return self._coarse_to_fine(
             content,
             batch,
-            batch.init.to(self.device).lerp(content, boil**2),
+            batch.init.to(self.device).lerp(content, frame.content_fraction),
             scales,
-            max(1, math.ceil(boil * len(scales))),
-            math.sqrt(boil) * settings.cold.noise,
-            round((1 - boil) * settings.warm.evaluations + boil * settings.cold.evaluations),
-            temporal_factor=(1 - boil) ** 2,
+            frame.levels,
+            frame.noise,
+            frame.evaluations,
+            temporal_factor=frame.temporal_factor,
         )
 
     def _coarse_to_fine(

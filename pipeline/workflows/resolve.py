@@ -70,7 +70,7 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
 
 def _segment_frames(config: Config, resources: Resources) -> int:
     """Length of the segments that long shots are split into; 0: they stay whole."""
-    if config.styler != "neural" or config.motion.boil == 1:
+    if config.styler != "neural" or config.motion.every_frame_cold:
         return 0
     chosen = config.motion.segment_frames
     if chosen == "auto":
