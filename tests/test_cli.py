@@ -27,7 +27,7 @@ from pipeline.config.settings import Config
 from pipeline.errors import InputError
 from pipeline.execute.chain_frames import ChainFrame
 from pipeline.execute.prefetch import Prefetcher
-from pipeline.workflows.complete import resume_command
+from pipeline.store.directory import resume_command
 from tests.support.clips import moving_square, texture, truncate, write_photos, write_video
 
 FRAMES = 5

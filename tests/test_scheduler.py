@@ -14,9 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError, StylizeError, WriteError
+from pipeline.errors import InputError, StylizeError, TemperaError, WriteError
 from pipeline.execute.chain_frames import ChainFrame
-from pipeline.execute.scheduler import Outcome, run_chains
+from pipeline.execute.scheduler import run_chains
 from pipeline.media.image.arrays import to_tensor, to_uint8
 from pipeline.motion.correspondence import Correspondence
 from pipeline.motion.warm_start import warm_start
@@ -159,7 +159,7 @@ class Run:
     """One call of `run_chains` and all that it left."""
 
     directory: RenderDirectory
-    outcome: Outcome
+    failed: dict[str, TemperaError]
     recorder: Recorder
     opened: list[FakeFrames]
 
@@ -181,7 +181,7 @@ def run(
 
     directory = RenderDirectory.create(path, plan)
     with directory.lock():
-        outcome = run_chains(
+        failed = run_chains(
             directory,
             dict.fromkeys((chain.style for chain in plan.chains), styler),
             open_frames,
@@ -191,7 +191,7 @@ def run(
             cancellation=recorder.cancellation,
         )
     assert all(frames.closed for frames in opened)
-    return Run(directory, outcome, recorder, opened)
+    return Run(directory, failed, recorder, opened)
 
 
 def expected(plan: RenderPlan) -> dict[tuple[str, int], RGB]:
@@ -222,7 +222,7 @@ def test_every_frame_is_stored_once_in_order_whatever_the_batch(tmp_path: Path, 
     plan = a_plan(("a", "b"), (3, 5, 9))
     styler = FakeStyler()
     done = run(tmp_path, plan, styler, batch_size=batch_size)
-    assert not done.outcome.failed and not done.outcome.stopped
+    assert not done.failed
     assert_same(stored(done.directory), expected(plan))
     assert len(done.recorder.frames) == 18 == sum(styler.sizes)
     for chain in plan.chains:
@@ -264,7 +264,7 @@ def test_batches_mix_neither_styles_nor_phases_and_are_as_large_as_they_may(tmp_
 def test_a_second_run_stylizes_only_what_is_left(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6))
     first = run(tmp_path, plan, FakeStyler(), stop_after=2)
-    assert first.outcome.stopped and len(first.recorder.frames) == 2
+    assert len(first.recorder.frames) == 2
     again = run(tmp_path, plan, FakeStyler())
     assert [index for _, index, _ in again.recorder.frames] == [2, 3, 4, 5]
     assert_same(stored(again.directory), expected(plan))
@@ -274,7 +274,6 @@ def test_a_second_run_stylizes_only_what_is_left(tmp_path: Path) -> None:
 
 def test_a_stop_finishes_and_stores_the_frames_in_flight(tmp_path: Path) -> None:
     done = run(tmp_path, a_plan(cuts=(3, 6, 9)), FakeStyler(), batch_size=3, stop_after=1)
-    assert done.outcome.stopped
     assert sorted(stored(done.directory)) == [("a-s000", 0), ("a-s001", 3), ("a-s002", 6)]
 
 
@@ -313,8 +312,8 @@ def test_other_errors_of_torch_are_not_taken_for_memory(tmp_path: Path) -> None:
 def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6, 9))
     done = run(tmp_path, plan, FakeStyler(), batch_size=2, damaged=4)
-    assert list(done.outcome.failed) == ["a-s001"]
-    error = done.outcome.failed["a-s001"]
+    assert list(done.failed) == ["a-s001"]
+    error = done.failed["a-s001"]
     assert isinstance(error, InputError) and "a-s001, frame 4" in error.message
     left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
     assert_same(stored(done.directory), left)
@@ -326,8 +325,8 @@ def test_a_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) ->
     bad = to_tensor(content_of(4))
     styler = FakeStyler(broken=lambda content: torch.equal(content, bad), raises=raises)
     done = run(tmp_path, plan, styler, batch_size=3)
-    assert list(done.outcome.failed) == ["a-s001"]
-    assert isinstance(done.outcome.failed["a-s001"], StylizeError)
+    assert list(done.failed) == ["a-s001"]
+    assert isinstance(done.failed["a-s001"], StylizeError)
     left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
     assert_same(stored(done.directory), left)
 
@@ -337,7 +336,7 @@ def test_a_matrix_without_roots_fails_its_chain(tmp_path: Path) -> None:
         return cast("Exception", torch.linalg.LinAlgError("eigh did not converge"))  # type: ignore[attr-defined]
 
     done = run(tmp_path, a_plan(), FakeStyler(fits=0, failure=failure))
-    assert isinstance(done.outcome.failed["a-s000"], StylizeError)
+    assert isinstance(done.failed["a-s000"], StylizeError)
 
 
 def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,7 +449,7 @@ def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
 def test_segments_wait_for_their_keyframes_and_begin_with_them(tmp_path: Path, batch_size: int) -> None:
     plan = segmented()
     done = run(tmp_path, plan, FakeStyler(), batch_size=batch_size)
-    assert not done.outcome.failed
+    assert not done.failed
     order = [(name, index) for name, index, _ in done.recorder.frames]
     keyframes, *segments = plan.chains
     assert order[:3] == [(keyframes.id, 0), (keyframes.id, 4), (keyframes.id, 8)]
@@ -468,7 +467,7 @@ def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path
     plan = segmented((12, 15))
     done = run(tmp_path, plan, FakeStyler(), damaged=4)
     failed = {chain.id for chain in plan.chains if chain.shot == 0}
-    assert set(done.outcome.failed) == failed
+    assert set(done.failed) == failed
     other = plan.chains[-1]
     assert done.directory.stored(other) == set(other.frames)
 
@@ -479,7 +478,6 @@ def test_stopping_among_segments_and_going_on_gives_the_same_pixels(tmp_path: Pa
     for stop_after in range(1, len(whole)):
         path = tmp_path / str(stop_after)
         first = run(path, plan, FakeStyler(), batch_size=2, stop_after=stop_after)
-        assert first.outcome.stopped
         second = run(path, plan, FakeStyler(), batch_size=3)
         assert_same(stored(second.directory), whole)
         painted = first.recorder.frames + second.recorder.frames

@@ -12,9 +12,8 @@ from pipeline.cli.printing import print_json
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
     """What is done, what is left, how fast, how long still."""
     from pipeline.runtime.progress import describe_seconds
-    from pipeline.store.directory import RenderDirectory
+    from pipeline.store.directory import RenderDirectory, resume_command
     from pipeline.store.status import read_status
-    from pipeline.workflows.complete import resume_command
 
     found = read_status(RenderDirectory.open(directory))
     if as_json:
@@ -60,7 +59,7 @@ def verify(
         sys.stdout.write("\n".join(lines) + "\n")
     if not report.ok:
         from pipeline.errors import RenderDirectoryError
-        from pipeline.workflows.complete import resume_command
+        from pipeline.store.directory import resume_command
 
         bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
         raise RenderDirectoryError(

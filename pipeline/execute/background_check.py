@@ -13,6 +13,7 @@ from pipeline.runtime.progress import ForwardingReporter
 from pipeline.store.frame_check import FrameCheck
 
 if TYPE_CHECKING:
+    from pipeline.execute.session import Session
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
@@ -23,13 +24,9 @@ WAIT_FOR_CHECK_S: Final = 0.5
 large ones, where loading the stylers takes longer anyway, stylizing and checking go on beside each other."""
 _POLL_S: Final = 0.2
 
-StylizeFrom = Callable[[Mapping[str, int], "Reporter", "Cancellation"], None]
-"""Stylizes every chain from where `starts` says, tells the reporter, and ends early when the token says so."""
-
 
 def stylize_checked(
-    directory: RenderDirectory,
-    stylize: StylizeFrom,
+    session: Session,
     reporter: Reporter,
     cancellation: Cancellation,
     *,
@@ -41,8 +38,10 @@ def stylize_checked(
     Where a chain continues is decided by the outline of its frames; then every byte of them is checked in the
     background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it.
     Styles in `exported` have no frames and need none. `checkpoint` raises Interrupted if an end was requested while
-    only the check is going on. Raises what `stylize` raises, and RenderDirectoryError if the disk refuses to read.
+    only the check is going on. Raises what `Session.stylize` raises, and RenderDirectoryError if the disk refuses to
+    read.
     """
+    directory = session.directory
     plan = directory.plan
     starts = {chain.id: chain.stop if chain.style in exported else directory.done(chain) for chain in plan.chains}
     checked = {id_: start for id_, start in starts.items() if directory.chain(id_).style not in exported}
@@ -64,7 +63,7 @@ def stylize_checked(
             if any(starts[chain.id] < chain.stop for chain in plan.chains):
                 until_damage = cancellation.or_when(partial(found_more_than, damaged))
                 try:
-                    stylize(dict(starts), _ProgressTracker(reporter, starts), until_damage)
+                    session.stylize(dict(starts), _ProgressTracker(reporter, starts), until_damage)
                 except RenderDirectoryError:
                     check.wait()  # it may have come across a damaged frame before the check did
                     if not found_more_than(damaged):

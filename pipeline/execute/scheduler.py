@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import StylizeError, TemperaError
@@ -18,7 +17,7 @@ from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, styliz
 from pipeline.execute.frame_writer import FrameRecord, FrameWriter
 from pipeline.execute.running_chain import ChainFrames, RunningChain
 from pipeline.plan.segments import Segments
-from pipeline.types import Chain, FrameStats, FrameTask
+from pipeline.types import Chain, FrameStats
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +35,6 @@ _REPEATED: Final = FrameStats(0, *(math.nan,) * 5)
 MAX_WARM_START_THREADS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How it went: chains that failed with their errors, and whether the user asked to stop."""
-
-    failed: Mapping[str, TemperaError]
-    stopped: bool
-
-
 def run_chains(
     directory: RenderDirectory,
     stylers: Mapping[str, Styler],
@@ -53,14 +44,14 @@ def run_chains(
     batch_size: int,
     reporter: Reporter,
     cancellation: Cancellation,
-) -> Outcome:
+) -> dict[str, TemperaError]:
     """Stylize every frame that is not stored yet, of the chains of the plan that `starts` names.
 
     `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
     `open_frames(chain, start)` delivers what the chain is made from, from frame `start` on. At most `batch_size` chains
     are open at a time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the
     rest of the session. A chain that fails is left where it is and the others go on. When an end is requested, the
-    frames in flight are finished and stored.
+    frames in flight are finished and stored. Returns the chains that failed, with their errors.
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
@@ -80,18 +71,17 @@ def run_chains(
                     scheduler.read_ahead(running)
                 scheduler.make_tasks(pool)
                 writer.wait()  # who hears of a stored frame may ask to stop before the next one
-                for group in scheduler.groups():
+                for batch in scheduler.batches():
                     if cancellation.requested():
                         break
-                    scheduler.stylize(group)
+                    scheduler.stylize(batch)
                 scheduler.close_chains()
-            stopped = scheduler.unfinished and cancellation.requested()
         finally:
             try:
                 writer.wait()
             finally:
                 scheduler.close_all()
-    return Outcome(scheduler.failed, stopped)
+    return scheduler.failed
 
 
 class _Scheduler:
@@ -154,21 +144,45 @@ class _Scheduler:
         for running, task in zip(ready, pool.map(RunningChain.make_task, ready), strict=True):
             running.upcoming, running.task = None, task
 
-    def groups(self) -> list[list[RunningChain]]:
-        """Chains whose next frames may share a batch: same style, same phase."""
+    def batches(self) -> Iterator[list[RunningChain]]:
+        """Chains whose next frames may share a batch (same style, same phase), as many as fit, until none is left.
+
+        What did not fit is given again, in smaller batches.
+        """
         groups: dict[tuple[str, bool], list[RunningChain]] = {}
         for running in self.running:
             if running.task is not None:
                 groups.setdefault((running.chain.style, running.task.warm is None), []).append(running)
-        return list(groups.values())
+        for group in groups.values():
+            left = group
+            while left:
+                yield left[: self._batch_size]
+                left = [running for running in left if running.task is not None and not self._over(running)]
 
-    def stylize(self, group: Sequence[RunningChain]) -> None:
-        """Stylize and store the next frame of every chain of a group."""
-        tasks = [(running, running.task) for running in group if running.task is not None]
-        while tasks:
-            part = tasks[: self._batch_size]
-            if self._stylize_batch(part):
-                tasks = tasks[len(part) :]
+    def stylize(self, batch: Sequence[RunningChain]) -> None:
+        """Stylize and store the next frames of some chains; if they do not fit into memory, smaller batches follow."""
+        self._writer.wait()
+        tasks = [running.task for running in batch if running.task is not None]
+        began = time.perf_counter()
+        try:
+            stylized = stylize_tasks(self._stylers[tasks[0].chain.style], tasks)
+        except BatchTooLargeError as error:
+            self._halve_batches(len(batch), error)
+            return
+        except StylizeError as error:
+            if len(batch) == 1:
+                self._fail(tasks[0].chain, tasks[0].index, error)
+            else:
+                for running in batch:  # one of them is to blame and the others must not suffer
+                    self.stylize([running])
+            return
+        seconds = (time.perf_counter() - began) / len(batch)
+        for running, task, image, stats in zip(batch, tasks, stylized.images, stylized.stats, strict=True):
+            if bool(image.isfinite().all()):
+                self._store(running, FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(batch)), image)
+            else:
+                broken = StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT)
+                self._fail(task.chain, task.index, broken)
 
     def close_chains(self) -> None:
         """Close the chains that are complete or have failed; segments fail with their keyframes."""
@@ -191,32 +205,6 @@ class _Scheduler:
 
     def _over(self, running: RunningChain) -> bool:
         return running.complete or running.chain.id in self.failed
-
-    def _stylize_batch(self, part: Sequence[tuple[RunningChain, FrameTask]]) -> bool:
-        """Stylize and store one batch; False if it did not fit into memory and a smaller one should be tried."""
-        self._writer.wait()
-        began = time.perf_counter()
-        try:
-            stylized = stylize_tasks(self._stylers[part[0][1].chain.style], [task for _, task in part])
-        except BatchTooLargeError as error:
-            self._halve_batches(len(part), error)
-            return False
-        except StylizeError as error:
-            if len(part) == 1:
-                self._fail(part[0][1].chain, part[0][1].index, error)
-            else:
-                for item in part:  # one of them is to blame and the others must not suffer
-                    self._stylize_batch([item])
-            return True
-        seconds = (time.perf_counter() - began) / len(part)
-        for (running, task), image, stats in zip(part, stylized.images, stylized.stats, strict=True):
-            if bool(image.isfinite().all()):
-                record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(part))
-                self._store(running, record, image)
-            else:
-                broken = StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT)
-                self._fail(task.chain, task.index, broken)
-        return True
 
     def _halve_batches(self, size: int, error: BatchTooLargeError) -> None:
         """Go on with smaller batches. Raises StylizeError if there is no smaller one."""

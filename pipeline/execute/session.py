@@ -7,10 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pipeline.errors import IncompleteError
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.prefetch import Prefetcher
-from pipeline.execute.scheduler import Outcome, run_chains
+from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
+from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
 
 if TYPE_CHECKING:
@@ -34,14 +36,16 @@ class Session:
     configs: Mapping[str, Config]
     resources: Mapping[str, Resources]
 
-    def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> Outcome:
+    def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
 
-        Raises what `run_chains` raises.
+        Ends early, without an error, when a part of the work is cancelled. Raises Interrupted if the user asked for an
+        end, IncompleteError if some chains failed, the error of the first chain if all failed, and what `run_chains`
+        raises.
         """
         chains = [chain for chain in self.directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
         if not chains:
-            return Outcome({}, stopped=False)
+            return
         runtime = next(iter(self.configs.values())).runtime
         if runtime.threads:
             import torch
@@ -54,7 +58,7 @@ class Session:
         left = _frames_left(chains, starts, cold_styles)
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
-            return run_chains(
+            failed = run_chains(
                 self.directory,
                 stylers,
                 lambda chain, start: self._open_frames(chain, start, every_frame_cold=chain.style in cold_styles),
@@ -62,6 +66,15 @@ class Session:
                 batch_size=runtime.batch_size or (1 if device.type == "cpu" else ACCELERATOR_BATCH),
                 reporter=reporter,
                 cancellation=cancellation,
+            )
+        hint = f"go on with: {resume_command(self.directory.path)}"
+        cancellation.raise_if_requested("every finished frame is stored", hint=hint)
+        if len(failed) == len(starts):
+            raise next(iter(failed.values()))
+        if failed:
+            first = next(iter(failed.values()))
+            raise IncompleteError(
+                f"{len(failed)} of {len(starts)} chains failed: {first.message}", hint=f"{first.hint}; then {hint}"
             )
 
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:

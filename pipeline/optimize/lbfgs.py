@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.optimize.curvature import CurvatureHistory
-from pipeline.optimize.minimum import Minimum, ObjectiveFunction, Observer, evaluation_limits
+from pipeline.optimize.minimum import Evaluation, Minimum, ObjectiveFunction, Observer, evaluation_limits
 
 MAX_STEP_RMS = 0.08
 """No step moves the pixels by more than this (root mean square, pixel values in [0, 1])."""
@@ -56,7 +56,7 @@ def lbfgs(
     batch, shape = start.shape[0], start.shape
     limits = evaluation_limits(evaluations, batch)
     points = list(start.detach().clamp(0, 1).reshape(batch, -1))
-    values, gradients, terms = _evaluate(objective, points, shape)
+    values, gradients, terms = _per_sample(objective(_joined(points).reshape(shape)))
     pairs = CurvatureHistory(batch, max(1, min(history, max(limits) - 1)), len(points[0]), points[0])
     alive = [math.isfinite(value) and _finite(gradient) for value, gradient in zip(values, gradients, strict=True)]
     steps = [
@@ -82,8 +82,8 @@ def lbfgs(
             evaluated = [b for b in range(batch) if alive[b]]
             objective = subset(evaluated)
         trials = [(points[b] + steps[b]).clamp_(0, 1) for b in evaluated]
-        results = zip(evaluated, trials, *_evaluate(objective, trials, shape), strict=True)
-        for b, trial, value, gradient, term in results:
+        found = _per_sample(objective(_joined(trials).reshape(-1, *shape[1:])))
+        for b, trial, value, gradient, term in zip(evaluated, trials, *found, strict=True):
             if not alive[b]:
                 continue
             spent[b] += 1
@@ -107,12 +107,10 @@ def lbfgs(
     return minimum()
 
 
-def _evaluate(
-    objective: ObjectiveFunction, points: list[Tensor], shape: torch.Size
-) -> tuple[list[float], list[Tensor], list[Tensor]]:
+def _per_sample(found: Evaluation) -> tuple[list[float], list[Tensor], list[Tensor]]:
     """Losses, gradients (N,) and terms (K,) of every sample."""
-    found = objective(_joined(points).reshape(-1, *shape[1:]))
-    return found.losses.tolist(), list(found.gradients.reshape(len(points), -1)), list(found.terms.float().cpu())
+    gradients = found.gradients.reshape(len(found.gradients), -1)
+    return found.losses.tolist(), list(gradients), list(found.terms.float().cpu())
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -68,8 +68,27 @@ class Objective:
 
     def __call__(self, images: Tensor) -> Evaluation:
         images = images.detach().requires_grad_(True)
-        terms = self._terms(images)
+        content_layers = active_layers(self.settings.content.layers)
+        style_layers = active_layers(self.settings.style.layers)
+        features = self.encoder(images, tuple({**content_layers, **style_layers}))
+        zero = images.new_zeros(images.shape[0])
+        content = sum(
+            (weight * content_loss(features[name], self.content[name]) for name, weight in content_layers.items()), zero
+        )
+        distance = style_loss(self.settings.style.loss).distance
         style_weight = sum(style.weight for style in self.styles)
+        style = sum(
+            (
+                (target.weight / style_weight) * weight * distance(features[name], target.statistics[name])
+                for target in self.styles
+                for name, weight in style_layers.items()
+            ),
+            zero,
+        )
+        temporal = zero
+        if self.warped_previous is not None and self.confidence is not None:
+            temporal = temporal_loss(images, self.warped_previous, self.confidence)
+        terms = torch.stack((content, style, total_variation(images), temporal), dim=1)
         weights = images.new_tensor(
             [
                 CONTENT_SCALE * self.settings.content.weight * self.content_factor,
@@ -81,29 +100,6 @@ class Objective:
         losses = terms @ weights
         (gradients,) = torch.autograd.grad(losses.sum(), images)
         return Evaluation(losses.detach(), gradients, terms.detach())
-
-    def _terms(self, images: Tensor) -> Tensor:
-        content_layers = active_layers(self.settings.content.layers)
-        style_layers = active_layers(self.settings.style.layers)
-        features = self.encoder(images, tuple({**content_layers, **style_layers}))
-        zero = images.new_zeros(images.shape[0])
-        content = sum(
-            (weight * content_loss(features[name], self.content[name]) for name, weight in content_layers.items()), zero
-        )
-        distance = style_loss(self.settings.style.loss).distance
-        total = sum(style.weight for style in self.styles)
-        style = sum(
-            (
-                (target.weight / total) * weight * distance(features[name], target.statistics[name])
-                for target in self.styles
-                for name, weight in style_layers.items()
-            ),
-            zero,
-        )
-        temporal = zero
-        if self.warped_previous is not None and self.confidence is not None:
-            temporal = temporal_loss(images, self.warped_previous, self.confidence)
-        return torch.stack((content, style, total_variation(images), temporal), dim=1)
 
 
 def active_layers(layers: Mapping[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -250,6 +251,12 @@ class RenderDirectory:
                 "writing to a render directory needs `with directory.lock():` or `.join(token):` around it"
             )
         return self._lock
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with the render in a directory, ready to be pasted into a shell."""
+    text = str(path)
+    return f"tempera resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
 
 
 def fresh(path: str | Path) -> Path | None:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import StylizeError
-from pipeline.optimize.adam import adam
-from pipeline.optimize.lbfgs import FIRST_STEP_RMS, WARM_FIRST_STEP_RMS, lbfgs
+from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
+from pipeline.optimize.minimizers import MINIMIZERS
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective, content_targets
 from pipeline.stylers.boil import boiling_frame
@@ -65,6 +65,7 @@ class NeuralStyler:
         self.observer = observer
         self._style_targets = StyleTargets(settings, style_images, encoder, device)
         self._init_image = init_image
+        self._minimize = MINIMIZERS[settings.optimize.minimizer](settings.optimize)
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch.
@@ -110,13 +111,16 @@ class NeuralStyler:
         if self.settings.motion.boil > 0:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
+        objective = self._objective(content, 1.0, batch)
         return self._minimize(
-            self._objective(content, 1.0, batch),
+            objective,
             batch.init.to(self.device),
-            self._limits(batch),
-            WARM_FIRST_STEP_RMS,
+            evaluations=self._limits(batch),
+            first_step_rms=WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
             tolerance=warm.tolerance,
+            subset=objective.subset,
+            observer=self.observer,
         )
 
     def _limits(self, batch: FrameBatch) -> list[int]:
@@ -169,7 +173,13 @@ class NeuralStyler:
             objective = self._objective(
                 resize(content, size), content_factors[level], warm, temporal_factor=temporal_factor
             )
-            minimum = self._minimize(objective, begin, evaluations, FIRST_STEP_RMS, evaluations_before=max(spent))
+            minimum = self._minimize(
+                objective,
+                begin,
+                evaluations=evaluations,
+                subset=objective.subset,
+                observer=_counting_from(max(spent), self.observer),
+            )
             images = minimum.images
             spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
         assert minimum is not None
@@ -198,35 +208,6 @@ class NeuralStyler:
             warped_previous=None if target is None else target.to(self.device),
             confidence=None if confidence is None else confidence.to(self.device),
             temporal_factor=temporal_factor,
-        )
-
-    def _minimize(
-        self,
-        objective: Objective,
-        start: Tensor,
-        evaluations: int | Sequence[int],
-        first_step_rms: float,
-        *,
-        min_evaluations: int = 1,
-        tolerance: float = 0.0,
-        evaluations_before: int = 0,
-    ) -> Minimum:
-        optimize = self.settings.optimize
-        observer = _counting_from(evaluations_before, self.observer)
-        if optimize.minimizer == "adam":
-            return adam(
-                objective, start, evaluations=evaluations, learning_rate=optimize.learning_rate, observer=observer
-            )
-        return lbfgs(
-            objective,
-            start,
-            evaluations=evaluations,
-            history=optimize.history,
-            first_step_rms=first_step_rms,
-            min_evaluations=min_evaluations,
-            tolerance=tolerance,
-            subset=objective.subset,
-            observer=observer,
         )
 
 

@@ -41,7 +41,7 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
     """Stylize and store what is left of a chain, in this process.
 
     Raises RenderDirectoryError if the render or the right to write is gone, or if the style's images or networks here
-    are not those of the render, and what made the chain fail.
+    are not those of the render, and what `Session.stylize` raises.
     """
     from pipeline.execute.session import Session
 
@@ -54,9 +54,7 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
         {chain.style: _resources(opened, chain.style)},
     )
     with opened.directory.join(job.token):
-        outcome = session.stylize({chain.id: job.start}, reporter or SilentReporter(), cancellation or Cancellation())
-    if chain.id in outcome.failed:
-        raise outcome.failed[chain.id]
+        session.stylize({chain.id: job.start}, reporter or SilentReporter(), cancellation or Cancellation())
 
 
 def _resources(opened: OpenedRender, style: str) -> Resources:

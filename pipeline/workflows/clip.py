@@ -88,9 +88,6 @@ class _Worker(SilentReporter):
 
     def _run(self) -> None:
         try:
-            outcome = self._session.stylize(self._starts, self, self._cancellation)
+            self._session.stylize(self._starts, self, self._cancellation)
         except BaseException as error:
             self._events.put(error)  # raised in the thread that waits
-        else:
-            for failure in outcome.failed.values():
-                self._events.put(failure)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import IncompleteError
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.videos import exported as exported_videos
 from pipeline.version import __version__
 from pipeline.workflows.export import write_style
@@ -37,22 +35,10 @@ def complete(
     from pipeline.execute.background_check import stylize_checked
     from pipeline.execute.session import Session
 
-    again = resume_command(directory.path)
-    checkpoint = cancellation.checkpoint("every finished frame is stored", hint=f"go on with: {again}")
+    checkpoint = cancellation.checkpoint(
+        "every finished frame is stored", hint=f"go on with: {resume_command(directory.path)}"
+    )
     session = Session(directory, prepared.source, prepared.configs, prepared.resources)
-
-    def stylize(starts: Mapping[str, int], tracker: Reporter, until: Cancellation) -> None:
-        outcome = session.stylize(starts, tracker, until)
-        checkpoint()
-        errors = list(outcome.failed.values())
-        if len(errors) == len(directory.plan.chains):
-            raise errors[0]
-        if errors:
-            raise IncompleteError(
-                f"{len(errors)} of {len(directory.plan.chains)} chains failed: {errors[0].message}",
-                hint=f"{errors[0].hint}; then go on with: {again}",
-            )
-
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
@@ -61,9 +47,9 @@ def complete(
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
             )
-        stylize_checked(directory, stylize, reporter, cancellation, checkpoint=checkpoint, exported=exported)
+        stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported)
         return [
-            exported[name] if name in exported else _write(directory, prepared, name, reporter, cancellation)
+            exported[name] if name in exported else _write(directory, prepared, name, reporter, checkpoint)
             for name in prepared.configs
         ]
 
@@ -79,16 +65,9 @@ def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = Fal
         reporter.note(sentence)
 
 
-def resume_command(path: Path) -> str:
-    """The command that goes on with the render in a directory, ready to be pasted into a shell."""
-    text = str(path)
-    return f"tempera resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
-
-
 def _write(
-    directory: RenderDirectory, prepared: Prepared, style: str, reporter: Reporter, cancellation: Cancellation
+    directory: RenderDirectory, prepared: Prepared, style: str, reporter: Reporter, checkpoint: Callable[[], None]
 ) -> Path:
-    hint = f"go on with: {resume_command(directory.path)}"
     output = write_style(
         directory,
         style,
@@ -96,7 +75,7 @@ def _write(
         prepared.source,
         output=prepared.outputs[style],
         reporter=reporter,
-        checkpoint=cancellation.checkpoint("every finished frame is stored", hint=hint),
+        checkpoint=checkpoint,
     )
     log.info("wrote %s", output)
     return output
