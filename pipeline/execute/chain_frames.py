@@ -134,15 +134,15 @@ def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings
 
 
 def _compare(
-    other: int, earlier: NDArray[np.uint8], index: int, content: NDArray[np.uint8], settings: ChainSettings
+    other: int, other_content: NDArray[np.uint8], index: int, content: NDArray[np.uint8], settings: ChainSettings
 ) -> Correspondence:
     from pipeline.motion.correspondence import find_correspondence
     from pipeline.motion.estimate import motion_between
 
     motion = motion_between(
-        earlier, content, settings.motion, from_index=other, to_index=index, estimator=settings.estimator
+        other_content, content, settings.motion, from_index=other, to_index=index, estimator=settings.estimator
     )
-    return find_correspondence(earlier, content, motion)
+    return find_correspondence(other_content, content, motion)
 
 
 def _leaves_gaps(nearest: Correspondence) -> bool:

@@ -59,10 +59,10 @@ class RunningChain:
         assert frame is not None
         next_keyframe = None
         if frame.to_next_keyframe is not None and frame.next_keyframe is not None:
-            stylized = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
-            next_keyframe = NextKeyframe(stylized, frame.to_next_keyframe, frame.approach_fraction)
-        earlier = {index: self.stored_frame(index) for index in frame.correspondences}
-        warm = warm_start(frame.content, earlier, frame.correspondences, next_keyframe)
+            keyframe = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
+            next_keyframe = NextKeyframe(keyframe, frame.to_next_keyframe, frame.approach_fraction)
+        stylized = {index: self.stored_frame(index) for index in frame.correspondences}
+        warm = warm_start(frame.content, stylized, frame.correspondences, next_keyframe)
         return FrameTask(self.chain, frame.index, frame.content, warm)
 
     def repeated_frame(self, frame: ChainFrame) -> NDArray[np.uint8]:

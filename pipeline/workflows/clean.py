@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.plan.paths import output_paths
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
+from pipeline.workflows.opened import OpenedRender, open_render
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
@@ -44,12 +44,13 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
     checkpoint = (cancellation or Cancellation()).checkpoint(
         "no frame was removed", hint="the same command cleans again"
     )
-    directory = RenderDirectory.open(path)
+    opened = open_render(path)
+    directory = opened.directory
     temporary = _temporary(directory)
     freed = [_measure("leftovers of crashes", temporary)]
     with directory.lock():  # which removes them
         outputs = {
-            *output_paths(directory.plan, path).values(),
+            *opened.outputs.values(),
             *(v.absolute_path(path) for v in known_videos(directory)),
         }
         partials = [partial for output in sorted(outputs) for partial in leftovers(output)]
@@ -58,7 +59,7 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
         if frames:
             done = exported(directory)
             styles = [style for style in directory.plan.styles if style not in done]
-            chosen = {style: _checked_video(directory, style, reporter, checkpoint) for style in styles}
+            chosen = {style: _checked_video(opened, style, reporter, checkpoint) for style in styles}
             for style, video in (done | chosen).items():
                 count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
                 if count:
@@ -67,9 +68,11 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
     return [entry for entry in freed if entry.files]
 
 
-def _checked_video(directory: RenderDirectory, style: str, reporter: Reporter, checkpoint: Callable[[], None]) -> Video:
+def _checked_video(opened: OpenedRender, style: str, reporter: Reporter, checkpoint: Callable[[], None]) -> Video:
     """The video that may replace all frames of a style, checked. Raises RenderDirectoryError if there is none."""
     from pipeline.media.writer.video import check_whole
+
+    directory = opened.directory
 
     count = directory.plan.source.frame_count
     hint = f"`tempera export {directory.path} -o FILE.mp4` writes one; then clean again"
@@ -77,7 +80,7 @@ def _checked_video(directory: RenderDirectory, style: str, reporter: Reporter, c
     videos = [video for video in reversed(videos) if not video.path.lower().endswith(_LOSSY_ANIMATIONS)]
     videos = [video for video in videos if not video.problem(directory.path)]
     # The render's own video before later exports, which may be trials.
-    own = output_paths(directory.plan, directory.path)[style]
+    own = opened.outputs[style]
     videos.sort(key=lambda video: video.absolute_path(directory.path) != own)
     if not videos:
         raise RenderDirectoryError(

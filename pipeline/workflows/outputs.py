@@ -70,20 +70,20 @@ def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict
     """
     found = {}
     for style, video in exported(directory).items():
-        place = video.absolute_path(directory.path)
+        path = video.absolute_path(directory.path)
         anew = "begin anew with --fresh (the old folder is moved aside)"
         if problem := video.problem(directory.path):
             raise RenderDirectoryError(
-                f"{directory.path}: the frames of {style!r} were removed after {place} was written, and that video is "
+                f"{directory.path}: the frames of {style!r} were removed after {path} was written, and that video is "
                 f"{problem}",
                 hint=f"put it back, or {anew}",
             )
-        if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(place):
+        if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(path):
             raise RenderDirectoryError(
-                f"{outputs[style]}: cannot be written, the frames of {style!r} were removed after {place} was written",
+                f"{outputs[style]}: cannot be written, the frames of {style!r} were removed after {path} was written",
                 hint=f"copy that video, or {anew}",
             )
-        found[style] = place
+        found[style] = path
     return found
 
 
