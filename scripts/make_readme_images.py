@@ -74,7 +74,8 @@ def steady(config: Config) -> list[NDArray[Any]]:
     """What changes when the camera moves, beside the stylized frame: each alone, without motion, and ours.
 
     A window slides over the sample by STEP_PX per frame. A row: the first frame (in the first row, the last
-    content frame), the last frame, and four times what differs from the frame before it once that is moved as the camera was.
+    content frame), the last frame, and four times what differs from the previous frame once that is moved as the camera
+    was.
     """
     scene = sample_frame(FRAME)
     contents = [scene[40 : 40 + HEIGHT_PX, 40 + STEP_PX * k : 40 + STEP_PX * k + WIDTH_PX] for k in range(MOVES)]

@@ -6,8 +6,8 @@ A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame
 it, with every stage wrapped in a clock. Mean over the warm frames after the first two, in ms of wall time on the main
 thread: waiting for the feed, the warm start (warp and blend), the content target (features of the content), the
 objective (forward and backward), the rest of the minimizer and of the styler, waiting for the previous frame to be
-stored (PNG, sync, rename; this began with the warm start), and what is left. `feed_cpu_ms` is the processor time that the feed's thread spends meanwhile on decoding, motion and comparison. The last
-line on stdout is JSON.
+stored (PNG, sync, rename; this began with the warm start), and what is left. `feed_cpu_ms` is the processor
+time that the feed's thread spends meanwhile on decoding, motion and comparison. The last line on stdout is JSON.
 """
 
 from __future__ import annotations
