@@ -39,9 +39,10 @@ def stylize_checked(
     """Stylize until every frame is stored and the checksums of all that were stored before are right.
 
     Where a chain continues is decided by a quick check of its stored files; then every byte of them is checked in the
-    background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it.
-    The frames of styles in `exported` were removed and are not needed. `checkpoint` raises Interrupted if an end was requested while
-    only the check is going on. Raises what `stylize` raises, and RenderDirectoryError if the disk refuses to read.
+    background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it. The
+    frames of styles in `exported` were removed and are not needed. `checkpoint` raises Interrupted if an end was
+    requested while only the check is going on. Raises what `stylize` raises, and RenderDirectoryError if the disk
+    refuses to read.
     """
     plan = directory.plan
     starts = {chain.id: chain.stop if chain.style in exported else directory.done(chain) for chain in plan.chains}

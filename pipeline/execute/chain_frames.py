@@ -26,7 +26,7 @@ ReadContent = Callable[[int, int], Generator[Frame]]
 APPROACH_FRAMES: Final = 16
 """A segment approaches the keyframe behind it over so many frames."""
 GAP_FRACTION: Final = 0.01
-"""Long-term frames are compared only where the nearest one leaves more than this fraction of the frame open (see `MIN_CONFIDENCE`)."""
+"""Long-term frames are compared only where the nearest one leaves more than this fraction of the frame open."""
 MIN_CONFIDENCE: Final = 0.5
 """Where the confidence of a correspondence is lower, the pixel counts as open."""
 
@@ -36,9 +36,10 @@ class ChainFrame:
     """A frame of a chain before it is stylized.
 
     `content` is uint8 (H, W, 3) sRGB. `correspondences` hold, by index of a previous frame, where its content moved
-    (empty: the frame begins cold). `repeats` is the index of a stored frame that is shown again instead of stylizing, or None: the previous
-    frame, or for the first frame of a segment its keyframe. `to_next_keyframe` is the correspondence with the content of
-    keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in [0, 1].
+    (empty: the frame begins cold). `repeats` is the index of a stored frame that is shown again instead of stylizing,
+    or None: the previous frame, or for the first frame of a segment its keyframe. `to_next_keyframe` is the
+    correspondence with the content of keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in
+    [0, 1].
     """
 
     index: int
@@ -54,8 +55,9 @@ class ChainFrame:
 class ChainSettings:
     """Which previous frames a frame starts from, and how motion is estimated.
 
-    `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts. `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: a flow
-    network, where the method of `motion` asks for one.
+    `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts.
+    `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: a flow network, where the method of
+    `motion` asks for one.
     """
 
     motion: MotionSettings

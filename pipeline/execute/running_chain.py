@@ -52,8 +52,8 @@ class RunningChain:
     def make_task(self) -> FrameTask:
         """The upcoming frame with its warm start, if it has one.
 
-        Writes nothing, so several chains may do it on different threads at a time. Raises RenderDirectoryError if a stored frame
-        that it starts from is damaged.
+        Writes nothing, so several chains may do it on different threads at a time. Raises RenderDirectoryError if a
+        stored frame that it starts from is damaged.
         """
         frame = self.upcoming
         assert frame is not None

@@ -38,7 +38,7 @@ MAX_WARM_START_THREADS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a session: the errors of the chains that failed, by chain id, and whether an end was requested first."""
+    """The result of a session: errors of failed chains by chain id, and whether an end was requested before all were done."""
 
     failed: Mapping[str, TemperaError]
     stopped: bool

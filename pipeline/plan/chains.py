@@ -31,7 +31,7 @@ class StyleChains:
 
 
 def frame_seed(render_seed: int, style: str, frame_index: int) -> int:
-    """Seed of one frame, 0 <= seed < 2**63: independent of everything else that is rendered, of the order and of the machine."""
+    """Seed of one frame, 0 <= seed < 2**63, independent of the machine, the order and what else is rendered."""
     data = canonical_json([render_seed, style, frame_index])
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") >> 1
 

@@ -20,7 +20,7 @@ from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 ALGORITHM: Final = 3
-"""Raised with every change of the code that changes pixels, so that a render is never continued with different numerics."""
+"""Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
@@ -34,10 +34,10 @@ class ResolvedStyle:
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
     by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is the value that was chosen for `motion.segment_frames` on this machine. `encoder` and `encoder_digest` name the feature network
-    that was chosen and its weights ("" for a styler without one); `weights` is the weights file, if the user gave one.
-    Paths in `config` are absolute or relative to the current folder. `name` must be unique among the styles of a
-    render: it enters the seeds.
+    `segment_frames` is the value that was chosen for `motion.segment_frames` on this machine. `encoder` and
+    `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
+    is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
+    must be unique among the styles of a render: it enters the seeds.
     """
 
     name: str

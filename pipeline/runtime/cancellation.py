@@ -41,7 +41,7 @@ class Cancellation:
             raise Interrupted(message, hint=hint, signal_number=self.signal_number)
 
     def checkpoint(self, message: str, *, hint: str) -> Callable[[], None]:
-        """A function that calls `raise_if_requested` with these words; for functions that do not know their caller's state."""
+        """`raise_if_requested` as a function without arguments, for functions that do not know what is left undone."""
         return lambda: self.raise_if_requested(message, hint=hint)
 
 
