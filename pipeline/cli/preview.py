@@ -1,4 +1,4 @@
-"""The command that shows stills before a render."""
+"""`tempera preview`: stylize single frames before a render."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def preview(
     if len(sweep) > 1:
         raise UsageError(
             f"--sweep is given {len(sweep)} times: expected one setting",
-            hint="sweep one and fix the others with --set, or give several --style",
+            hint="vary one setting and fix the others with --set, or give several --style",
         )
     columns = variants(
         style, sweep[0] if sweep else None, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)

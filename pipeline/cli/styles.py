@@ -1,4 +1,4 @@
-"""`tempera styles` and `tempera schema`: what ships, and what a style config may hold."""
+"""`tempera styles` and `tempera schema`: the shipped styles, and the schema of a style config."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ MAX_WARM_START_THREADS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a session: errors of failed chains by chain id, and whether an end was requested before all were done."""
+    """Result of a session: errors of failed chains by chain id, and whether it was stopped before all were done."""
 
     failed: Mapping[str, TemperaError]
     stopped: bool
