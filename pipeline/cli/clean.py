@@ -24,7 +24,7 @@ def clean(
     progress: options.ProgressChoice = "auto",
     as_json: options.AsJson = False,
 ) -> None:
-    """Free disk space: caches, leftovers of crashes, and on request frames whose video is complete."""
+    """Remove caches and leftovers of crashes. With --frames also the frames of styles whose video is complete."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.clean import clean as run_clean

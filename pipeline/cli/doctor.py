@@ -12,7 +12,7 @@ from pipeline.cli.printing import print_json
 
 
 def doctor(as_json: options.AsJson = False) -> None:
-    """Check the installation: torch, device, codecs, encoders, optional parts."""
+    """Check torch, device, codecs, encoders and optional parts."""
     from pipeline.workflows.doctor import examine
 
     facts = examine()

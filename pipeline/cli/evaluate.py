@@ -30,7 +30,7 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="Draw the figures frame by frame: a .png or .svg.")] = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Measure a render: temporal error, sharpness and losses, beside the input and simpler ways of stylizing."""
+    """Measure temporal error, sharpness and losses of a render. Beside it: the input and simpler ways of stylizing."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.evaluate.plot import check_plot, draw
     from pipeline.runtime.reporters import make_reporter

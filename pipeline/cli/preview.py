@@ -34,7 +34,7 @@ def preview(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Stylize a few frames in a few styles on one sheet, to choose before the long render."""
+    """Stylize a few frames in a few styles on one sheet. To choose before the long render."""
     from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
     from pipeline.media.image.arrays import fit_size

@@ -10,7 +10,7 @@ from pipeline.cli.printing import print_json
 
 
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
-    """Show the progress of a render: frames done and left, speed, time left."""
+    """Show how far a render is: frames, speed, time left."""
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.status import read_status
