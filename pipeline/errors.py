@@ -36,13 +36,13 @@ class ConfigError(TemperaError):
 
 
 class InputError(TemperaError):
-    """The input is missing, unreadable, damaged or of a kind that we do not read (exit code 4)."""
+    """The input is missing, unreadable, damaged or of a kind that is not supported (exit code 4)."""
 
     exit_code = 4
 
 
 class DamagedInputError(InputError):
-    """A file of a kind that we read whose data are damaged, cut off or absurd: `input.on_damaged` may go past it."""
+    """A file of a supported kind whose data are damaged or incomplete: `input.on_damaged` can skip it."""
 
 
 class RenderDirectoryError(TemperaError):
@@ -75,7 +75,7 @@ class IncompleteError(TemperaError):
     exit_code = 9
 
 
-class Interrupted(TemperaError):  # noqa: N818 - an interruption is the user's wish, not an error
+class Interrupted(TemperaError):  # noqa: N818 - the user asked for it, so it is not called an error
     """The user stopped the render (exit code 130 for SIGINT, 143 for SIGTERM)."""
 
     def __init__(self, message: str, *, hint: str, signal_number: int) -> None:
@@ -84,9 +84,8 @@ class Interrupted(TemperaError):  # noqa: N818 - an interruption is the user's w
 
 
 def printable(text: str) -> str:
-    """A message in which names cannot command the terminal or feign lines of their own: control characters are escaped,
-    and so is what is not Unicode.
+    """A message with control characters and invalid Unicode escaped, so that file names cannot control the terminal.
 
-    The line breaks of our own lists, which indent by two spaces, stay.
+    Line breaks before two spaces stay: messages use them for lists.
     """
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

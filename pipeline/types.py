@@ -25,7 +25,7 @@ TONE_NODES: Final = (16, 48, 96, 144, 192, 232)
 """Levels at which a tone curve is given; between them it is linear in logits, outside constant."""
 TONE_UNIT: Final = 1000
 MAX_TONE_SHIFT: Final = 750
-"""No shift of a tone curve is larger, up or down."""
+"""Largest shift of a tone curve, up or down, in thousandths of a logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ColorTags:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input as we understood it: what will be rendered, in which order and when each frame is shown.
+    """An input as it was read: the frames that will be rendered, their order, and when each is shown.
 
     `width_px` and `height_px` are those of the image as a viewer sees it: after rotation, EXIF orientation and with
     square pixels. `pts[i]` is the time at which frame i appears, in ticks of `time_base` seconds, strictly increasing;
@@ -99,7 +99,7 @@ class Shot:
 class Chain:
     """One style over one run of frames [start, stop) inside one shot: the unit of order, seeding and resume.
 
-    A frame may read earlier stored frames of its own chain, and of one other chain only: where a long shot is split
+    A frame may read previous stored frames of its own chain, and of one other chain only: where a long shot is split
     into segments, a chain of keyframes (`interval` above 1: every so many frames) is stylized first, and each segment
     names it in `keyframe_chain`, starts from its own keyframe and approaches the next one. `style` is the name of
     the style, `seed` the render's seed for it.
@@ -143,7 +143,7 @@ class Motion:
     """How the content moved: for every pixel of the current frame, where it was in the previous one.
 
     `backward_flow` is float32 (H, W, 2) in px, (x, y), from the current frame to the previous one; `confidence` is
-    float32 (H, W) in [0, 1]; at 1 the flow is right, at 0 nothing is known.
+    float32 (H, W) in [0, 1]: 1 where the flow is consistent, 0 where it is unknown.
     """
 
     from_index: int
@@ -177,7 +177,7 @@ class FrameTask:
 
     @property
     def phase(self) -> Phase:
-        """`"warm"` when there is an earlier stylized frame to start from."""
+        """`"warm"` when there is a previous stylized frame to start from."""
         return "cold" if self.warm is None else "warm"
 
 
@@ -201,7 +201,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True)
 class FrameStats:
-    """What stylizing one frame cost and reached. Losses are dimensionless and unweighted except `loss`."""
+    """Cost and result of stylizing one frame. Losses are dimensionless; only `loss`, the sum, is weighted."""
 
     evaluations: int
     loss: float

@@ -1,10 +1,10 @@
-"""Training pictures for scripts/train_encoder.py: crops of files, generated pictures, and half-painted ones.
+"""Training images for scripts/train_encoder.py: crops of files, generated images, and half-stylized ones.
 
-What the optimizer shows a feature network are not photographs but pictures on their way from a photo (plus noise) to a
-painting. `Iterates` therefore runs real coarse-to-fine stylizations with the student of the moment and keeps pictures
-from along the way.
+The optimizer does not show a feature network photographs, but images between a photo (plus noise) and its stylized
+version. `Iterates` therefore stylizes crops at growing scales with the current student and keeps some of the images
+that the minimizer evaluates. A module of train_encoder.py; it is not run by itself.
 
-All pictures are uint8 or float32 RGB, sRGB; every random number comes from one CPU generator.
+All images are uint8 or float32 RGB, sRGB; every random number comes from one CPU generator.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A training picture: its name, uint8 (3, H, W), and whether it is a painting."""
+class TrainingImage:
+    """A training image: its name, uint8 (3, H, W) sRGB, and whether it is a style image (else content)."""
 
     name: str
     rgb: Tensor
-    painting: bool
+    is_style: bool
 
 
 def uniform(generator: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
@@ -46,9 +46,11 @@ def choice(generator: torch.Generator, count: int) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def read_pictures(folders: Sequence[Path], excluded: Sequence[str], longest_px: int, painting: bool) -> list[Picture]:
-    """Every picture below the folders, by name, except names that match a pattern; shrunk to `longest_px`."""
-    pictures = []
+def read_images(
+    folders: Sequence[Path], excluded: Sequence[str], longest_px: int, is_style: bool
+) -> list[TrainingImage]:
+    """Every image below the folders, by name, except names that match a pattern; shrunk to `longest_px`."""
+    images = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             skip = any(fnmatch.fnmatch(path.name, pattern) for pattern in excluded)
@@ -58,8 +60,8 @@ def read_pictures(folders: Sequence[Path], excluded: Sequence[str], longest_px: 
                 image = file.convert("RGB")
             image.thumbnail((longest_px, longest_px), Image.Resampling.LANCZOS)
             rgb = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-            pictures.append(Picture(path.name, rgb, painting))
-    return pictures
+            images.append(TrainingImage(path.name, rgb, is_style))
+    return images
 
 
 def smooth_noise(generator: torch.Generator, side: int) -> Tensor:
@@ -72,7 +74,7 @@ def smooth_noise(generator: torch.Generator, side: int) -> Tensor:
 
 
 def generated(generator: torch.Generator, side: int) -> Tensor:
-    """A made-up picture (3, side, side) in [0, 1]: soft patches of color under hard stripes, disks or corners."""
+    """A synthetic image (3, side, side) in [0, 1]: soft patches of color under hard stripes, disks or corners."""
     image = 0.5 + uniform(generator, 0.05, 0.3) * smooth_noise(generator, side)
     axis = torch.linspace(-1, 1, side)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -95,7 +97,7 @@ def generated(generator: torch.Generator, side: int) -> Tensor:
 
 
 def crop(generator: torch.Generator, rgb: Tensor, side: int) -> Tensor:
-    """A random square (3, side, side) in [0, 1] of a uint8 picture: at full size or shrunk, mirrored or not."""
+    """A random square (3, side, side) in [0, 1] of a uint8 image: at full size or shrunk, mirrored or not."""
     height, width = rgb.shape[-2:]
     source = min(round(side * 2.0 ** uniform(generator, -0.3, 1.2)), height, width)
     top, left = choice(generator, height - source + 1), choice(generator, width - source + 1)
@@ -121,26 +123,26 @@ def recolored(generator: torch.Generator, image: Tensor) -> Tensor:
 
 
 class Iterates:
-    """Half-painted pictures (3, side, side), uint8, refreshed by running stylizations with the current student."""
+    """Half-stylized images (3, side, side), uint8, refreshed by running stylizations with the current student."""
 
-    def __init__(self, pictures: Sequence[Picture], side: int, capacity: int) -> None:
-        self.photos = [picture for picture in pictures if not picture.painting]
-        self.paintings = [picture for picture in pictures if picture.painting]
+    def __init__(self, images: Sequence[TrainingImage], side: int, capacity: int) -> None:
+        self.contents = [image for image in images if not image.is_style]
+        self.styles = [image for image in images if image.is_style]
         self.side = side
         self.capacity = capacity
         self.pool: list[Tensor] = []
 
     def refresh(self, encoder: Encoder, generator: torch.Generator) -> None:
-        """Paint one photo in the style of one painting and keep pictures from along the way."""
-        photo = crop(generator, self.photos[choice(generator, len(self.photos))].rgb, self.side)[None]
-        painting = crop(generator, self.paintings[choice(generator, len(self.paintings))].rgb, self.side)[None]
+        """Stylize one content crop with one style crop, and keep some of the images that are evaluated."""
+        content = crop(generator, self.contents[choice(generator, len(self.contents))].rgb, self.side)[None]
+        style_image = crop(generator, self.styles[choice(generator, len(self.styles))].rgb, self.side)[None]
         if uniform(generator) < 0.3:
-            photo = recolored(generator, photo[0])[None]
-        settings = StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),))).losses
-        image = photo
+            content = recolored(generator, content[0])[None]
+        settings = StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("style image")),))).losses
+        image = content
         for factor, scale in ((0.2, 0.5), (0.4, 0.71), (1.0, 1.0)):
             size = (max(32, round(self.side * scale)),) * 2
-            target, style = (F.interpolate(t, size=size, mode="area") for t in (photo, painting))
+            target, style = (F.interpolate(t, size=size, mode="area") for t in (content, style_image))
             start = F.interpolate(image, size=size, mode="bicubic", align_corners=False)
             start = start + uniform(generator, 0.05, 0.25) * torch.randn(start.shape, generator=generator)
             objective = Objective(
@@ -167,7 +169,7 @@ class Iterates:
 
 
 def _recording(objective: Objective, seen: list[Tensor]) -> Callable[[Tensor], Evaluation]:
-    """The objective, writing down every picture that it is asked about."""
+    """The objective, recording every image that it evaluates."""
 
     def evaluate(images: Tensor) -> Evaluation:
         seen.append(images.detach().clone())
@@ -178,11 +180,11 @@ def _recording(objective: Objective, seen: list[Tensor]) -> Callable[[Tensor], E
 
 @dataclass
 class Source:
-    """Draws training batches: files, generated pictures and iterates, half of a batch a small step from the other."""
+    """Draws training batches: files, generated images and iterates, half of a batch a small step from the other."""
 
-    pictures: Sequence[Picture]
+    images: Sequence[TrainingImage]
     iterates: Iterates
-    iterate_share: float
+    iterate_fraction: float
 
     def batch(self, generator: torch.Generator, size: int, side: int) -> Tensor:
         """(2 * size, 3, side, side) float32 in [0, 1]; sample size + i is sample i moved by a small step."""
@@ -193,12 +195,12 @@ class Source:
     def _one(self, generator: torch.Generator, side: int) -> Tensor:
         kind = uniform(generator)
         pool = self.iterates.pool
-        if pool and kind < self.iterate_share:
+        if pool and kind < self.iterate_fraction:
             rgb = pool[choice(generator, len(pool))]
             height, width = rgb.shape[-2:]
             top, left = choice(generator, height - side + 1), choice(generator, width - side + 1)
             return rgb[:, top : top + side, left : left + side].float() / 255
-        if kind > 0.92 or not self.pictures:
+        if kind > 0.92 or not self.images:
             return generated(generator, side)
-        image = crop(generator, self.pictures[choice(generator, len(self.pictures))].rgb, side)
+        image = crop(generator, self.images[choice(generator, len(self.images))].rgb, side)
         return recolored(generator, image) if uniform(generator) < 0.6 else image

@@ -2,7 +2,8 @@
 
 A teacher is VGG-19 as far as relu5_1: either the 16x compressed network of Wang et al. 2020 (keys `conv11.weight`), or
 torchvision's `vgg19` state dict from a local file (keys `features.0.weight`). A student starts as its teacher with the
-channels removed that never fire, or with only the most active ones kept.
+channels removed that never fire, or with only the most active ones kept. A
+module of train_encoder.py; it is not run by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ STAGES = (2, 2, 4, 4, 1)
 CONVOLUTIONS = tuple((stage, index) for stage, count in enumerate(STAGES) for index in range(count))
 LAYERS = tuple(f"relu{stage + 1}_{index + 1}" for stage, index in CONVOLUTIONS)
 TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
-"""Places of these convolutions in torchvision's `vgg19().features`."""
+"""Indices of these convolutions in torchvision's `vgg19().features`."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 GAINS = {"max": 1.0, "average": 1.5}
@@ -101,9 +102,9 @@ def _compressed(state: Mapping[str, Tensor]) -> Teacher:
 
 def _torchvision(state: Mapping[str, Tensor]) -> Teacher:
     convolutions = []
-    for place in TORCHVISION_INDICES:
-        weight, bias = state[f"features.{place}.weight"].float(), state[f"features.{place}.bias"].float()
-        if place == 0:
+    for index in TORCHVISION_INDICES:
+        weight, bias = state[f"features.{index}.weight"].float(), state[f"features.{index}.bias"].float()
+        if index == 0:
             weight = weight / torch.tensor(IMAGENET_STD)[:, None, None]
         convolutions.append((weight, bias))
     center = torch.tensor(IMAGENET_MEAN)[None, :, None, None]
@@ -112,7 +113,7 @@ def _torchvision(state: Mapping[str, Tensor]) -> Teacher:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one layer's pre-activations over many pictures: mean, standard deviation, and mean square after ReLU, (C,)."""
+    """Of one layer's pre-activations over many images: mean, standard deviation, and mean square after ReLU, (C,)."""
 
     mean: Tensor
     deviation: Tensor
@@ -120,7 +121,7 @@ class Statistics:
 
 
 def measure(teacher: Teacher, batches: Iterable[Tensor]) -> dict[str, Statistics]:
-    """Statistics of every layer of the teacher over batches of pictures (B, 3, H, W) sRGB in [0, 1]."""
+    """Statistics of every layer of the teacher over batches of images (B, 3, H, W) sRGB in [0, 1]."""
     sums: dict[str, list[Tensor]] = {}
     count = 0
     for images in batches:

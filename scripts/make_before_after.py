@@ -1,4 +1,4 @@
-"""Make the moving picture of the README, docs/before-after.webp, from a finished demo.
+"""Make the animation of the README, docs/before-after.webp, from a finished demo.
 
     tempera demo -o DIR
     python scripts/make_before_after.py DIR [-o docs/before-after.webp] [--width 480] [--frames 48] [--fps 12]

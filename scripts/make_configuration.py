@@ -1,6 +1,8 @@
 """Write docs/configuration.md, the reference of the style config, from the JSON Schema of the settings.
 
-python scripts/make_configuration.py
+    python scripts/make_configuration.py
+
+The last line is the path of the document.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Makes the style images that ship with Tempera: `configs/images/<name>.jpg`.
+"""Make the style images that ship with Tempera: `configs/images/<name>.jpg`.
 
     python scripts/make_styles.py [NAME ...] [--out FOLDER]
 
 Every image is computed by our own code in `scripts/style_art` from a seed, so that the styles carry no one else's
 rights and anyone can make them again. The numbers are the same on every run; another NumPy or OpenCV may round a pixel
-differently, which is why the JPEGs are committed and renders read those.
+differently, which is why the JPEGs are committed and renders read those. The last line is about the last image:
+path, size in px and kB, and seconds.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ STYLES: tuple[Style, ...] = (
 )
 
 
-def paint_style(name: str, width_px: int, seed: int = 7) -> NDArray[np.uint8]:
+def make_style_image(name: str, width_px: int, seed: int = 7) -> NDArray[np.uint8]:
     """The image of style `name` as (H, W, 3) uint8 sRGB, `width_px` wide; the same on every call."""
-    room = importlib.import_module(f"style_art.{name}")
-    image: NDArray[np.uint8] = room.paint(width_px, seed)
+    style = importlib.import_module(f"style_art.{name}")
+    image: NDArray[np.uint8] = style.make_image(width_px, seed)
     return image
 
 
@@ -65,7 +66,7 @@ def save_jpeg(image: NDArray[np.uint8], path: Path, quality: int) -> None:
 
 
 def main() -> None:
-    """Paints the styles that are named on the command line, or all of them."""
+    """Make the style images that are named on the command line, or all of them."""
     root = Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description="Make the style images that ship with Tempera.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="styles to make (default: all)")
@@ -79,7 +80,7 @@ def main() -> None:
     for name in arguments.names or known:
         started = time.perf_counter()
         style = known[name]
-        image = paint_style(name, style.width_px, style.seed)
+        image = make_style_image(name, style.width_px, style.seed)
         path = arguments.out / f"{name}.jpg"
         save_jpeg(image, path, style.jpeg_quality)
         height, width = image.shape[:2]

@@ -1,10 +1,10 @@
-"""Distills the bundled encoder from a teacher, on folders of pictures.
+"""Distills the bundled encoder from a teacher, on folders of images.
 
-    python scripts/train_encoder.py --teacher vgg19_16x_se.safetensors --photos P --paintings Q --out RUN --steps 9000
+    python scripts/train_encoder.py --teacher vgg19_16x_se.safetensors --photos P --styles Q --out RUN --steps 9000
 
 The student starts as its teacher without the channels that never fire (`--init teacher`) or from random weights, and
-learns the teacher's pre-activations, second moments, and reaction to small steps, on crops of the pictures, on
-generated pictures, and on half-painted pictures that the student itself paints along the way (distill_data.py).
+learns the teacher's pre-activations, second moments, and reaction to small steps, on crops of the images, on
+generated images, and on half-stylized images that the student itself makes during the training (distill_data.py).
 
 The run is seeded, and can be stopped and started again with the same command: it continues from RUN/checkpoint.pt, on
 the CPU to the same bytes as if it had never stopped. RUN/compact.safetensors is the result (the average of the weights
@@ -27,7 +27,7 @@ from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
-from distill_data import Iterates, Source, read_pictures
+from distill_data import Iterates, Source, read_images
 from distill_teacher import (
     LAYERS,
     Statistics,
@@ -50,7 +50,7 @@ AVERAGE_DECAY = 0.998
 WARM_UP_STEPS = 100
 CALM_FACTOR = 0.01
 MARGINS = {"1": 1, "2": 2, "3": 3, "4": 3, "5": 2}
-"""Features along a crop's border that are not compared, by stage: there student and teacher pad in different places,
+"""Features along a crop's border that are not compared, by stage: there student and teacher pad at different positions,
 which the student should not try to learn."""
 
 
@@ -59,10 +59,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add = parser.add_argument
     add("--teacher", type=Path, required=True, help="the compressed VGG-19 or torchvision's vgg19")
     add("--photos", type=Path, action="append", default=[], help="folder of photos (may be repeated)")
-    add("--paintings", type=Path, action="append", default=[], help="folder of paintings (may be repeated)")
+    add("--styles", type=Path, action="append", default=[], help="folder of style images (may be repeated)")
     add("--exclude", action="append", default=[], help="pattern of file names to leave out (may be repeated)")
-    add("--evaluate", type=Path, action="append", default=[], help="folder of pictures to evaluate on only")
-    add("--longest", type=int, default=640, help="pictures are shrunk to this many px")
+    add("--evaluate", type=Path, action="append", default=[], help="folder of images that are only evaluated on")
+    add("--longest", type=int, default=640, help="images are shrunk to this many px")
     add("--out", type=Path, required=True, help="folder of the run: checkpoint, log and result")
     add("--init", choices=("teacher", "random"), default="teacher")
     add("--reductions", default="max,max,max,max", help="max or average after each of the first four stages")
@@ -71,9 +71,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--batch", type=int, default=5, help="pairs of crops in a step")
     add("--crop", type=int, default=128, help="side of a crop, px")
     add("--learning-rate", type=float, default=4e-3, help="relative to the size of each tensor")
-    add("--iterate-share", type=float, default=0.45, help="share of half-painted pictures")
+    add("--iterate-fraction", type=float, default=0.45, help="fraction of half-stylized crops")
     add("--iterate-every", type=int, default=30, help="steps between two stylizations")
-    add("--iterate-side", type=int, default=176, help="side of half-painted pictures, px")
+    add("--iterate-side", type=int, default=176, help="side of half-stylized images, px")
     add("--statistics-batches", type=int, default=60, help="batches for the channel statistics")
     add("--evaluate-every", type=int, default=500)
     add("--checkpoint-every", type=int, default=250)
@@ -183,7 +183,7 @@ class Run:
     def train_step(self, recorder: Recorder) -> float:
         arguments = self.arguments
         device = torch.device(arguments.device)
-        if arguments.iterate_share > 0 and self.step % arguments.iterate_every == 0:
+        if arguments.iterate_fraction > 0 and self.step % arguments.iterate_every == 0:
             self.source.iterates.refresh(frozen(self.average, arguments), self.generator)
         images = self.source.batch(self.generator, arguments.batch, arguments.crop).to(device)
         targets = self.targets(images)
@@ -234,7 +234,7 @@ def identity(arguments: argparse.Namespace) -> str:
 
 
 def frozen(network: CompactNetwork, arguments: argparse.Namespace) -> Encoder:
-    """The network as an encoder, to paint with."""
+    """The network as an encoder, to stylize with."""
     dtype = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
     copy = CompactNetwork(network.architecture)
     copy.load_state_dict(network.state_dict())
@@ -245,16 +245,16 @@ def frozen(network: CompactNetwork, arguments: argparse.Namespace) -> Encoder:
 
 
 def prepare(arguments: argparse.Namespace) -> Run:
-    """Load teacher and pictures, choose the channels, build the student."""
+    """Load teacher and images, choose the channels, build the student."""
     device = torch.device(arguments.device)
     dtype = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
     generator = torch.Generator().manual_seed(arguments.seed)
-    pictures = read_pictures(arguments.photos, arguments.exclude, arguments.longest, painting=False)
-    pictures += read_pictures(arguments.paintings, arguments.exclude, arguments.longest, painting=True)
-    if arguments.iterate_share > 0 and len({picture.painting for picture in pictures}) < 2:
-        raise SystemExit("half-painted pictures need --photos and --paintings; or give --iterate-share 0")
-    print(f"{len(pictures)} pictures", file=sys.stderr)
-    source = Source(pictures, Iterates(pictures, arguments.iterate_side, 320), arguments.iterate_share)
+    images = read_images(arguments.photos, arguments.exclude, arguments.longest, is_style=False)
+    images += read_images(arguments.styles, arguments.exclude, arguments.longest, is_style=True)
+    if arguments.iterate_fraction > 0 and len({image.is_style for image in images}) < 2:
+        raise SystemExit("half-stylized images need --photos and --styles; or give --iterate-fraction 0")
+    print(f"{len(images)} images", file=sys.stderr)
+    source = Source(images, Iterates(images, arguments.iterate_side, 320), arguments.iterate_fraction)
     full = load_teacher(arguments.teacher)
     measured = full.to(device, torch.float32)
     batches = (
@@ -325,10 +325,10 @@ def train(arguments: argparse.Namespace) -> Path:
     if checkpoint.is_file():
         run.restore(torch.load(checkpoint, map_location=arguments.device, weights_only=True))
         print(f"continuing at step {run.step}", file=sys.stderr)
-    held_out = read_pictures(arguments.evaluate, [], arguments.longest, painting=False)
-    looker = torch.Generator().manual_seed(1)
-    judge = Source(held_out, Iterates([], arguments.crop, 1), 0.0)
-    batches = [judge.batch(looker, 4, arguments.crop) for _ in range(8)]
+    unseen = read_images(arguments.evaluate, [], arguments.longest, is_style=False)
+    evaluation_generator = torch.Generator().manual_seed(1)
+    evaluation_source = Source(unseen, Iterates([], arguments.crop, 1), 0.0)
+    batches = [evaluation_source.batch(evaluation_generator, 4, arguments.crop) for _ in range(8)]
     recorder = Recorder(run.student)
     started, first = time.monotonic(), run.step
     recent: list[float] = []

@@ -142,10 +142,12 @@ def test_removed_frames_are_not_stylized_again(home: Path, tempera: Tempera) -> 
     assert {name: (home / name).stat().st_mtime_ns for name in videos} == videos
 
     status = tempera("status", render)
-    assert status.out.startswith("finished: 8 of 8") and "one: its frames were removed" in status.out
+    assert status.out.startswith("finished: 8 of 8 frames are done") and "one: its frames were removed" in status.out
     assert tempera("verify", render, "--progress", "none").code == 0
     refused = tempera("export", render, "-o", home / "x.mov", "--progress", "none")
     assert refused.code == 5 and "--fresh" in refused.err
+    refused = tempera("evaluate", render, "--progress", "none")
+    assert refused.code == 5 and "were removed" in refused.err and "tempera resume" not in refused.err
     refused = tempera(*render_of(home, "other.mp4"))
     assert refused.code == 5 and "copy that video" in refused.err
     assert "frames of" not in tempera("clean", render, "--frames", "--progress", "none").out
@@ -225,11 +227,21 @@ def test_video_that_cannot_be_decoded_does_not_replace_frames(
     assert len(frames_of(home)) == 2 * FRAMES
 
 
+def test_unfinished_render_is_refused_until_it_is_resumed(home: Path, tempera: Tempera) -> None:
+    render = home / "v.render"
+    shutil.rmtree(render / "cache")
+    sorted(render.glob("frames/one-*/*.png"))[-1].unlink()
+    refused = tempera("clean", render, "--frames")
+    assert refused.code == 5 and "tempera resume" in refused.err
+    assert tempera("resume", render, "--progress", "none").code == 0
+    assert tempera("clean", render, "--frames", "--progress", "none").code == 0
+
+
 def test_own_video_replaces_frames_rather_than_a_later_export(home: Path, tempera: Tempera) -> None:
     trial = ("export", home / "v.render", "-o", home / "trial.mp4", "--set", "output.crf=45", "--progress", "none")
     assert tempera(*trial).code == 0
     result = tempera("clean", home / "v.render", "--frames", "--progress", "plain")
-    assert result.code == 0 and f"one: {home / 'v-one.mp4'} replaces its frames" in result.err
+    assert result.code == 0 and f"one: {home / 'v-one.mp4'} replaces its stored frames" in result.err
     (home / "trial-one.mp4").unlink()
     (home / "trial-two.mp4").unlink()
     assert tempera(*render_of(home)).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -405,6 +406,23 @@ def test_a_strangers_video_is_never_overwritten(render: Tempera, tmp_path: Path)
     assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/00002.png").read_bytes() == b"holidays"
     assert render(*clip, "-o", "mine.mp4", "--fresh").code == 0
     assert (tmp_path / "mine.old-1.mp4").read_bytes() == b"holidays"
+
+
+def test_old_video_that_cannot_be_moved_aside_is_a_write_error(
+    render: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.mp4").write_bytes(b"holidays")
+    rename = Path.rename
+
+    def refuse_video(path: Path, target: Path) -> Path:
+        if path.name == "mine.mp4":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_video)
+    result = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "mine.mp4", "--fresh")
+    assert_refused(result, 8, "mine.mp4", "permissions")
+    assert (tmp_path / "mine.mp4").read_bytes() == b"holidays"
 
 
 def test_another_output_of_the_same_render_may_be_written_again(render: Tempera, tmp_path: Path) -> None:

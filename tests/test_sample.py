@@ -101,11 +101,11 @@ def test_folder_that_cannot_be_created_is_a_write_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["stainedglass", "ink"])
 def test_style_images_are_reproducible(name: str) -> None:
-    paint_style = _make_styles().paint_style
-    first, again = paint_style(name, 96), paint_style(name, 96)
+    make_style_image = _make_styles().make_style_image
+    first, again = make_style_image(name, 96), make_style_image(name, 96)
     assert first.dtype == np.uint8 and first.shape[1:] == (96, 3)
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, paint_style(name, 96, seed=8))
+    assert not np.array_equal(first, make_style_image(name, 96, seed=8))
     assert first.std() > 25
 
 

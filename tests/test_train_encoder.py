@@ -1,4 +1,4 @@
-"""The trainer of the bundled encoder, on made-up teachers and a few tiny pictures."""
+"""The trainer of the bundled encoder, on made-up teachers and a few tiny images."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(folder: Path, out: Path, *more: str, teacher: str = "compressed.safetensors") -> list[str]:
     text = (
-        f"--teacher {folder / teacher} --photos {folder / 'photos'} --paintings {folder / 'paintings'} --out {out} "
+        f"--teacher {folder / teacher} --photos {folder / 'photos'} --styles {folder / 'paintings'} --out {out} "
         "--steps 4 --batch 1 --crop 48 --iterate-side 48 --iterate-every 2 --statistics-batches 2 --evaluate-every 2 "
         "--checkpoint-every 1"
     )
@@ -102,7 +102,7 @@ def test_three_steps_then_resumed_equals_uninterrupted(folder: Path, tmp_path: P
 
 
 def test_other_settings_on_the_same_folder_are_refused(folder: Path, tmp_path: Path) -> None:
-    run = arguments(folder, tmp_path, "--stop-at", "1", "--iterate-share", "0")
+    run = arguments(folder, tmp_path, "--stop-at", "1", "--iterate-fraction", "0")
     train_encoder.train(train_encoder.parse_arguments(run))
     with pytest.raises(SystemExit, match="other settings"):
         train_encoder.train(train_encoder.parse_arguments([*run, "--seed", "1"]))
@@ -158,10 +158,10 @@ def test_perfect_student_has_no_error() -> None:
 
 
 def test_pictures_are_drawn_in_range_and_by_the_seed(folder: Path) -> None:
-    pictures = distill_data.read_pictures([folder / "photos"], ["*1.png"], 64, painting=False)
-    assert [picture.name for picture in pictures] == ["photos0.png"]
-    assert max(pictures[0].rgb.shape) == 64
-    source = distill_data.Source(pictures, distill_data.Iterates(pictures, 48, 4), 0.5)
+    images = distill_data.read_images([folder / "photos"], ["*1.png"], 64, is_style=False)
+    assert [picture.name for picture in images] == ["photos0.png"]
+    assert max(images[0].rgb.shape) == 64
+    source = distill_data.Source(images, distill_data.Iterates(images, 48, 4), 0.5)
     first, second = (source.batch(torch.Generator().manual_seed(3), 6, 32) for _ in range(2))
     assert torch.equal(first, second)
     assert first.shape == (12, 3, 32, 32)

@@ -71,7 +71,7 @@ app.command()(demo.demo)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; no traceback for anything but a bug of ours."""
+    """Run one command and return its exit code; a traceback is printed only for a bug."""
     limit_spinning()
     try:
         return _invoke(arguments)
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         return 128 + stop.number if isinstance(stop, ImmediateStop) else _CTRL_C
     except (BrokenPipeError, SystemExit):
-        # Whoever read our output has left (typer exits then). Python would complain again when it flushes stdout.
+        # The reader of stdout has closed it (typer exits then). Python would raise again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1
     except Exception as error:
@@ -108,7 +108,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     result = command.main(args=list(arguments), prog_name="tempera", standalone_mode=False)
     if result == _CTRL_C:
-        raise KeyboardInterrupt  # which typer has made an exit code of
+        raise KeyboardInterrupt  # typer turns it into an exit code
     return result if isinstance(result, int) else 0
 
 

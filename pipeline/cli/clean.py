@@ -1,4 +1,4 @@
-"""`tempera clean`: give disk space back."""
+"""`tempera clean`: free disk space."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def clean(
         bool,
         typer.Option(
             "--frames",
-            help="Also the stored frames of styles whose video is written and verified.",
+            help="Also remove the stored frames of styles whose video is written and verified.",
         ),
     ] = False,
     progress: options.ProgressChoice = "auto",
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove caches and what crashes left behind; on request the frames whose video is safe."""
+    """Remove caches and leftovers of crashes. With --frames also the frames of styles whose video is complete."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.clean import clean as run_clean

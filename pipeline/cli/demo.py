@@ -1,4 +1,4 @@
-"""The command for the first minute: a whole render of the sample timelapse, without any download."""
+"""`tempera demo`: a whole render of the sample timelapse, without any download."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def demo(
     style: Annotated[str, typer.Option("--style", "-s", help="A shipped style, a .yaml file, or an image.")] = "swirl",
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Render the sample timelapse: a lake from dawn to night. Leaves video, frames and a side-by-side sheet."""
+    """Render the sample timelapse: a lake from dawn to night. Writes a video, frames and a side-by-side sheet."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.runtime.progress import describe_seconds
     from pipeline.runtime.reporters import make_reporter

@@ -1,4 +1,4 @@
-"""`tempera doctor`: what works here and what does not."""
+"""`tempera doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.cli.printing import print_json
 
 
 def doctor(as_json: options.AsJson = False) -> None:
-    """What works here and what does not: torch, device, codecs, encoders, optional parts."""
+    """Check torch, device, codecs, encoders and optional parts."""
     from pipeline.workflows.doctor import examine
 
     facts = examine()

@@ -1,4 +1,4 @@
-"""The command that measures a render beside simpler ways of stylizing."""
+"""`tempera evaluate`: measure a render and compare it with simpler ways of stylizing."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ def evaluate(
     ] = None,
     baselines: Annotated[
         bool,
-        typer.Option(
-            "--baselines/--no-baselines", help="Also stylize the frames in two simpler ways, to compare with."
-        ),
+        typer.Option("--baselines/--no-baselines", help="Also stylize the frames in two simpler ways, for comparison."),
     ] = True,
     as_json: options.AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the figures frame by frame: a .png or .svg.")] = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Measure how steady, sharp and true a render is, beside the input and simpler ways of stylizing."""
+    """Measure temporal error, sharpness and losses of a render. Beside it: the input and simpler ways of stylizing."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.evaluate.plot import check_plot, draw
     from pipeline.runtime.reporters import make_reporter

@@ -16,7 +16,7 @@ def export(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Write the video again with another codec, rate or finish, without stylizing again (--set output.crf=12)."""
+    """Write the video again, without stylizing again. For another codec, rate or finish: --set output.crf=12."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.config.reading import parse_config, set_value
     from pipeline.config.settings import Config

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text becomes values."""
+"""Options of several commands, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 
 
 def _known_encoder(name: str | None) -> str | None:
-    """An encoder of the registry, also one that it does not list. Raises typer.BadParameter for anything else."""
+    """Check the name of an encoder of the registry, listed or not. Raises typer.BadParameter for anything else."""
     if name is not None and name not in ENCODERS and name not in encoder_names():
         known = ", ".join(repr(listed) for listed in encoder_names())
         raise typer.BadParameter(f"{name!r} is not one of {known}.")
@@ -95,6 +95,6 @@ def parse_fps(text: str | None) -> Fraction | None:
 def with_shortcuts(
     assignments: Sequence[str], *, encoder: str | None = None, device: str | None = None, seed: int | None = None
 ) -> list[str]:
-    """`--set` assignments, with the options that are short for one in front."""
+    """`--set` assignments, preceded by those of `--encoder`, `--device` and `--seed`."""
     short = {"encoder": encoder, "runtime.device": device, "seed": seed}
     return [*(f"{key}={value}" for key, value in short.items() if value is not None), *assignments]

@@ -1,4 +1,4 @@
-"""The command that shows stills before a render."""
+"""`tempera preview`: stylize single frames before a render."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def preview(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Stylize a few frames in a few styles on one sheet, to choose before the long render."""
+    """Stylize a few frames in a few styles on one sheet. To choose before the long render."""
     from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
     from pipeline.media.image.arrays import fit_size
@@ -51,7 +51,7 @@ def preview(
     if len(sweep) > 1:
         raise UsageError(
             f"--sweep is given {len(sweep)} times: expected one setting",
-            hint="sweep one and fix the others with --set, or give several --style",
+            hint="vary one setting and fix the others with --set, or give several --style",
         )
     columns = variants(
         style, sweep[0] if sweep else None, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)

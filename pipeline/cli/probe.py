@@ -1,4 +1,4 @@
-"""`tempera probe`: what we understand of an input."""
+"""`tempera probe`: how an input is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def probe(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what we understand of an input: order, size, timing, rotation, color, audio, gaps."""
+    """Show how an input is read. Order, size, timing, rotation, color, audio and gaps."""
     from pipeline.config.reading import parse_config, set_value
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.source import probe as run_probe

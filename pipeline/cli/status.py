@@ -1,4 +1,4 @@
-"""`tempera status` and `tempera verify`: how far a render is, and whether what is stored is good."""
+"""`tempera status` and `tempera verify`: the progress of a render, and the check of its stored frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.cli.printing import print_json
 
 
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
-    """What is done, what is left, how fast, how long still."""
+    """Show how far a render is: frames, speed, time left."""
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory, resume_command
     from pipeline.store.status import read_status
@@ -22,9 +22,8 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         print_json(facts)
         return
     total = found.total
-    lines = [
-        f"{'finished' if found.finished else found.state}: {total.done} of {total.done + total.left} frames are stored"
-    ]
+    state, kept = "finished" if found.finished else found.state, "done" if found.exported else "stored"
+    lines = [f"{state}: {total.done} of {total.done + total.left} frames are {kept}"]
     if total.seconds_per_frame is not None:
         lines[0] += f", {total.seconds_per_frame:.1f} s a frame"
     if total.left:

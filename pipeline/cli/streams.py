@@ -1,6 +1,6 @@
-"""Standard streams that survive hours of work: no render ends because its terminal or the reader of its log left.
+"""Standard streams that do not end a render when its terminal is closed or the reader of its log exits.
 
-Results on stdout are different: an error there stays an error, unless it is that of a terminal that is gone.
+Results on stdout are different: an error there is raised, unless it comes from a terminal that was closed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any, TextIO, cast
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit for hours of work; called once, where the process begins."""
+    """Replace stdout and stderr by streams that tolerate a closed terminal; called once, when the process begins."""
     _open_missing()
     sys.stdout = cast(TextIO, _DiscardingStream(sys.stdout, only_terminals=True))
     sys.stderr = cast(TextIO, _DiscardingStream(sys.stderr, only_terminals=False))
 
 
 def _open_missing() -> None:
-    """Open the null device for every standard stream that was closed before we were started (`2>&-`).
+    """Open the null device for every standard stream that was closed when the process started (`2>&-`).
 
     Otherwise the next file that is opened, the lock for example, would become descriptor 2, and what FFmpeg prints
     there would be written into it.
@@ -36,9 +36,9 @@ def _open_missing() -> None:
 
 
 class _DiscardingStream:
-    """A text stream that discards what is written once its reader has left.
+    """A text stream that discards what is written after its reader was closed.
 
-    With `only_terminals` only when a terminal went away, which the system reports as an I/O error.
+    With `only_terminals`, only after a terminal was closed, which the system reports as an I/O error.
     """
 
     def __init__(self, stream: TextIO, *, only_terminals: bool) -> None:

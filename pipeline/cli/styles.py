@@ -1,4 +1,4 @@
-"""`tempera styles` and `tempera schema`: what ships, and what a style config may hold."""
+"""`tempera styles` and `tempera schema`: the shipped styles, and the schema of a style config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:
-    """List the styles that ship, or print one of them (`template` explains every key)."""
+    """List the styles that ship, or print one of them. The style `template` explains every key."""
     from pipeline.config.catalog import TEMPLATE, configs_path, shipped_styles
     from pipeline.config.reading import read_yaml
     from pipeline.errors import ConfigError

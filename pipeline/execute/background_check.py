@@ -1,4 +1,4 @@
-"""Stylizing while the stored frames are still being checked: damage that is found meanwhile is repaired meanwhile."""
+"""Stylizing while the stored frames are checked in the background; damaged frames are stylized again at once."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def stylize_checked(
 ) -> None:
     """Stylize until every frame is stored and the checksums of all that were stored before are right.
 
-    Where a chain continues is decided by the outline of its frames; then every byte of them is checked in the
-    background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it.
-    Styles in `exported` have no frames and need none. `checkpoint` raises Interrupted if an end was requested while
-    only the check is going on. Raises what `Session.stylize` raises, and RenderDirectoryError if the disk refuses to
-    read.
+    Where a chain continues is decided by a quick check of its stored files; then every byte of them is checked in the
+    background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it. The
+    frames of styles in `exported` were removed and are not needed. `checkpoint` raises Interrupted if an end was
+    requested while only the check is going on. Raises what `Session.stylize` raises, and RenderDirectoryError if the
+    disk refuses to read.
     """
     directory = session.directory
     plan = directory.plan
@@ -78,7 +78,7 @@ def stylize_checked(
 
 
 def _restart_dependents(directory: RenderDirectory, starts: dict[str, int]) -> None:
-    """Let segments begin anew where one of their keyframes is going to be stylized (again)."""
+    """Restart every segment from its first frame if one of its keyframes is going to be stylized (again)."""
     segments = Segments(directory.plan.chains)
     for chain in directory.plan.chains:
         for dependent, first in segments.dependents(chain, starts[chain.id]).items():
@@ -86,7 +86,7 @@ def _restart_dependents(directory: RenderDirectory, starts: dict[str, int]) -> N
 
 
 class _ProgressTracker(ForwardingReporter):
-    """A reporter that also notes how far each chain is."""
+    """A reporter that also keeps the next frame of each chain in `starts`."""
 
     def __init__(self, reporter: Reporter, starts: dict[str, int]) -> None:
         super().__init__(reporter)

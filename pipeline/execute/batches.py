@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
-"""How torch says it where it has no exception of its own: on the CPU, on Apple's GPUs, and in CUDA's libraries."""
+"""Parts of torch's messages where it raises a plain RuntimeError: on the CPU, on Apple's GPUs, in CUDA's libraries."""
 
 
 class BatchTooLargeError(Exception):

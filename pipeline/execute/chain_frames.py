@@ -1,4 +1,4 @@
-"""What a chain is made from, frame by frame: the content, and how it came out of the frames that it starts from.
+"""The input of a chain, frame by frame: its content, and the correspondences with the frames that it starts from.
 
 Everything here depends on the content alone, not on stylized frames, so it can run ahead of the stylizing.
 """
@@ -35,10 +35,11 @@ MIN_CONFIDENCE: Final = 0.5
 class ChainFrame:
     """A frame of a chain before it is stylized.
 
-    `correspondences` hold, by index of the earlier frame, how the content came out of it (empty: nothing to start
-    from). `repeats` is the index of a stored frame that is shown again instead of stylizing, or None: the frame before,
-    or for the first frame of a segment its keyframe. `to_next_keyframe` is the correspondence with the content of
-    keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in [0, 1].
+    `content` is uint8 (H, W, 3) sRGB. `correspondences` hold, by index of a previous frame, where its content moved
+    (empty: the frame begins cold). `repeats` is the index of a stored frame that is shown again instead of stylizing,
+    or None: the previous frame, or for the first frame of a segment its keyframe. `to_next_keyframe` is the
+    correspondence with the content of keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in
+    [0, 1].
     """
 
     index: int
@@ -52,11 +53,11 @@ class ChainFrame:
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """Which earlier frames a frame starts from, and how motion is found.
+    """Which previous frames a frame starts from, and how motion is estimated.
 
-    `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which held frames are
-    counted. `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: what
-    estimates the flow. With `every_frame_cold` no frame starts from another one.
+    `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts.
+    `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: what estimates the flow. With
+    `every_frame_cold` no frame starts from another one.
     """
 
     motion: MotionSettings
@@ -68,7 +69,7 @@ class ChainSettings:
 
 
 def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSettings) -> Generator[ChainFrame]:
-    """The frames of a chain from `start` on, each with its correspondences to the earlier ones that it starts from.
+    """The frames of a chain from `start` on, each with its correspondences to the previous ones that it starts from.
 
     Content before `start` is read again, as far back as frames start from, so that a chain that is continued gets
     exactly what one that never stopped would get.
@@ -108,7 +109,7 @@ def _distances(chain: Chain, hold: int, long_term: Sequence[int]) -> list[int]:
 def _correspondences(
     index: int, contents: Mapping[int, NDArray[np.uint8]], distances: Sequence[int], settings: ChainSettings
 ) -> dict[int, Correspondence]:
-    """Correspondences with earlier content; long-term ones only where the nearest leaves something open."""
+    """Correspondences with previous content; long-term ones only if the nearest one leaves gaps (`_leaves_gaps`)."""
     found: dict[int, Correspondence] = {}
     nearest = index - distances[0]
     for distance in distances:
@@ -136,6 +137,7 @@ def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings
 def _compare(
     other: int, other_content: NDArray[np.uint8], index: int, content: NDArray[np.uint8], settings: ChainSettings
 ) -> Correspondence:
+    """The correspondence of frame `index` with frame `other`; both contents uint8 (H, W, 3) sRGB."""
     from pipeline.motion.correspondence import find_correspondence
     from pipeline.motion.estimate import motion_between
 
@@ -146,11 +148,12 @@ def _compare(
 
 
 def _leaves_gaps(nearest: Correspondence) -> bool:
+    """Whether the confidence is below MIN_CONFIDENCE in more than GAP_FRACTION of the frame."""
     return float((nearest.confidence < MIN_CONFIDENCE).mean()) > GAP_FRACTION
 
 
 def _keyframe_content(read: ReadContent, settings: ChainSettings) -> NDArray[np.uint8] | None:
-    """Content of the keyframe that the chain approaches; None if there is none, or if every frame starts anew."""
+    """Content of the keyframe that the chain approaches; None if there is none, or if every frame is cold."""
     if settings.next_keyframe is None or settings.every_frame_cold:
         return None
     with closing(read(settings.next_keyframe, settings.next_keyframe + 1)) as frames:

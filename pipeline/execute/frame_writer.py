@@ -33,8 +33,8 @@ class FrameRecord:
 class FrameWriter:
     """Writes frames in the order in which they are given, one at a time.
 
-    `wait` must be called before the next frame of a chain is stylized: what a chain carries on must be on the disk.
-    Use as a context manager: leaving it waits for the frames that are on their way.
+    `wait` must be called before the next frame of a chain is stylized: the frame that the next one starts from must be
+    on the disk. Use as a context manager: leaving it waits for the frames that are still being written.
     """
 
     def __init__(self, directory: RenderDirectory, reporter: Reporter) -> None:

@@ -19,7 +19,7 @@ _POLL_S: Final = 0.05
 class Prefetcher(Generic[Item]):
     """Takes the items of a generator on a thread of its own and holds at most `ahead` of them.
 
-    An error of the generator is raised by the `next_item` that comes to it, so items before the error are still used.
+    An error of the generator is raised after the items before it have been taken.
     Use as a context manager: leaving it stops the thread, drains the queue and joins.
     """
 

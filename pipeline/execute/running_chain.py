@@ -1,4 +1,4 @@
-"""A chain in work: where it is, what comes next, and the stored frames that the next one starts from."""
+"""The state of a chain while it is stylized: its next frame, and the stored frames that the next one starts from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pipeline.types import Chain
 
 KEPT_FRAMES: Final = 6
-"""Stored frames of a chain that stay in memory; farther ones are read again, which gives the same pixels."""
+"""Stored frames of a chain that stay in memory; older ones are read from the disk, which gives the same pixels."""
 
 
 class ChainFrames(Protocol):
-    """Where the frames of a chain come from, in order: a `Prefetcher` of `chain_frames`."""
+    """The frames of a chain in order: a `Prefetcher` of `chain_frames`."""
 
     def next_item(self) -> ChainFrame:
         """The next frame. Raises TemperaError if the input is damaged there."""
@@ -52,8 +52,8 @@ class RunningChain:
     def make_task(self) -> FrameTask:
         """The upcoming frame with its warm start, if it has one.
 
-        Only reads, so it may run beside other chains' on another thread. Raises RenderDirectoryError if a stored frame
-        that it starts from is damaged.
+        Writes nothing, so several chains may do it on different threads at a time. Raises RenderDirectoryError if a
+        stored frame that it starts from is damaged.
         """
         frame = self.upcoming
         assert frame is not None
@@ -66,7 +66,7 @@ class RunningChain:
         return FrameTask(self.chain, frame.index, frame.content, warm)
 
     def repeated_frame(self, frame: ChainFrame) -> NDArray[np.uint8]:
-        """The stored frame that `frame` shows again: an earlier one of the chain, or its keyframe."""
+        """The stored frame that `frame` shows again: a previous one of the chain, or its keyframe."""
         assert frame.repeats is not None
         if frame.repeats < frame.index:
             return self.stored_frame(frame.repeats)
@@ -78,7 +78,7 @@ class RunningChain:
         return self.directory.read_frame(self.chain.id, index) if recent is None else recent
 
     def advance(self, index: int, rgb: NDArray[np.uint8]) -> None:
-        """Go on behind frame `index`, whose pixels are being stored as `rgb`."""
+        """Continue after frame `index`, which is being stored as `rgb`, uint8 (H, W, 3) sRGB."""
         self._recent[index] = rgb
         while len(self._recent) > KEPT_FRAMES:
             del self._recent[min(self._recent)]

@@ -1,6 +1,6 @@
 """The scheduler: decides which chains are in work and which frames make a batch.
 
-What a chain needs is made by `chain_frames`, batches are stylized by `batches`, frames are stored by `frame_writer`.
+`chain_frames` prepares the frames of a chain, `batches` stylizes batches, `frame_writer` stores frames.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run_chains(
     """Stylize every frame that is not stored yet, of the chains of the plan that `starts` names.
 
     `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
-    `open_frames(chain, start)` delivers what the chain is made from, from frame `start` on. At most `batch_size` chains
+    `open_frames(chain, start)` gives the `ChainFrame`s from frame `start` on. At most `batch_size` chains
     are open at a time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the
     rest of the session. A chain that fails is left where it is and the others go on. When an end is requested, the
     frames in flight are finished and stored. Returns the chains that failed, with their errors.
@@ -70,7 +70,7 @@ def run_chains(
                         break
                     scheduler.read_ahead(running)
                 scheduler.make_tasks(pool)
-                writer.wait()  # who hears of a stored frame may ask to stop before the next one
+                writer.wait()  # a callback that is told of a stored frame may request an end before the next one
                 for batch in scheduler.batches():
                     if cancellation.requested():
                         break
@@ -122,7 +122,7 @@ class _Scheduler:
                 self.running.append(RunningChain(chain, start, open_frames(chain, start), self._directory))
 
     def read_ahead(self, running: RunningChain) -> None:
-        """Take the next frame of a chain that must be stylized; those before it that repeat one are stored."""
+        """Take the next frame that must be stylized; frames before it that repeat a stored one are stored."""
         while running.upcoming is None and running.task is None and not self._over(running):
             try:
                 frame = running.frames.next_item()
@@ -226,7 +226,7 @@ class _Scheduler:
         running.advance(record.index, rgb)
 
     def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
-        """Note that a chain cannot go on; the error says which chain and frame."""
+        """Record that a chain cannot continue, and add the chain and the frame to the error's message."""
         error.message = f"chain {chain.id}, frame {index}: {error.message}"
         log.error("%s", error.message)
         self.failed[chain.id] = error

@@ -1,4 +1,4 @@
-"""One session of work on a render: from what was prepared to running chains."""
+"""One session of work on a render: builds the stylers and runs the chains."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Session:
             )
 
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
-        """What a chain is made from, from frame `start` on, read ahead on a thread."""
+        """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
         settings = ChainSettings(
             config.motion,

@@ -18,7 +18,7 @@ _SLUG_LENGTH: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class StyleChains:
-    """What making the chains of a style needs to know of it.
+    """The settings of a style that decide its chains.
 
     `segment_frames` is the length of segments that long shots are split into (0: never), `hold` how many frames a
     stylized one is shown.
@@ -31,7 +31,7 @@ class StyleChains:
 
 
 def frame_seed(render_seed: int, style: str, frame_index: int) -> int:
-    """Seed of one frame, 0 <= seed < 2**63: the same whatever else is rendered, in which order and where."""
+    """Seed of one frame, 0 <= seed < 2**63, independent of the machine, the order and what else is rendered."""
     data = canonical_json([render_seed, style, frame_index])
     return int.from_bytes(hashlib.sha256(data).digest()[:8], "big") >> 1
 

@@ -1,4 +1,4 @@
-"""Whether a plan agrees with itself: asked when it is made, and again when it is read back from a file."""
+"""Consistency checks of a plan, run when it is made and again when it is read from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
 MAX_SIDE_PX: Final = 65_535
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _MAX_TERM: Final = 10**18
-"""Numerators and denominators of rates are not larger: arithmetic on longer ones could take for ever."""
+"""Upper limit for numerators and denominators of rates: arithmetic on much longer integers would not end."""
 
 
 def check_plan(plan: RenderPlan) -> None:

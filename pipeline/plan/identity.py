@@ -20,7 +20,7 @@ from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 ALGORITHM: Final = 3
-"""Raised with every change of the code that changes pixels, so that no render is continued by other arithmetic."""
+"""Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
@@ -30,14 +30,14 @@ _SHOWN_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStyle:
-    """A style with everything that its config leaves open found out.
+    """A style with its resolved settings: digests of its files, and what was chosen for every "auto".
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
     by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is what `motion.segment_frames` is here. `encoder` and `encoder_digest` name the feature network
-    that was chosen and its weights ("" for a styler without one); `weights` is the weights file, if the user gave one.
-    Paths in `config` are absolute or relative to the current folder. `name` must be unique among the styles of a
-    render: it enters the seeds.
+    `segment_frames` is the value that was chosen for `motion.segment_frames` on this machine. `encoder` and
+    `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
+    is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
+    must be unique among the styles of a render: it enters the seeds.
     """
 
     name: str
@@ -113,7 +113,7 @@ def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the re
 def differences(existing: RenderPlan, wanted: RenderPlan) -> list[tuple[str, str, str]]:
     """Identity keys in which two plans differ, each with both values as short text.
 
-    If the styles themselves differ, that is one line: the settings of a style that only one plan has say nothing more.
+    If the plans have different styles, that is one entry; the settings of a style that only one plan has are left out.
     """
     found = []
     if set(existing.styles) != set(wanted.styles):
@@ -159,7 +159,7 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
 
 
 def _index_ranges(indices: Sequence[int]) -> str:
-    """Which decoded frames are rendered, short: `0:48`, `0:96:2`, `0:10,20:30`. Different ones never read the same."""
+    """Which decoded frames are rendered, short: `0:48`, `0:96:2`, `0:10,20:30`. Injective."""
     parts = []
     position = 0
     while position < len(indices):

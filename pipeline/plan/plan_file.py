@@ -1,8 +1,7 @@
 """`plan.json`: writing a plan, and reading it back with everything checked.
 
 The file holds the fields of `RenderPlan` as its dataclasses declare them, beside a version and two hashes: `digest` is
-the identity of the render, `checksum` covers the whole document, so that an edited or damaged plan is noticed wherever
-it was touched.
+the identity of the render, `checksum` covers the whole document, so that every edit or damage is noticed.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    `where` names the file in messages. Raises RenderDirectoryError for anything but what `plan_to_json` wrote.
+    `where` names the file in messages. Raises RenderDirectoryError for everything that `plan_to_json` did not write.
     """
     from pydantic import ValidationError
 

@@ -1,4 +1,4 @@
-"""From a source, its shots and the wanted styles to a plan: written before the first frame, and never edited."""
+"""Making a plan from a source, its shots and the styles, before the first frame is stylized."""
 
 from __future__ import annotations
 

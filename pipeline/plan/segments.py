@@ -2,8 +2,8 @@
 
 A long shot may be split into segments that are stylized side by side. A chain of *keyframes*, every so many frames of
 the shot, is stylized first. Each segment starts with its keyframe as it is and approaches the next one towards its end,
-so that neighboring segments meet. These are the only frames that a chain reads of another one, and this is the only
-file that knows which.
+so that the end of a segment matches the start of the next one. These are the only frames that a chain reads from
+another chain; all knowledge of them is in this file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pipeline.types import Chain, Shot
 def segment_length(shot: Shot, wanted: int, hold: int) -> int:
     """Length in frames of the segments that a shot is split into, all about equal; 0 if it stays whole.
 
-    `wanted` is the length asked for (0: never split). The result is a multiple of `hold`, so that held frames do not
-    reach across segments.
+    `wanted` is the length asked for (0: never split). The result is a multiple of `hold`, so that repeated frames do
+    not reach across segments.
     """
     count = shot.stop - shot.start
     parts = round(count / wanted) if wanted else 1
@@ -49,16 +49,16 @@ class Segments:
         return chain.stop if keyframes is not None and chain.stop in keyframes.frames else None
 
     def dependents(self, chain: Chain, index: int) -> dict[str, int]:
-        """Which stored frames must be made anew when frame `index` of `chain` is: by chain id the first of them.
+        """Which stored frames become invalid if frame `index` of `chain` is stylized again: by chain id, the first one.
 
-        That is the rest of the chain itself, and for keyframes every segment that starts from or approaches one that
-        is made anew. Nothing if `index` is behind the last frame of the chain.
+        That is the rest of the chain itself, and for a chain of keyframes every segment that starts from or approaches
+        a keyframe that is stylized again. Empty if the chain has no frame `index`.
         """
         if index not in chain.frames:
             return {}
-        anew = {chain.id: index}
+        first = {chain.id: index}
         for segment in self._of_keyframes.get(chain.id, ()):
             following = self.next_keyframe(segment)
             if max(segment.start, -1 if following is None else following) >= index:
-                anew[segment.id] = segment.start
-        return anew
+                first[segment.id] = segment.start
+        return first

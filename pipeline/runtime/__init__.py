@@ -1,1 +1,1 @@
-"""What every room stands on: files that survive crashes, hashes, threads, devices, progress."""
+"""What every other room uses: atomic files, hashes, devices, threads, cancellation, progress."""

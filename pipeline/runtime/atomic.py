@@ -1,11 +1,11 @@
-"""Files that exist complete or not at all: every temporary file, flush and rename of the package.
+"""Atomic and durable writing: a file is complete or does not exist. Every temporary file, flush and rename is here.
 
-The recipe is a temporary file in the same folder, all the bytes, a flush of the file, a rename over the old name and a
+The steps are a temporary file in the same folder, all the bytes, a flush of the file, a rename over the old name and a
 flush of the folder. `write_bytes` does all of it; where a library writes the file itself (PyAV, Pillow, a download),
 `publish` does what follows the bytes. Every change to a disk is one of the short functions in `OPERATIONS`, so that the
 tests can make each of them fail in turn.
 
-All functions raise OSError; the caller knows what the file is for and what the user can do about it.
+All functions raise OSError; callers turn it into an error that names the file's purpose and gives a hint.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def create(path: Path) -> int:
 
 
 def open_append(path: Path) -> int:
-    """Open a file, created if need be, for reading and for writing at its end; return its descriptor."""
+    """Open a file, created if it is missing, for reading and for writing at its end; return its descriptor."""
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | _BINARY, 0o666)
 
 
 def open_shared(path: Path) -> int:
-    """Open a file, created if need be, for reading and writing in place; return its descriptor."""
+    """Open a file, created if it is missing, for reading and writing in place; return its descriptor."""
     return os.open(path, os.O_CREAT | os.O_RDWR | _BINARY, 0o666)
 
 

@@ -1,4 +1,4 @@
-"""One token that says whether somebody asked for an end; everything that takes a while asks it between two steps."""
+"""A request to stop the work early: everything that takes a while checks it between two steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.errors import Interrupted
 
 
 class Cancellation:
-    """A request to stop, made once and never taken back.
+    """A request to stop, which cannot be withdrawn.
 
     It is set by a signal handler or another thread, so it is a plain attribute: setting it takes no lock.
     """
@@ -19,15 +19,15 @@ class Cancellation:
 
     @property
     def signal_number(self) -> int:
-        """The signal that asked for an end (SIGINT where no signal did), 0 if nobody has."""
+        """The signal that requested the end (SIGINT if it was requested without a signal), 0 if none was requested."""
         return self._signal_number
 
     def requested(self) -> bool:
-        """Whether somebody asked for an end."""
+        """Whether an end was requested."""
         return self.signal_number != 0
 
     def request(self, signal_number: int = signal.SIGINT) -> None:
-        """Ask for an end; the first request counts."""
+        """Request an end; if there are several requests, the first one counts."""
         if not self._signal_number:
             self._signal_number = signal_number
 
@@ -36,12 +36,12 @@ class Cancellation:
         return _ConditionalCancellation(self, condition)
 
     def raise_if_requested(self, message: str, *, hint: str) -> None:
-        """Raise Interrupted, with what was left undone and how to go on, if somebody asked for an end."""
+        """If an end was requested, raise Interrupted with what is not done (`message`) and how to continue (`hint`)."""
         if self.signal_number:
             raise Interrupted(message, hint=hint, signal_number=self.signal_number)
 
     def checkpoint(self, message: str, *, hint: str) -> Callable[[], None]:
-        """`raise_if_requested` with these words, for functions that do not know what their caller left undone."""
+        """`raise_if_requested` as a function without arguments, for functions that do not know what is left undone."""
         return lambda: self.raise_if_requested(message, hint=hint)
 
 

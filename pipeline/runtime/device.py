@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision: the one place that decides both."""
+"""The choice of the device and of the precision of the features, and a setting of the allocator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `auto`, `cpu`, `cuda` or `mps`; auto takes the fastest that is there.
+    """The device called `auto`, `cpu`, `cuda` or `mps`; `auto` takes the first available of cuda, mps and cpu.
 
     Raises MissingPartError if the device asked for is not available to this build of torch.
     """
@@ -33,9 +33,9 @@ def choose_device(name: str) -> torch.device:
 def keep_freed_memory() -> bool:
     """Make the C library keep large freed blocks for the next evaluation instead of returning them to the system.
 
-    Every evaluation frees and takes the same feature maps again, and the system hands them out page by page, zeroed:
-    that is a tenth of the time of an evaluation (scripts/bench/runtime.py). Only glibc is asked;
-    returns whether it agreed.
+    Every evaluation frees and allocates the same feature maps, and the system returns zeroed pages one by one, which
+    takes a tenth of the time of an evaluation (scripts/bench/runtime.py). Has an effect with glibc only; returns
+    whether the C library accepted the setting.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -49,8 +49,8 @@ def keep_freed_memory() -> bool:
 def choose_precision(setting: str, device: torch.device) -> Precision:
     """Precision of the features: bfloat16 where the hardware multiplies it natively, float32 elsewhere.
 
-    Emulated bfloat16 is several times slower than float32, so `auto` asks the processor: AVX512-BF16 or AMX on x86, the
-    BF16 extension on ARM is left out until it is measured. Statistics and losses are float32 in any case.
+    Emulated bfloat16 is several times slower than float32, so `auto` asks the processor: AVX512-BF16 or AMX on x86 (the
+    BF16 extension on ARM is not used, because it has not been measured). Statistics and losses are float32 in any case.
     """
     if setting == "float32":
         return "float32"

@@ -1,4 +1,4 @@
-"""Hashes: the one way to write plain data so that it can be hashed, and SHA-256 of data and files."""
+"""SHA-256 of files and of plain data, and the canonical JSON that makes equal data hash equally."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one way to write plain data: keys sorted, no spaces, ASCII, floats by repr, NaN and infinity refused.
+    """Plain data as JSON bytes, the same for equal data: keys sorted, no spaces, ASCII, floats by repr.
 
-    Raises ValueError for what is not finite, TypeError for what JSON does not know.
+    Raises ValueError for NaN and infinity, TypeError for values that JSON does not have.
     """
     return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")).encode("ascii")
 
@@ -37,5 +37,5 @@ def files_digest(paths: Iterable[str | Path]) -> str:
 
 
 def joined_digest(digests: Sequence[str]) -> str:
-    """The only one of some hex digests, or SHA-256 over all of them in order, one a line."""
+    """One digest for several: a single hex digest as it is, else SHA-256 of all of them in order, one per line."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

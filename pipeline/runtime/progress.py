@@ -1,7 +1,7 @@
-"""Progress: who is told how the work goes, and an honest estimate of the time that is left.
+"""Progress: the protocol of reporters, and the estimate of the time that is left.
 
-The time left is estimated from the frames of this session only: a cold frame costs many times a warm one, so both are
-averaged for themselves, and a resumed render does not pretend that the stored frames took no time.
+The time left is estimated from the frames of this session only, and separately for cold and warm frames, because a
+cold frame costs many times as much as a warm one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RECENT = 32
 
 
 class Reporter(Protocol):
-    """Tells somebody how the work goes."""
+    """Reports the progress of the work."""
 
     def stage(self, name: str, total: int | None) -> contextlib.AbstractContextManager[Advance]:
         """A step that takes a while, of `total` units, or None where that is not known."""
@@ -33,7 +33,7 @@ class Reporter(Protocol):
         ...
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """A frame is stored; `seconds` is its fraction of the working time."""
+        """A frame is stored; `seconds` is the wall time of its batch over the batch size (0 for a repeated frame)."""
         ...
 
     def note(self, message: str) -> None:
@@ -49,7 +49,7 @@ class Estimate:
         self._seconds: dict[str, deque[float]] = {"cold": deque(maxlen=_RECENT), "warm": deque(maxlen=_RECENT)}
 
     def frame_stored(self, phase: Phase, seconds: float) -> None:
-        """Count one frame: one that begins cold where a warm one was expected (after a flash) takes its place."""
+        """Count one frame. A frame that began cold where a warm one was expected counts as the expected one."""
         expected = phase if self._left.get(phase, 0) else max(self._left, key=lambda other: self._left[other])
         self._left[expected] = max(0, self._left[expected] - 1)
         self._seconds[phase].append(seconds)
@@ -79,7 +79,7 @@ def describe_seconds(seconds: float | None) -> str:
 
 
 class SilentReporter:
-    """Says nothing."""
+    """Reports nothing."""
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Advance]:  # noqa: ARG002 - the protocol's names
@@ -125,7 +125,7 @@ class ForwardingReporter:
 class FrameProgress:
     """What a progress callback is told when a frame is stored.
 
-    `done` of `total` frames of the render are stored, those of earlier sessions included; `seconds` is what this one
+    `done` of `total` frames of the render are stored, those of previous sessions included; `seconds` is what this one
     took, `seconds_left` the estimate for the rest (None until a frame of every phase that is left has been seen).
     """
 

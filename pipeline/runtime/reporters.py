@@ -35,7 +35,7 @@ def make_reporter(kind: Kind) -> Reporter:
 
 
 class _LineReporter(abc.ABC):
-    """What the plain and the JSON reporter share: counting, and a line at most every few seconds."""
+    """Base of the plain and the JSON reporter: counts frames, and writes a line at most every `interval_s` seconds."""
 
     interval_s = 0.0
 

@@ -1,4 +1,5 @@
-"""How the threads of torch's OpenMP runtime wait for each other. Read when torch loads, so it is set before."""
+"""How the threads of torch's OpenMP runtime wait for each other. The runtime reads it when torch loads, so it is set
+before that."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ import os
 from collections.abc import MutableMapping
 
 BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
-"""Spin for some microseconds, then sleep. The second is of GNU's runtime; others know the first, and sleep at once."""
+"""Spin for some microseconds, then sleep. GNU's runtime reads the second variable; other runtimes read
+the first and sleep at once."""
 
 
 def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make waiting threads go to sleep soon, unless the user has said how they shall wait.
+    """Make waiting threads go to sleep soon, unless one of the variables is set already.
 
     Threads that spin until there is work make a render many times slower as soon as anything else runs on the machine;
     threads that sleep at once make it a quarter slower where nothing does. scripts/bench/runtime.py measures all three.

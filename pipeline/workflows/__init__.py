@@ -1,1 +1,1 @@
-"""One file for each thing a person does: prepare, render, resume, export, preview, evaluate, clean."""
+"""One file for each thing a user does: render, resume, export, preview, evaluate, clean, demo, doctor, still, clip."""

@@ -1,7 +1,7 @@
-"""Running one chain in another process: the description that is sent there, and what is done with it.
+"""Running one chain in another process: the job that is sent there, and the function that runs it.
 
-A chain is the unit of order, resume and distribution. Whoever holds the lock of a render may let other processes
-stylize chains of it: each gets a `ChainJob`, opens the render itself, and writes under the holder's lock.
+A chain is the unit of order, resume and distribution. The process that holds the lock of a render may let other
+processes stylize chains of it: each gets a `ChainJob`, opens the render itself, and writes under the holder's lock.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ChainJob:
 def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Cancellation | None = None) -> None:
     """Stylize and store what is left of a chain, in this process.
 
-    Raises RenderDirectoryError if the render or the right to write is gone, or if the style's images or networks here
-    are not those of the render, and what `Session.stylize` raises.
+    Raises RenderDirectoryError if the render or the right to write is gone, or if the style's images or networks on
+    this machine are not those of the render, and what `Session.stylize` raises.
     """
     from pipeline.execute.session import Session
 
@@ -58,7 +58,7 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
 
 
 def _resources(opened: OpenedRender, style: str) -> Resources:
-    """What the style needs on this machine, if it is what the render was planned with."""
+    """The networks of a style on this machine. Raises RenderDirectoryError if they are not those of the plan."""
     plan = opened.plan
     resolved, resources = resolve_styles((opened.configs[style],), opened.weights.get(style))
     here = make_identity(opened.source, plan.width_px, plan.height_px, plan.shots, resolved)

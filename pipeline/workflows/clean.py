@@ -1,4 +1,4 @@
-"""Free disk space: remove caches, what crashes left, and on request the frames of styles whose video is complete."""
+"""Free disk space: remove caches, leftovers of crashes, and on request the frames of styles whose video is complete."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import VIDEOS_NAME, Video, exported, known_videos, remove_frames
+from pipeline.workflows.complete import resume_command
 from pipeline.workflows.export import shown_pixels
 from pipeline.workflows.opened import OpenedRender, open_render
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
 
 _LOSSY_ANIMATIONS: Final = (".gif", ".webp")
-"""These leave out frames that would be too short, and have few colors: they do not replace stored frames."""
+"""These formats lose frames and colors, so they do not replace stored frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """Something that was removed: what it was, how many files, how many bytes."""
+    """Something that was removed: what it was, the number of files, and their size in bytes."""
 
     what: str
     files: int
@@ -63,7 +64,8 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
             for style, video in (done | chosen).items():
                 count = sum(len(directory.stored(chain)) for chain in directory.plan.chains if chain.style == style)
                 if count:
-                    reporter.note(f"{style}: {video.absolute_path(directory.path)} replaces its frames from now on")
+                    file = video.absolute_path(directory.path)
+                    reporter.note(f"{style}: {file} replaces its stored frames, which are removed")
                     freed.append(Freed(f"frames of {style}", count, remove_frames(directory, video)))
     return [entry for entry in freed if entry.files]
 
@@ -82,6 +84,12 @@ def _checked_video(opened: OpenedRender, style: str, reporter: Reporter, checkpo
     # The render's own video before later exports, which may be trials.
     own = opened.outputs[style]
     videos.sort(key=lambda video: video.absolute_path(directory.path) != own)
+    chains = [chain for chain in directory.plan.chains if chain.style == style and chain.in_output]
+    if not videos and any(directory.done(chain) < chain.stop for chain in chains):
+        raise RenderDirectoryError(
+            f"{directory.path}: not every frame of {style!r} is stylized yet, so its frames are kept",
+            hint=f"`{resume_command(directory.path)}` stylizes the others and writes the video; then clean again",
+        )
     if not videos:
         raise RenderDirectoryError(
             f"{directory.path}: no complete video of {style!r} that this render wrote is where it was written, so its "

@@ -63,7 +63,7 @@ class _Worker(SilentReporter):
         self._thread.start()
 
     def wait_for(self, chain: Chain, index: int) -> None:
-        """Return when a frame is stored. Raises what ended the work before."""
+        """Return when a frame is stored. Raises the error that ended the work before that."""
         while self._next[chain.id] <= index:
             event = self._events.get()
             if isinstance(event, BaseException):

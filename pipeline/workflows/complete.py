@@ -57,7 +57,7 @@ def complete(
 def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = False) -> None:
     """Raise WriteError for what cannot fit on the disk, and note where it is tight.
 
-    With `anew` nothing that is stored counts.
+    With `anew` stored frames are ignored.
     """
     done = () if anew else exported_videos(RenderDirectory(prepared.path, prepared.plan))
     configs = {name: config for name, config in prepared.configs.items() if name not in done}

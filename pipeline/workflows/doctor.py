@@ -1,4 +1,4 @@
-"""Examining this machine: torch, device, codecs, encoders, optional parts; what works here and what does not."""
+"""Checking the installation: torch, device, codecs, encoders, optional parts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Measuring a render: temporal error, sharpness and losses, for the render and for baselines from the same clip.
 
-A low temporal error can be reached by blur, so it is always given together with sharpness and losses. The baselines are
+Blur lowers the temporal error too, so it is always given together with sharpness and losses. The baselines are
 the input itself, frames stylized independently, and frames that start from the previous one without warping it.
 `pipeline.evaluate.measures` defines the figures.
 """
@@ -16,6 +16,7 @@ from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowNa
 from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
+from pipeline.store.videos import exported
 from pipeline.workflows.opened import OpenedRender, open_render
 from pipeline.workflows.resume import resolve_opened
 
@@ -61,6 +62,12 @@ def evaluate(
     span = _span(frames, plan.source.frame_count)
     stored = {name: _stored(directory, name) for name in plan.styles}
     wanted = {name: [index for index in sorted(frames) if index in span] for name, frames in stored.items()}
+    removed = exported(directory)
+    if set(removed) == set(plan.styles):
+        raise RenderDirectoryError(
+            f"{path}: the frames of every style were removed after its video was written",
+            hint="measure a render before `tempera clean --frames`, or render again with --fresh",
+        )
     if not any(wanted.values()):
         raise RenderDirectoryError(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
@@ -71,7 +78,7 @@ def evaluate(
     evaluations = []
     for name, config in opened.configs.items():
         if not wanted[name]:
-            reporter.note(f"{name}: nothing is stored yet")
+            reporter.note(f"{name}: its frames were removed" if name in removed else f"{name}: nothing is stored yet")
             continue
         styler = build_styler(config, resources[name])
         comparison = Comparison(

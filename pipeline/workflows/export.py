@@ -1,4 +1,4 @@
-"""Exporting: finish the stored frames and write the videos, as often as wanted and as far as they are."""
+"""Exporting: finish the stored frames and write the videos, complete or as far as the frames are stored."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def export(
     fps: Fraction | None = None,
     settings: Callable[[Config], Config] = lambda config: config,
 ) -> list[Path]:
-    """Write the videos of a render again, from the stored frames; also while it is running, as far as it is.
+    """Write the videos of a render again, from the stored frames; also of a render in progress, up to the
+    first frame that is missing.
 
-    `output` None writes where the render itself would. `settings` changes the config: what concerns the output.
+    `output` None writes where the render itself would. `settings` returns a config with changed output settings.
     Raises RenderDirectoryError if no frame is stored yet, Interrupted if an end was requested; then no video is
     changed.
     """
@@ -93,7 +94,7 @@ def write_style(
     fps: Fraction | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the stored frames of a style and write its video; what `checkpoint` raises ends it without a trace."""
+    """Finish the stored frames of a style and write its video; if `checkpoint` raises, no file is left."""
     from pipeline.media.writer.output import write_video
 
     seen = hashlib.sha256()

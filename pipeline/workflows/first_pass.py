@@ -1,4 +1,4 @@
-"""What must be known of every frame before the first is stylized: where the cuts are, and how the exposure flickers."""
+"""The first pass over the input, before any frame is stylized: it finds cuts and exposure flicker."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FirstPass = tuple[tuple[Shot, ...], tuple[ToneCurve, ...]]
 
 
 def known_first_pass(path: Path, source: Source, settings: InputSettings) -> FirstPass | None:
-    """The shots and tone curves of an existing plan for the same frames, so that going on does not look again."""
+    """The shots and tone curves of an existing plan for the same frames; None if there is no such plan."""
     try:
         plan = RenderDirectory.open(path).plan
     except TemperaError:
-        return None  # opening it to work on it will say what is wrong
+        return None  # the error is reported when the directory is opened for work
     same = plan.source.digest == source.digest and plan.source.decoded_indices == source.decoded_indices
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):

@@ -1,6 +1,6 @@
-"""The digest of an input, without reading all of it again if nothing has touched it since it was read.
+"""The digest of an input, without hashing it again if its files have not changed since they were hashed.
 
-cache/input.json        what the system said about each file of the input when it was hashed, and the digest of them all
+cache/input.json        size and times of each file of the input when it was hashed, and the digest of all of them
 
 Hashing 2,000 photos of 5 MB takes far longer than a resumed render may take to its first frame. As git does with its
 index, a file of the same size, time of change, inode and device is taken to have the same content. This relies on:
@@ -12,8 +12,8 @@ index, a file of the same size, time of change, inode and device is taken to hav
 - The clocks of this machine and of a file server differ by less than that, and the server's answers are not stale.
 
 Either all files are as they were, in the same order, or all are hashed. They are also hashed if the note is missing,
-damaged in any way or of another version, and with `--fresh`. A digest that differs from the plan's is refused as ever,
-so a wrong note can cost a refused start, and its checksum excludes that; it cannot change what is rendered.
+damaged in any way or of another version, and with `--fresh`. A digest that differs from the plan's is always refused,
+so a wrong note could only prevent a start, never change what is rendered.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NOTE_NAME: Final = "input.json"
 RACY_NS: Final = 2_000_000_000
-"""The coarsest times that a file system keeps (FAT), in nanoseconds."""
+"""Resolution of the coarsest file times (those of FAT), in nanoseconds."""
 _VERSION_KEY: Final = "tempera_input"
 _VERSION: Final = 1
 _MAX_BYTES: Final = 1 << 28
@@ -46,7 +46,7 @@ _Facts = list[list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class HashedInput:
-    """The digest of an input as it is now, and the note to keep about it: None if it is there already, or of no use."""
+    """The digest of an input as it is now, and the note to write about it (None if it exists or would not be valid)."""
 
     digest: str
     note: bytes | None
@@ -80,7 +80,7 @@ def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
 
 
 def _facts(source: Source, render_dir: Path) -> _Facts | None:
-    """What the system says about the files whose content is hashed, in order; None if it refuses for one of them."""
+    """Size, times and identity of the files whose content is hashed, in order; None if one of them cannot be read."""
     files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
     facts: _Facts = []
     names: dict[Path, str] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class _LogFile(logging.FileHandler):
-    """A log that is silent on a full disk, where the error that matters is raised elsewhere."""
+    """A log file that ignores errors of the disk, which the store raises for frames."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.FileHandler`."""

@@ -1,4 +1,4 @@
-"""Opening a render that exists: its plan, and everything in it that depends on where the directory is now."""
+"""Opening an existing render: its plan, with paths that are valid where the directory is now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the videos of a render go, and where its directory is: names given by the user, or made from the input's."""
+"""The names of a render's videos and of its directory: given by the user, or made from the input's name."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def refuse_input(output: Path, source: Source) -> None:
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:
-    """What two names of one file have in common; None where there is no file."""
+    """Device and inode, equal for two names of one file; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The videos of a render: which are its own, and never replacing one that is not, or a longer one by a shorter."""
+"""Rules for replacing videos: only the render's own are replaced, and never a longer one by a shorter one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import RenderDirectoryError, UsageError
+from pipeline.errors import RenderDirectoryError, UsageError, WriteError
 from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import Video, exported, known_videos, remember_video, size_and_digest
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
-    """Before the work begins, make sure that its video will not replace one that is not its own."""
+    """Before the work begins: refuse to replace a video that is not of this render, or with `fresh` move it aside.
+
+    Raises UsageError if there is such a video, WriteError if it cannot be moved aside.
+    """
     existing = [file for file in output_files(output, prepared.source.frame_count) if file.exists()]
     if not existing or os.path.realpath(output) in _own_outputs(prepared.path):
         return
@@ -33,7 +36,13 @@ def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, rep
         number = 1
         while (aside := file.with_name(f"{file.stem}.old-{number}{file.suffix}")).exists():
             number += 1
-        file.rename(aside)
+        try:
+            file.rename(aside)
+        except OSError as error:
+            raise WriteError(
+                f"{file}: cannot be moved aside ({error.strerror})",
+                hint="choose another name with -o, or check the permissions of its folder",
+            ) from error
     reporter.note(f"the old video is kept as {aside}")
 
 
@@ -50,12 +59,12 @@ def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int
 
 
 def note_video(directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str) -> None:
-    """Remember a video that was just written: that it is ours, and what it shows (see `Video`)."""
+    """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`)."""
     files = output_files(output, frame_count)
     try:
         size, sha256 = size_and_digest(files)
     except OSError:
-        return  # advisory
+        return  # the note is optional
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     path = _relative(output, directory.path)
     stills = files != [output]
@@ -65,25 +74,25 @@ def note_video(directory: RenderDirectory, style: str, output: Path, frame_count
 def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:
     """Videos of the styles whose frames were removed, by style; they are not stylized again.
 
-    Raises RenderDirectoryError if such a video is missing or changed, or is wanted under another name: then nothing is
-    left to write it from.
+    Raises RenderDirectoryError if such a video is missing or changed, or is wanted under another name: then
+    there are no frames to write it from.
     """
     found = {}
     for style, video in exported(directory).items():
-        path = video.absolute_path(directory.path)
+        file = video.absolute_path(directory.path)
         anew = "begin anew with --fresh (the old folder is moved aside)"
         if problem := video.problem(directory.path):
             raise RenderDirectoryError(
-                f"{directory.path}: the frames of {style!r} were removed after {path} was written, and that video is "
+                f"{directory.path}: the frames of {style!r} were removed after {file} was written, and that video is "
                 f"{problem}",
                 hint=f"put it back, or {anew}",
             )
-        if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(path):
+        if style in outputs and os.path.realpath(outputs[style]) != os.path.realpath(file):
             raise RenderDirectoryError(
-                f"{outputs[style]}: cannot be written, the frames of {style!r} were removed after {path} was written",
+                f"{outputs[style]}: cannot be written, the frames of {style!r} were removed after {file} was written",
                 hint=f"copy that video, or {anew}",
             )
-        found[style] = path
+        found[style] = file
     return found
 
 

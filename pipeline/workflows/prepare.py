@@ -56,7 +56,7 @@ def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellati
 def _prepare(
     request: RenderRequest, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
 ) -> Prepared:
-    """Prepare with small frames kept from the one time that the input is decoded."""
+    """`prepare`, with the small frames that are kept when the input is decoded."""
     from pipeline.media.reader.source import probe
     from pipeline.media.writer.target import check_output
 

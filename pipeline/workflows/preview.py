@@ -1,4 +1,4 @@
-"""Stills before a render: some frames of the input in some styles, with a setting swept over some values."""
+"""Stills before a render: some frames of the input in some styles, and with several values of one setting."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def variants(styles: Sequence[str], sweep: str | None, assignments: Sequence[str
         raise UsageError(
             f"--sweep {sweep}: {key.strip()} does not change how a single frame is stylized",
             hint="`tempera export DIR --set ...` tries what concerns the video, without stylizing again; "
-            "a short `tempera render --frames 0:24` what concerns motion",
+            "a short `tempera render --frames 0:24` tries what concerns motion",
         )
     # The value comes first: a long caption is cut.
     return [

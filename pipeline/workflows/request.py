@@ -1,4 +1,4 @@
-"""What a user asks for when rendering."""
+"""What a render is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.config.settings import Config
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """Input, styles and what the command line says beside them.
+    """The input, the styles and the options of a render.
 
     `styles` are complete configs with names and absolute paths. `frames` is a half-open slice of the input's frames,
     `fps` the rate at which they are shown or chosen. `width_px` and `height_px` fit the frames into that size.

@@ -1,4 +1,4 @@
-"""What each style of a render means on this machine: networks, precision, digests of images and weights."""
+"""Resolving the styles of a render on this machine: networks, precision, digests of images and weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def check_same_runtime(styles: Sequence[Config]) -> None:
 
 
 def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
-    """Find out what each style means on this machine; equal encoders are loaded once."""
+    """Load what each style needs and resolve its settings; equal encoders are loaded once.
+
+    Returns the resolved styles in order, and their networks by style name. Raises InputError for a style image that
+    cannot be read, MissingPartError for a device or weights that are not there."""
     from pipeline.stylers.resources import find_resources, image_digest
 
     resolved: list[ResolvedStyle] = []

@@ -1,4 +1,4 @@
-"""Resuming: go on with the render in a directory, wherever it was moved."""
+"""Resuming: continue the render in a directory, also after it was moved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def resume(path: Path, reporter: Reporter, cancellation: Cancellation | None = N
 
 
 def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
-    """Load what an existing render needs, and check that it still is what the render was planned with.
+    """Load what an existing render needs, and check that it is what the render was planned with.
 
     Raises RenderDirectoryError, naming every difference, if it is not.
     """
@@ -60,7 +60,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
 
 
 def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
-    """What the styles of an existing render mean on this machine, each with its own weights file."""
+    """The resolved styles of an existing render and their networks, each with its own weights file."""
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for name, config in opened.configs.items():
@@ -71,6 +71,7 @@ def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str,
 
 
 def _check_input_and_outputs(opened: OpenedRender) -> None:
+    """Raise the errors that are quick to find: an input that is not there, outputs that cannot be written."""
     from pipeline.media.writer.target import check_output
 
     if not Path(opened.source.files[0]).exists():

@@ -35,7 +35,7 @@ _SPARE_BYTES: Final = 50 << 20
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one file system must hold: the bytes expected under `path`, the least it can be, and what is free."""
+    """The space needed on one file system, in bytes: expected under `path`, at least needed, and free."""
 
     path: Path
     expected: int

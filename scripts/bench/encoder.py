@@ -1,13 +1,13 @@
-"""The bundled encoder against its teacher, side by side in one process: features, pictures, time, memory, precision.
+"""The bundled encoder against its teacher, side by side in one process: features, images, time, memory, precision.
 
     python scripts/bench/encoder.py --teacher vgg19_16x_se.safetensors --data ../shared/data --out OUT
 
-`transfer` paints every pair (photo, painting) coarse to fine with each network, and judges both pictures by the
+`transfer` stylizes every pair (content, style image) coarse to fine with each network, and judges both results by the
 teacher's objective: Wasserstein style, relu1_1..relu5_1 weighted 256:64:16:4:1, plus 0.004 times content at relu4_2. A
-ratio of 1 means that the student's picture is as good. `control` is the teacher's own second picture, from another seed
-of the noise: what "the same" looks like.
+ratio of 1 means that the student's result is as good. `control` is the teacher's own second result, from another seed
+of the noise: how far apart equally good results are.
 
-None of the pictures was trained on (see pipeline/weights/compact.md). OUT gets one PNG per pair (photo, teacher,
+None of the images was trained on (see pipeline/weights/compact.md). OUT gets one PNG per pair (content, teacher,
 student), and sheet.png. The last line on stdout is JSON.
 """
 
@@ -53,9 +53,9 @@ from pipeline.types import FrameBatch
 
 POOLED_TEACHER = "teacher, our pooling"
 OBJECTIVE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
-CONTENT_SHARE = 0.004
+CONTENT_WEIGHT = 0.004
 SEED, CONTROL_SEED = 7, 8
-PHOTOS = {
+CONTENTS = {
     "town": "photo/tubingen.jpg",
     "cat": "photo/chelsea.png",
     "night": "photo/rocket.jpg",
@@ -70,7 +70,7 @@ PHOTOS = {
     "church": "train/photos_bsds/118035.jpg",
     "sunset": "timelapse/sunset_rpi/frame-105.jpg",
 }
-PAINTINGS = {
+STYLE_IMAGES = {
     "starry night": "style/vangogh_starry_night_1889.jpg",
     "great wave": "style/hokusai_great_wave_c1831.jpg",
     "udnie": "style/picabia_udnie_1913.jpg",
@@ -84,7 +84,7 @@ PAIRS = (
     ("moon", "starry night"), ("tiger", "te fare"), ("church", "shipwreck"), ("sunset", "great wave"),
     ("town", "udnie"),
 )  # fmt: skip
-"""Held out from training: neither side of any pair was seen."""
+"""Not used in training: neither image of any pair."""
 
 
 class PublishedTeacher:
@@ -148,33 +148,33 @@ def as_rgb(images: Tensor) -> Any:
 
 
 def settings() -> StylizeSettings:
-    return StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("painting")),)))
+    return StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("style image")),)))
 
 
-def paint(encoder: Encoder, photo: Any, painting: Any, seed: int) -> Tensor:
+def stylize(encoder: Encoder, content: Any, style_image: Any, seed: int) -> Tensor:
     """The default cold frame of the product."""
-    styler = NeuralStyler(settings(), [painting], encoder, device=torch.device("cpu"))
-    return styler.stylize(FrameBatch("cold", as_tensor(photo), None, (seed,))).images
+    styler = NeuralStyler(settings(), [style_image], encoder, device=torch.device("cpu"))
+    return styler.stylize(FrameBatch("cold", as_tensor(content), None, (seed,))).images
 
 
-def objective_for(encoder: Encoder, photo: Any, painting: Any) -> Objective:
+def objective_for(encoder: Encoder, content: Any, style_image: Any) -> Objective:
     losses = settings().losses
-    content = as_tensor(photo)
-    height, width = content.shape[-2:]
-    factor = min(1.0, max(height, width) / max(painting.shape[:2]))
-    size = (round(painting.shape[0] * factor), round(painting.shape[1] * factor))
-    target = style_target(encoder, losses, resize(as_tensor(painting), size), 100.0)
-    return Objective(encoder, losses, content_targets(encoder, losses, content), (target,))
+    pixels = as_tensor(content)
+    height, width = pixels.shape[-2:]
+    factor = min(1.0, max(height, width) / max(style_image.shape[:2]))
+    size = (round(style_image.shape[0] * factor), round(style_image.shape[1] * factor))
+    target = style_target(encoder, losses, resize(as_tensor(style_image), size), 100.0)
+    return Objective(encoder, losses, content_targets(encoder, losses, pixels), (target,))
 
 
 def judge(objective: Objective, images: Tensor) -> dict[str, float]:
-    """Dimensionless terms of a picture, and the total that the ratios are made of."""
+    """Dimensionless terms of an image, and the total that the ratios are made of."""
     content, style, variation, _ = objective(images).terms[0].tolist()
-    return {"content": content, "style": style, "tv": variation, "total": CONTENT_SHARE * content + style}
+    return {"content": content, "style": style, "tv": variation, "total": CONTENT_WEIGHT * content + style}
 
 
-def feature_errors(student: Encoder, teacher: Encoder, weights: Path, photos: Sequence[Any]) -> dict[str, Any]:
-    """Relative errors of features and of second moments (Frobenius), mean over pictures, away from the borders."""
+def feature_errors(student: Encoder, teacher: Encoder, weights: Path, images: Sequence[Any]) -> dict[str, Any]:
+    """Relative errors of features and of second moments (Frobenius), mean over images, away from the borders."""
     with safe_open(weights, framework="pt") as file:
         channels = read_header(file.metadata()).get("teacher_channels", {})
     result: dict[str, Any] = {}
@@ -182,10 +182,10 @@ def feature_errors(student: Encoder, teacher: Encoder, weights: Path, photos: Se
         if layer not in channels:
             continue
         errors, gram_errors = [], []
-        for photo in photos:
+        for image in images:
             with torch.no_grad():
-                mine = student(as_tensor(photo), [layer])[layer]
-                theirs = teacher(as_tensor(photo), [layer])[layer][:, channels[layer]]
+                mine = student(as_tensor(image), [layer])[layer]
+                theirs = teacher(as_tensor(image), [layer])[layer][:, channels[layer]]
             margin = min(5, min(mine.shape[-2:]) // 4)
             mine, theirs = (f[..., margin:-margin, margin:-margin].contiguous() for f in (mine, theirs))
             errors.append(float((mine - theirs).norm() / theirs.norm()))
@@ -196,27 +196,27 @@ def feature_errors(student: Encoder, teacher: Encoder, weights: Path, photos: Se
 
 
 def transfer(options: argparse.Namespace) -> dict[str, Any]:
-    """Ratios of the student's pictures to the teacher's under the teacher's objective, and the PNGs to look at."""
+    """Ratios of the student's results to the teacher's under the teacher's objective, and the PNGs to look at."""
     dtype = torch.bfloat16
-    painters = {name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", "student")}
+    encoders = {name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", "student")}
     judging = load("teacher", options.teacher, None, torch.float32)
     rows, strips = [], []
-    for photo_name, painting_name in PAIRS[: options.pairs]:
-        photo = read_rgb(options.data / PHOTOS[photo_name], options.side)
-        painting = read_rgb(options.data / PAINTINGS[painting_name])
-        objective = objective_for(judging, photo, painting)
-        made = {name: paint(encoder, photo, painting, SEED) for name, encoder in painters.items()}
+    for content_name, style_name in PAIRS[: options.pairs]:
+        content = read_rgb(options.data / CONTENTS[content_name], options.side)
+        style_image = read_rgb(options.data / STYLE_IMAGES[style_name])
+        objective = objective_for(judging, content, style_image)
+        made = {name: stylize(encoder, content, style_image, SEED) for name, encoder in encoders.items()}
         if options.control:
-            made["control"] = paint(painters["teacher"], photo, painting, CONTROL_SEED)
+            made["control"] = stylize(encoders["teacher"], content, style_image, CONTROL_SEED)
         terms = {name: judge(objective, images) for name, images in made.items()}
-        row: dict[str, Any] = {"pair": f"{photo_name} x {painting_name}"}
+        row: dict[str, Any] = {"pair": f"{content_name} x {style_name}"}
         for name in made.keys() - {"teacher"}:
             row[name] = {key: round(terms[name][key] / terms["teacher"][key], 4) for key in terms[name]}
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
-        strip = np.concatenate([photo, as_rgb(made["teacher"]), as_rgb(made["student"])], axis=1)
+        strip = np.concatenate([content, as_rgb(made["teacher"]), as_rgb(made["student"])], axis=1)
         strips.append(Image.fromarray(strip))
-        strips[-1].save(options.out / f"{photo_name} x {painting_name}.png".replace(" ", "_"))
+        strips[-1].save(options.out / f"{content_name} x {style_name}.png".replace(" ", "_"))
     save_sheet(strips, options.out / "sheet.png")
     summary: dict[str, Any] = {"pairs": rows, "side_px": options.side}
     for name in ("student", "control") if options.control else ("student",):
@@ -236,7 +236,7 @@ def save_sheet(strips: Sequence[Image.Image], path: Path) -> None:
 
 
 def measure_time(options: argparse.Namespace, size: str, dtype_name: str) -> None:
-    """In a process of its own, with memory kept as the command line keeps it: one pass forward and back to the picture.
+    """In a process of its own, with memory kept as the command line keeps it: one pass forward and back to the image.
 
     Networks take turns; wall clock and processor time. Prints JSON.
     """
@@ -311,27 +311,28 @@ def in_a_process(options: argparse.Namespace, *measurement: str) -> dict[str, An
 
 
 def compare_precisions(options: argparse.Namespace) -> dict[str, Any]:
-    """The student in float32 and bfloat16: losses of the same picture, and the pictures that each paints."""
+    """The student in float32 and bfloat16: losses of the same image, and the result of each."""
     encoders = {
         name: load_encoder("compact", weights=options.weights, dtype=getattr(torch, name)) for name in PRECISIONS
     }
     judging = load("teacher", options.teacher, None, torch.float32)
     rows = []
-    for photo_name, painting_name in PAIRS[: min(2, options.pairs)]:
-        photo = read_rgb(options.data / PHOTOS[photo_name], options.side)
-        painting = read_rgb(options.data / PAINTINGS[painting_name])
-        made = {name: paint(encoder, photo, painting, SEED) for name, encoder in encoders.items()}
+    for content_name, style_name in PAIRS[: min(2, options.pairs)]:
+        content = read_rgb(options.data / CONTENTS[content_name], options.side)
+        style_image = read_rgb(options.data / STYLE_IMAGES[style_name])
+        made = {name: stylize(encoder, content, style_image, SEED) for name, encoder in encoders.items()}
         same = {
-            name: judge(objective_for(encoder, photo, painting), made["float32"]) for name, encoder in encoders.items()
+            name: judge(objective_for(encoder, content, style_image), made["float32"])
+            for name, encoder in encoders.items()
         }
-        judged = {name: judge(objective_for(judging, photo, painting), images) for name, images in made.items()}
-        strip = np.concatenate([photo, as_rgb(made["float32"]), as_rgb(made["bfloat16"])], axis=1)
-        Image.fromarray(strip).save(options.out / f"precision_{photo_name}.png")
+        judged = {name: judge(objective_for(judging, content, style_image), images) for name, images in made.items()}
+        strip = np.concatenate([content, as_rgb(made["float32"]), as_rgb(made["bfloat16"])], axis=1)
+        Image.fromarray(strip).save(options.out / f"precision_{content_name}.png")
         rows.append(
             {
-                "pair": f"{photo_name} x {painting_name}",
-                "same_picture": {k: round(same["bfloat16"][k] / same["float32"][k], 4) for k in same["float32"]},
-                "painted": {k: round(judged["bfloat16"][k] / judged["float32"][k], 4) for k in judged["float32"]},
+                "pair": f"{content_name} x {style_name}",
+                "same_image": {k: round(same["bfloat16"][k] / same["float32"][k], 4) for k in same["float32"]},
+                "stylized": {k: round(judged["bfloat16"][k] / judged["float32"][k], 4) for k in judged["float32"]},
                 "mean_absolute_difference_of_255": round(
                     255 * float((made["float32"] - made["bfloat16"]).abs().mean()), 2
                 ),
@@ -350,10 +351,10 @@ def main() -> None:
     add("--teacher", type=Path, required=True, help="vgg19_16x_se.safetensors")
     add("--weights", type=Path, default=weights_path("compact"), help="the student; by default the one that ships")
     add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
-    add("--out", type=Path, required=True, help="folder for the pictures to look at")
+    add("--out", type=Path, required=True, help="folder for the images")
     add("--parts", default="features,transfer,precision,time,memory")
-    add("--pairs", type=int, default=len(PAIRS), help="how many of the pairs to paint")
-    add("--side", type=int, default=384, help="longer side of the painted pictures, px")
+    add("--pairs", type=int, default=len(PAIRS), help="how many of the pairs to stylize")
+    add("--side", type=int, default=384, help="longer side of the stylized images, px")
     add("--rounds", type=int, default=21, help="timed evaluations of each network")
     add("--control", action=argparse.BooleanOptionalAction, default=True)
     add("--time-of", nargs=2, metavar=("SIZE", "DTYPE"), help=argparse.SUPPRESS)
@@ -370,8 +371,8 @@ def main() -> None:
     result: dict[str, Any] = {"environment": environment()}
     if "features" in parts:
         student, teacher = (load(n, options.teacher, options.weights, torch.float32) for n in ("student", "teacher"))
-        photos = [read_rgb(options.data / path, options.side) for path in (*PHOTOS.values(), *PAINTINGS.values())]
-        result["features"] = feature_errors(student, teacher, options.weights, photos)
+        images = [read_rgb(options.data / path, options.side) for path in (*CONTENTS.values(), *STYLE_IMAGES.values())]
+        result["features"] = feature_errors(student, teacher, options.weights, images)
     if "transfer" in parts:
         result["transfer"] = transfer(options)
     if "precision" in parts:

@@ -1,4 +1,4 @@
-"""On which machine and with what a benchmark ran: part of every result."""
+"""On which machine and with which versions a benchmark ran: a part of every result. A module of the benchmarks."""
 
 from __future__ import annotations
 

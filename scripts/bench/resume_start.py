@@ -3,10 +3,10 @@
     python scripts/bench/resume_start.py [--frames 2000] [--runs 5] [--input video|photos]
 
 The command runs in a new process, with all its imports, with `compact`, and with all but the last 20 frames stored.
-Once the frames are in the system's cache, and once they are dropped from it, so that they are read from the disk (where
-the system allows that). With photos of 1 MB as the input, once without the note that saves hashing them and once with
-it, the photos in the cache; `digest_s` is the time of finding their digest alone. The work on a frame begins when its
-line of progress comes, less the time of stylizing it. The last line is JSON: seconds, median and every run.
+It is measured with the frames in the system's cache, and with the cache dropped, so that they are read from the disk
+(where the system allows that). With photos of 1 MB as the input, once without the note that saves hashing them and
+once with it, the photos in the cache; `digest_s` is the time of finding their digest alone. The work on a frame begins
+when its line of progress comes, less the time of stylizing it. The last line is JSON: seconds, median and every run.
 """
 
 from __future__ import annotations

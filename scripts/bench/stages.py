@@ -1,14 +1,13 @@
-"""Where the time of a warm frame goes, from the photo to the stored picture.
+"""Where the time of a warm frame goes, from the content to the stored frame.
 
     python scripts/bench/stages.py --data $TEMPERA_DATA [--width 1280] [--frames 10] [--threads 2]
 
 A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
 it, with every stage wrapped in a clock. Mean over the warm frames after the first two, in ms of wall time on the main
-thread: waiting for the feed, the warm start (warp and blend), the content target (the photo's features), the objective
-(forward and backward), the rest of the minimizer and of the styler, waiting for the frame before to be stored (PNG,
-sync, rename; this began with the warm start), and what is left.
-`feed_cpu_ms` is the processor time that the feed's thread spends meanwhile on decoding, motion and comparison. The last
-line on stdout is JSON.
+thread: waiting for the feed, the warm start (warp and blend), the content target (features of the content), the
+objective (forward and backward), the rest of the minimizer and of the styler, waiting for the previous frame to be
+stored (PNG, sync, rename; this began with the warm start), and what is left. `feed_cpu_ms` is the processor
+time that the feed's thread spends meanwhile on decoding, motion and comparison. The last line on stdout is JSON.
 """
 
 from __future__ import annotations
@@ -51,10 +50,12 @@ from pipeline.stylers.neural import NeuralStyler
 from pipeline.workflows.render import render
 from pipeline.workflows.request import RenderRequest
 
-PHOTO = "photo/kodim03.png"
-PAINTING = "style/vangogh_starry_night_1889.jpg"
+CONTENT = "photo/kodim03.png"
+STYLE_IMAGE = "style/vangogh_starry_night_1889.jpg"
 STEP_PX = (2.3, 0.7)
 SKIPPED = 2
+"""Warm frames at the beginning that are not counted."""
+MIN_FRAMES = 1 + SKIPPED + 2
 
 clock: dict[str, float] = defaultdict(float)
 """Seconds by stage since the last stored frame."""
@@ -85,11 +86,18 @@ def main() -> None:
     data = os.environ.get("TEMPERA_DATA")
     add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
     add("--width", type=int, default=1280, help="px; the height is 9/16 of it")
-    add("--frames", type=int, default=10)
+    add(
+        "--frames",
+        type=int,
+        default=10,
+        help=f"at least {MIN_FRAMES}: the first, cold one and {SKIPPED} warm ones are not counted",
+    )
     add("--threads", type=int, default=2)
     add("--set", action="append", default=[], dest="sets", help="a setting, key=value")
     add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
+    if options.frames < MIN_FRAMES:
+        parser.error(f"--frames {options.frames}: expected at least {MIN_FRAMES}")
     wrap(pipeline.execute.prefetch.Prefetcher, "next_item", "wait for the next content")
     wrap(pipeline.execute.scheduler._Scheduler, "make_tasks", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
@@ -112,7 +120,7 @@ def main() -> None:
     RenderDirectory.append_stats = note  # type: ignore[method-assign, assignment]
     feed_s = prefetch_seconds()
     with tempfile.TemporaryDirectory() as scratch:
-        paint(Path(scratch), options)
+        render_window(Path(scratch), options)
     kept = rows[SKIPPED:]
     stages = {name: statistics.fmean(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
     total, objective = stages["total"], stages["objective"]
@@ -127,7 +135,7 @@ def main() -> None:
         "frames": len(kept),
         "evaluations": evaluations,
         "ms": {name: round(1000 * seconds, 1) for name, seconds in stages.items()},
-        "objective_share": round((objective + stages["content target"]) / total, 3),
+        "objective_fraction": round((objective + stages["content target"]) / total, 3),
         "feed_cpu_ms": round(1000 * sum(feed_s) / max(1, len(feed_s)), 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "environment": {**environment(), "opencv": cv2.__version__, "torch_threads": torch.get_num_threads()},
@@ -165,20 +173,20 @@ def height_of(width: int) -> int:
     return round(width * 9 / 16 / 2) * 2
 
 
-def paint(folder: Path, options: argparse.Namespace) -> None:
+def render_window(folder: Path, options: argparse.Namespace) -> None:
     """Render the moving window."""
     width, height = options.width, height_of(options.width)
-    photo = load_rgb(options.data / PHOTO)
+    scene = load_rgb(options.data / CONTENT)
     reach = (width + STEP_PX[0] * options.frames + 2, height + STEP_PX[1] * options.frames + 2)
-    scale = max(reach[0] / photo.shape[1], reach[1] / photo.shape[0])
-    large = resize(photo, round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    scale = max(reach[0] / scene.shape[1], reach[1] / scene.shape[0])
+    large = resize(scene, round(scene.shape[1] * scale), round(scene.shape[0] * scale))
     frames = folder / "frames"
     frames.mkdir()
     for index in range(options.frames):
         center = (width / 2 + STEP_PX[0] * index, height / 2 + STEP_PX[1] * index)
         save_png(frames / f"{index:04d}.png", np.asarray(cv2.getRectSubPix(large, (width, height), center), np.uint8))
     config = load_style(
-        str(options.data / PAINTING),
+        str(options.data / STYLE_IMAGE),
         ["encoder=compact", f"runtime.threads={options.threads}", *options.sets],
     )
     request = RenderRequest(inputs=(str(frames),), styles=(config,), output=folder / "out.mp4")

@@ -1,9 +1,9 @@
-"""Cold frames beside the reference pictures: the photo, theirs, ours, with evaluations and seconds.
+"""Cold frames beside the reference images: the content, the reference, ours, with evaluations and seconds.
 
     python scripts/bench/stills.py --data DATA -o sheet.png [--encoder compact] [--set KEY=VALUE ...]
 
-DATA holds `photo/`, `style/` and `reference/<photo>__<painting>.png`. `--pairs` takes other pairs, for which there is
-no reference. The last line is JSON: losses, evaluations and seconds of every picture.
+DATA holds `photo/`, `style/` and `reference/<content>__<style>.png`. `--pairs` takes other pairs, for which there is
+no reference. The last line is JSON: losses, evaluations and seconds of every image.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="compact")
     parser.add_argument("--size", type=int, default=512, help="longer side in px")
     parser.add_argument("--set", action="append", default=[], help="a setting, key=value", dest="sets")
-    parser.add_argument("--pairs", nargs="*", help="photo__painting; 'hard' for a dozen difficult ones")
+    parser.add_argument("--pairs", nargs="*", help="content__style; 'hard' for a dozen difficult ones")
     options = parser.parse_args()
     references = sorted((options.data / "reference").glob("*__*.png"))
     pairs = options.pairs or [path.stem for path in references]
@@ -60,16 +60,16 @@ def main() -> None:
         pairs = list(HARD_PAIRS)
     rows, figures = [], []
     for pair in pairs:
-        photo, painting = pair.split("__")
-        content = shown(find(options.data / "photo", photo), options.size)
-        image, figure = paint(find(options.data / "style", painting), content, options)
+        content_name, style_name = pair.split("__")
+        content = shown(find(options.data / "photo", content_name), options.size)
+        image, figure = stylize(find(options.data / "style", style_name), content, options)
         caption = f"{figure['evaluations']} evaluations, {figure['seconds']:.0f} s, loss {figure['loss']:.3f}"
-        row = [(photo, content), (f"ours: {caption}", image)]
+        row = [(content_name, content), (f"ours: {caption}", image)]
         reference = options.data / "reference" / f"{pair}.png"
         if reference.is_file():
-            row.insert(1, (f"reference: 1500 evaluations, {painting}", load_rgb(reference)))
+            row.insert(1, (f"reference: 1500 evaluations, {style_name}", load_rgb(reference)))
         else:
-            row.insert(1, (painting, shown(find(options.data / "style", painting), options.size)))
+            row.insert(1, (style_name, shown(find(options.data / "style", style_name), options.size)))
         rows.append(row)
         figures.append({"pair": pair, **figure})
         sys.stderr.write(f"{pair}: {caption}\n")
@@ -84,8 +84,10 @@ def main() -> None:
     )
 
 
-def paint(painting: Path, content: NDArray[Any], options: argparse.Namespace) -> tuple[NDArray[Any], dict[str, Any]]:
-    config = load_style(str(painting), [f"encoder={options.encoder}", *options.sets])
+def stylize(
+    style_image: Path, content: NDArray[Any], options: argparse.Namespace
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    config = load_style(str(style_image), [f"encoder={options.encoder}", *options.sets])
     styler = build_styler(config, find_resources(config))
     began = time.perf_counter()
     stylized = styler.stylize(FrameBatch("cold", to_tensor(content)[None], None, (0,)))

@@ -1,5 +1,6 @@
-"""The studio behind `scripts/make_styles.py`: one room per style, plus the materials they share.
+"""Drawing the style images of `scripts/make_styles.py`: one module per style, and the materials that they use.
 
-`fields` has noise and color ramps, `brush` has bristles, strokes and impasto light. Every style room has one
-function, `paint(width_px, seed) -> (H, W, 3) uint8 sRGB`, a pure function of its two arguments.
+`fields` has noise and color ramps, `brush` has bristles, strokes and impasto light, `washes` transparent paint on
+paper. Every module of a style has one function, `make_image(width_px, seed) -> (H, W, 3) uint8 sRGB`, whose result
+depends on its two arguments only.
 """

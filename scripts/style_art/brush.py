@@ -2,7 +2,7 @@
 
 A `Canvas` carries color and paint height. `paint_layer` traces strokes along a direction field, takes their colors from
 a composition, and lays them one over the other; `lit` turns the height into light and shadow at the very end, which
-is what makes strokes read as paint rather than as blurred color.
+makes strokes look like paint instead of blurred color.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def paint_layer(
 
 
 def lit(canvas: Canvas, *, strength: float = 0.12, gloss: float = 0.15, smooth_px: float = 0.7) -> Field:
-    """The painting under a lamp from the upper left: float32 (H, W, 3) in [0, 1].
+    """The canvas under a lamp from the upper left: float32 (H, W, 3) in [0, 1].
 
     `strength` scales the shading of the paint relief, `gloss` the highlights on ridges that face the lamp.
     """
@@ -223,5 +223,5 @@ def lit(canvas: Canvas, *, strength: float = 0.12, gloss: float = 0.15, smooth_p
     # A soft knee: the step between two thick strokes must not turn black or burn out.
     shade = np.tanh(-slope * 6.0 * strength / 0.12) * strength * 1.6
     shine = gloss * np.clip(np.tanh(-slope * 5.0) - 0.45, 0, 1)
-    picture = canvas.color * (1 + shade[..., None]) + shine[..., None]
-    return np.asarray(np.clip(picture, 0, 1), np.float32)
+    image = canvas.color * (1 + shade[..., None]) + shine[..., None]
+    return np.asarray(np.clip(image, 0, 1), np.float32)

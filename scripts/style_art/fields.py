@@ -1,4 +1,4 @@
-"""Noise, ramps and small picture kernels that all styles share.
+"""Noise, ramps and small image filters that all styles share.
 
 Fields are float32 (H, W); colors are float32 (..., 3) sRGB in [0, 1]. Mixing in sRGB rather than in linear light is on
 purpose: it is how a painter's palette steps, and it keeps the dark half of a ramp rich.
@@ -51,7 +51,7 @@ def fbm(
 
 
 def grid(shape: tuple[int, int]) -> tuple[Field, Field]:
-    """Pixel centers as (x, y), both (H, W), in units of the picture's width: x in [0, 1], y in [0, H / W]."""
+    """Pixel centers as (x, y), both (H, W), in units of the image's width: x in [0, 1], y in [0, H / W]."""
     height, width = shape
     x = (np.arange(width, dtype=np.float32) + 0.5) / width
     y = (np.arange(height, dtype=np.float32) + 0.5) / width

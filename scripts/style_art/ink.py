@@ -17,7 +17,7 @@ _MOON = (0.70, 0.20, 0.085)
 
 
 def _bezier(points: list[tuple[float, float]], count: int, width: int) -> Field:
-    """Quadratic or cubic Bezier curve through control `points` (picture widths) as (count, 2) pixels."""
+    """Quadratic or cubic Bezier curve through control `points` (image widths) as (count, 2) pixels."""
     p = np.array(points, np.float64)
     t = np.linspace(0, 1, count)[:, None]
     while len(p) > 1 and p.ndim == 2:
@@ -153,7 +153,7 @@ def _ground(canvas: Canvas, width: int, seed: int) -> None:
         stroke(canvas, path, blade, (_gray(tone), _gray(tone)), texture, rng)
 
 
-def _seal(picture: Field, x: Field, y: Field, unit: float, seed: int) -> Field:
+def _seal(image: Field, x: Field, y: Field, unit: float, seed: int) -> Field:
     """A red seal with carved strokes of no language."""
     cx, cy, half = 0.755, 0.705, 0.019
     u, v = (x - cx) / half, (y - cy) / half
@@ -169,10 +169,10 @@ def _seal(picture: Field, x: Field, y: Field, unit: float, seed: int) -> Field:
         ]
     )
     ink = smoothstep(1.0, 0.94, body) * smoothstep(0.07, 0.12, cut + 0.4 * chip)
-    return mix(picture, rgb("b8281f"), 0.9 * ink)
+    return mix(image, rgb("b8281f"), 0.9 * ink)
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
     """The finished sheet (H, W, 3) uint8 sRGB, 4:3."""
     scale = 2  # supersampling
     shape = (width_px * 3 // 4, width_px)
@@ -194,7 +194,7 @@ def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
     density = np.maximum(density, creep) * (1 + 0.06 * sheet.tooth)
     warm_gray = np.array([3.0, 2.95, 2.8], np.float32)  # the ink is a warm black: optical density per channel
     sheet.light *= np.exp(-(np.clip(density, 0, 1)[..., None] ** 1.15) * warm_gray)
-    picture = sheet.finished("f1e8d3", relief=0.01)
-    picture = picture * (1 + 0.006 * np.clip(fiber, -2, 2))[..., None]
-    picture = _seal(np.asarray(picture, np.float32), x, y, unit, seed)
-    return to_uint8(resize(np.asarray(np.clip(picture, 0, 1), np.float32), shape))
+    image = sheet.finished("f1e8d3", relief=0.01)
+    image = image * (1 + 0.006 * np.clip(fiber, -2, 2))[..., None]
+    image = _seal(np.asarray(image, np.float32), x, y, unit, seed)
+    return to_uint8(resize(np.asarray(np.clip(image, 0, 1), np.float32), shape))

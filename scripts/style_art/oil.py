@@ -44,7 +44,7 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
     sea = ramp(near + 0.12 * chop, [(0.0, "d98a6a"), (0.3, "6f6f9f"), (0.65, "2c5f86"), (1.0, "123f5c")])
     road = np.exp(-(((x - _SUN[0]) / (0.04 + 0.10 * near)) ** 2)) * smoothstep(-0.9, 0.6, chop)
     sea = mix(sea, rgb("ffc65c"), 0.95 * road)
-    picture = mix(sky, sea, smoothstep(-0.002, 0.002, y - horizon))
+    image = mix(sky, sea, smoothstep(-0.002, 0.002, y - horizon))
     angle = np.where(y > horizon, 0.05 * chop, angle)
     for base, height, center, spread, dark, light in (
         (0.505, 0.13, 0.02, 0.23, "3a2f63", "8a4f86"),
@@ -52,7 +52,7 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
     ):
         crest = base - height * np.exp(-(((x - center) / spread) ** 2)) - 0.008 * np.sin(40 * x) - 0.003 * patch
         inside = (y > crest) & (y < base) & (base - crest > 0.006)
-        picture[inside] = ramp(0.5 + 0.4 * patch + 2 * (base - y), [(0.0, dark), (1.0, light)])[inside]
+        image[inside] = ramp(0.5 + 0.4 * patch + 2 * (base - y), [(0.0, dark), (1.0, light)])[inside]
         angle = np.where(inside, 0.9 * np.sign(center - 0.5) + 0.5 * patch, angle)
 
     # The field: rows of color running toward the viewer, flowers in drifts.
@@ -64,17 +64,17 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
         [(0.0, "14301f"), (0.3, "2f5a2c"), (0.5, "6f8a2f"), (0.7, "c2a53a"), (1.0, "f0cf6a")],
     )
     on_field = smoothstep(-0.003, 0.003, y - shore)
-    picture = mix(picture, field, on_field)
+    image = mix(image, field, on_field)
     flowers = on_field * smoothstep(0.05, 0.6, fbm(shape, width * 0.07, seed + 4, octaves=4, stretch=(2.5, 0.6)))
     toward = np.arctan2(y - 0.35, x - 0.45) + 0.35 * drift
     angle = np.where(y > shore, np.where(depth > 0.12, toward, 0.3 * np.sin(9 * x)), angle)
     detail = np.maximum(smoothstep(0.11, 0.05, far), 0.7 * road * (y > horizon) * (y < shore))
     detail = np.maximum(detail, smoothstep(0.012, 0.004, np.abs(y - horizon)))
-    return picture, angle.astype(np.float32), np.asarray(detail, np.float32), np.asarray(flowers, np.float32)
+    return image, angle.astype(np.float32), np.asarray(detail, np.float32), np.asarray(flowers, np.float32)
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
-    """The finished picture (H, W, 3) uint8 sRGB, 4:3."""
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
+    """The style image (H, W, 3) uint8 sRGB, 4:3."""
     scale = 2  # supersampling
     shape = (width_px * 3 // 4, width_px)
     big = (shape[0] * scale, shape[1] * scale)

@@ -24,13 +24,13 @@ def _composition(shape: tuple[int, int], seed: int) -> Field:
     sky = mix(sky, rgb("8f7fb8"), 0.55 * smoothstep(0.4, 1.4, -cloud) * smoothstep(0.5, 0.1, y))
     far = 0.42 - 0.035 * np.sin(4.3 * x + 0.5) - 0.012 * np.sin(15 * x) - 0.004 * leaf
     hills = ramp(0.5 + 0.3 * leaf + 3 * (y - far), [(0.0, "5a5f9f"), (0.5, "6f8fae"), (1.0, "8fb08a")])
-    picture = mix(sky, hills, smoothstep(-0.003, 0.003, y - far))
+    image = mix(sky, hills, smoothstep(-0.003, 0.003, y - far))
 
     chop = fbm(shape, width * 0.035, seed + 2, octaves=3, stretch=(4.0, 0.5))
     near = np.clip((y - 0.5) / 0.3, 0, 1)
     river = ramp(near + 0.12 * chop, [(0.0, "ffd9a0"), (0.25, "9cc3d8"), (0.6, "3f7fc0"), (1.0, "23509a")])
     river = mix(river, rgb("fff0b0"), 0.9 * smoothstep(0.9, 1.5, chop))
-    picture = mix(picture, river, smoothstep(-0.002, 0.002, y - 0.5))
+    image = mix(image, river, smoothstep(-0.002, 0.002, y - 0.5))
 
     # Poplars on the far bank with their reflections.
     rng = np.random.default_rng(seed + 3)
@@ -44,23 +44,23 @@ def _composition(shape: tuple[int, int], seed: int) -> Field:
         up = (0.505 - y) / tall
         body = np.abs(x - cx) / wide + 0.10 * leaf < np.sqrt(np.clip(up * (1.0 - up) * 4, 0, 1))
         body &= (up > 0) & (up < 1)
-        picture[body] = light[body]
+        image[body] = light[body]
         down = (y - 0.505) / tall
         twin = np.abs(x - cx + 0.004 * chop) / wide < np.sqrt(np.clip(down * (1.0 - down) * 4, 0, 1))
         twin &= (down > 0) & (down < 1) & (chop < 0.6)
-        picture[twin] = mix(light, rgb("1f4a8a"), 0.45 * np.ones(shape, np.float32))[twin]
+        image[twin] = mix(light, rgb("1f4a8a"), 0.45 * np.ones(shape, np.float32))[twin]
     bank = smoothstep(0.008, 0.003, np.abs(y - 0.505 - 0.002 * leaf))
-    picture = mix(picture, ramp(0.5 + 0.4 * leaf, [(0.0, "3f5f2f"), (1.0, "e0c860")]), bank)
+    image = mix(image, ramp(0.5 + 0.4 * leaf, [(0.0, "3f5f2f"), (1.0, "e0c860")]), bank)
 
     # A boat with a sail and its reflection.
     sail = (x > 0.565) & (x - 0.565 < (y - 0.36) * 0.42) & (y < 0.545)
-    picture[sail] = mix(rgb("fff6e6"), rgb("f2a07a"), np.clip((x - 0.565) / 0.07, 0, 1))[sail]
+    image[sail] = mix(rgb("fff6e6"), rgb("f2a07a"), np.clip((x - 0.565) / 0.07, 0, 1))[sail]
     jib = (x < 0.560) & (0.560 - x < (y - 0.39) * 0.30) & (y < 0.545)
-    picture[jib] = rgb("d9d2ee")
+    image[jib] = rgb("d9d2ee")
     hull = (np.abs(x - 0.575) < 0.075 - 1.4 * (y - 0.55)) & (y > 0.55) & (y < 0.572)
-    picture[hull] = rgb("a8322a")
+    image[hull] = rgb("a8322a")
     glow = (x > 0.55) & (x - 0.55 < (0.75 - y) * 0.42) & (y > 0.575) & (chop > -0.4) & (y < 0.74)
-    picture[glow] = mix(picture, rgb("ffe9cf"), np.full(shape, 0.75, np.float32))[glow]
+    image[glow] = mix(image, rgb("ffe9cf"), np.full(shape, 0.75, np.float32))[glow]
 
     # Near meadow in light and shadow, a large tree on the left, flowers.
     shore = 0.745 - 0.10 * smoothstep(0.75, 0.0, x) + 0.012 * np.sin(9 * x)
@@ -69,15 +69,15 @@ def _composition(shape: tuple[int, int], seed: int) -> Field:
         0.5 + 0.33 * shade + 0.10 * leaf,
         [(0.0, "1b3550"), (0.3, "2f6a55"), (0.5, "6f9a4f"), (0.72, "c9c46a"), (1.0, "f6e3a0")],
     )
-    picture = mix(picture, meadow, smoothstep(-0.004, 0.004, y - shore))
+    image = mix(image, meadow, smoothstep(-0.004, 0.004, y - shore))
     bloom = fbm(shape, width * 0.02, seed + 5, octaves=2) + 0.5 * shade
     petals = ramp(
         fbm(shape, width * 0.08, seed + 6), [(-0.6, "e23a4f"), (0.0, "ff9ac0"), (0.5, "ffffff"), (1.0, "8f5fd0")]
     )
-    picture = mix(picture, petals, smoothstep(1.1, 1.35, bloom) * (y > shore + 0.02))
+    image = mix(image, petals, smoothstep(1.1, 1.35, bloom) * (y > shore + 0.02))
     trunk = np.abs(x - 0.13 - 0.035 * np.sin(7 * y) - 0.003 * leaf) < 0.020 + 1.2 * np.clip(y - 0.76, 0, 1) ** 1.6
     trunk &= (y > 0.2) & (y < 0.83)
-    picture[trunk] = ramp(0.5 + (x - 0.135) * 25, [(0.0, "8a5a3a"), (0.5, "5a2f4a"), (1.0, "26204a")])[trunk]
+    image[trunk] = ramp(0.5 + (x - 0.135) * 25, [(0.0, "8a5a3a"), (0.5, "5a2f4a"), (1.0, "26204a")])[trunk]
     crown = np.zeros(shape, np.float32)
     form = np.zeros(shape, np.float32)
     for _ in range(38):
@@ -91,7 +91,7 @@ def _composition(shape: tuple[int, int], seed: int) -> Field:
         form + 0.15 * leaf,
         [(0.0, "16284f"), (0.25, "23564f"), (0.5, "4f8748"), (0.75, "a9b352"), (1.0, "f2d475")],
     )
-    return mix(picture, leaves, smoothstep(0.03, 0.12, crown))
+    return mix(image, leaves, smoothstep(0.03, 0.12, crown))
 
 
 def _touches(
@@ -122,8 +122,8 @@ def _divide(colors: Field, rng: np.random.Generator) -> Field:
     return np.asarray(cv2.cvtColor(divided[None], cv2.COLOR_HSV2RGB)[0], np.float32)
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
-    """The finished picture (H, W, 3) uint8 sRGB, square."""
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
+    """The style image (H, W, 3) uint8 sRGB, square."""
     scale = 3  # supersampling
     shape = (width_px, width_px)
     big = (width_px * scale, width_px * scale)

@@ -1,6 +1,6 @@
 """`stainedglass`: sun, mountains, a winding river and irises in glowing glass and dark lead.
 
-The picture is cut into regions; each region is cut into cells around seeds that follow its form. Borders become lead
+The image is cut into regions; each region is cut into cells around seeds that follow its form. Borders become lead
 with a rounded profile, cells become glass: a gradient, streaks, bubbles, light bleeding over the lead.
 """
 
@@ -25,7 +25,7 @@ def _regions(x: Field, y: Field) -> NDArray[np.int32]:
     for number, (base, amp, freq, shift) in enumerate(
         ((0.44, 0.105, 5.5, 0.2), (0.50, 0.075, 6.5, 2.4), (0.565, 0.045, 5.0, 4.4)), start=5
     ):
-        peaks = np.abs(np.mod(freq * x / np.pi + shift, 2) - 1) * 2 - 1  # a zigzag: mountains
+        peaks = np.abs(np.mod(freq * x / np.pi + shift, 2) - 1) * 2 - 1  # a triangle wave: mountains
         soft = np.sin(freq * x + shift * 2)
         crest = base - amp * (peaks if number < 7 else soft)
         region[y > crest] = number  # 5 far range, 6 near range, 7 green hills
@@ -61,7 +61,7 @@ def _regions(x: Field, y: Field) -> NDArray[np.int32]:
 
 
 def _seeds(shape: tuple[int, int], region: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
-    """Cell number of every pixel (H, W), unique over the picture; cells never cross a region border."""
+    """Cell number of every pixel (H, W), unique over the image; cells never cross a region border."""
     height, width = shape
     cells = np.zeros(shape, np.int32)
     x, y = grid(shape)
@@ -154,7 +154,7 @@ def _glass_color(number: int, y: float, rng: np.random.Generator) -> Field:
     return ramp(pick, palettes[min(number, 32)])
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
     """The finished window (H, W, 3) uint8 sRGB, square."""
     scale = 2  # supersampling
     shape = (width_px, width_px)
@@ -224,8 +224,8 @@ def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
     solid = ramp(metal, [(0.0, "0a0a10"), (0.5, "1c1d26"), (0.9, "4a4d58"), (1.3, "9a9ca2")])
     # Light creeps around the lead (halation), and lead shades the rim of the glass.
     glass = glass * (0.62 + 0.38 * smoothstep(0.0, 11.0, to_edge - wide))[..., None]
-    picture = mix(glass, solid, lead)
-    bright = np.clip(picture - 0.45, 0, 1)
+    image = mix(glass, solid, lead)
+    bright = np.clip(image - 0.45, 0, 1)
     halo = np.stack([blur(np.ascontiguousarray(bright[..., k]), 11 * unit) for k in range(3)], axis=-1)
-    picture = picture + 0.30 * halo
-    return to_uint8(resize(np.asarray(np.clip(picture, 0, 1), np.float32), shape))
+    image = image + 0.30 * halo
+    return to_uint8(resize(np.asarray(np.clip(image, 0, 1), np.float32), shape))

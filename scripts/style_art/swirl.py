@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from style_art.brush import Brush, Canvas, bristle_texture, lit, paint_layer
 from style_art.fields import Field, blur, fbm, grid, mix, ramp, resize, rgb, smoothstep, to_uint8
 
-# (x, y, radius, turn) in picture widths: three lights that the wind turns around, and eddies between them.
+# (x, y, radius, turn) in image widths: three lights that the wind turns around, and eddies between them.
 _LIGHTS = ((0.76, 0.20, 0.17, 1.0), (0.24, 0.24, 0.12, -1.0), (0.50, 0.46, 0.10, 1.0))
 _EDDIES = ((0.50, 0.14, 0.10, -1.0), (0.05, 0.47, 0.11, 1.0), (0.93, 0.50, 0.10, -1.0), (0.28, 0.53, 0.07, -1.0))
 
@@ -82,7 +82,7 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
     hill = ramp(0.5 + 0.25 * bands + 0.6 * (y - far) * 4, [(0.0, "1b2b63"), (0.5, "2b5a86"), (1.0, "3f8a7c")])
     wood = ramp(0.5 + 0.22 * fine + 3 * (y - near), [(0.0, "0d1a30"), (0.5, "173f4a"), (1.0, "2f6a4a")])
     on_hill, on_near = smoothstep(-0.003, 0.003, y - far), smoothstep(-0.003, 0.003, y - near)
-    picture = mix(mix(sky, hill, on_hill), wood, on_near)
+    image = mix(mix(sky, hill, on_hill), wood, on_near)
     angle = np.where(y > far - 0.004, slope * 0.8 + 0.35 * np.sin(9 * x + 20 * y), angle).astype(np.float32)
 
     shore = 0.765 + 0.012 * np.sin(6.0 * x + 1.0)
@@ -97,7 +97,7 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
         )
         water = mix(water, rgb("f5b93a"), 0.95 * gleam * smoothstep(-0.5, 0.7, ripple))
     on_water = smoothstep(-0.003, 0.003, y - shore)
-    picture = mix(picture, water, on_water)
+    image = mix(image, water, on_water)
     angle = np.where(on_water > 0.5, 0.16 * np.sin(14 * x + 9 * y) + 0.06 * ripple, angle).astype(np.float32)
 
     rng = np.random.default_rng(seed + 3)
@@ -108,19 +108,19 @@ def _composition(shape: tuple[int, int], seed: int) -> tuple[Field, Field, Field
         wall = (np.abs(x - cx) < size * 0.55) & (y < base) & (y > base - size * 0.75)
         roof_y = base - size * 0.75
         roof = (y <= roof_y) & (y > roof_y - size * 0.6 + np.abs(x - cx) * 1.0)
-        picture[wall] = mix(rgb("27407a"), rgb("c58a4a"), rng.random())
-        picture[roof] = mix(rgb("7d2f2c"), rgb("1e2450"), rng.random())
+        image[wall] = mix(rgb("27407a"), rgb("c58a4a"), rng.random())
+        image[roof] = mix(rgb("7d2f2c"), rgb("1e2450"), rng.random())
         lamp = (np.abs(x - cx - size * 0.1) < size * 0.16) & (np.abs(y - base + size * 0.35) < size * 0.17)
-        picture[lamp] = rgb("ffd860")
+        image[lamp] = rgb("ffd860")
         house = wall | roof
         angle[house] = np.where(roof, np.sign(x - cx) * 0.8, np.pi / 2)[house]
         houses[house] = 1.0
     detail = np.maximum(detail, 0.5 * smoothstep(0.02, 0.0, np.abs(y - far)))
-    return picture, angle, detail, houses
+    return image, angle, detail, houses
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
-    """The finished picture (H, W, 3) uint8 sRGB, square."""
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
+    """The style image (H, W, 3) uint8 sRGB, square."""
     scale = 2  # supersampling
     side = width_px * scale
     half = (width_px, width_px)

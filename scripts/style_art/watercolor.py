@@ -11,7 +11,7 @@ from style_art.washes import Sheet, inside_px
 
 
 def _ridge(x: Field, base: float, amp: float, seed: int) -> Field:
-    """A jagged crest line (1, W): its y in picture widths."""
+    """A jagged crest line (1, W): its y in image widths."""
     rng = np.random.default_rng(seed)
     line = np.zeros_like(x[0])
     for octave in range(6):
@@ -100,9 +100,9 @@ def _firs(sheet: Sheet, width: int, seed: int) -> None:
         (np.concatenate([rng.uniform(0.0, 0.36, 16), rng.uniform(0.82, 1.0, 9)]), 0.512, (0.05, 0.11), "6fa08f", 0.8),
         (np.concatenate([rng.uniform(-0.02, 0.20, 8), rng.uniform(0.90, 1.02, 4)]), 0.560, (0.14, 0.27), "3f7f62", 1.0),
     )
-    for places, foot, (low, high), color, force in groups:
+    for positions, foot, (low, high), color, force in groups:
         mask = np.zeros(sheet.shape, np.uint8)
-        for cx in places:
+        for cx in positions:
             _fir(mask, (cx * width, (foot + rng.uniform(-0.004, 0.008)) * width), rng.uniform(low, high) * width, rng)
         inside = inside_px(mask > 127)
         sheet.wash(inside, color, force, ragged_px=1.6, rim=0.6, granulation=0.14, flow=0.35)
@@ -166,7 +166,7 @@ def _meadow(sheet: Sheet, x: Field, y: Field, width: int, seed: int) -> None:
     sheet.wash(inside_px(drops > 127), "3f7f9a", 0.5, ragged_px=0.6, rim=1.0)
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
     """The finished sheet (H, W, 3) uint8 sRGB, 4:3, with a bare paper edge."""
     scale = 2  # supersampling
     shape = (width_px * 3 // 4, width_px)

@@ -48,7 +48,7 @@ class _Print:
         self.ink = np.asarray(self.ink * (1 - inside) + lines * inside, np.float32)
 
     def contour(self, distance: Field, width: float, where: Field | float = 1.0) -> None:
-        """An outline where `distance` (picture widths) is near zero; its width swells along the way."""
+        """An outline where `distance` (image widths) is near zero; its width swells along the way."""
         thick = width * (1.0 + 0.45 * self.broad + 0.15 * self.wobble)
         edge = 1.2 / self.width
         self.ink = np.maximum(self.ink, smoothstep(thick + edge, thick - edge, np.abs(distance)) * where)
@@ -182,7 +182,7 @@ def _foreground(p: _Print, seed: int) -> None:
             p.surface(fan, green, needle, tone)
 
 
-def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
+def make_image(width_px: int, seed: int) -> NDArray[np.uint8]:
     """The finished print (H, W, 3) uint8 sRGB, 4:3, with a paper margin."""
     scale = 2  # supersampling; the line edges are soft by themselves
     shape = (width_px * 3 // 4, width_px)
@@ -198,7 +198,7 @@ def paint(width_px: int, seed: int) -> NDArray[np.uint8]:
     # The color blocks are never in perfect register, and their ink takes the wood's grain.
     flat = warp(p.color, 3.0 * unit, -2.5 * unit)
     worn = np.clip(0.88 + 0.07 * grain - 0.25 * smoothstep(1.6, 2.6, speck), 0, 1)
-    picture = mix(paper, flat, worn)
+    image = mix(paper, flat, worn)
     key = blur(p.ink, 0.8 * unit) * np.clip(0.96 + 0.03 * grain - 0.5 * smoothstep(2.0, 2.8, speck), 0, 1)
-    picture = mix(picture, rgb("1a1714"), key)
-    return to_uint8(resize(picture, shape))
+    image = mix(image, rgb("1a1714"), key)
+    return to_uint8(resize(image, shape))

@@ -1,8 +1,9 @@
 """Make the images of the README from our own sample timelapse: styles, mix, steady and timelapse.jpg in docs/.
 
-    python scripts/make_pictures.py [--demo DIR]
+    python scripts/make_readme_images.py [--demo DIR]
 
 `--demo` is a finished `tempera demo` folder, for the strip of stylized frames. Everything else is stylized here.
+The last line is the path and the size of the last image.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, help="folder of a finished demo")
     options = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
-    photo = resize(sample_frame(FRAME), WIDTH_PX, HEIGHT_PX)
-    stylized = [photo, *(stylize(load_style(name), photo) for name in shipped_styles())]
+    content = resize(sample_frame(FRAME), WIDTH_PX, HEIGHT_PX)
+    stylized = [content, *(stylize(load_style(name), content) for name in shipped_styles())]
     save("styles.jpg", grid(stylized, columns=4))
     first, second = load_style("swirl"), load_style("woodcut")
-    save("mix.jpg", grid([stylize(mixed(first, second, weight), photo) for weight in (0, 45, 100, 220)], columns=4))
+    save("mix.jpg", grid([stylize(mixed(first, second, weight), content) for weight in (0, 45, 100, 220)], columns=4))
     save("steady.jpg", grid(steady(load_style("swirl")), columns=3))
     if options.demo:
         directory = RenderDirectory.open(next(iter(sorted(options.demo.glob("*.render")))))
@@ -56,15 +57,15 @@ def main() -> None:
         images = [load_rgb(photos[index]) for index in STRIP]
         settings = load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]).output.finish
         images += [
-            finish(directory.read_frame(chain.id, index), photo, settings, index=index, seed=0)
-            for index, photo in zip(STRIP, images, strict=True)
+            finish(directory.read_frame(chain.id, index), content, settings, index=index, seed=0)
+            for index, content in zip(STRIP, images, strict=True)
         ]
         save("timelapse.jpg", grid([resize(image, 320, 180) for image in images], columns=len(STRIP)))
 
 
-def stylize(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
+def stylize(config: Config, content: NDArray[Any]) -> NDArray[Any]:
     stylized = build_styler(config, find_resources(config)).stylize(
-        FrameBatch("cold", to_tensor(photo)[None], None, (1,))
+        FrameBatch("cold", to_tensor(content)[None], None, (1,))
     )
     return to_uint8(stylized.images[0])
 
@@ -72,33 +73,36 @@ def stylize(config: Config, photo: NDArray[Any]) -> NDArray[Any]:
 def steady(config: Config) -> list[NDArray[Any]]:
     """What changes when the camera moves, beside the stylized frame: each alone, without motion, and ours.
 
-    A window slides over the sample by STEP_PX per frame. A row: the first frame (in the first row, the last photo), the
-    last frame, and four times what differs from the frame before it once that is moved as the camera was.
+    A window slides over the sample by STEP_PX per frame. A row: the first frame (in the first row, the last
+    content frame), the last frame, and four times what differs from the previous frame once that is moved as the camera
+    was.
     """
     scene = sample_frame(FRAME)
-    photos = [scene[40 : 40 + HEIGHT_PX, 40 + STEP_PX * k : 40 + STEP_PX * k + WIDTH_PX] for k in range(MOVES)]
-    photos = [np.ascontiguousarray(photo) for photo in photos]
+    contents = [scene[40 : 40 + HEIGHT_PX, 40 + STEP_PX * k : 40 + STEP_PX * k + WIDTH_PX] for k in range(MOVES)]
+    contents = [np.ascontiguousarray(content) for content in contents]
     styler = build_styler(config, find_resources(config))
     images = []
     for way in ("alone", "without motion", "ours"):
         stylized: list[NDArray[np.uint8]] = []
-        for index, photo in enumerate(photos):
-            batch = FrameBatch("cold", to_tensor(photo)[None], None, (index,))
+        for index, content in enumerate(contents):
+            batch = FrameBatch("cold", to_tensor(content)[None], None, (index,))
             if stylized and way == "without motion":
-                batch = FrameBatch("warm", to_tensor(photo)[None], to_tensor(stylized[-1])[None], (index,))
+                batch = FrameBatch("warm", to_tensor(content)[None], to_tensor(stylized[-1])[None], (index,))
             elif stylized and way == "ours":
-                motion = motion_between(photos[index - 1], photo, config.motion, from_index=index - 1, to_index=index)
-                found = find_correspondence(photos[index - 1], photo, motion)
-                start = warm_start(photo, {index - 1: stylized[-1]}, {index - 1: found})
+                motion = motion_between(
+                    contents[index - 1], content, config.motion, from_index=index - 1, to_index=index
+                )
+                found = find_correspondence(contents[index - 1], content, motion)
+                start = warm_start(content, {index - 1: stylized[-1]}, {index - 1: found})
                 assert start is not None
                 init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
                 confidence = torch.from_numpy(start.confidence)[None, None]
-                batch = FrameBatch("warm", to_tensor(photo)[None], init, (index,), target, confidence)
+                batch = FrameBatch("warm", to_tensor(content)[None], init, (index,), target, confidence)
             stylized.append(to_uint8(styler.stylize(batch).images[0]))
         difference = np.zeros_like(stylized[-1])
         change = stylized[-1][:, :-STEP_PX].astype(int) - stylized[-2][:, STEP_PX:]
         difference[:, :-STEP_PX] = np.clip(4 * np.abs(change), 0, 255)
-        images += [photos[-1] if way == "alone" else stylized[0], stylized[-1], difference]
+        images += [contents[-1] if way == "alone" else stylized[0], stylized[-1], difference]
     return images
 
 
@@ -110,7 +114,7 @@ def mixed(first: Config, second: Config, weight: float) -> Config:
 
 
 def grid(images: list[NDArray[Any]], columns: int) -> NDArray[Any]:
-    """Pictures of one size in rows, a thin white line between them."""
+    """Images of one size in rows, a thin white line between them."""
     height, width, _ = images[0].shape
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + 4) - 4, columns * (width + 4) - 4, 3), 255, np.uint8)
