@@ -22,6 +22,9 @@ class TemperaError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class UsageError(TemperaError):
     """The command line does not make sense (exit code 2)."""

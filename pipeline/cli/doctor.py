@@ -25,6 +25,8 @@ def doctor(as_json: options.AsJson = False) -> None:
 
 
 def _plain(value: Any) -> str:
+    """A finding on one line; of the codecs, which containers take which."""
     if isinstance(value, dict):
-        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
-    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+        containers = value.get("containers", value)
+        return "; ".join(f"{suffix}: {', '.join(codecs)}" for suffix, codecs in containers.items())
+    return str(value)

@@ -44,6 +44,7 @@ def verify(
     from pipeline.runtime.reporters import make_reporter
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.verification import verify_frames
+    from pipeline.store.videos import exported
 
     render = RenderDirectory.open(directory)
     stored = sum(len(render.stored(chain)) for chain in render.plan.chains)
@@ -53,6 +54,7 @@ def verify(
         print_json({**asdict(report), "ok": report.ok})
     else:
         lines = [f"{finding.kind}: {finding.path}: {finding.what}" for finding in report.findings]
+        lines += [f"{name}: its frames were removed, its video replaces them" for name in exported(render)]
         verdict = "all good" if report.ok else "damage found"
         lines.append(f"{report.checked} frames checked, {report.unstylized} not stylized yet, {verdict}")
         sys.stdout.write("\n".join(lines) + "\n")

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.videos import VIDEOS_NAME, Video, exported, known_videos, remove_frames
-from pipeline.workflows.complete import resume_command
 from pipeline.workflows.export import shown_pixels
 from pipeline.workflows.opened import OpenedRender, open_render
 

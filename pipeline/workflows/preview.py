@@ -13,6 +13,7 @@ from pipeline.config.catalog import load_style
 from pipeline.errors import UsageError
 from pipeline.plan.chains import frame_seed
 from pipeline.types import Chain, FrameBatch
+from pipeline.workflows.resolve import load_resources
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,6 @@ def preview(
     """
     from pipeline.media.image.arrays import to_tensor, to_uint8
     from pipeline.media.image.contact_sheet import Captioned, contact_sheet
-    from pipeline.stylers.resources import find_resources
     from pipeline.stylers.table import build_styler
 
     for index in frames:
@@ -91,10 +91,11 @@ def preview(
             )
     contents = {index: _frame(source, index, (width_px, height_px), columns[0].config) for index in frames}
     rows: dict[int, list[Captioned]] = {index: [(f"frame {index}", rgb)] for index, rgb in contents.items()}
+    resources = load_resources([column.config for column in columns], weights)
     with reporter.stylizing({"cold": len(columns) * len(frames), "warm": 0}, 0):
-        for column in columns:
+        for column, found in zip(columns, resources, strict=True):
             config = column.config
-            styler = build_styler(config, find_resources(config, weights=weights))
+            styler = build_styler(config, found)
             for index in frames:
                 began = time.perf_counter()
                 seed = frame_seed(config.seed, config.name, index)

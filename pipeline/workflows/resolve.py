@@ -39,19 +39,12 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
 
     Returns the resolved styles in order, and their networks by style name. Raises InputError for a style image that
     cannot be read, MissingPartError for a device or weights that are not there."""
-    from pipeline.stylers.resources import find_resources, image_digest
+    from pipeline.stylers.resources import image_digest
 
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
-    loaded: dict[tuple[object, ...], Resources] = {}
-    for config in styles:
-        key = (
-            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
-            *(config.motion.method, config.motion.preset),
-        )
-        if key not in loaded:
-            loaded[key] = find_resources(config, weights=weights)
-        found = resources[config.name] = loaded[key]
+    for config, found in zip(styles, load_resources(styles, weights), strict=True):
+        resources[config.name] = found
         least_px = found.encoder.min_side_px if found.encoder else 1
         init = config.optimize.cold.init
         resolved.append(
@@ -69,6 +62,23 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
             )
         )
     return resolved, resources
+
+
+def load_resources(configs: Sequence[Config], weights: Path | None) -> list[Resources]:
+    """What each config needs of this machine; equal networks are loaded once."""
+    from pipeline.stylers.resources import find_resources
+
+    loaded: dict[tuple[object, ...], Resources] = {}
+    found = []
+    for config in configs:
+        key = (
+            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
+            *(config.motion.method, config.motion.preset),
+        )
+        if key not in loaded:
+            loaded[key] = find_resources(config, weights=weights)
+        found.append(loaded[key])
+    return found
 
 
 def _segment_frames(config: Config, resources: Resources) -> int:
