@@ -30,7 +30,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert "pipeline" in loaded and not loaded & HEAVY
 
 
-def test_the_bare_package_loads_nothing_at_all_of_others() -> None:
+def test_bare_package_loads_nothing_at_all_of_others() -> None:
     assert not modules("import pipeline") & (HEAVY | {"typer", "pydantic", "yaml", "rich"})
 
 

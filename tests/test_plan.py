@@ -1,4 +1,4 @@
-"""The plan: chains, seeds, the digest that forgets no setting, and a file that is not believed."""
+"""The plan: chains, seeds, the digest of every setting that changes pixels, and the validation of its file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def a_config(**changes: Any) -> Config:
 def a_style(name: str = "swirl", config: Config | None = None, **changes: Any) -> ResolvedStyle:
     config = config or a_config()
     known = {
-        "image_digests": tuple(f"picture {number}" for number in range(len(config.style.images))),
+        "image_digests": tuple(f"image {number}" for number in range(len(config.style.images))),
         "encoder": "compact",
         "encoder_digest": "weights",
         "precision": "float32",
@@ -123,30 +123,30 @@ def test_frame_seeds_are_known_and_distinct() -> None:
 # --- the digest ---------------------------------------------------------------------------------------------------
 
 
-def leaves(data: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Place of every single setting of a config's data; lists of plain values are one setting."""
+def leaves(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Path of every single setting in a config's data; lists of plain values are one setting."""
     if isinstance(data, dict) and data:
-        return [leaf for key, value in data.items() for leaf in leaves(value, (*place, key))]
+        return [leaf for key, value in data.items() for leaf in leaves(value, (*path, key))]
     if isinstance(data, list) and data and isinstance(data[0], dict):
-        return [leaf for key, value in enumerate(data) for leaf in leaves(value, (*place, key))]
-    return [place]
+        return [leaf for key, value in enumerate(data) for leaf in leaves(value, (*path, key))]
+    return [path]
 
 
-def look(data: Any, place: tuple[Any, ...]) -> Any:
-    for key in place:
+def value_at(data: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
         data = data[key]
     return data
 
 
 def words(schema: Any) -> list[Any]:
-    """Every word that any setting can be, from the JSON Schema."""
+    """Every named choice of any setting, from the JSON Schema."""
     if isinstance(schema, dict):
         found = list(schema.get("enum", [])) + ([schema["const"]] if "const" in schema else [])
         return found + [word for value in schema.values() for word in words(value)]
     return [word for value in schema for word in words(value)] if isinstance(schema, list) else []
 
 
-def test_a_long_shot_is_split_into_segments_that_start_from_keyframes() -> None:
+def test_long_shot_is_split_into_segments_that_start_from_keyframes() -> None:
     shots = (Shot(0, 0, 100), Shot(1, 100, 110))
     chains = make_chains([StyleChains("Swirl", 7, segment_frames=24, hold=2)], shots)
     keyframes, *segments, short = chains
@@ -184,16 +184,16 @@ def test_segments_cover_every_frame_once(count: int, wanted: int, hold: int) -> 
             assert chain.start in keys.frames
 
 
-def neighbor(config: Config, place: tuple[Any, ...]) -> Config | None:
+def neighbor(config: Config, path: tuple[Any, ...]) -> Config | None:
     """The same config with one setting changed to some other valid value; None if there is no other value."""
     data = json.loads(config.model_dump_json(by_alias=True))
-    old = look(data, place)
+    old = value_at(data, path)
     numbers = [old + 1, old - 1, old * 2, old / 2] if type(old) in (int, float) else []
     others = [*numbers, 0.5, 0.1, 1, *sorted(set(words(config_schema())), key=str), "other", True, False]
     for new in [[*old[:-1], 0.9], [*old[:-1], 9], *others] if isinstance(old, list) else others:
         if new == old:
             continue
-        look(data, place[:-1])[place[-1]] = new
+        value_at(data, path[:-1])[path[-1]] = new
         try:
             changed = parse_config(data, where="test")
         except ConfigError:
@@ -204,32 +204,32 @@ def neighbor(config: Config, place: tuple[Any, ...]) -> Config | None:
 
 
 EVERY_SETTING = leaves(json.loads(a_config().model_dump_json(by_alias=True)))
-# What the plan replaces by what it stands for: the content's digest, or what "auto" came down to.
+# Settings that the plan replaces: an image by the digest of its content, "auto" by what was chosen.
 RESOLVED = {("encoder",), ("optimize", "precision"), ("motion", "segment_frames")} | {
-    ("style", "images", place, "path") for place in (0, 1)
+    ("style", "images", index, "path") for index in (0, 1)
 }
 OUTSIDE = {"schema", "name", "description", "output", "runtime"}
 
 
 def test_every_section_of_the_config_is_inside_or_outside_the_identity() -> None:
-    top = {place[0] for place in EVERY_SETTING}
+    top = {path[0] for path in EVERY_SETTING}
     assert top == {*IDENTITY_SECTIONS, "input"} | OUTSIDE
     assert not OUTSIDE & {*IDENTITY_SECTIONS, "input"}
 
 
-@pytest.mark.parametrize("place", EVERY_SETTING, ids=lambda place: ".".join(map(str, place)))
-def test_the_digest_has_every_setting_that_changes_pixels_and_no_other(place: tuple[Any, ...]) -> None:
-    changed = neighbor(a_config(), place)
+@pytest.mark.parametrize("path", EVERY_SETTING, ids=lambda path: ".".join(map(str, path)))
+def test_digest_has_every_setting_that_changes_pixels_and_no_other(path: tuple[Any, ...]) -> None:
+    changed = neighbor(a_config(), path)
     if changed is None:
-        assert place == ("schema",)
+        assert path == ("schema",)
         return
     before, after = a_plan(a_style()), a_plan(a_style(config=changed))
-    if place[0] in OUTSIDE or place in RESOLVED:
+    if path[0] in OUTSIDE or path in RESOLVED:
         assert after.digest == before.digest
         assert after.styles != before.styles
     else:
         assert after.digest != before.digest
-        with pytest.raises(RenderDirectoryError, match=str(place[-1])):
+        with pytest.raises(RenderDirectoryError, match=str(path[-1])):
             check_same(before, after)
 
 
@@ -239,8 +239,8 @@ def test_the_digest_has_every_setting_that_changes_pixels_and_no_other(place: tu
         a_plan(a_style(encoder="vgg19")),
         a_plan(a_style(encoder_digest="other")),
         a_plan(a_style(precision="bfloat16")),
-        a_plan(a_style(image_digests=("picture 0", "other"))),
-        a_plan(a_style(image_digests=("picture 1", "picture 0"))),
+        a_plan(a_style(image_digests=("image 0", "other"))),
+        a_plan(a_style(image_digests=("image 1", "image 0"))),
         a_plan(a_style("other name")),
         a_plan(a_style(), a_style("second")),
         a_plan(width_px=66),
@@ -253,7 +253,7 @@ def test_the_digest_has_every_setting_that_changes_pixels_and_no_other(place: tu
     ],
     ids=str,
 )
-def test_the_digest_has_what_is_not_a_setting(changed: RenderPlan) -> None:
+def test_digest_has_encoder_images_geometry_shots_and_source(changed: RenderPlan) -> None:
     assert changed.digest != a_plan().digest
 
 
@@ -272,11 +272,11 @@ def test_paths_and_timing_are_not_in_the_digest(changed: RenderPlan) -> None:
     assert changed.digest == a_plan().digest
 
 
-def test_the_order_of_styles_is_not_in_the_digest() -> None:
+def test_order_of_styles_is_not_in_the_digest() -> None:
     assert a_plan(a_style("a"), a_style("b")).digest == a_plan(a_style("b"), a_style("a")).digest
 
 
-def test_a_start_picture_counts_by_its_content() -> None:
+def test_start_image_is_identified_by_its_content() -> None:
     at = a_config(optimize={"cold": {"init": "/art/start.png"}})
     moved = a_config(optimize={"cold": {"init": "/moved/start.png"}})
     assert a_plan(a_style(config=at, init_digest="x")).digest == a_plan(a_style(config=moved, init_digest="x")).digest
@@ -285,8 +285,8 @@ def test_a_start_picture_counts_by_its_content() -> None:
         a_plan(a_style(config=at, init_digest=""))
 
 
-def test_the_digest_is_stable() -> None:
-    """A render of yesterday must be continued today: if this fails, `ALGORITHM` or the canonical form has changed."""
+def test_digest_is_stable() -> None:
+    """Older renders must remain resumable: where this fails, `ALGORITHM` or the canonical form has changed."""
     assert (
         identity_digest({"b": 0.1, "a": [1, None, "é"]})
         == hashlib.sha256(b'{"a":[1,null,"\\u00e9"],"b":0.1}').hexdigest()
@@ -296,7 +296,7 @@ def test_the_digest_is_stable() -> None:
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=20), st.lists(st.integers(0, 60), min_size=1, max_size=20))
-def test_different_picks_are_different_identities(one: list[int], two: list[int]) -> None:
+def test_different_frame_choices_have_different_identities(one: list[int], two: list[int]) -> None:
     plans = [
         a_plan(source=a_source(frames=len(decoded_indices), decoded_indices=tuple(decoded_indices)))
         for decoded_indices in (one, two)
@@ -304,7 +304,7 @@ def test_different_picks_are_different_identities(one: list[int], two: list[int]
     assert (plans[0].identity["source.frames"] == plans[1].identity["source.frames"]) == (one == two)
 
 
-def test_picks_read_well() -> None:
+def test_frame_choices_are_written_as_ranges() -> None:
     def shown(*decoded_indices: int) -> Any:
         return a_plan(source=a_source(frames=len(decoded_indices), decoded_indices=decoded_indices)).identity[
             "source.frames"
@@ -318,7 +318,7 @@ def test_picks_read_well() -> None:
 # --- refusing other settings --------------------------------------------------------------------------------------
 
 
-def test_a_refusal_names_each_difference_and_the_two_ways_out() -> None:
+def test_refusal_names_each_difference_and_both_options() -> None:
     wanted = a_plan(
         a_style(config=a_config(losses={"tv": {"weight": 3}, "style": {"layers": {"relu1_1": 1}}})), width_px=32
     )
@@ -333,20 +333,20 @@ def test_a_refusal_names_each_difference_and_the_two_ways_out() -> None:
     assert "--fresh" in caught.value.hint and "--workdir" in caught.value.hint and "same settings" in caught.value.hint
 
 
-def test_another_style_is_one_line() -> None:
+def test_difference_of_styles_is_reported_in_one_line() -> None:
     with pytest.raises(RenderDirectoryError) as caught:
         check_same(a_plan(), a_plan(a_style("ink")))
     assert caught.value.message.splitlines()[1:] == ["  styles: there swirl, now ink"]
 
 
-def test_equal_plans_are_the_same() -> None:
+def test_equal_plans_are_accepted() -> None:
     check_same(a_plan(), a_plan())
 
 
 # --- making a plan ------------------------------------------------------------------------------------------------
 
 
-def test_styles_need_names_of_their_own() -> None:
+def test_styles_with_equal_names_are_refused() -> None:
     with pytest.raises(UsageError, match="'swirl'"):
         a_plan(a_style(), a_style())
 
@@ -374,12 +374,12 @@ def test_styles_must_agree_on_how_the_input_is_read() -> None:
     ],
     ids=str,
 )
-def test_nonsense_is_a_bug_of_the_caller(wrong: dict[str, Any]) -> None:
+def test_impossible_arguments_are_a_value_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         a_plan(**wrong)
 
 
-def test_paths_are_relative_and_survive_moving_everything(tmp_path: Path) -> None:
+def test_paths_are_relative_and_remain_valid_after_a_move(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "out").mkdir(parents=True)
     config = a_config(
@@ -403,12 +403,12 @@ def test_paths_are_relative_and_survive_moving_everything(tmp_path: Path) -> Non
     assert back.optimize.cold.init == moved / "s.png"
 
 
-def test_a_render_directory_behind_a_link_finds_its_source(tmp_path: Path) -> None:
+def test_render_directory_behind_a_link_finds_its_source(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
     plan = a_plan(source=a_source(path=str(tmp_path / "in.mp4")), render_dir=tmp_path / "link" / "x.render")
-    for way in (tmp_path / "link", tmp_path / "deep" / "er"):
-        assert absolute_source(plan, way / "x.render").path == str(tmp_path / "in.mp4")
+    for folder in (tmp_path / "link", tmp_path / "deep" / "er"):
+        assert absolute_source(plan, folder / "x.render").path == str(tmp_path / "in.mp4")
 
 
 def test_paths_are_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,13 +422,13 @@ def test_paths_are_taken_from_the_current_folder(tmp_path: Path, monkeypatch: py
     }
 
 
-def test_a_resolved_config_comes_back_whole() -> None:
+def test_resolved_config_is_restored_from_the_file() -> None:
     config = a_config(losses={"tv": {"weight": 0.1}}, runtime={"batch_size": 3}, output={"crf": 20}, seed=9)
     plan = plan_from_json(plan_to_json(a_plan(a_style(config=config))))
     assert style_configs(plan, Path("/out/x.render"))["swirl"] == config
 
 
-def test_a_config_of_another_version_is_refused_with_a_way_out() -> None:
+def test_config_of_another_version_is_refused_with_a_hint() -> None:
     plan = a_plan()
     plan = dataclasses.replace(plan, styles={"swirl": {**plan.styles["swirl"], "future": 1}})
     with pytest.raises(RenderDirectoryError, match="future"):
@@ -482,8 +482,8 @@ def plans(draw: st.DrawFn) -> RenderPlan:
     )
 
 
-def test_nothing_that_we_know_of_the_source_is_left_out_of_the_file() -> None:
-    """What `resume` does not get from the plan it does without: the wrong stream, or decoding from the start."""
+def test_file_has_every_field_of_source_and_chain() -> None:
+    """`resume` knows only what the file has; without it a wrong stream could be read."""
     written = json.loads(plan_to_json(a_plan()))
     for kind, document in ((Source, written["source"]), (Chain, written["chains"][0])):
         assert set(document) == {field.name for field in dataclasses.fields(kind)}
@@ -491,7 +491,7 @@ def test_nothing_that_we_know_of_the_source_is_left_out_of_the_file() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(plans())
-def test_a_plan_comes_back_from_its_file_exactly(plan: RenderPlan) -> None:
+def test_plan_is_restored_exactly_from_its_file(plan: RenderPlan) -> None:
     text = plan_to_json(plan)
     back = plan_from_json(text)
     assert back == plan
@@ -499,10 +499,10 @@ def test_a_plan_comes_back_from_its_file_exactly(plan: RenderPlan) -> None:
     assert text.isascii()
 
 
-def test_any_changed_byte_is_noticed() -> None:
+def test_any_changed_byte_is_detected() -> None:
     good = plan_to_json(a_plan()).encode()
-    for place in range(0, len(good), 7):
-        for bad in (good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :], good[:place]):
+    for at in range(0, len(good), 7):
+        for bad in (good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :], good[:at]):
             try:
                 assert plan_from_json(bad) == a_plan()  # white space may change
             except RenderDirectoryError as error:
@@ -548,22 +548,22 @@ DOCUMENT = json.loads(plan_to_json(a_plan(outputs={"swirl": "x.mp4"}, exposure=(
 JUNK: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "../../x", "\ud800", [], {}, [[]], {"a": 1}, [1, 2], ["x"]]
 
 
-def inner_places(data: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def inner_paths(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [found for key, value in items for found in [(*place, key), *inner_places(value, (*place, key))]]
+    return [found for key, value in items for found in [(*path, key), *inner_paths(value, (*path, key))]]
 
 
 @pytest.mark.parametrize("junk", [*JUNK, "remove"], ids=repr)
-def test_no_value_in_a_well_sealed_file_can_do_harm(junk: Any) -> None:
+def test_unexpected_value_with_a_valid_checksum_is_refused_or_harmless(junk: Any) -> None:
     refused = 0
-    for place in inner_places(DOCUMENT):
-        if place[0] in ("styles", "identity") and len(place) > 2:
+    for path in inner_paths(DOCUMENT):
+        if path[0] in ("styles", "identity") and len(path) > 2:
             continue  # opaque here; configs are validated when they are used
         document = json.loads(json.dumps(DOCUMENT))
         if junk == "remove":
-            del look(document, place[:-1])[place[-1]]
+            del value_at(document, path[:-1])[path[-1]]
         else:
-            look(document, place[:-1])[place[-1]] = junk
+            value_at(document, path[:-1])[path[-1]] = junk
         try:
             plan = plan_from_json(sealed(document))
         except RenderDirectoryError:
@@ -574,13 +574,13 @@ def test_no_value_in_a_well_sealed_file_can_do_harm(junk: Any) -> None:
     assert refused > 20
 
 
-def test_a_digest_of_other_settings_is_refused() -> None:
+def test_digest_of_other_settings_is_refused() -> None:
     with pytest.raises(RenderDirectoryError, match="digest does not match"):
         plan_from_json(plan_to_json(dataclasses.replace(a_plan(), digest="1" * 64)))
 
 
 @pytest.mark.parametrize("chain_id", ["../x", "a/b", "", "A", "a b", "a" * 100, "-a", "a.b", "a\n"])
-def test_no_chain_leaves_its_folder(chain_id: str) -> None:
+def test_chain_id_that_is_no_safe_name_is_refused(chain_id: str) -> None:
     document = json.loads(json.dumps(DOCUMENT))
     document["chains"][0]["id"] = chain_id
     with pytest.raises(RenderDirectoryError, match="safe name"):
@@ -588,7 +588,7 @@ def test_no_chain_leaves_its_folder(chain_id: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"start": 1}, {"stop": 5}, {"shot": 1}, {"style": "x"}, {"seed": -1}])
-def test_chains_must_fit_the_shots(changes: dict[str, Any]) -> None:
+def test_chain_outside_its_shot_is_refused(changes: dict[str, Any]) -> None:
     plan = a_plan()
     chain: Chain = dataclasses.replace(plan.chains[0], **changes)
     with pytest.raises(RenderDirectoryError):
@@ -603,7 +603,7 @@ def test_impossible_tone_curves_are_refused(curves: tuple[tuple[int, ...], ...])
         a_plan(exposure=curves)
 
 
-def test_tone_curves_belong_to_the_identity() -> None:
+def test_tone_curves_that_differ_from_the_identity_are_refused() -> None:
     plan = a_plan(exposure=(CURVE,) * 6)
     for other in ((), ((),) * 6):
         with pytest.raises(RenderDirectoryError, match="tone curves"):

@@ -142,8 +142,8 @@ class TestContract:
         self, sample: tuple[str, list[Path], Source], longer_side_px: int
     ) -> None:
         _, inputs, whole = sample
-        asked: list[dict[str, Any]] = [{}, {"frames": (3, 9)}, {"fps": Fraction(10)}]
-        for options in asked:
+        cases: list[dict[str, Any]] = [{}, {"frames": (3, 9)}, {"fps": Fraction(10)}]
+        for options in cases:
             with Thumbnails(longer_side_px) as thumbnails:
                 source = probe(inputs, SETTINGS, thumbnails=thumbnails, **options)
                 width, height = thumbnails.size_of(source.width_px, source.height_px)
@@ -414,7 +414,7 @@ def test_real_media(
     assert resumed.rgb.shape == (size[1], size[0], 3)
 
 
-def test_an_image_named_as_video_is_a_photo(data: Data) -> None:
+def test_image_named_as_video_is_a_photo(data: Data) -> None:
     source = probe([data("broken/made_jpeg_named.mp4")], SETTINGS)
     assert source.kind == "photos"
     assert source.frame_count == 1

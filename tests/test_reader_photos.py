@@ -131,7 +131,7 @@ def test_real_series_are_in_the_order_they_were_taken(data: Data) -> None:
     assert (names(mug), mug.order) == ([f"{number}.jpg" for number in range(1, 9)], "name")
 
 
-def test_a_pattern_takes_numbers_in_order_and_notes_missing_ones(tmp_path: Path) -> None:
+def test_pattern_takes_numbers_in_order_and_notes_missing_ones(tmp_path: Path) -> None:
     write_photos(tmp_path, FRAMES[:12], pattern="a{}.png")
     (tmp_path / "a7.png").unlink()
     source = probe([tmp_path / "a%d.png"], SETTINGS)
@@ -162,7 +162,7 @@ def test_photos_of_another_size_are_refused_or_fitted(tmp_path: Path) -> None:
     assert probe(paths, SETTINGS, frames=(0, 2)).frame_count == 2  # the odd one is not rendered
 
 
-def test_a_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
+def test_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
     paths = write_photos(tmp_path, FRAMES[:3])
     source = probe(paths, SETTINGS)
     Image.fromarray(texture((24, 16), 1)).save(paths[1])

@@ -1,4 +1,4 @@
-"""Writing: what is read back is what was given, in time, in color and in sound; and nothing is ever half there."""
+"""Writing: times, colors and sound are read back as they were given, and no incomplete output is left."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def source_of(
 
 
 def card(size_px: int = 80) -> RGB:
-    """Flat patches of saturated and of ordinary colors, 3 by 4."""
+    """Uniform patches of saturated and of ordinary colors, 3 by 4."""
     rows = [np.hstack([np.full((size_px, size_px, 3), c, np.uint8) for c in SATURATED[i : i + 4]]) for i in (0, 4, 8)]
     return np.vstack(rows)
 
@@ -125,7 +125,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), VIDEOS)
-def test_colors_come_back(tmp_path: Path, suffix: str, codec: Any) -> None:
+def test_colors_are_read_back_in_every_format(tmp_path: Path, suffix: str, codec: Any) -> None:
     image = card()
     path = write_video(
         tmp_path / f"card{suffix}", [image] * 3, source=source_of((0, 1, 2)), settings=OutputSettings(codec=codec)
@@ -194,9 +194,7 @@ def test_ffv1_is_lossless(tmp_path: Path) -> None:
     ],
     ids=["constant", "ntsc", "variable"],
 )
-def test_every_frame_is_shown_when_the_source_showed_it(
-    tmp_path: Path, suffix: str, codec: Any, source: Source
-) -> None:
+def test_every_frame_keeps_the_time_of_the_source(tmp_path: Path, suffix: str, codec: Any, source: Source) -> None:
     settings = OutputSettings(codec=codec)  # not the fastest preset: B-frames must be there
     path = write_video(tmp_path / f"a{suffix}", ramps(8), source=source, settings=settings)
     _, times, stated = read_back(path)
@@ -208,7 +206,7 @@ def test_every_frame_is_shown_when_the_source_showed_it(
     assert stated == pytest.approx(source.duration_s, abs=1e-6 if exact else 0.0011)
 
 
-def test_b_frames_are_used_where_they_can_be(tmp_path: Path) -> None:
+def test_h264_has_b_frames(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", ramps(8), source=source_of(tuple(range(8))), settings=OutputSettings())
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
@@ -223,7 +221,7 @@ def test_fps_makes_the_rate_constant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [Fraction(1, 60), Fraction(1000)])
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mp4", "hevc"), (".webm", "vp9"), (".webm", "av1")])
-def test_very_slow_and_very_fast(tmp_path: Path, suffix: str, codec: Any, rate: Fraction) -> None:
+def test_very_slow_and_very_fast_rates_are_exact(tmp_path: Path, suffix: str, codec: Any, rate: Fraction) -> None:
     settings = OutputSettings(codec=codec, preset="ultrafast")
     path = write_video(tmp_path / f"a{suffix}", ramps(3), source=source_of((0, 1, 2)), settings=settings, fps=rate)
     assert read_back(path)[1] == [i / rate for i in range(3)]
@@ -249,14 +247,16 @@ def test_times_that_do_not_increase_are_a_value_error(pts: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize(("suffix", "codec"), VIDEOS)
 @pytest.mark.parametrize("size", [(97, 65), (45, 31), (2, 2), (1, 1)])
-def test_odd_and_tiny_sizes(tmp_path: Path, suffix: str, codec: Any, size: tuple[int, int]) -> None:
+def test_odd_and_tiny_sizes_are_written_or_refused_in_time(
+    tmp_path: Path, suffix: str, codec: Any, size: tuple[int, int]
+) -> None:
     settings = OutputSettings(codec=codec, preset="ultrafast" if codec != "ffv1" else "medium")
     path = tmp_path / f"a{suffix}"
     frames = ramps(3, *size)
     try:
         check_output(path, settings, frame_count=3, width_px=size[0], height_px=size[1])
     except WriteError:
-        # what an encoder refuses it refuses before the work, and again at the end
+        # an encoder refuses a size before the work, and again when the frames are written
         assert (codec, *size) in {("hevc", 45, 31), ("hevc", 2, 2), ("hevc", 1, 1), ("av1", 2, 2), ("av1", 1, 1)}
         with pytest.raises(WriteError):
             write_video(path, frames, source=source_of((0, 1, 2)), settings=settings)
@@ -267,13 +267,13 @@ def test_odd_and_tiny_sizes(tmp_path: Path, suffix: str, codec: Any, size: tuple
     assert (got[0].shape[1], got[0].shape[0]) == written_size(path, settings, *size)
     for written, shown in zip(frames, got, strict=True):
         inside = shown[: size[1], : size[0]].astype(int)
-        if min(size) > 2:  # in two pixels there is one color
+        if min(size) > 2:  # two pixels have one color
             assert np.abs(inside - written).mean() < 5
         if shown.shape[1] > size[0]:  # the added column repeats the last one
             assert np.abs(shown[:, -1].astype(int) - shown[:, -2]).mean() < 4
 
 
-def test_one_size_for_all(tmp_path: Path) -> None:
+def test_frames_of_different_sizes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frame 1"):
         write_video(tmp_path / "a.mp4", [*ramps(1), ramps(1, 48, 32)[0]], source=source_of((0, 1)), settings=FAST)
     assert not list(tmp_path.iterdir())
@@ -306,8 +306,8 @@ def clip_with_clicks(path: Path, codec: str, *, seconds: int = 3, first_pts: int
     return path
 
 
-def hear(path: Path) -> tuple[list[float], float, float, str]:
-    """When it clicks, when the sound begins and ends (seconds), and its codec."""
+def listen(path: Path) -> tuple[list[float], float, float, str]:
+    """Times of the clicks, begin and end of the sound (all in seconds), and its codec."""
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         to_float = av.AudioResampler("fltp", "mono", RATE)
@@ -356,14 +356,14 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         ("libmp3lame", ".mp4", "mp3float"),
     ],
 )
-def test_the_sound_stays_in_sync(
+def test_sound_stays_in_sync(
     tmp_path: Path, clips: Callable[[str], Path], codec: str, suffix: str, result: str, start: int
 ) -> None:
     """Also when `--frames 13:70` begins half a second into the file: the click at 1 s is then heard at 0.48 s."""
     stop = 70 if start else 75
     source = source_of(tuple(range(start, stop)), sound=clips(codec))
     path = write_video(tmp_path / f"a{suffix}", ramps(stop - start, 32, 32), source=source, settings=FAST)
-    clicks, begin, end, name = hear(path)
+    clicks, begin, end, name = listen(path)
     assert name == result
     assert read_back(path)[1][0] == 0
     assert clicks == pytest.approx([1 - start / 25, 2 - start / 25], abs=0.0025)
@@ -372,15 +372,15 @@ def test_the_sound_stays_in_sync(
     assert end == pytest.approx(source.duration_s, abs=0.05 if codec == "flac" else 0.015)
 
 
-def test_sound_of_a_video_that_begins_late(tmp_path: Path) -> None:
+def test_sound_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
     """A video whose first frame comes 0.4 s after its sound: the sound before it is left out."""
     clip = clip_with_clicks(tmp_path / "late.mkv", "pcm_s16le", first_pts=10)
     source = source_of(tuple(range(10, 75)), sound=clip)
     path = write_video(tmp_path / "a.mp4", ramps(65, 32, 32), source=source, settings=FAST)
-    assert hear(path)[0] == pytest.approx([0.6, 1.6], abs=0.002)
+    assert listen(path)[0] == pytest.approx([0.6, 1.6], abs=0.002)
 
 
-def test_silent_where_asked_where_retimed_and_where_there_is_none(tmp_path: Path, clips: Callable[[str], Path]) -> None:
+def test_output_is_silent_if_set_if_retimed_and_without_a_track(tmp_path: Path, clips: Callable[[str], Path]) -> None:
     source = source_of(tuple(range(10)), sound=clips("aac"))
     for number, options in enumerate(
         [
@@ -402,10 +402,10 @@ def test_damaged_sound_ends_where_the_damage_begins(
     cut.write_bytes(data[: len(data) * 6 // 10])
     path = write_video(tmp_path / "a.mp4", ramps(75), source=source_of(tuple(range(75)), sound=cut), settings=FAST)
     assert len(read_back(path)[0]) == 75
-    assert hear(path)[2] < 3
+    assert listen(path)[2] < 3
 
 
-def test_a_lost_source_is_an_input_error(tmp_path: Path) -> None:
+def test_missing_source_of_sound_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sound") as caught:
         write_video(tmp_path / "a.mp4", ramps(6), source=source_of(sound=tmp_path / "gone.mp4"), settings=FAST)
     assert "output.audio=none" in caught.value.hint
@@ -446,7 +446,7 @@ def test_gif_shows_no_frame_shorter_than_browsers_do(tmp_path: Path) -> None:
     assert sum(durations) == 100
 
 
-def test_webp_without_loss(tmp_path: Path) -> None:
+def test_webp_of_quality_0_is_lossless(tmp_path: Path) -> None:
     frames = [np.random.default_rng(i).integers(0, 256, (20, 30, 3), dtype=np.uint8) for i in range(2)]
     path = write_video(tmp_path / "a.webp", frames, source=source_of((0, 1)), settings=OutputSettings(crf=0))
     with Image.open(path) as animation:
@@ -456,13 +456,13 @@ def test_webp_without_loss(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_an_animation_of_one_frame(tmp_path: Path, suffix: str) -> None:
+def test_animation_of_one_frame_is_written(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"a{suffix}", ramps(1), source=source_of((0,)), settings=FAST)
     with Image.open(path) as image:
         assert np.abs(np.asarray(image.convert("RGB"), int) - ramps(1)[0]).mean() < 6
 
 
-def test_a_folder_of_images(tmp_path: Path) -> None:
+def test_numbered_images_are_exact_and_other_files_stay(tmp_path: Path) -> None:
     pattern = tmp_path / "out" / "%05d.png"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
@@ -481,7 +481,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "A.JPEG"])
-def test_one_image(tmp_path: Path, name: str) -> None:
+def test_one_image_is_written_and_refuses_two_frames(tmp_path: Path, name: str) -> None:
     frame = ramps(1, 45, 31)[0]
     path = write_video(tmp_path / "new" / name, [frame], source=source_of((0,)), settings=FAST)
     with Image.open(path) as image:
@@ -496,12 +496,12 @@ RESULTS = ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.gif", "a.webp", "a/%05d.png"]
 
 
 class Boom(BaseException):
-    """Neither an error of ours nor an ordinary one."""
+    """An exception that is neither an error of the package nor an `Exception`."""
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), OSError("disk"), KeyboardInterrupt(), GeneratorExit(), Boom()])
 @pytest.mark.parametrize("name", RESULTS)
-def test_what_the_frames_raise_passes_and_leaves_the_old_file(tmp_path: Path, name: str, error: BaseException) -> None:
+def test_error_of_the_frames_is_raised_and_keeps_the_old_file(tmp_path: Path, name: str, error: BaseException) -> None:
     path = tmp_path / name
     settings = OutputSettings(preset="ultrafast")
     write_video(path, ramps(6), source=source_of(), settings=settings)
@@ -520,7 +520,7 @@ def test_what_the_frames_raise_passes_and_leaves_the_old_file(tmp_path: Path, na
 
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("count", [0, 4, 9])
-def test_a_wrong_number_of_frames(tmp_path: Path, name: str, count: int) -> None:
+def test_wrong_number_of_frames_is_refused(tmp_path: Path, name: str, count: int) -> None:
     if count > 6 and name.endswith((".gif", ".webp")):
         pytest.skip("an animation stops reading at the last frame that it needs")
     with pytest.raises(WriteError, match=f"expected 6 frames, found {count}") as caught:
@@ -542,8 +542,8 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
-def test_a_full_disk(tmp_path: Path, name: str, fraction: float) -> None:
-    """Full at once, in the middle, and one byte before the end: the last one is where a missing check would show."""
+def test_full_disk_keeps_the_old_file(tmp_path: Path, name: str, fraction: float) -> None:
+    """The disk is full at once, in the middle, or one byte before the end, where a missing check would show."""
     path = tmp_path / name
     noise = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), dtype=np.uint8) for i in range(6)]
     write_video(path, noise, source=source_of(), settings=FAST)
@@ -558,7 +558,9 @@ def test_a_full_disk(tmp_path: Path, name: str, fraction: float) -> None:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a/%05d.png"])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failing_last_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: str) -> None:
+def test_failing_flush_or_rename_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: str
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -609,7 +611,7 @@ def test_file_that_cannot_be_read_back_does_not_replace_the_output(
     real = av.container.OutputContainer.mux
 
     class Losing:
-        """A container that loses a packet without a word."""
+        """A container that silently loses a packet."""
 
         def __init__(self, container: Any) -> None:
             self.container = container
@@ -646,7 +648,7 @@ with (filling if "%" in sys.argv[1] else replacing)(Path(sys.argv[1])) as partia
 
 @pytest.mark.parametrize("name", ["a.mp4", "out/%05d.png"])
 def test_partial_file_of_a_killed_process_does_not_disturb_the_next(tmp_path: Path, name: str) -> None:
-    """One that is still being written is left alone; both results are whole, and the last one wins."""
+    """A partial file of a living process is kept; both outputs are complete, and the later one replaces the other."""
     path = tmp_path / name
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", KILLED, str(path)]
@@ -664,7 +666,7 @@ def test_partial_file_of_a_killed_process_does_not_disturb_the_next(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["a file/a.mp4", "a file/a.gif", "a file/%d.png"])
-def test_a_file_where_a_folder_should_be(tmp_path: Path, name: str) -> None:
+def test_file_instead_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "a file").write_text("")
     with pytest.raises(WriteError) as caught:
         write_video(tmp_path / name, ramps(6), source=source_of(), settings=FAST)
@@ -673,7 +675,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, name: str) -> None:
         check_output(tmp_path / name, FAST, frame_count=6)
 
 
-def test_difficult_names(tmp_path: Path) -> None:
+def test_output_with_a_difficult_name_is_written(tmp_path: Path) -> None:
     for name in ("c:d.mp4", "-o.mp4", "50% größer.mp4", "a 'b'  c.mkv", "#1.gif"):
         path = write_video(tmp_path / name, ramps(2), source=source_of((0, 1)), settings=FAST)
         assert path.stat().st_size > 0
@@ -702,17 +704,17 @@ def test_impossible_output_is_refused_before_the_work(
     tmp_path: Path, name: str, options: dict[str, Any], kind: type[TemperaError], hint: str
 ) -> None:
     settings = OutputSettings(**options)
-    for ask in (
+    for call in (
         lambda: check_output(tmp_path / name, settings, frame_count=6),
         lambda: write_video(tmp_path / name, iter([]), source=source_of(), settings=settings),
     ):
         with pytest.raises(kind) as caught:
-            ask()
+            call()
         assert hint in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
-def test_a_codec_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_codec_is_refused_with_an_alternative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("av.codecs_available", {"libx264"})
     with pytest.raises(ConfigError, match="libx265") as caught:
         check_output(tmp_path / "a.mp4", OutputSettings(codec="hevc"), frame_count=6)
@@ -720,24 +722,24 @@ def test_a_codec_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Monke
     assert describe_codecs()["codecs"]["hevc"]["encoder"] is None
 
 
-def test_possible_output_is_named_and_nothing_is_left(tmp_path: Path) -> None:
-    said = [
+def test_possible_output_is_described_and_no_file_is_left(tmp_path: Path) -> None:
+    descriptions = [
         check_output(tmp_path / "new" / "deep" / name, OutputSettings(), frame_count=6, width_px=641, height_px=359)
         for name in ("a.mp4", "a.webm", "a.gif", "%05d.png")
     ]
-    assert said == ["h264 in .mp4", "vp9 in .webm", "animated .gif", "numbered .png images"]
+    assert descriptions == ["h264 in .mp4", "vp9 in .webm", "animated .gif", "numbered .png images"]
     assert not list(tmp_path.iterdir())
 
 
-def test_too_large_for_the_format(tmp_path: Path) -> None:
+def test_size_beyond_the_format_is_refused(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.webp"):
         with pytest.raises(WriteError) as caught:
             check_output(tmp_path / name, OutputSettings(), frame_count=6, width_px=20_000, height_px=20_000)
         assert "--width" in caught.value.hint
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests may run as root, who may write anywhere: the refusal is the kernel's words, put in its mouth."""
+def test_folder_without_write_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is simulated, because the tests may run as root, which may write anywhere."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -748,7 +750,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert "folder" in caught.value.hint
 
 
-def test_a_folder_of_the_video_s_name(tmp_path: Path) -> None:
+def test_folder_with_the_name_of_the_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").mkdir()
     with pytest.raises(WriteError, match="is a folder"):
         check_output(tmp_path / "a.mp4", OutputSettings(), frame_count=6)
@@ -757,7 +759,7 @@ def test_a_folder_of_the_video_s_name(tmp_path: Path) -> None:
     assert not leftovers(tmp_path)
 
 
-def test_doctor_knows_the_codecs() -> None:
+def test_codecs_are_described_with_their_containers() -> None:
     found = describe_codecs()
     assert found["codecs"]["h264"] == {"encoder": "libx264", "containers": [".mp4", ".mov", ".mkv"]}
     assert found["containers"][".webm"] == ["vp9", "av1"]
@@ -768,7 +770,7 @@ def test_doctor_knows_the_codecs() -> None:
 
 
 @pytest.mark.parametrize("name", ["phone_rot180_vfr_audio.mp4", "bbb_vp8_cuts_fadein.webm"])
-def test_real_sound_and_timing(tmp_path: Path, data: Callable[[str], Path], name: str) -> None:
+def test_real_sound_and_timing_are_kept(tmp_path: Path, data: Callable[[str], Path], name: str) -> None:
     file = data(f"video/{name}")
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
@@ -779,6 +781,6 @@ def test_real_sound_and_timing(tmp_path: Path, data: Callable[[str], Path], name
     path = write_video(tmp_path / "a.mp4", ramps(16, 32, 32), source=source, settings=FAST)
     assert read_back(path)[1] == times_of(source)
     assert read_back(path)[2] == pytest.approx(source.duration_s, abs=1e-6)
-    _, begin, end, _ = hear(path)
+    _, begin, end, _ = listen(path)
     assert begin == pytest.approx(0, abs=0.01)
     assert end == pytest.approx(source.duration_s, abs=0.03)

@@ -2,7 +2,7 @@
 
 Half of the kills come from outside after a random time, the others from inside, before or after a random operation on
 the disk. The renders take turns at every way in which a frame depends on others: on the previous frame, on long-term
-ones, on a keyframe, on one that is held.
+ones, on a keyframe, on a repeated frame.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class KillResult:
     """Frames or videos that differ from those of the render that was never stopped."""
     broken_statistics: int = 0
     failures: list[str] = field(default_factory=list)
-    """Commands that ended with an error, and what they said."""
+    """Commands that ended with an error, and their messages."""
 
     @property
     def errors(self) -> int:
