@@ -111,6 +111,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     assert cli.run(arguments) == 0
 
 
+@cache
 def commands() -> dict[str, set[str]]:
     """Names of all commands and their options."""
     group: Any = typer.main.get_command(cli.app)

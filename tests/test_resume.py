@@ -38,7 +38,11 @@ FRAMES, CUT = 8, 5
 CHAINS = [f"waves-s000/{index:08d}.png" for index in range(CUT)]
 CHAINS += [f"waves-s001/{index:08d}.png" for index in range(CUT, FRAMES)]
 SETTINGS = ["encoder=tiny", "optimize.cold.evaluations=2", "optimize.warm.evaluations=2", "runtime.threads=1"]
-SETTINGS += ["optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
+SETTINGS += [
+    "optimize.cold.min_scale_px=32",
+    "output.preset=ultrafast",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+]
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,6 +13,7 @@ FRAMES = 5
 QUICK = ["--encoder", "tiny", "--progress", "none"]
 QUICK += [f"--set={key}" for key in ("optimize.cold.evaluations=2", "optimize.warm.evaluations=1")]
 QUICK += [f"--set={key}" for key in ("optimize.cold.min_scale_px=32", "output.preset=ultrafast")]
+QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @dataclass(frozen=True)

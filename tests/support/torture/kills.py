@@ -33,7 +33,12 @@ SIZE: Final = (48, 32)
 FRAMES: Final = 18
 CUTS: Final = (5, 9)
 VIDEOS: Final = ("v-one.mp4", "v-two.mp4")
-_SETTINGS: Final = ("optimize.cold.evaluations=3", "optimize.warm.evaluations=3", "optimize.cold.min_scale_px=32")
+_SETTINGS: Final = (
+    "optimize.cold.evaluations=3",
+    "optimize.warm.evaluations=3",
+    "optimize.cold.min_scale_px=32",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+)
 _SETTINGS_OF_WORK: Final = ("runtime.prefetch=3", "output.preset=ultrafast")
 VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plain": (),

@@ -42,6 +42,7 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
         words = ["render", str(clip), "-s", str(style), "-o", str(Path(home, "v.mkv")), "--encoder", "tiny"]
         words += ["--progress", "none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
         words += ["--set=optimize.cold.min_scale_px=32", "--set=input.cuts=none", "--set=output.preset=ultrafast"]
+        words += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
         with mock.patch.object(RenderDirectory, "append_stats", counting):
             code = cli.run(words)
         if code:
