@@ -21,7 +21,12 @@ from tests.support.clips import moving_square, texture, write_video
 ROOT = Path(__file__).parents[1]
 RGB = NDArray[np.uint8]
 FRAMES = 4
-SETTINGS = {"optimize.cold.evaluations": 2, "optimize.cold.min_scale_px": 32, "optimize.precision": "float32"}
+SETTINGS: dict[str, object] = {
+    "optimize.cold.evaluations": 2,
+    "optimize.cold.min_scale_px": 32,
+    "optimize.precision": "float32",
+    "losses.style.layers": {"relu1_1": 64, "relu2_1": 16},
+}
 
 
 @pytest.fixture(autouse=True)

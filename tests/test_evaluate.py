@@ -24,6 +24,7 @@ from tests.support.clips import moving_square, texture, write_photos, write_vide
 FRAMES, CUT = 14, 12
 SETTINGS = ["optimize.cold.evaluations=2", "optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
 SETTINGS += ["optimize.warm.evaluations=2", "optimize.warm.min_evaluations=1", "input.deflicker=0"]
+SETTINGS += ["losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ FRAMES = 6
 Usage = namedtuple("Usage", "total used free")
 QUICK = ["--encoder", "tiny", "--progress", "plain", "--set=optimize.cold.evaluations=1"]
 QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
+QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @pytest.fixture
