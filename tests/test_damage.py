@@ -363,7 +363,7 @@ def test_missing_raw_and_empty_files_are_refused_with_every_policy(tmp_path: Pat
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
-def test_filling(good: list[bool]) -> None:
+def test_hold_fills_every_gap_with_a_frame_beside_it(good: list[bool]) -> None:
     positions = iter(range(len(good)))
     indices = [next(positions) if fine else None for fine in good]
     assert fill(indices, "skip") == fill(indices, "stop") == indices

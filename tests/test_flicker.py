@@ -1,4 +1,4 @@
-"""Flicker of exposure: it is evened out, while light that really changes and what only moves are left alone."""
+"""Flicker of exposure: it is evened out, while light that really changes and frames that only move stay unchanged."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def saved(path: Path, image: Image.Image, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "gif", "webp"])
-def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
     image = Image.fromarray(IMAGE // 64 * 64)  # few colors: a GIF holds them all
     options = {"lossless": True} if suffix == "webp" else {}
     rgb = load_rgb(saved(tmp_path / f"image.{suffix}", image, **options))
@@ -358,7 +358,7 @@ def test_fit_gives_exactly_the_size(width: int, height: int, to_width: int, to_h
         assert fit(rgb, to_width, to_height, how).shape == (to_height, to_width, 3)
 
 
-def test_fit_size() -> None:
+def test_fit_size_keeps_the_aspect() -> None:
     assert fit_size(1920, 1080) == (1920, 1080)
     assert fit_size(1920, 1080, width=640) == (640, 360)
     assert fit_size(1920, 1080, height=360) == (640, 360)

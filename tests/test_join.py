@@ -1,4 +1,4 @@
-"""Workers that write under the lock of another process: they may as long as it lives and holds the lock."""
+"""Workers that write under the lock of another process, as long as that process holds it."""
 
 from __future__ import annotations
 

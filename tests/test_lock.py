@@ -1,4 +1,4 @@
-"""The lock: a dead holder never blocks, a living one always does, and so does another machine until it lets go."""
+"""The lock of a render directory: a living holder and one on another machine block, a dead one does not."""
 
 from __future__ import annotations
 

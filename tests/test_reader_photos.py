@@ -50,7 +50,7 @@ def names(source: Source) -> list[str]:
     return [Path(source.files[index]).name for index in source.decoded_indices]
 
 
-def test_natural_order() -> None:
+def test_numbers_in_names_are_ordered_by_value() -> None:
     given_names = ["b10.jpg", "b9.jpg", "B1.jpg", "a 2.jpg", "a 10.jpg", "c.jpg", "c1.jpg", "x/1.jpg", "1.jpg"]
     assert sorted(given_names, key=natural_key) == [
         "1.jpg", "a 2.jpg", "a 10.jpg", "B1.jpg", "b9.jpg", "b10.jpg", "c.jpg", "c1.jpg", "x/1.jpg",
@@ -88,7 +88,7 @@ def test_time_of_an_edit_is_not_a_capture_time(tmp_path: Path) -> None:
     assert names(probe([tmp_path], SETTINGS)) == ["b.jpg", "a.jpg"]
 
 
-def test_one_photo_without_a_time_means_order_by_name(tmp_path: Path) -> None:
+def test_photos_are_ordered_by_name_if_one_has_no_time(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", original="2024:05:04 10:00:09")
     photo(tmp_path / "b.jpg", original="2024:05:04 10:00:01")
     photo(tmp_path / "c.jpg", original="0000:00:00 00:00:00")
@@ -174,7 +174,7 @@ def test_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
         read(source)
 
 
-def test_difficult_names(data: Data, tmp_path: Path) -> None:
+def test_photos_with_difficult_names_are_read(data: Data, tmp_path: Path) -> None:
     folder = data("broken/names")
     source = probe([folder], SETTINGS)
     assert source.frame_count == 3

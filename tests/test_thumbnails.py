@@ -90,7 +90,7 @@ def test_plan_is_the_same_without_thumbnails(tmp_path: Path, monkeypatch: pytest
     assert make_plan(path, **settings) == plan
 
 
-def test_frames_beyond_the_memory_limit_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_beyond_the_memory_limit_are_kept_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "_IN_MEMORY_BYTES", 1000)
     path = write_video(tmp_path / "in.mp4", FRAMES)
     with Thumbnails(60) as small:
@@ -102,7 +102,7 @@ def test_frames_beyond_the_memory_limit_go_to_a_file(tmp_path: Path, monkeypatch
         np.testing.assert_array_equal(frame.rgb, frames[frame.index])
 
 
-def test_full_disk_gives_the_thumbnails_up(tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_discards_the_thumbnails(tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any, /) -> int:
             if self.tell() > 5 * 60 * 40 * 3:
@@ -119,7 +119,7 @@ def test_full_disk_gives_the_thumbnails_up(tmp_path: Path, decoded: list[int], m
     assert len(decoded) == 2 * COUNT
 
 
-def test_other_sizes_are_decoded(tmp_path: Path, decoded: list[int]) -> None:
+def test_frames_of_another_size_are_decoded_again(tmp_path: Path, decoded: list[int]) -> None:
     path = write_video(tmp_path / "in.mp4", FRAMES)
     with Thumbnails(60) as small:
         source = probe([path], InputSettings(), thumbnails=small)

@@ -1,4 +1,4 @@
-"""The wheel is complete: far from the checkout, the styles and the bundled weights are found."""
+"""An installed wheel finds the styles and the bundled weights without the checkout."""
 
 from __future__ import annotations
 
