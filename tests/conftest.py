@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real media, which may be absent."""
+"""Fixtures of all tests: the folder of real media, which may be absent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is loaded, and inherited by subprocesses: the tests' pictures are tiny, so threads only wait for each
-# other, and one thread makes every sum the same everywhere.
+# Before torch is loaded, and inherited by subprocesses: the images of the tests are tiny, so threads only wait for
+# each other, and with one thread every sum is the same everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 DATA = Path(os.environ.get("TEMPERA_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")

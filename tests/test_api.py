@@ -21,7 +21,12 @@ from tests.support.clips import moving_square, texture, write_video
 ROOT = Path(__file__).parents[1]
 RGB = NDArray[np.uint8]
 FRAMES = 4
-SETTINGS = {"optimize.cold.evaluations": 2, "optimize.cold.min_scale_px": 32, "optimize.precision": "float32"}
+SETTINGS: dict[str, object] = {
+    "optimize.cold.evaluations": 2,
+    "optimize.cold.min_scale_px": 32,
+    "optimize.precision": "float32",
+    "losses.style.layers": {"relu1_1": 64, "relu2_1": 16},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +45,11 @@ def style(tmp_path: Path) -> pipeline.Config:
     return pipeline.load_style(tmp_path / "style.png", SETTINGS)
 
 
-def test_every_public_name_is_there_and_others_are_not() -> None:
+def test_every_public_name_exists_and_others_raise() -> None:
     assert all(getattr(pipeline, name) is not None for name in pipeline.__all__)
     assert set(pipeline.__all__) <= set(dir(pipeline))
     with pytest.raises(AttributeError):
-        pipeline.paint  # noqa: B018
+        pipeline.absent  # noqa: B018
 
 
 def test_stylize_returns_the_kind_that_it_was_given(tmp_path: Path, style: pipeline.Config) -> None:
@@ -62,7 +67,7 @@ def test_stylize_returns_the_kind_that_it_was_given(tmp_path: Path, style: pipel
     assert half.dtype == torch.float16
 
 
-def test_a_batch_of_tensors_is_stylized_image_by_image(style: pipeline.Config) -> None:
+def test_batch_of_tensors_is_stylized_image_by_image(style: pipeline.Config) -> None:
     batch = torch.stack([to_tensor(texture((48, 32), seed)) for seed in (1, 2)])
     stylized = pipeline.stylize(batch, style)
     assert stylized.shape == batch.shape
@@ -78,7 +83,7 @@ def test_stylize_gives_frame_0_of_a_render(clip: Path, style: pipeline.Config) -
     assert np.array_equal(pipeline.stylize(first, style), frames[0])
 
 
-def test_stylize_resizes_to_the_width_asked_for(style: pipeline.Config) -> None:
+def test_stylize_resizes_to_the_requested_width(style: pipeline.Config) -> None:
     assert pipeline.stylize(texture((96, 64), 1), style, width_px=48).shape == (32, 48, 3)
 
 
@@ -93,13 +98,13 @@ def test_stylize_resizes_to_the_width_asked_for(style: pipeline.Config) -> None:
     ],
     ids=["gray array", "float array", "byte tensor", "one channel", "a number"],
 )
-def test_what_is_no_image_is_refused(image: object, style: pipeline.Config) -> None:
+def test_value_that_is_no_image_is_refused(image: object, style: pipeline.Config) -> None:
     with pytest.raises(UsageError) as caught:
         pipeline.stylize(image, style)  # type: ignore[call-overload]
     assert caught.value.hint
 
 
-def test_an_image_that_is_too_small_or_missing_is_refused(tmp_path: Path, style: pipeline.Config) -> None:
+def test_image_that_is_too_small_or_missing_is_refused(tmp_path: Path, style: pipeline.Config) -> None:
     with pytest.raises(InputError):
         pipeline.stylize(np.zeros((4, 4, 3), np.uint8), style)
     with pytest.raises(InputError):
@@ -114,9 +119,7 @@ def test_settings_change_the_config_and_are_checked(style: pipeline.Config) -> N
             pipeline.load_style(style, wrong)
 
 
-def test_the_frames_of_a_clip_are_those_that_a_render_stores(
-    clip: Path, tmp_path: Path, style: pipeline.Config
-) -> None:
+def test_frames_of_a_clip_are_those_that_a_render_stores(clip: Path, tmp_path: Path, style: pipeline.Config) -> None:
     frames = list(pipeline.stylize_clip(clip, style, workdir=tmp_path / "kept.render"))
     pipeline.render(clip, style, tmp_path / "out.mp4")
     for name in ("kept.render", "out.render"):
@@ -130,7 +133,7 @@ def test_the_frames_of_a_clip_are_those_that_a_render_stores(
     )
 
 
-def test_leaving_the_iterator_ends_the_work_and_its_thread(clip: Path, style: pipeline.Config) -> None:
+def test_closed_iterator_ends_its_thread(clip: Path, style: pipeline.Config) -> None:
     before = threading.active_count()
     frames = pipeline.stylize_clip(clip, style)
     next(frames)
@@ -138,7 +141,7 @@ def test_leaving_the_iterator_ends_the_work_and_its_thread(clip: Path, style: pi
     assert threading.active_count() == before
 
 
-def test_an_error_reaches_who_iterates(clip: Path, style: pipeline.Config) -> None:
+def test_error_is_raised_to_the_caller_that_iterates(clip: Path, style: pipeline.Config) -> None:
     clip.write_bytes(clip.read_bytes()[:500])
     with pytest.raises(InputError):
         next(pipeline.stylize_clip(clip, style))
@@ -174,7 +177,7 @@ def test_export_changes_the_output_and_nothing_else(clip: Path, tmp_path: Path, 
         pipeline.resume(tmp_path)
 
 
-def test_the_examples_of_the_documents_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_of_the_documents_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 8
     Image.fromarray(texture((160, 120), 1)).save(tmp_path / "photo.jpg")

@@ -1,4 +1,4 @@
-"""What a chain is made from: which earlier frames each frame starts from, held frames, keyframes."""
+"""Frames of a chain: which previous frames each one starts from, repeated frames, and keyframes."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def a_chain(start: int = 0, stop: int = 12, *, interval: int = 1, keyframe_chain
 
 @pytest.fixture
 def _no_motion(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Motion without any confidence, and a record of what was asked for."""
-    asked: list[tuple[int, int]] = []
+    """Motion without any confidence, and a record of the requested pairs."""
+    requested: list[tuple[int, int]] = []
 
-    def motion_between(earlier: object, content: object, settings: object, **at: Any) -> Motion:
-        asked.append((at["from_index"], at["to_index"]))
+    def motion_between(previous: object, content: object, settings: object, **at: Any) -> Motion:
+        requested.append((at["from_index"], at["to_index"]))
         nothing = np.zeros((2, 2, 2), np.float32)
         return Motion(at["from_index"], at["to_index"], nothing, np.zeros((2, 2), np.float32))
 
     monkeypatch.setattr("pipeline.motion.estimate.motion_between", motion_between)
-    return asked
+    return requested
 
 
 def frames_of(
@@ -64,7 +64,7 @@ def frames_of(
 
 
 @pytest.mark.usefixtures("_no_motion")
-def test_every_frame_starts_from_earlier_ones_of_its_chain(reader: Reader) -> None:
+def test_every_frame_starts_from_previous_ones_of_its_chain(reader: Reader) -> None:
     frames = frames_of(reader, a_chain(), long_term=(5, 8))
     assert {index: sorted(frame.correspondences) for index, frame in frames.items()} == {
         index: [index - back for back in (8, 5, 1) if back <= index] for index in range(12)
@@ -73,16 +73,16 @@ def test_every_frame_starts_from_earlier_ones_of_its_chain(reader: Reader) -> No
 
 
 def test_long_term_frames_are_compared_only_where_the_nearest_leaves_gaps(reader: Reader) -> None:
-    frames = frames_of(reader, a_chain(), long_term=(5,), method="none")  # nothing moves: all of it can be taken over
+    frames = frames_of(
+        reader, a_chain(), long_term=(5,), method="none"
+    )  # nothing moves: the nearest frame leaves no gap
     assert all(set(frame.correspondences) <= {index - 1} for index, frame in frames.items())
 
 
 @pytest.mark.usefixtures("_no_motion")
 @pytest.mark.parametrize("start", range(1, 12))
 @pytest.mark.parametrize("hold", [1, 3])
-def test_a_chain_that_is_continued_gets_the_frames_of_one_that_never_stopped(
-    reader: Reader, start: int, hold: int
-) -> None:
+def test_continued_chain_has_the_frames_of_an_uninterrupted_one(reader: Reader, start: int, hold: int) -> None:
     whole = frames_of(reader, a_chain(), long_term=(4,), hold=hold)
     rest = frames_of(reader, a_chain(), start, long_term=(4,), hold=hold)
     assert sorted(rest) == list(range(start, 12))
@@ -95,7 +95,7 @@ def test_a_chain_that_is_continued_gets_the_frames_of_one_that_never_stopped(
 
 
 @pytest.mark.usefixtures("_no_motion")
-def test_held_frames_repeat_the_one_before_and_correspond_to_the_last_stylized_one(reader: Reader) -> None:
+def test_frames_on_hold_repeat_the_one_before_and_correspond_to_the_last_stylized_one(reader: Reader) -> None:
     frames = frames_of(reader, a_chain(3, 10), 3, long_term=(5,), hold=2)
     assert [frame.repeats for frame in frames.values()] == [None, 3, None, 5, None, 7, None]
     assert sorted(frames[5].correspondences) == [3] and sorted(frames[9].correspondences) == [3, 7]
@@ -107,14 +107,14 @@ def test_at_full_boil_no_frame_has_correspondences(reader: Reader, _no_motion: l
 
 
 @pytest.mark.usefixtures("_no_motion")
-def test_keyframes_correspond_to_the_one_before_and_nothing_between_is_read(reader: Reader) -> None:
+def test_keyframes_correspond_to_the_previous_keyframe_and_no_frame_between_is_read(reader: Reader) -> None:
     frames = frames_of(reader, a_chain(0, 12, interval=5), long_term=(2,))
     assert {index: sorted(frame.correspondences) for index, frame in frames.items()} == {0: [], 5: [0], 10: [5]}
     assert reader.read == 3
 
 
 @pytest.mark.usefixtures("_no_motion")
-def test_a_segment_begins_with_its_keyframe_and_approaches_the_next_one(reader: Reader) -> None:
+def test_segment_begins_with_its_keyframe_and_approaches_the_next_one(reader: Reader) -> None:
     stop = 10 + APPROACH_FRAMES
     frames = frames_of(reader, a_chain(0, stop, keyframe_chain="a-s000-keys"), next_keyframe=stop)
     assert frames[0].repeats == 0

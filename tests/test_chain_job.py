@@ -47,9 +47,9 @@ def run_pickled(data: bytes) -> None:
 def test_chains_in_other_processes_give_the_frames_of_a_render(planned: RenderDirectory, tmp_path: Path) -> None:
     keyframes, *segments = planned.plan.chains
     context = multiprocessing.get_context("spawn")
-    with planned.lock() as held, context.Pool(1) as pool:
+    with planned.lock() as lock, context.Pool(1) as pool:
         for chain in (keyframes, *segments):
-            pool.map(run_pickled, [pickle.dumps(ChainJob(planned.path, chain.id, chain.start, held.token))])
+            pool.map(run_pickled, [pickle.dumps(ChainJob(planned.path, chain.id, chain.start, lock.token))])
     stored = {(c.id, i): planned.read_frame(c.id, i) for c in planned.plan.chains for i in c.frames}
     planned.path.rename(tmp_path / "by-workers.render")
     style = pipeline.load_style(tmp_path / "style.png", SETTINGS)
@@ -58,9 +58,9 @@ def test_chains_in_other_processes_give_the_frames_of_a_render(planned: RenderDi
     assert all(np.array_equal(whole.read_frame(*key), rgb) for key, rgb in stored.items())
 
 
-def test_a_chain_without_the_right_to_write_is_refused(planned: RenderDirectory) -> None:
-    with planned.lock() as held:
-        token = held.token
+def test_chain_without_the_right_to_write_is_refused(planned: RenderDirectory) -> None:
+    with planned.lock() as lock:
+        token = lock.token
     chain = planned.plan.chains[0]
     with pytest.raises(RenderDirectoryError):
         run_chain(ChainJob(planned.path, chain.id, chain.start, token))
@@ -70,5 +70,5 @@ def test_a_chain_without_the_right_to_write_is_refused(planned: RenderDirectory)
 def test_another_style_image_on_the_worker_is_refused(planned: RenderDirectory, tmp_path: Path) -> None:
     Image.fromarray(texture((48, 40), 4)).save(tmp_path / "style.png")
     chain = planned.plan.chains[0]
-    with planned.lock() as held, pytest.raises(RenderDirectoryError, match="digest"):
-        run_chain(ChainJob(planned.path, chain.id, chain.start, held.token))
+    with planned.lock() as lock, pytest.raises(RenderDirectoryError, match="digest"):
+        run_chain(ChainJob(planned.path, chain.id, chain.start, lock.token))

@@ -187,7 +187,7 @@ def damaged_frame(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "damage",
     [
         lambda home: (home / "v-two.mp4").unlink(),
         truncated,
@@ -198,9 +198,9 @@ def damaged_frame(home: Path) -> None:
     ],
     ids=["no video", "truncated video", "other frames", "damaged frame", "no record", "missing frame"],
 )
-def test_unverified_video_keeps_all_frames(home: Path, tempera: Tempera, harm: Callable[[Path], None]) -> None:
+def test_unverified_video_keeps_all_frames(home: Path, tempera: Tempera, damage: Callable[[Path], None]) -> None:
     """Frames of all styles are kept: this is decided before the first one is removed."""
-    harm(home)
+    damage(home)
     before = frames_of(home)
     result = tempera("clean", home / "v.render", "--frames", "--progress", "none")
     assert result.code == 5 and "hint: " in result.err and "Traceback" not in result.err

@@ -47,7 +47,7 @@ def test_confidence_agrees_with_the_reference_maps(data: Data, pair: str) -> Non
     ours = flow_confidence(there, back) > 0.5
     assert (ours == theirs).mean() > 0.97  # measured 0.974 to 0.980
     assert (ours & ~theirs).mean() < 0.001
-    # What differs is the one more pixel that we exclude around every area without confidence.
+    # What differs is the one more pixel that is excluded around every area without confidence.
     uneroded = inside(there) & consistent(there, back) & ~at_boundary(there)
     assert (uneroded == theirs).mean() > 0.999  # measured 0.9991 to 0.9993
 

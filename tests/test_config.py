@@ -60,8 +60,7 @@ def test_every_key_has_a_sentence_of_help(model: type[BaseModel]) -> None:
             assert info.description.endswith("."), name
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
-    # From the issue and DESIGN section 3: content 1 and style 100 work as written.
+def test_defaults_are_the_documented_values() -> None:
     config = parse_config(minimal(), where="test")
     assert config.losses.content.weight == 1 and config.style.images[0].weight == 100
     assert config.losses.style.loss == "wasserstein"
@@ -116,7 +115,7 @@ def test_set_changes_what_it_names(assignment: str, key: str, value: Any) -> Non
         ("output.cfr=3", "output.crf"),
     ],
 )
-def test_a_misspelt_key_names_the_nearest(assignment: str, nearest: str) -> None:
+def test_misspelt_key_names_the_nearest(assignment: str, nearest: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(nearest)):
         set_value(minimal(), assignment)
 
@@ -139,7 +138,7 @@ def test_a_misspelt_key_names_the_nearest(assignment: str, nearest: str) -> None
         f"name={'[' * 5000}",
     ],
 )
-def test_a_broken_assignment_is_refused(assignment: str) -> None:
+def test_malformed_assignment_is_refused(assignment: str) -> None:
     with pytest.raises(ConfigError) as caught:
         set_value(minimal(), assignment)
     assert caught.value.hint and len(caught.value.message) < 1000
@@ -176,14 +175,14 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
 
 @pytest.mark.parametrize("key", [key for key, value in leaves(DEFAULTS).items() if isinstance(value, float)])
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-1", "1e300"])
-def test_numbers_that_are_none_are_refused(key: str, value: str) -> None:
+def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
     data = minimal()
     set_value(data, f"{key}={value}")
     assert key in refused(data)
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
-def test_a_config_is_a_mapping(data: Any) -> None:
+def test_config_that_is_no_mapping_is_refused(data: Any) -> None:
     assert "mapping" in refused(data)
 
 
@@ -232,15 +231,15 @@ def test_hostile_yaml_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\x00", b"#" * (MAX_CONFIG_BYTES + 1)], ids=["not text", "larger than a config"]
 )
-def test_a_file_that_is_no_config_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_file_that_is_not_text_or_too_large_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "style.yaml"
     path.write_bytes(data)
     with pytest.raises(ConfigError):
         read_yaml(path)
 
 
-@pytest.mark.parametrize("name", ["missing.yaml", ".", "~nobody-of-that-name", "x" * 5000, "a\0b", "swril"])
-def test_a_style_that_is_not_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["missing.yaml", ".", "~unknown-user", "x" * 5000, "a\0b", "swril"])
+def test_missing_style_is_refused_with_a_hint(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
         load_style(name)
@@ -309,13 +308,13 @@ configs = st.fixed_dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(configs)
-def test_a_config_survives_its_own_yaml(data: dict[str, Any]) -> None:
+def test_config_written_as_yaml_is_read_back_equal(data: dict[str, Any]) -> None:
     config = parse_config(data, where="test")
     text = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), allow_unicode=True)
     assert parse_config(yaml.safe_load(text), where="test") == config
 
 
-def test_the_schema_describes_every_key() -> None:
+def test_schema_describes_every_key() -> None:
     schema = config_schema()
     json.dumps(schema)
     assert schema["additionalProperties"] is False and schema["required"] == ["style"]
@@ -330,14 +329,14 @@ def test_the_schema_describes_every_key() -> None:
     assert keys(schema) == set(config_keys())
 
 
-def test_the_schema_has_ranges_choices_and_defaults() -> None:
+def test_schema_has_ranges_choices_and_defaults() -> None:
     definitions = config_schema()["$defs"]
     crf = definitions["OutputSettings"]["properties"]["crf"]
     assert (crf["minimum"], crf["maximum"], crf["default"]) == (0, 63, 16)
     assert definitions["StyleLossSettings"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
 
 
-def test_the_schema_lists_the_encoders_of_the_registry_without_those_of_tests() -> None:
+def test_schema_lists_the_encoders_of_the_registry_without_those_of_tests() -> None:
     encoder = config_schema()["properties"]["encoder"]
     assert encoder["enum"] == ["auto", "compact", "vgg19", "vgg16"]
     assert encoder["default"] == "auto" and encoder["description"]
@@ -347,7 +346,7 @@ def test_the_schema_lists_the_encoders_of_the_registry_without_those_of_tests() 
 
 
 @pytest.mark.parametrize("name", sorted(shipped_styles()))
-def test_a_shipped_style_loads_and_has_its_images(name: str) -> None:
+def test_shipped_style_loads_and_has_its_images(name: str) -> None:
     config = load_style(name)
     assert config.name == name
     assert re.fullmatch(r"[A-Z].*\.", config.description)
@@ -362,7 +361,7 @@ def test_at_least_six_styles_ship_and_the_template_is_not_one() -> None:
 TEMPLATE_PATH = configs_path() / f"{TEMPLATE}.yaml"
 
 
-def test_the_template_shows_every_key_with_its_default() -> None:
+def test_template_shows_every_key_with_its_default() -> None:
     shown = leaves(read_yaml(TEMPLATE_PATH))
     (image,) = shown.pop("style.images")
     assert set(image) == set(StyleImage.model_fields)
@@ -371,14 +370,14 @@ def test_the_template_shows_every_key_with_its_default() -> None:
     assert image == StyleImage(path=Path(image["path"])).model_dump(mode="json")
 
 
-def test_the_template_explains_every_value_and_works() -> None:
+def test_template_explains_every_value_and_works() -> None:
     config = load_style(str(TEMPLATE_PATH))
     assert all(image.path.is_file() for image in config.style.images)
     for line in TEMPLATE_PATH.read_text(encoding="utf-8").splitlines():
         assert not line.strip() or line.startswith("#") or re.search(r"\S  # \S.{8,}", line), line
 
 
-def test_a_style_file_finds_its_images_relative_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_style_file_finds_its_images_relative_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "styles"
     folder.mkdir()
     (folder / "mine.yaml").write_text(
@@ -391,8 +390,8 @@ def test_a_style_file_finds_its_images_relative_to_itself(tmp_path: Path, monkey
     assert (config.name, config.seed) == ("mine", 7)
 
 
-def test_an_image_alone_is_a_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "Starry Night.png").write_bytes(b"judged later")
+def test_image_alone_is_a_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Starry Night.png").write_bytes(b"not decoded here")
     monkeypatch.chdir(tmp_path)
     config = load_style("Starry Night.png")
     assert config.name == "Starry Night" and config.style.images[0].path == tmp_path / "Starry Night.png"
@@ -405,7 +404,7 @@ def test_every_styler_of_the_setting_is_in_the_table() -> None:
     assert set(STYLERS) == set(config_schema()["properties"]["styler"]["enum"])
 
 
-def test_the_committed_reference_is_current() -> None:
+def test_committed_reference_is_current() -> None:
     path = Path(__file__).parents[1] / "docs" / "configuration.md"
     assert path.read_text(encoding="utf-8") == make_configuration.reference(), (
         "run python scripts/make_configuration.py"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.analysis.cuts import find_cuts, split_shots
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.types import Shot
 from tests.support.clips import moving_square, texture
 
@@ -219,6 +220,7 @@ def test_cuts_of_real_media(
     data: Callable[[str], Path], name: str, truth: list[int], part: tuple[int, int] | None
 ) -> None:
     settings = InputSettings()
-    source = probe([data(name)], settings, frames=part)
-    frames = read_frames(source, width_px=64, settings=settings)
-    assert find_cuts((frame.rgb for frame in frames), threshold=settings.cut_threshold) == truth
+    with Thumbnails(64) as thumbnails:
+        source = probe([data(name)], settings, frames=part, thumbnails=thumbnails)
+        frames = read_frames(source, width_px=64, settings=settings, thumbnails=thumbnails)
+        assert find_cuts((frame.rgb for frame in frames), threshold=settings.cut_threshold) == truth

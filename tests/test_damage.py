@@ -88,7 +88,7 @@ def damaged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 class TestDamagedFrame:
-    """What holds for a damaged frame in every kind of input."""
+    """A damaged frame in every kind of input."""
 
     def test_stop_reads_up_to_it_and_names_it(self, damaged: list[Path]) -> None:
         try:
@@ -99,11 +99,11 @@ class TestDamagedFrame:
             assert "input.on_damaged" in error.hint
             return
         assert source.frame_count == COUNT
-        delivered = []
+        indices = []
         with pytest.raises(InputError, match=rf"frame {BROKEN}\b") as caught:
             for frame in read_frames(source, settings=input_settings("stop")):
-                delivered.append(frame.index)
-        assert delivered == list(range(BROKEN))
+                indices.append(frame.index)
+        assert indices == list(range(BROKEN))
         assert "input.on_damaged=hold" in caught.value.hint
         assert caught.value.exit_code == 4
         assert Path(source.files[0]).parent.name in caught.value.message
@@ -164,24 +164,24 @@ class TestDamagedFrame:
         for frame, other in zip(kept, decoded, strict=True):
             np.testing.assert_array_equal(frame.rgb, other.rgb)
 
-    def test_a_slice_counts_the_damaged_frame(self, damaged: list[Path]) -> None:
-        held = probe(damaged, input_settings("hold"), frames=(BROKEN, BROKEN + 2))
-        assert held.frame_count == 2
+    def test_slice_counts_the_damaged_frame(self, damaged: list[Path]) -> None:
+        repeated = probe(damaged, input_settings("hold"), frames=(BROKEN, BROKEN + 2))
+        assert repeated.frame_count == 2
         whole = read(probe(damaged, input_settings("hold")), "hold")
-        for frame, other in zip(read(held, "hold"), whole[BROKEN:], strict=False):
+        for frame, other in zip(read(repeated, "hold"), whole[BROKEN:], strict=False):
             np.testing.assert_array_equal(frame.rgb, other.rgb)
         skipped = probe(damaged, input_settings("skip"), frames=(BROKEN, BROKEN + 2))
         assert skipped.frame_count == 1
         np.testing.assert_array_equal(read(skipped, "skip")[0].rgb, whole[BROKEN + 1].rgb)
         beside = probe(damaged, input_settings("stop"), frames=(0, BROKEN))
-        assert len(read(beside, "stop")) == BROKEN  # what is not rendered may be damaged
+        assert len(read(beside, "stop")) == BROKEN  # damage outside the range does not matter
         with pytest.raises(InputError, match="not one"):
             probe(damaged, input_settings("skip"), frames=(BROKEN, BROKEN + 1))
 
 
 @pytest.mark.parametrize("policy", ["hold", "skip"])
 @pytest.mark.parametrize("name", ["a.mp4", "mjpeg.mov", "png-folder"])
-def test_the_first_and_the_last_frame(tmp_path: Path, name: str, policy: str) -> None:
+def test_damaged_first_and_last_frames_are_repeated_or_left_out(tmp_path: Path, name: str, policy: str) -> None:
     if name in VIDEOS:
         path = write_video(tmp_path / name, FRAMES, **VIDEOS[name])
         damage_packet(damage_packet(path, 0), COUNT - 1)
@@ -216,8 +216,8 @@ def test_frame_concealed_by_the_decoder_is_shown_with_stop_and_not_with_hold_or_
     source = probe([path], input_settings("stop"))
     assert len(read(source, "stop")) == COUNT
     assert f"concealed by the decoder, first {BROKEN} (0.333 s)" in source.notes[0]
-    held = read(probe([path], input_settings("hold")), "hold")
-    np.testing.assert_array_equal(held[BROKEN].rgb, held[BROKEN - 1].rgb)
+    repeated = read(probe([path], input_settings("hold")), "hold")
+    np.testing.assert_array_equal(repeated[BROKEN].rgb, repeated[BROKEN - 1].rgb)
     assert probe([path], input_settings("skip")).frame_count == COUNT - 1
 
 
@@ -230,12 +230,12 @@ def test_ffv1_frame_with_wrong_checksum_counts_as_damaged(tmp_path: Path, group:
     count = 1 if group == "1" else 4  # the frames after it in its group go on with the state of its coder
     stopped = probe([path], input_settings("stop"))
     assert stopped.damaged == tuple(range(BROKEN, BROKEN + count))
-    held = probe([path], input_settings("hold"))
-    whole = read(held, "hold")
+    repeated = probe([path], input_settings("hold"))
+    whole = read(repeated, "hold")
     for index in range(BROKEN, BROKEN + count):
         np.testing.assert_array_equal(whole[index].rgb, whole[BROKEN - 1].rgb)
     for start in range(COUNT):
-        np.testing.assert_array_equal(read(held, "hold", start=start, stop=start + 1)[0].rgb, whole[start].rgb)
+        np.testing.assert_array_equal(read(repeated, "hold", start=start, stop=start + 1)[0].rgb, whole[start].rgb)
     assert probe([path], input_settings("stop"), frames=(0, BROKEN)).damaged == ()
 
 
@@ -264,10 +264,10 @@ def test_frame_with_a_color_matrix_that_cannot_be_converted_counts_as_damaged(tm
     path = write_video(tmp_path / "a.mov", FRAMES, **VIDEOS["prores.mov"])
     set_prores_matrix(path, BROKEN, YCGCO)
     assert probe([path], input_settings("stop")).damaged == (BROKEN,)
-    held = probe([path], input_settings("hold"))
-    whole = read(held, "hold")
+    repeated = probe([path], input_settings("hold"))
+    whole = read(repeated, "hold")
     np.testing.assert_array_equal(whole[BROKEN].rgb, whole[BROKEN - 1].rgb)
-    np.testing.assert_array_equal(read(held, "hold", start=BROKEN)[0].rgb, whole[BROKEN].rgb)
+    np.testing.assert_array_equal(read(repeated, "hold", start=BROKEN)[0].rgb, whole[BROKEN].rgb)
     assert len(read(probe([path], input_settings("skip")), "skip")) == COUNT - 1
     for number in range(COUNT):
         set_prores_matrix(path, number, YCGCO)
@@ -276,7 +276,7 @@ def test_frame_with_a_color_matrix_that_cannot_be_converted_counts_as_damaged(tm
             probe([path], input_settings(policy))
 
 
-def test_a_real_damaged_video(data: Data) -> None:
+def test_real_damaged_video_is_read_up_to_its_damage_or_past_it(data: Data) -> None:
     path = data("broken/found_corrupted_decord.mp4")
     source = probe([path], input_settings("stop"))
     assert source.frame_count == 50
@@ -304,7 +304,7 @@ def test_truncated_video_is_read_up_to_its_end(tmp_path: Path, policy: str) -> N
         assert any("breaks off" in note or "cut off" in note for note in source.notes)
 
 
-def test_an_animation_ends_at_its_damage(tmp_path: Path) -> None:
+def test_animation_ends_at_its_damage(tmp_path: Path) -> None:
     for name in ("a.gif", "a.apng", "a.webp"):
         path = write_animation(tmp_path / name, FRAMES, [40] * COUNT)
         truncate(path, 0.6)
@@ -363,7 +363,7 @@ def test_missing_raw_and_empty_files_are_refused_with_every_policy(tmp_path: Pat
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
-def test_filling(good: list[bool]) -> None:
+def test_hold_fills_every_gap_with_a_frame_beside_it(good: list[bool]) -> None:
     positions = iter(range(len(good)))
     indices = [next(positions) if fine else None for fine in good]
     assert fill(indices, "skip") == fill(indices, "stop") == indices

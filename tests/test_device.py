@@ -1,4 +1,4 @@
-"""The one place that decides where and in which precision to compute."""
+"""The choice of device and precision, and how threads wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.runtime.threads import BRIEF, limit_spinning
 CPU = torch.device("cpu")
 
 
-def test_a_device_that_is_not_there_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_device_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto") == CPU
@@ -44,7 +44,7 @@ def test_auto_takes_the_fastest_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, "float32"),
     ],
 )
-def test_half_precision_only_where_the_processor_multiplies_it(
+def test_half_precision_is_chosen_only_where_the_processor_multiplies_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, Any], expected: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -53,7 +53,7 @@ def test_half_precision_only_where_the_processor_multiplies_it(
     assert choose_precision("bfloat16", CPU) == "bfloat16"
 
 
-def test_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_is_chosen_only_on_gpus_without_emulation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     assert choose_precision("auto", torch.device("cuda")) == "float32"
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
@@ -61,32 +61,32 @@ def test_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_precision("auto", torch.device("mps")) == "float32"
 
 
-def test_memory_is_kept_only_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
+def test_freed_memory_is_kept_only_where_the_c_library_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
 
     class Library:
         def mallopt(self, parameter: int, value: int) -> int:
-            asked.append((parameter, value))
+            calls.append((parameter, value))
             return 1
 
     monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: Library())
     monkeypatch.setattr("pipeline.runtime.device.sys.platform", "linux")
     assert keep_freed_memory()
-    assert [parameter for parameter, _ in asked] == [-3, -1]
+    assert [parameter for parameter, _ in calls] == [-3, -1]
     monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
     assert not keep_freed_memory()
     monkeypatch.setattr("pipeline.runtime.device.sys.platform", "darwin")
     assert not keep_freed_memory()
 
 
-@pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
-def test_how_threads_wait_is_left_to_who_says_so(said: dict[str, str]) -> None:
-    environment = dict(said)
+@pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_wait_policy_of_the_environment_is_kept(chosen: dict[str, str]) -> None:
+    environment = dict(chosen)
     limit_spinning(environment)
-    assert environment == said
+    assert environment == chosen
 
 
-def test_torch_reads_how_its_threads_wait_from_the_command_line() -> None:
+def test_command_line_sets_the_wait_policy_before_torch_loads() -> None:
     """Set before torch loads, or it would have no effect."""
     program = (
         "import os, sys; from pipeline import cli; assert 'torch' not in sys.modules; cli.run(['--version']);"

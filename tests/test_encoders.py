@@ -90,7 +90,7 @@ def test_unknown_layer_names_the_valid_ones(encoder: Encoder) -> None:
     assert "relu4_2" in caught.value.hint or "relu4_1" in caught.value.hint
 
 
-def test_the_pass_ends_at_the_deepest_layer_asked_for() -> None:
+def test_forward_pass_ends_at_the_deepest_requested_layer() -> None:
     network, _ = load_tiny("tiny", None, None)
     network.eval()
     ran: list[str] = []
@@ -130,7 +130,7 @@ def test_gradient_agrees_with_finite_differences() -> None:
     assert float((gradient * direction).sum()) == pytest.approx(float(numeric), rel=1e-4)
 
 
-def test_branch_off_equals_slicing_and_leaves_the_callers_gradient_unchanged() -> None:
+def test_branch_off_equals_slicing_and_keeps_the_given_gradient() -> None:
     torch.manual_seed(0)
     weight = torch.randn(2, 2, 3, 3)
     x = torch.randn(1, 2, 7, 8)
@@ -161,7 +161,7 @@ def test_shifting_by_a_stride_shifts_the_features() -> None:
     assert torch.allclose(encoder(images, ["relu3_1"])["relu3_1"][..., 8:-8, 12:-8], middle, atol=1e-3)
 
 
-def test_tiny_is_always_the_same() -> None:
+def test_tiny_has_the_same_weights_on_every_load() -> None:
     first, second = load_encoder("tiny"), load_encoder("tiny")
     assert first.digest == second.digest
     images = random_images(1, 16, 16)
@@ -169,7 +169,7 @@ def test_tiny_is_always_the_same() -> None:
     assert float(first(random_images(1, 64, 64), ["relu5_1"])["relu5_1"].std()) > 1e-3
 
 
-def test_pooling_can_be_chosen() -> None:
+def test_pooling_changes_features_and_an_unknown_one_is_refused() -> None:
     images = random_images(1, 32, 32)
     found = {kind: load_encoder("tiny", pooling=kind)(images, ["relu3_1"])["relu3_1"] for kind in ("max", "average")}
     assert not torch.equal(found["max"], found["average"])
@@ -192,7 +192,7 @@ def test_unknown_encoder_names_the_valid_ones() -> None:
         weights_path("vgg20")
 
 
-def test_compact_file_survives_saving_and_loading(tmp_path: Path) -> None:
+def test_compact_file_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
     network, _ = load_tiny("tiny", None, None)
     path = tmp_path / "mine.safetensors"
     save_compact(network, path, torch.float32, {"note": "kept"})
@@ -269,7 +269,7 @@ class _Attack:
 
 
 @pytest.mark.parametrize("damage", ["absent", "truncated", "empty", "text", "code", "list"])
-def test_bad_vgg_files_are_refused(
+def test_invalid_vgg_file_is_refused_and_runs_no_code(
     vgg_file: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "vgg16.pth"
@@ -303,12 +303,12 @@ class _Server(BaseHTTPRequestHandler):
     content = b""
     limit: int | None = None
     ranges = True
-    asked: list[str | None]
+    requests: list[str | None]
 
     def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.asked.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        requested = self.headers.get("Range")
+        self.requests.append(requested)
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and self.ranges else 0
         if start >= len(self.content):
             self.send_error(416)
             return
@@ -324,7 +324,7 @@ class _Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[_Server]]]:
-    handler = type("Handler", (_Server,), {"content": bytes(range(256)) * 9000, "asked": []})
+    handler = type("Handler", (_Server,), {"content": bytes(range(256)) * 9000, "requests": []})
     with HTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01), daemon=True)
         thread.start()
@@ -333,7 +333,7 @@ def server() -> Iterator[tuple[str, type[_Server]]]:
         thread.join()
 
 
-def test_broken_download_resumes(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+def test_interrupted_download_resumes(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
     url, handler = server
     path = tmp_path / "cache" / "net.pth"
     digest = hashlib.sha256(handler.content).hexdigest()
@@ -345,7 +345,7 @@ def test_broken_download_resumes(server: tuple[str, type[_Server]], tmp_path: Pa
     seen: list[tuple[int, int | None]] = []
     download(url, path, digest[:8], lambda done, total: seen.append((done, total)), hint="again")
     assert path.read_bytes() == handler.content
-    assert handler.asked == [None, "bytes=1500000-"]
+    assert handler.requests == [None, "bytes=1500000-"]
     assert seen[-1] == (len(handler.content), len(handler.content))
     assert [item.name for item in path.parent.iterdir()] == ["net.pth"]
 
@@ -359,7 +359,7 @@ def test_download_from_a_server_without_ranges_starts_again(server: tuple[str, t
     assert path.read_bytes() == handler.content
 
 
-def test_complete_part_is_used(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+def test_complete_partial_file_is_used(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
     url, handler = server
     path = tmp_path / "net.pth"
     path.with_name("net.pth.part").write_bytes(handler.content)
@@ -367,7 +367,7 @@ def test_complete_part_is_used(server: tuple[str, type[_Server]], tmp_path: Path
     assert path.read_bytes() == handler.content
 
 
-def test_wrong_bytes_are_deleted(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
+def test_download_with_a_wrong_digest_is_deleted(server: tuple[str, type[_Server]], tmp_path: Path) -> None:
     url, _ = server
     path = tmp_path / "net.pth"
     with pytest.raises(MissingPartError, match="SHA-256"):
@@ -376,17 +376,19 @@ def test_wrong_bytes_are_deleted(server: tuple[str, type[_Server]], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "way_out"),
+    ("name", "option"),
     [("vgg19", "--encoder compact"), ("vgg16", "--weights"), ("raft_small", "--set motion.method=dis")],
 )
-def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way_out: str) -> None:
+def test_failed_download_is_an_error_with_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, option: str
+) -> None:
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
     monkeypatch.setattr("pipeline.encoders.pretrained.weights_url", lambda name: f"http://127.0.0.1:9/{name}.pth")
     with pytest.raises(MissingPartError, match="could not be downloaded") as caught:
         fetch(name)
     assert f"tempera weights fetch {name}" in caught.value.hint
     assert str(tmp_path / WEIGHTS[name].file_name) in caught.value.hint
-    assert way_out in caught.value.hint
+    assert option in caught.value.hint
     assert caught.value.exit_code == 6
     with pytest.raises(MissingPartError, match="not at"):
         verify(name)

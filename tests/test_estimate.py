@@ -240,21 +240,21 @@ def test_method_none_has_no_motion_and_full_confidence() -> None:
 
 
 def test_method_auto_estimates_only_where_something_moves() -> None:
-    asked: list[tuple[Array, Array]] = []
+    estimated: list[tuple[Array, Array]] = []
 
     class Recorder(DenseInverseSearch):
         def __call__(self, previous: Array, current: Array) -> tuple[Any, Any]:
-            asked.append((previous, current))
+            estimated.append((previous, current))
             return super().__call__(previous, current)
 
     recorder, settings = Recorder(), MotionSettings(method="auto")
     previous, current, _, _ = moved_square()
     still = motion_between(previous, previous, settings, from_index=0, to_index=1, estimator=recorder)
-    assert not still.backward_flow.any() and still.confidence.min() == 1 and not asked
+    assert not still.backward_flow.any() and still.confidence.min() == 1 and not estimated
     moving = motion_between(previous, current, settings, from_index=0, to_index=1, estimator=recorder)
-    assert moving.backward_flow.any() and len(asked) == 1
+    assert moving.backward_flow.any() and len(estimated) == 1
     motion_between(previous, previous, MotionSettings(method="dis"), from_index=0, to_index=1, estimator=recorder)
-    assert len(asked) == 2
+    assert len(estimated) == 2
 
 
 @pytest.mark.parametrize("preset", get_args(Preset))

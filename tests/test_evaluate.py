@@ -24,6 +24,7 @@ from tests.support.clips import moving_square, texture, write_photos, write_vide
 FRAMES, CUT = 14, 12
 SETTINGS = ["optimize.cold.evaluations=2", "optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
 SETTINGS += ["optimize.warm.evaluations=2", "optimize.warm.min_evaluations=1", "input.deflicker=0"]
+SETTINGS += ["losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,12 @@ def test_every_row_covers_the_requested_frames(whole: StyleEvaluation) -> None:
 
 def test_independent_frame_is_the_cold_frame_of_the_render(whole: StyleEvaluation) -> None:
     """Same seed, same settings: where the render itself started cold, both are the same image."""
-    ours, cold = whole.row("render"), whole.row("independent")
-    assert ours is not None and cold is not None
+    render, cold = whole.row("render"), whole.row("independent")
+    assert render is not None and cold is not None
     for index in (0, CUT):
-        assert cold.frames[index].loss == ours.frames[index].loss
-        assert cold.frames[index].sharpness == ours.frames[index].sharpness
-    assert cold.frames[3].loss != ours.frames[3].loss
+        assert cold.frames[index].loss == render.frames[index].loss
+        assert cold.frames[index].sharpness == render.frames[index].sharpness
+    assert cold.frames[3].loss != render.frames[3].loss
 
 
 def test_temporal_error_of_independent_frames_is_higher_than_the_input(whole: StyleEvaluation) -> None:
@@ -96,12 +97,12 @@ def test_default_is_a_window_in_the_longest_shot_and_drift_over_all_of_it(
     monkeypatch.setattr("pipeline.workflows.evaluate.WINDOW_FRAMES", 4)
     found = evaluate(rendered, baselines=False, reporter=SilentReporter()).styles[0]
     assert (found.start, found.stop) == (4, 8)
-    ours, full = found.row("render"), whole.row("render")
-    assert ours is not None and full is not None
-    assert [figures.luma for figures in ours.frames] == [figures.luma for figures in full.frames[:CUT]]
-    compared = [figures.frame for figures in ours.frames if figures.temporal_error is not None]
+    part, full = found.row("render"), whole.row("render")
+    assert part is not None and full is not None
+    assert [figures.luma for figures in part.frames] == [figures.luma for figures in full.frames[:CUT]]
+    compared = [figures.frame for figures in part.frames if figures.temporal_error is not None]
     assert compared == [5, 6, 7]
-    assert ours.luma_drift is not None
+    assert part.luma_drift is not None
 
 
 def test_independent_frames_may_be_restricted(rendered: Path, whole: StyleEvaluation) -> None:

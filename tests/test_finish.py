@@ -79,7 +79,7 @@ def test_sharpening_keeps_constant_areas_and_raises_edges() -> None:
     np.testing.assert_array_equal(result[..., 0], result[..., 2])  # no color at the edge of gray
 
 
-def test_grain_has_the_deviation_asked_for_and_no_color() -> None:
+def test_grain_has_the_requested_deviation_and_no_color() -> None:
     result = finish(GRAY, GRAY, FinishSettings(grain=0.05), index=3, seed=9).astype(float)
     assert result.std() / 255 == pytest.approx(0.05, rel=0.05)
     assert result.mean() == pytest.approx(128, abs=0.7)
@@ -88,8 +88,8 @@ def test_grain_has_the_deviation_asked_for_and_no_color() -> None:
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_have_no_grain(level: int) -> None:
-    flat = np.full_like(GRAY, level)
-    np.testing.assert_array_equal(finish(flat, flat, FinishSettings(grain=0.2), index=0, seed=0), flat)
+    uniform = np.full_like(GRAY, level)
+    np.testing.assert_array_equal(finish(uniform, uniform, FinishSettings(grain=0.2), index=0, seed=0), uniform)
 
 
 def test_grain_depends_on_seed_and_index() -> None:

@@ -1,4 +1,4 @@
-"""Flicker of exposure: it is evened out, while light that really changes and what only moves are left alone."""
+"""Flicker of exposure: it is evened out, while light that really changes and frames that only move stay unchanged."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import TONE_NODES, Shot
@@ -258,9 +259,17 @@ def test_flicker_is_measured_without_searching_for_cuts(tmp_path: Path) -> None:
 
 
 def real(path: Path) -> list[RGB]:
-    source = probe([path], InputSettings())
-    frames = read_frames(source, stop=min(160, source.frame_count), width_px=160, settings=InputSettings())
-    return [frame.rgb for frame in frames]
+    """The first 160 frames, 160 px wide, as they are kept while the input is probed."""
+    with Thumbnails(160) as thumbnails:
+        source = probe([path], InputSettings(), thumbnails=thumbnails)
+        frames = read_frames(
+            source,
+            stop=min(160, source.frame_count),
+            width_px=160,
+            settings=InputSettings(),
+            thumbnails=thumbnails,
+        )
+        return [frame.rgb for frame in frames]
 
 
 @pytest.mark.parametrize(("name", "fraction"), [("timelapse/icecube_s60", 0.15), ("timelapse/sunset_rpi", 0.25)])

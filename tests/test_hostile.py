@@ -135,7 +135,9 @@ def claiming(kind: str, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "bmp", "ppm", "jpg", "tiff"])
-def test_images_that_claim_60000_px(tempera: Callable[..., Any], tmp_path: Path, kind: str) -> None:
+def test_image_that_claims_60000_px_is_refused_without_memory(
+    tempera: Callable[..., Any], tmp_path: Path, kind: str
+) -> None:
     (tmp_path / f"huge.{kind}").write_bytes(claiming(kind, 60_000))
     before, memory = everything(tmp_path), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for arguments in (["render", f"huge.{kind}", "-s", "style.png"], ["render", "style.png", "-s", f"huge.{kind}"]):
@@ -164,7 +166,7 @@ SPECIAL: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("what", SPECIAL)
-def test_other_things_named_like_media_configs_and_weights_are_refused(
+def test_other_files_named_like_media_configs_or_weights_are_refused(
     tempera: Callable[..., Any], tmp_path: Path, what: str
 ) -> None:
     names = ("clip.mp4", "photo.jpg", "style.yaml", "net.pth", "net.safetensors")
@@ -260,14 +262,14 @@ def test_huge_numbers_in_names_do_not_make_long_lists(tmp_path: Path) -> None:
             probe([tmp_path / pattern], InputSettings())
 
 
-def test_time_stamps_far_apart_do_not_take_forever(tmp_path: Path) -> None:
+def test_time_stamps_far_apart_are_read_quickly(tmp_path: Path) -> None:
     stamps = [0, 40, 40 + 10**12, 80 + 10**12]
     path = write_video(tmp_path / "a.mkv", FRAMES[:4], time_base=Fraction(1, 1000), pts=stamps, options=SMALL)
     source = probe([path], InputSettings(), fps=Fraction(1000))
     assert source.frame_count == len(read(source, "stop")) <= 4
 
 
-def test_a_thousand_photos(tmp_path: Path) -> None:
+def test_thousand_photos_are_read_one_at_a_time(tmp_path: Path) -> None:
     """All are probed, but never more than one is in memory."""
     photo = tmp_path / "p0000.jpg"
     Image.fromarray(texture((64, 48), 1)).save(photo)
@@ -286,7 +288,7 @@ def test_a_thousand_photos(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["stop", "hold", "skip"])
-def test_a_damaged_video_from_end_to_end(tempera: Callable[..., Any], tmp_path: Path, policy: str) -> None:
+def test_damaged_video_is_rendered_and_resumed_as_set(tempera: Callable[..., Any], tmp_path: Path, policy: str) -> None:
     damage_packet(write_video(tmp_path / "clip.mp4", FRAMES, pix_fmt="yuv420p", options=SMALL), BROKEN)
     command = ["render", "clip.mp4", "-s", "style.png", "--set", f"input.on_damaged={policy}", *QUICK, "-o", "o.mp4"]
     result = tempera(*command)
@@ -329,7 +331,7 @@ def test_a_damaged_video_from_end_to_end(tempera: Callable[..., Any], tmp_path: 
     ],
     ids=range(17),
 )
-def test_hostile_configs(tempera: Callable[..., Any], tmp_path: Path, text: str) -> None:
+def test_hostile_config_is_refused(tempera: Callable[..., Any], tmp_path: Path, text: str) -> None:
     (tmp_path / "hostile.yaml").write_text(
         f"{text}\nstyle: {{images: [{{path: style.png}}]}}\n".replace("style: 7\nstyle", "style: 7\nx")
     )
@@ -344,7 +346,7 @@ class _Attack:
 
 
 @pytest.mark.parametrize("what", ["code", "code in a tensor file", "shapes", "nan", "huge header", "names"])
-def test_hostile_weights(tempera: Callable[..., Any], tmp_path: Path, what: str) -> None:
+def test_hostile_weights_are_refused(tempera: Callable[..., Any], tmp_path: Path, what: str) -> None:
     pth, safe = tmp_path / "net.pth", tmp_path / "net.safetensors"
     save_file({"features.0.weight": torch.zeros(3)}, safe)
     match what:
@@ -371,7 +373,7 @@ def test_hostile_weights(tempera: Callable[..., Any], tmp_path: Path, what: str)
     assert everything(tmp_path) == before
 
 
-def test_a_motion_jpeg_with_exif_is_turned(tmp_path: Path) -> None:
+def test_motion_jpeg_with_exif_is_turned(tmp_path: Path) -> None:
     """PyAV does not know EXIF as side data of a frame."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -417,7 +419,7 @@ def test_any_damage_of_a_video_is_refused_or_read(
         assert len(frames) == source.frame_count
 
 
-def test_the_fuzzer_runs(tmp_path: Path) -> None:
+def test_fuzzer_finds_no_unexpected_error(tmp_path: Path) -> None:
     outcomes = [run_case(kind, number, _fresh(tmp_path / f"{kind}-{number}")) for kind in KINDS for number in range(3)]
     assert {answer["outcome"] for answer in outcomes} <= {"accepted", "refused"}
 

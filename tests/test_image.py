@@ -34,7 +34,7 @@ def saved(path: Path, image: Image.Image, **options: Any) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "gif", "webp"])
-def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
     image = Image.fromarray(IMAGE // 64 * 64)  # few colors: a GIF holds them all
     options = {"lossless": True} if suffix == "webp" else {}
     rgb = load_rgb(saved(tmp_path / f"image.{suffix}", image, **options))
@@ -138,12 +138,12 @@ def test_transparent_parts_are_laid_over_white(tmp_path: Path) -> None:
 
 
 def test_cmyk_keeps_its_colors(tmp_path: Path) -> None:
-    flat = np.full((16, 16, 3), [200, 100, 50], np.uint8)
-    path = saved(tmp_path / "print.jpg", Image.fromarray(flat).convert("CMYK"), quality=100)
-    assert np.abs(load_rgb(path).astype(int) - flat).max() <= 2
+    uniform = np.full((16, 16, 3), [200, 100, 50], np.uint8)
+    path = saved(tmp_path / "print.jpg", Image.fromarray(uniform).convert("CMYK"), quality=100)
+    assert np.abs(load_rgb(path).astype(int) - uniform).max() <= 2
 
 
-def test_an_icc_profile_is_converted_to_srgb(tmp_path: Path) -> None:
+def test_icc_profile_is_converted_to_srgb(tmp_path: Path) -> None:
     # The samples of a Lab profile are far from sRGB: taken for RGB they would be nonsense.
     lab = ImageCms.applyTransform(
         Image.fromarray(IMAGE),
@@ -237,7 +237,7 @@ def test_size_limit_of_the_caller_is_applied(tmp_path: Path) -> None:
         load_rgb(path, max_px=24 * 16 - 1)
 
 
-def test_a_raw_file_named_tiff_is_not_read_as_its_thumbnail(tmp_path: Path) -> None:
+def test_raw_file_named_tiff_is_not_read_as_its_thumbnail(tmp_path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[0xC612] = b"\x01\x04\x00\x00"  # DNGVersion
     tags.tagtype[0xC612] = 1
@@ -335,8 +335,8 @@ def test_shrinking_averages_and_keeps_the_mean() -> None:
 def test_resize_gives_exactly_the_size_and_keeps_a_uniform_color(size: tuple[int, int]) -> None:
     width, height = size
     assert resize(IMAGE, width, height).shape == (height, width, 3)
-    flat = np.full((16, 24, 3), [12, 130, 250], np.uint8)
-    assert (resize(flat, width, height) == [12, 130, 250]).all()
+    uniform = np.full((16, 24, 3), [12, 130, 250], np.uint8)
+    assert (resize(uniform, width, height) == [12, 130, 250]).all()
 
 
 def test_cover_crops_and_contain_letterboxes() -> None:
@@ -358,7 +358,7 @@ def test_fit_gives_exactly_the_size(width: int, height: int, to_width: int, to_h
         assert fit(rgb, to_width, to_height, how).shape == (to_height, to_width, 3)
 
 
-def test_fit_size() -> None:
+def test_fit_size_keeps_the_aspect() -> None:
     assert fit_size(1920, 1080) == (1920, 1080)
     assert fit_size(1920, 1080, width=640) == (640, 360)
     assert fit_size(1920, 1080, height=360) == (640, 360)

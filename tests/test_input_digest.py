@@ -282,8 +282,8 @@ def test_resumed_render_does_not_read_unchanged_photos(
     for index in range(2):
         Image.fromarray(texture((48, 32), index)).save(photos / f"{index}.bmp")
         os.utime(photos / f"{index}.bmp", (OLD_S, OLD_S))
-    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "paint.png")
-    words = ["render", str(photos), "-s", str(tmp_path / "paint.png"), "-o", str(tmp_path / "v.mp4")]
+    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "waves.png")
+    words = ["render", str(photos), "-s", str(tmp_path / "waves.png"), "-o", str(tmp_path / "v.mp4")]
     words += ["--progress", "none", "--set=styler=palette", "--set=output.preset=ultrafast"]
     resume = ["resume", str(tmp_path / "v.render"), "--progress", "none"]
     assert [cli.run(words), cli.run(resume), cli.run(words)] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Workers that write under the lock of another process: they may as long as it lives and holds the lock."""
+"""Workers that write under the lock of another process, as long as that process holds it."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ JOIN = f"{WORKER}\nwork(sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2])))"
 HOLD = """
 import pickle, sys
 from pipeline.store.directory import RenderDirectory
-with RenderDirectory.open(sys.argv[1]).lock() as held:
-    print(pickle.dumps(held.token).hex(), flush=True)
+with RenderDirectory.open(sys.argv[1]).lock() as lock:
+    print(pickle.dumps(lock.token).hex(), flush=True)
     sys.stdin.read()
 """
 # Holds the lock and forks a worker that outlives it; prints its own process id.
 FORK = f"""{WORKER}
 import os, signal
-with RenderDirectory.open(sys.argv[1]).lock() as held:
-    token = held.token
+with RenderDirectory.open(sys.argv[1]).lock() as lock:
+    token = lock.token
     if os.fork() == 0:
         work(sys.argv[1], token)
         os._exit(0)
@@ -97,11 +97,11 @@ def directory(tmp_path: Path) -> RenderDirectory:
 
 
 def test_worker_writes_until_the_holder_releases_the_lock(directory: RenderDirectory) -> None:
-    with directory.lock() as held, child(JOIN, directory.path, pickled(held.token)) as worker:
+    with directory.lock() as lock, child(JOIN, directory.path, pickled(lock.token)) as worker:
         assert worker.answer() == "joined"
         assert [worker.answer("0"), worker.answer("1")] == ["stored", "stored"]
         directory.write_frame("a-s001", 4, noise(4))  # the holder writes too
-        held.release()
+        lock.release()
         assert worker.answer("2") == "refused"
     assert directory.stored(directory.plan.chains[0]) == {0, 1}
     assert all(np.array_equal(directory.read_frame("a-s000", index), noise(index)) for index in (0, 1))
@@ -109,9 +109,9 @@ def test_worker_writes_until_the_holder_releases_the_lock(directory: RenderDirec
 
 
 def test_worker_writes_lines_of_the_holders_session(directory: RenderDirectory) -> None:
-    with directory.lock() as held, child(JOIN, directory.path, pickled(held.token)) as worker:
+    with directory.lock() as lock, child(JOIN, directory.path, pickled(lock.token)) as worker:
         assert [worker.answer(), worker.answer("0")] == ["joined", "stored"]
-        assert [record["session"] for record in directory.read_stats()] == [held.token.holder.session]
+        assert [record["session"] for record in directory.read_stats()] == [lock.token.holder.session]
 
 
 def test_worker_is_refused_when_the_holder_is_killed_and_after_another_takes_over(directory: RenderDirectory) -> None:
@@ -142,16 +142,16 @@ def test_forked_worker_does_not_keep_the_lock_of_its_killed_parent(directory: Re
 
 @pytest.mark.parametrize("change", [{"session": "0" * 16}, {"pid": 1}, {"host": "far-away"}], ids=str)
 def test_forged_token_is_refused(directory: RenderDirectory, change: dict[str, str | int]) -> None:
-    with directory.lock() as held:
-        forged = LockToken(dataclasses.replace(held.token.holder, **change))  # type: ignore[arg-type]
+    with directory.lock() as lock:
+        forged = LockToken(dataclasses.replace(lock.token.holder, **change))  # type: ignore[arg-type]
         with child(JOIN, directory.path, pickled(forged)) as worker:
             assert worker.answer() == "refused"
-        held.check()
+        lock.check()
 
 
 def test_token_of_a_previous_holding_is_refused(directory: RenderDirectory) -> None:
-    with directory.lock() as held:
-        token = held.token
+    with directory.lock() as lock:
+        token = lock.token
     with pytest.raises(RenderDirectoryError), directory.join(token):
         pass
     other = RenderDirectory.open(directory.path)
@@ -161,18 +161,18 @@ def test_token_of_a_previous_holding_is_refused(directory: RenderDirectory) -> N
 
 def test_token_needs_the_lock_and_writing_needs_the_block(directory: RenderDirectory) -> None:
     other = RenderDirectory.open(directory.path)
-    with directory.lock() as held:
-        with other.join(held.token):
+    with directory.lock() as lock:
+        with other.join(lock.token):
             other.write_frame("a-s000", 0, noise(0))
         with pytest.raises(RuntimeError):
             other.write_frame("a-s000", 1, noise(1))
     with pytest.raises(RuntimeError):
-        held.token  # noqa: B018 - the property raises
+        lock.token  # noqa: B018 - the property raises
 
 
 def test_worker_is_refused_when_the_directory_was_moved(directory: RenderDirectory) -> None:
     other = RenderDirectory.open(directory.path)
-    with directory.lock() as held, other.join(held.token):
+    with directory.lock() as lock, other.join(lock.token):
         directory.path.rename(directory.path.with_name("moved"))
         with pytest.raises(RenderDirectoryError, match="vanished"):
             other.write_frame("a-s000", 0, noise(0))

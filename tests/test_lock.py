@@ -1,4 +1,4 @@
-"""The lock: a dead holder never blocks, a living one always does, and so does another machine until it lets go."""
+"""The lock of a render directory: a living holder and one on another machine block, a dead one does not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import sys, time
 from pathlib import Path
 from pipeline.store.lock import RenderLock
 with RenderLock(Path(sys.argv[1])):
-    print("held", flush=True)
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
@@ -74,7 +74,7 @@ def written(folder: Path, holder: Holder) -> None:
 def test_second_process_is_refused_until_the_holder_is_killed(tmp_path: Path) -> None:
     holder = child(HOLD, tmp_path)
     try:
-        assert line_of(holder) == "held"
+        assert line_of(holder) == "locked"
         state, seen = probe(tmp_path)
         assert state == "running"
         assert seen is not None and seen.pid == holder.pid
@@ -86,8 +86,8 @@ def test_second_process_is_refused_until_the_holder_is_killed(tmp_path: Path) ->
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     assert probe(tmp_path) == ("stopped", None)
-    with RenderLock(tmp_path) as held:
-        held.check()
+    with RenderLock(tmp_path) as lock:
+        lock.check()
 
 
 def test_only_one_of_many_processes_holds_the_lock(tmp_path: Path) -> None:
@@ -98,23 +98,23 @@ def test_only_one_of_many_processes_holds_the_lock(tmp_path: Path) -> None:
 
 
 def test_taking_the_lock_twice_in_one_process_is_refused(tmp_path: Path) -> None:
-    with RenderLock(tmp_path) as held:
+    with RenderLock(tmp_path) as lock:
         with pytest.raises(RenderDirectoryError, match=f"process {os.getpid()}"):
             RenderLock(tmp_path).acquire()
         with pytest.raises(RuntimeError):
-            held.acquire()
-        held.check()
+            lock.acquire()
+        lock.check()
     with RenderLock(tmp_path):
         pass
-    held.release()  # again, does nothing
+    lock.release()  # again, does nothing
     with pytest.raises(RuntimeError):
-        held.check()
+        lock.check()
 
 
 def test_released_lock_leaves_an_empty_file(tmp_path: Path) -> None:
-    with RenderLock(tmp_path) as held:
-        assert held.holder is not None
-        assert json.loads((tmp_path / "lock").read_text()) == dataclasses.asdict(held.holder)
+    with RenderLock(tmp_path) as lock:
+        assert lock.holder is not None
+        assert json.loads((tmp_path / "lock").read_text()) == dataclasses.asdict(lock.holder)
     assert (tmp_path / "lock").read_bytes() == b""
 
 
@@ -134,8 +134,8 @@ def test_concurrent_probe_does_not_refuse_a_render(tmp_path: Path, monkeypatch: 
         os.close(descriptor)
 
     monkeypatch.setattr(time, "sleep", end_the_probe)
-    with RenderLock(tmp_path) as held:
-        held.check()
+    with RenderLock(tmp_path) as lock:
+        lock.check()
     assert len(pauses) == 1
 
 
@@ -156,8 +156,8 @@ def test_lock_of_another_machine_holds_until_its_file_is_deleted(tmp_path: Path)
 @pytest.mark.parametrize("same", ["boot", "host and machine"])
 def test_dead_holder_on_this_machine_does_not_block(tmp_path: Path, same: str) -> None:
     """After a reboot the boot differs; in a new container the host name does."""
-    with RenderLock(tmp_path) as held:
-        me = held.holder
+    with RenderLock(tmp_path) as lock:
+        me = lock.holder
     assert me is not None
     gone = elsewhere(boot=me.boot) if same == "boot" else elsewhere(host=me.host, machine=me.machine)
     written(tmp_path, gone)
@@ -184,14 +184,14 @@ def test_lock_file_with_wrong_types_is_invalid(tmp_path: Path) -> None:
 
 
 def test_holder_without_its_lock_file_is_refused(tmp_path: Path) -> None:
-    with RenderLock(tmp_path) as held:
+    with RenderLock(tmp_path) as lock:
         (tmp_path / "lock").unlink()
         with pytest.raises(RenderDirectoryError, match="removed"):
-            held.check()
+            lock.check()
         with RenderLock(tmp_path) as second:  # takes over
             second.check()
             with pytest.raises(RenderDirectoryError, match="removed"):
-                held.check()
+                lock.check()
 
 
 def test_lock_file_replaced_while_opening_it_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,26 +206,26 @@ def test_lock_file_replaced_while_opening_it_is_opened_again(tmp_path: Path, mon
         return descriptor
 
     monkeypatch.setattr("pipeline.runtime.atomic.open_shared", slow_open)
-    with RenderLock(tmp_path) as held:
-        held.check()
+    with RenderLock(tmp_path) as lock:
+        lock.check()
         assert len(opened) == 2
 
 
 def test_holder_overwritten_by_another_machine_is_refused_and_keeps_that_name(tmp_path: Path) -> None:
-    with RenderLock(tmp_path) as held:
+    with RenderLock(tmp_path) as lock:
         written(tmp_path, elsewhere())
         with pytest.raises(RenderDirectoryError, match="far-away"):
-            held.check()
+            lock.check()
     assert probe(tmp_path) == ("unknown", elsewhere())
 
 
 def test_vanished_folder_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "x.render"
     folder.mkdir()
-    with RenderLock(folder) as held:
+    with RenderLock(folder) as lock:
         folder.rename(tmp_path / "moved")
         with pytest.raises(RenderDirectoryError, match="vanished"):
-            held.check()
+            lock.check()
 
 
 def test_locking_a_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -263,20 +263,20 @@ import os, sys
 from pathlib import Path
 from pipeline.store.lock import RenderLock, probe
 folder = Path(sys.argv[1])
-held = RenderLock(folder)
-held.acquire()
+lock = RenderLock(folder)
+lock.acquire()
 pid = os.fork()
 if pid == 0:
     try:
-        held.check()
+        lock.check()
     except RuntimeError:
-        held.release()
+        lock.release()
         os._exit(7)
     os._exit(1)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-held.check()
+lock.check()
 print(probe(folder)[0])
-held.release()
+lock.release()
 print(probe(folder)[0])
 """
     process = child(code, tmp_path)

@@ -122,7 +122,7 @@ def test_style_gradient_matches_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
-def test_a_large_neighbor_changes_nothing(name: str) -> None:
+def test_large_sample_does_not_change_the_others(name: str) -> None:
     loss = style_loss(name)
     target = loss.statistics(features(1, 4, 8, 8, seed=3))
     ordinary, large = features(1, 4, 6, 7), 1e4 * features(1, 4, 6, 7, seed=9)

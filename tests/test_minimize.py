@@ -1,4 +1,4 @@
-"""The minimizers: they find minima, reject bad steps, and keep the samples of a batch apart."""
+"""The minimizers find minima, reject bad steps, and treat the samples of a batch independently."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic() -> None:
     assert len(problem.seen) == 60
 
 
-def test_adam_comes_closer() -> None:
+def test_adam_lowers_the_loss_of_a_quadratic() -> None:
     problem = Quadratic(2)
     start = torch.full((2, *SHAPE), 0.5)
     found = adam(problem, start, evaluations=80, learning_rate=0.05)
     assert (found.losses < 0.01 * problem(start).losses).all()
 
 
-def test_lbfgs_follows_a_curved_valley() -> None:
+def test_lbfgs_descends_a_curved_valley() -> None:
     start = torch.full((1, *SHAPE), 0.9)
     found = lbfgs(rosenbrock, start, evaluations=120)
     assert found.losses.item() < 1e-3 * rosenbrock(start).losses.item()
@@ -99,19 +99,19 @@ def test_batched_equals_one_by_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MINIMIZERS)
-def test_a_neighbor_that_is_not_finite_changes_nothing(name: str) -> None:
+def test_sample_that_is_not_finite_does_not_change_the_others(name: str) -> None:
     problem = Quadratic(2)
     start = random(2, 5)
     alone = MINIMIZERS[name](problem.only(0), start[0, None])
 
-    def with_wild(images: Tensor) -> Evaluation:
+    def not_finite(images: Tensor) -> Evaluation:
         found = problem(images)
         losses, gradients = found.losses.clone(), found.gradients.clone()
         losses[1] = float("nan")
         gradients[1] = float("inf")
         return Evaluation(losses, gradients, found.terms)
 
-    together = MINIMIZERS[name](with_wild, start)
+    together = MINIMIZERS[name](not_finite, start)
     assert torch.allclose(together.images[0], alone.images[0], atol=1e-6)
     assert torch.isfinite(together.images).all()
     assert not torch.isfinite(together.losses[1])
@@ -138,7 +138,7 @@ def test_pixels_stay_in_range_and_steps_below_the_cap(name: str) -> None:
             assert (current - previous).square().mean().sqrt() <= 1.01 * MAX_STEP_RMS
 
 
-def test_a_step_to_an_infinite_loss_is_rejected() -> None:
+def test_step_to_an_infinite_loss_is_rejected() -> None:
     """Above a mean of 0.6 the loss is infinite: the minimizer must stay below and still make progress."""
 
     def walled(images: Tensor) -> Evaluation:
@@ -153,7 +153,7 @@ def test_a_step_to_an_infinite_loss_is_rejected() -> None:
     assert found.losses.item() < 0.1 * walled(torch.full((1, *SHAPE), 0.1)).losses.item()
 
 
-def test_a_gradient_of_zero_changes_nothing() -> None:
+def test_zero_gradient_leaves_the_image_unchanged() -> None:
     def constant(images: Tensor) -> Evaluation:
         return Evaluation(torch.ones(1), torch.zeros_like(images), torch.ones(1, 1))
 
@@ -174,7 +174,7 @@ class Floored(Quadratic):
         return Evaluation(found.losses + 50, found.gradients, found.terms)
 
 
-def test_a_sample_that_converged_stops_and_the_others_go_on() -> None:
+def test_converged_sample_stops_and_the_others_continue() -> None:
     problem = Floored(2)
     start = torch.full((2, *SHAPE), 0.5)
     start[0] = problem.center[0] + 1e-3  # almost at the minimum
@@ -187,8 +187,8 @@ def test_a_sample_that_converged_stops_and_the_others_go_on() -> None:
         assert torch.allclose(alone.images[0], found.images[sample])
 
 
-def test_samples_that_are_done_are_not_evaluated_again() -> None:
-    """If the objective of a subset is given; the result is the same."""
+def test_finished_samples_are_not_evaluated_again() -> None:
+    """With the objective of a subset; the result is the same as without."""
     problem, start = Quadratic(4), random(4, 3)
     plain = lbfgs(problem, start, evaluations=[3, 9, 1, 6])
     evaluated = [len(images) for images in problem.seen]
@@ -210,7 +210,7 @@ def test_samples_that_are_done_are_not_evaluated_again() -> None:
     assert torch.equal(found.images, plain.images) and torch.equal(found.terms, plain.terms)
 
 
-def test_more_tolerance_never_takes_more_evaluations_nor_fewer_than_the_least() -> None:
+def test_larger_tolerance_takes_no_more_evaluations_and_at_least_the_minimum() -> None:
     problem, start = Floored(1), torch.full((1, *SHAPE), 0.5)
     spent = [
         lbfgs(problem, start, evaluations=40, min_evaluations=5, tolerance=tolerance).evaluations[0]
@@ -221,7 +221,7 @@ def test_more_tolerance_never_takes_more_evaluations_nor_fewer_than_the_least() 
 
 
 @pytest.mark.parametrize("name", MINIMIZERS)
-def test_observer_sees_after_every_evaluation_what_would_be_returned(name: str) -> None:
+def test_observer_receives_after_every_evaluation_what_would_be_returned(name: str) -> None:
     start = random(2, 5)
     seen: list[tuple[int, Tensor, Tensor, Tensor]] = []
     observed = MINIMIZERS[name](
@@ -238,7 +238,7 @@ def test_observer_sees_after_every_evaluation_what_would_be_returned(name: str) 
         assert torch.equal(last, returned)
 
 
-def test_observer_sees_samples_that_are_done_as_they_stay() -> None:
+def test_observer_receives_finished_samples_unchanged() -> None:
     seen: list[Tensor] = []
     found = lbfgs(
         Quadratic(2), random(2, 5), evaluations=[2, 6], observer=lambda _number, images, *_: seen.append(images.clone())
@@ -248,7 +248,7 @@ def test_observer_sees_samples_that_are_done_as_they_stay() -> None:
 
 
 def test_direction_equals_the_two_loop_recursion() -> None:
-    """Also when the oldest pairs have been dropped, after a pair without curvature, and after forgetting."""
+    """Also after old pairs were dropped, after a pair of negative curvature, and after the history was cleared."""
     generator = torch.Generator().manual_seed(3)
     count, size = 40, 3
     curvatures = 0.5 + torch.rand(count, generator=generator)

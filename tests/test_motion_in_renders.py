@@ -25,6 +25,7 @@ SETTINGS = (
     "optimize.cold.min_scale_px=32",
     "runtime.threads=1",
     "output.preset=ultrafast",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
 )
 
 

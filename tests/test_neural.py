@@ -62,12 +62,12 @@ def test_scales_grow_by_the_step_and_end_at_full_size() -> None:
     assert cold_scales((333, 1001), ColdSettings())[0][1] >= 128
 
 
-def test_a_512_px_cold_frame_costs_at_most_160_evaluations() -> None:
+def test_cold_frame_of_512_px_takes_at_most_160_evaluations() -> None:
     settings = ColdSettings()
     assert len(cold_scales((384, 512), settings)) * settings.evaluations <= 160
 
 
-def test_a_curve_is_resampled_to_any_number_of_scales() -> None:
+def test_curve_is_resampled_to_any_number_of_scales() -> None:
     assert resample_curve((0.2, 0.4, 0.7, 1.0), 4) == pytest.approx([0.2, 0.4, 0.7, 1.0])
     assert resample_curve((0.2, 1.0), 3) == pytest.approx([0.2, 0.6, 1.0])
     assert resample_curve((0.2, 0.4, 0.7, 1.0), 1) == [1.0]
@@ -134,7 +134,7 @@ def test_observer_counts_evaluations_over_all_scales() -> None:
 
 
 @pytest.mark.parametrize("minimizer", ["lbfgs", "adam"])
-def test_a_warm_frame_does_not_depend_on_what_is_new_in_other_frames(minimizer: str) -> None:
+def test_warm_frame_does_not_depend_on_what_is_new_in_other_frames(minimizer: str) -> None:
     content, start = contents(2), contents(2).roll(5, dims=3)
     fractions: tuple[float, ...] = (0.0, 0.5)
     neural = styler(config(minimizer=minimizer, warm={"evaluations": 4, "min_evaluations": 4}))
@@ -162,7 +162,7 @@ def test_loss_is_the_weighted_sum_of_its_terms() -> None:
     assert stats.loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_result_lies_between_two_style_images_by_their_weights() -> None:
+def test_result_lies_between_two_style_images_according_to_their_weights() -> None:
     """With all weight on one image the other one has no effect, and 100 : 45 lies between the two."""
     content = contents(1)
 
@@ -182,7 +182,7 @@ def test_the_result_lies_between_two_style_images_by_their_weights() -> None:
     assert stylized(100, 0) < stylized(100, 45) < stylized(0, 100)
 
 
-def test_a_warm_frame_continues_from_the_previous_one() -> None:
+def test_warm_frame_stays_close_to_the_previous_one() -> None:
     content = contents(1)
     neural = styler(config(warm={"evaluations": 4}))
     first = neural.stylize(cold(content, (1,)))
@@ -198,7 +198,7 @@ def warm(content: Tensor, previous: Tensor, seeds: tuple[int, ...] = (2,)) -> Fr
     return FrameBatch("warm", content, previous, seeds, warped_previous=previous, confidence=confidence)
 
 
-def test_a_static_clip_stays_static_for_a_hundred_frames() -> None:
+def test_static_clip_stays_static_over_a_hundred_frames() -> None:
     """Every frame starts from the previous one, rounded: brightness and strokes do not drift."""
     neural, content = styler(config(warm={"evaluations": 3})), contents(1)
     image = (neural.stylize(cold(content, (1,))).images * 255).round() / 255
@@ -213,7 +213,7 @@ def test_a_static_clip_stays_static_for_a_hundred_frames() -> None:
     assert max(steps) < (1 / 255) ** 2
 
 
-def test_the_temporal_term_has_an_effect_only_where_confidence_is_high() -> None:
+def test_temporal_term_has_an_effect_only_where_confidence_is_high() -> None:
     content = contents(2)[:1]
     previous = contents(2)[1:]
     confidence = torch.zeros_like(content[:, :1])
@@ -231,7 +231,7 @@ def test_the_temporal_term_has_an_effect_only_where_confidence_is_high() -> None
     assert strong[:16].mean() > 0.7 * without[:16].mean()
 
 
-def test_a_frame_with_much_new_content_may_take_more_evaluations() -> None:
+def test_frame_with_much_new_content_may_take_more_evaluations() -> None:
     settings = config(warm={"evaluations": 3, "min_evaluations": 1, "tolerance": 0})
     batch = warm(contents(3), contents(3).flip(0), (1, 2, 3))
     found = styler(settings).stylize(replace(batch, new_fractions=(0.0, 0.08, 1.0))).stats
@@ -240,7 +240,7 @@ def test_a_frame_with_much_new_content_may_take_more_evaluations() -> None:
     assert none < some < all_new
 
 
-def test_boil_leads_from_the_warm_frame_to_the_cold_one() -> None:
+def test_boil_interpolates_between_the_warm_and_the_cold_frame() -> None:
     content = contents(1)
     independent = styler().stylize(cold(content, (7,))).images
     previous = styler().stylize(cold(content, (1,))).images
@@ -268,7 +268,7 @@ def test_every_start_and_minimizer_takes_its_evaluations(init: str, minimizer: s
     assert np.isfinite(stats.loss)
 
 
-def test_a_cold_frame_starts_from_a_given_image() -> None:
+def test_cold_frame_starts_from_a_given_image() -> None:
     settings = config(cold={"evaluations": 1, "min_scale_px": 64, "noise": 0})
     start = np.full((20, 24, 3), 51, np.uint8)
     neural = NeuralStyler(settings, style_images(), load_encoder("tiny"), device=torch.device("cpu"), init_image=start)
@@ -276,7 +276,7 @@ def test_a_cold_frame_starts_from_a_given_image() -> None:
     assert torch.allclose(image, torch.full_like(image, 0.2), atol=1e-3)
 
 
-def test_a_neighbor_that_is_not_finite_changes_nothing() -> None:
+def test_sample_that_is_not_finite_does_not_change_the_others() -> None:
     from pipeline.optimize.objective import Objective, content_targets, style_target
 
     content = contents(2)
@@ -294,7 +294,7 @@ def test_a_neighbor_that_is_not_finite_changes_nothing() -> None:
     assert not torch.isfinite(together.losses[1])
 
 
-def test_a_loss_that_is_not_finite_is_an_error_with_a_hint() -> None:
+def test_loss_that_is_not_finite_is_an_error_with_a_hint() -> None:
     content = contents(1)
     content[0, 0, 0, 0] = float("nan")
     with pytest.raises(StylizeError, match="expected a finite number") as caught:

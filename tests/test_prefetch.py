@@ -1,4 +1,4 @@
-"""The prefetcher: order, how far it reads ahead, errors in their place, and threads that always end."""
+"""The prefetcher: order, how far it reads ahead, errors after the frames before them, and threads that end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.execute.prefetch import Prefetcher
 from pipeline.types import Frame
 
 TIMEOUT_S = 20.0
-"""How long a test waits for a thread before it fails; never reached when all is well."""
+"""How long a test waits for a thread before it fails."""
 
 
 class Reader:
-    """Stands in for `read_frames`: counts what was asked for, and raises at a frame that is said to be damaged."""
+    """Stands in for `read_frames`: counts what is requested, and raises at the frame `damaged`."""
 
     def __init__(self, damaged: int | None = None) -> None:
         self.damaged = damaged
@@ -50,7 +50,7 @@ def a_prefetcher(reader: Reader, start: int = 0, stop: int = 10, ahead: int = 3)
 def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.001)
 
 
@@ -64,7 +64,7 @@ def _no_thread_stays() -> Iterator[None]:
     assert prefetch_threads() == []
 
 
-def test_frames_come_in_order_and_then_no_more(reader: Reader) -> None:
+def test_frames_come_in_order_and_then_the_end(reader: Reader) -> None:
     with a_prefetcher(reader, 3, 9) as prefetcher:
         assert [prefetcher.next_item().index for _ in range(6)] == [3, 4, 5, 6, 7, 8]
         for _ in range(3):
@@ -72,9 +72,9 @@ def test_frames_come_in_order_and_then_no_more(reader: Reader) -> None:
                 prefetcher.next_item()
 
 
-def test_it_reads_only_so_far_ahead(reader: Reader) -> None:
+def test_prefetcher_reads_ahead_only_as_far_as_set(reader: Reader) -> None:
     with a_prefetcher(reader, 0, 100, ahead=3) as prefetcher:
-        wait_until(lambda: reader.read == 4)  # three in the queue, one in the hand
+        wait_until(lambda: reader.read == 4)  # three in the queue, one waiting to be put there
         time.sleep(0.2)
         assert reader.read == 4
         prefetcher.next_item()
@@ -83,7 +83,7 @@ def test_it_reads_only_so_far_ahead(reader: Reader) -> None:
         assert reader.read == 5
 
 
-def test_an_error_comes_after_the_frames_before_it_and_stays(reader: Reader) -> None:
+def test_error_is_raised_after_the_frames_before_it_and_again(reader: Reader) -> None:
     reader.damaged = 2
     with a_prefetcher(reader, ahead=8) as prefetcher:
         assert [prefetcher.next_item().index for _ in range(2)] == [0, 1]
@@ -92,7 +92,7 @@ def test_an_error_comes_after_the_frames_before_it_and_stays(reader: Reader) -> 
                 prefetcher.next_item()
 
 
-def test_closing_ends_a_thread_that_waits_to_deliver(reader: Reader) -> None:
+def test_closing_ends_a_thread_that_waits_for_room(reader: Reader) -> None:
     prefetcher = a_prefetcher(reader, 0, 1000, ahead=1)
     wait_until(lambda: reader.read == 2)
     prefetcher.close()
@@ -100,7 +100,7 @@ def test_closing_ends_a_thread_that_waits_to_deliver(reader: Reader) -> None:
     prefetcher.close()
 
 
-def test_leaving_by_an_error_closes_too(reader: Reader) -> None:
+def test_error_in_the_block_closes_the_prefetcher(reader: Reader) -> None:
     with pytest.raises(KeyError), a_prefetcher(reader, 0, 1000, ahead=1):
         raise KeyError("stylizing failed")
     assert prefetch_threads() == [] and reader.closed.is_set()

@@ -1,4 +1,4 @@
-"""Progress: an honest estimate, lines that programs and people can read, and stdout left alone."""
+"""Progress: the estimate of the time left, lines for programs and for people, and nothing on stdout."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0)
 STATS = FrameStats(8, 0.25)
 
 
-def test_a_frame_that_begins_cold_unexpectedly_is_one_less_to_do() -> None:
+def test_unexpected_cold_frame_counts_as_one_frame_done() -> None:
     estimate = Estimate({"cold": 0, "warm": 3})
     estimate.frame_stored("warm", 2.0)
     estimate.frame_stored("cold", 20.0)
     assert estimate.seconds_left() == pytest.approx(2.0)
 
 
-def test_the_estimate_keeps_cold_and_warm_frames_apart() -> None:
+def test_estimate_averages_cold_and_warm_frames_separately() -> None:
     estimate = Estimate({"cold": 2, "warm": 10})
     assert estimate.seconds_left() is None
     estimate.frame_stored("cold", 100.0)
-    assert estimate.seconds_left() is None  # nobody knows yet what a warm frame costs
+    assert estimate.seconds_left() is None  # the time of a warm frame is not known yet
     estimate.frame_stored("warm", 2.0)
     estimate.frame_stored("warm", 4.0)
     assert estimate.seconds_left() == pytest.approx(1 * 100.0 + 8 * 3.0)
 
 
-def test_the_estimate_asks_only_for_phases_that_are_left() -> None:
+def test_estimate_needs_only_the_phases_that_are_left() -> None:
     estimate = Estimate({"cold": 0, "warm": 3})  # resumed: the cold frame was stored before
     estimate.frame_stored("warm", 2.0)
     assert estimate.seconds_left() == pytest.approx(4.0)
@@ -42,7 +42,7 @@ def test_the_estimate_asks_only_for_phases_that_are_left() -> None:
     assert estimate.seconds_left() == 0.0
 
 
-def test_the_estimate_follows_recent_frames() -> None:
+def test_estimate_follows_recent_frames() -> None:
     estimate = Estimate({"cold": 0, "warm": 1000})
     for _ in range(50):
         estimate.frame_stored("warm", 100.0)
@@ -55,7 +55,7 @@ def test_the_estimate_follows_recent_frames() -> None:
     ("seconds", "text"),
     [(None, "..."), (0, "0 s"), (12.4, "12 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")],
 )
-def test_seconds_read_well(seconds: float | None, text: str) -> None:
+def test_seconds_are_written_in_the_largest_units(seconds: float | None, text: str) -> None:
     assert describe_seconds(seconds) == text
 
 
@@ -83,7 +83,7 @@ def test_progress_never_touches_stdout(kind: Kind, capsys: pytest.CaptureFixture
         assert "[bold]gap[/bold]" in captured.err  # a path with brackets is no markup
 
 
-def test_json_lines_parse_and_count(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_parse_and_count_frames(capsys: pytest.CaptureFixture[str]) -> None:
     play("json")
     events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert events[0] == {"event": "note", "message": "input: a [bold]gap[/bold]"}
@@ -97,7 +97,7 @@ def test_json_lines_parse_and_count(capsys: pytest.CaptureFixture[str]) -> None:
     assert frames[0]["chain"] == "swirl-s000" and frames[0]["evaluations"] == 8 and frames[0]["loss"] == 0.25
 
 
-def test_plain_lines_are_few_but_the_last_frame_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_lines_are_few_and_include_the_last_frame(capsys: pytest.CaptureFixture[str]) -> None:
     play("plain")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stylized")]
     assert len(lines) == 2  # the first at once, then every few seconds, and the last
@@ -105,7 +105,7 @@ def test_plain_lines_are_few_but_the_last_frame_is_told(capsys: pytest.CaptureFi
     assert "stylized 10 of 10 frames" in lines[1] and "swirl-s000 frame 9, warm" in lines[1] and "left 0 s" in lines[1]
 
 
-def test_a_long_stage_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_stage_reports_its_position(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = 1000.0
     monkeypatch.setattr("pipeline.runtime.reporters.time.monotonic", lambda: now)
     with PlainReporter().stage("writing out.mp4", 100) as advance:

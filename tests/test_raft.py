@@ -28,10 +28,10 @@ class StubNetwork(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def forward(self, start: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
-        self.asked.append((start, target))
+        self.calls.append((start, target))
         flow = torch.tensor([[-6.0, 2.0], [6.0, -2.0]])[:, :, None, None]
         return [torch.zeros(1), flow.expand(2, 2, *start.shape[2:])]
 
@@ -46,7 +46,7 @@ def test_network_is_given_padded_normalized_frames_in_the_right_order(size: tupl
     previous, current = blotches(height, width, 1), blotches(height, width, 2)
     network = StubNetwork()
     backward, forward = stubbed(network)(previous, current)
-    ((start, target),) = network.asked
+    ((start, target),) = network.calls
     assert start.shape == target.shape
     assert start.dtype == torch.float32
     assert all(side % 8 == 0 and side >= 128 for side in start.shape[2:])
@@ -71,7 +71,7 @@ def test_flow_of_a_network_gets_confidence_by_the_same_tests() -> None:
 def test_network_is_given_large_frames_at_half_size() -> None:
     network = StubNetwork()
     motion = motion_of(blotches(300, 800, 1), blotches(300, 800, 2), stubbed(network))
-    assert network.asked[0][0].shape == (2, 3, 152, 400)
+    assert network.calls[0][0].shape == (2, 3, 152, 400)
     np.testing.assert_array_equal(motion.backward_flow, constant_flow(-12, 4, 300, 800))
 
 

@@ -94,7 +94,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 class TestContract:
     """What holds for every kind of input."""
 
-    def test_timeline(self, sample: tuple[str, list[Path], Source]) -> None:
+    def test_source_has_the_properties_of_its_input(self, sample: tuple[str, list[Path], Source]) -> None:
         name, _, source = sample
         assert source.frame_count == COUNT
         assert (source.width_px, source.height_px) == (48, 32)
@@ -110,7 +110,7 @@ class TestContract:
             assert 23 < source.frame_rate <= 25.01
             assert source.duration_s == pytest.approx(COUNT / source.frame_rate, rel=0.01)
 
-    def test_frames(self, sample: tuple[str, list[Path], Source]) -> None:
+    def test_frames_are_those_that_were_written(self, sample: tuple[str, list[Path], Source]) -> None:
         name, _, source = sample
         frames = read(source)
         assert [frame.index for frame in frames] == list(range(COUNT))
@@ -142,8 +142,8 @@ class TestContract:
         self, sample: tuple[str, list[Path], Source], longer_side_px: int
     ) -> None:
         _, inputs, whole = sample
-        asked: list[dict[str, Any]] = [{}, {"frames": (3, 9)}, {"fps": Fraction(10)}]
-        for options in asked:
+        cases: list[dict[str, Any]] = [{}, {"frames": (3, 9)}, {"fps": Fraction(10)}]
+        for options in cases:
             with Thumbnails(longer_side_px) as thumbnails:
                 source = probe(inputs, SETTINGS, thumbnails=thumbnails, **options)
                 width, height = thumbnails.size_of(source.width_px, source.height_px)
@@ -157,7 +157,7 @@ class TestContract:
                 assert frame.pts == other.pts
                 np.testing.assert_array_equal(frame.rgb, other.rgb)
 
-    def test_slice_and_rate(self, sample: tuple[str, list[Path], Source]) -> None:
+    def test_slice_and_rate_choose_frames_of_the_whole(self, sample: tuple[str, list[Path], Source]) -> None:
         _, inputs, source = sample
         whole = read(source)
         part = probe(inputs, SETTINGS, frames=(3, 9))
@@ -189,13 +189,13 @@ class TestContract:
                 probe(inputs, SETTINGS, frames=frames)
             assert f"0:{COUNT}" in caught.value.hint
 
-    def test_resized(self, sample: tuple[str, list[Path], Source]) -> None:
+    def test_frames_are_resized_to_the_requested_size(self, sample: tuple[str, list[Path], Source]) -> None:
         _, _, source = sample
         assert read(source, stop=1, width_px=24)[0].rgb.shape == (16, 24, 3)
         assert read(source, stop=1, height_px=64)[0].rgb.shape == (64, 96, 3)
         assert read(source, stop=1, width_px=10, height_px=20)[0].rgb.shape == (20, 10, 3)
 
-    def test_closing_early_closes_the_file(self, sample: tuple[str, list[Path], Source]) -> None:
+    def test_closed_iterator_closes_the_file(self, sample: tuple[str, list[Path], Source]) -> None:
         _, _, source = sample
         before = len(list(Path("/proc/self/fd").iterdir()))
         frames = read_frames(source, settings=SETTINGS)
@@ -232,7 +232,7 @@ def assert_refused(inputs: list[Any], message: str, settings: InputSettings = SE
     assert caught.value.exit_code == 4
 
 
-def test_missing_and_empty(tmp_path: Path) -> None:
+def test_missing_empty_and_other_inputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no input"):
         probe([], SETTINGS)
     assert_refused([""], "is not a path")
@@ -252,13 +252,13 @@ def test_missing_and_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(tmp_path: Path) -> None:
+def test_file_without_read_permission_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", FRAMES)
     path.chmod(0)
     assert_refused([path], "cannot be read")
 
 
-def test_several_inputs_are_photos(tmp_path: Path) -> None:
+def test_several_inputs_that_are_not_all_photos_are_refused(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES)
     photos = write_photos(tmp_path / "in", FRAMES[:2])
     assert_refused([*photos, video], "several inputs must all be photos")
@@ -292,7 +292,7 @@ def test_broken_files_are_refused_at_probe(data: Data, name: str, message: str) 
     assert_refused([data(f"broken/{name}")], message)
 
 
-def test_playlist_is_text_and_nothing_is_fetched(tmp_path: Path) -> None:
+def test_playlist_is_refused_as_text_and_nothing_is_fetched(tmp_path: Path) -> None:
     for name, text in [
         ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n"),
         ("list.ffconcat", "ffconcat version 1.0\nfile /etc/hostname\n"),
@@ -302,7 +302,7 @@ def test_playlist_is_text_and_nothing_is_fetched(tmp_path: Path) -> None:
         assert_refused([tmp_path / name], "found text")
 
 
-def test_sound_is_not_a_video(tmp_path: Path) -> None:
+def test_file_with_sound_only_is_refused(tmp_path: Path) -> None:
     import wave
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
@@ -313,7 +313,7 @@ def test_sound_is_not_a_video(tmp_path: Path) -> None:
     assert_refused([tmp_path / "a.wav"], "found only sound")
 
 
-def test_random_bytes_are_not_a_video(tmp_path: Path) -> None:
+def test_random_bytes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
     assert_refused([tmp_path / "a.mp4"], "expected a video")
 
@@ -397,7 +397,7 @@ REAL = [
 
 
 @pytest.mark.parametrize(("name", "size", "count", "audio", "rotation", "note"), REAL)
-def test_real_media(
+def test_real_media_have_their_known_properties_and_can_be_read_from_any_frame(
     data: Data, name: str, size: tuple[int, int], count: int, audio: bool, rotation: int, note: str
 ) -> None:
     source = probe([data(name)], SETTINGS)
@@ -414,7 +414,7 @@ def test_real_media(
     assert resumed.rgb.shape == (size[1], size[0], 3)
 
 
-def test_an_image_named_as_video_is_a_photo(data: Data) -> None:
+def test_image_named_as_video_is_a_photo(data: Data) -> None:
     source = probe([data("broken/made_jpeg_named.mp4")], SETTINGS)
     assert source.kind == "photos"
     assert source.frame_count == 1
@@ -438,7 +438,7 @@ def test_small_frames_are_the_large_ones_scaled_down(data: Data, name: str) -> N
             assert difference.mean() < 1.5
 
 
-def test_full_range_test_image_has_its_colors(data: Data) -> None:
+def test_full_range_test_image_has_pure_colors(data: Data) -> None:
     """FFmpeg's test image begins with bars; white and the primaries must come out pure."""
     rgb = read(probe([data("video/testsrc_bt709_full_range.mp4")], SETTINGS), stop=1)[0].rgb
     assert rgb.min() <= 3

@@ -50,7 +50,7 @@ def names(source: Source) -> list[str]:
     return [Path(source.files[index]).name for index in source.decoded_indices]
 
 
-def test_natural_order() -> None:
+def test_numbers_in_names_are_ordered_by_value() -> None:
     given_names = ["b10.jpg", "b9.jpg", "B1.jpg", "a 2.jpg", "a 10.jpg", "c.jpg", "c1.jpg", "x/1.jpg", "1.jpg"]
     assert sorted(given_names, key=natural_key) == [
         "1.jpg", "a 2.jpg", "a 10.jpg", "B1.jpg", "b9.jpg", "b10.jpg", "c.jpg", "c1.jpg", "x/1.jpg",
@@ -88,7 +88,7 @@ def test_time_of_an_edit_is_not_a_capture_time(tmp_path: Path) -> None:
     assert names(probe([tmp_path], SETTINGS)) == ["b.jpg", "a.jpg"]
 
 
-def test_one_photo_without_a_time_means_order_by_name(tmp_path: Path) -> None:
+def test_photos_are_ordered_by_name_if_one_has_no_time(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", original="2024:05:04 10:00:09")
     photo(tmp_path / "b.jpg", original="2024:05:04 10:00:01")
     photo(tmp_path / "c.jpg", original="0000:00:00 00:00:00")
@@ -131,7 +131,7 @@ def test_real_series_are_in_the_order_they_were_taken(data: Data) -> None:
     assert (names(mug), mug.order) == ([f"{number}.jpg" for number in range(1, 9)], "name")
 
 
-def test_a_pattern_takes_numbers_in_order_and_notes_missing_ones(tmp_path: Path) -> None:
+def test_pattern_takes_numbers_in_order_and_notes_missing_ones(tmp_path: Path) -> None:
     write_photos(tmp_path, FRAMES[:12], pattern="a{}.png")
     (tmp_path / "a7.png").unlink()
     source = probe([tmp_path / "a%d.png"], SETTINGS)
@@ -162,7 +162,7 @@ def test_photos_of_another_size_are_refused_or_fitted(tmp_path: Path) -> None:
     assert probe(paths, SETTINGS, frames=(0, 2)).frame_count == 2  # the odd one is not rendered
 
 
-def test_a_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
+def test_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
     paths = write_photos(tmp_path, FRAMES[:3])
     source = probe(paths, SETTINGS)
     Image.fromarray(texture((24, 16), 1)).save(paths[1])
@@ -174,7 +174,7 @@ def test_a_photo_that_changes_after_the_probe_is_found(tmp_path: Path) -> None:
         read(source)
 
 
-def test_difficult_names(data: Data, tmp_path: Path) -> None:
+def test_photos_with_difficult_names_are_read(data: Data, tmp_path: Path) -> None:
     folder = data("broken/names")
     source = probe([folder], SETTINGS)
     assert source.frame_count == 3

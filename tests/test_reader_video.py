@@ -46,7 +46,7 @@ def test_time_stamps_are_those_of_the_stream(tmp_path: Path) -> None:
     assert source.frame_rate == 25
 
 
-def test_a_rate_takes_the_latest_frame_at_every_tick(tmp_path: Path) -> None:
+def test_rate_takes_the_latest_frame_at_every_tick(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", FRAMES, time_base=MS, pts=UNEVEN)
     source = probe([path], SETTINGS, fps=Fraction(10))
     # ticks at 0, 100, ... 700 ms

@@ -84,8 +84,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
-    clip, painting, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
-    assert cli.run(["render", clip, "--style", painting, "-o", output, *QUICK]) == 0
+    clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
+    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
     return folder
 
 
@@ -111,6 +111,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     assert cli.run(arguments) == 0
 
 
+@cache
 def commands() -> dict[str, set[str]]:
     """Names of all commands and their options."""
     group: Any = typer.main.get_command(cli.app)
@@ -288,14 +289,14 @@ def test_messages_of_the_troubleshooting_are_those_of_the_program() -> None:
         assert any(expression.search(template) for template in templates), quote
 
 
-def test_documents_keep_the_words_of_the_glossary() -> None:
+def test_documents_use_the_words_of_the_glossary() -> None:
     for path in DOCUMENTS:
         prose = re.sub(r'"[^"]*"', "", taken_apart(path).text)
         found = re.findall(r"\b(?:paint(?:s|ing|ings)?|trust(?:s|ed|worthy)?|torn|mend(?:s|ed)?)\b", prose)
         assert not found, path.name
 
 
-def test_moving_picture_is_animated_and_not_too_large() -> None:
+def test_animation_of_the_readme_moves_and_is_small() -> None:
     path = ROOT / "docs" / "before-after.webp"
     assert path.stat().st_size <= MAX_BYTES
     with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""Interrupted at any moment and run again, a render ends with the very bytes of one that was never interrupted."""
+"""A render that is interrupted at any moment and continued stores the bytes of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -35,17 +35,21 @@ from tests.support.interruptions import PauseAtFrame, SignalAtFrame
 from tests.support.torture import children
 
 FRAMES, CUT = 8, 5
-CHAINS = [f"paint-s000/{index:08d}.png" for index in range(CUT)]
-CHAINS += [f"paint-s001/{index:08d}.png" for index in range(CUT, FRAMES)]
+CHAINS = [f"waves-s000/{index:08d}.png" for index in range(CUT)]
+CHAINS += [f"waves-s001/{index:08d}.png" for index in range(CUT, FRAMES)]
 SETTINGS = ["encoder=tiny", "optimize.cold.evaluations=2", "optimize.warm.evaluations=2", "runtime.threads=1"]
-SETTINGS += ["optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
+SETTINGS += [
+    "optimize.cold.min_scale_px=32",
+    "output.preset=ultrafast",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+]
 
 ROOT = Path(__file__).parents[1]
 
 
 def command(folder: Path) -> list[str]:
     settings = [f"--set={setting}" for setting in SETTINGS]
-    inputs = ["render", str(folder / "in/clip.mp4"), "-s", str(folder / "in/paint.png")]
+    inputs = ["render", str(folder / "in/clip.mp4"), "-s", str(folder / "in/waves.png")]
     return [*inputs, "-o", str(folder / "my film.mp4"), "--progress", "none", *settings]
 
 
@@ -54,7 +58,7 @@ def frames_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.glob("*/*")}
 
 
-def pictures_of(video: Path) -> list[np.ndarray]:
+def decoded_frames(video: Path) -> list[np.ndarray]:
     with av.open(str(video)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])]
 
@@ -68,11 +72,11 @@ def _threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with input and a render that was never interrupted."""
+    """A folder with the input and an uninterrupted render of it."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "in").mkdir()
     write_video(folder / "in/clip.mp4", moving_square(FRAMES, cut_at=CUT), rate=10, tone_s=0.5)
-    Image.fromarray(texture((64, 48), 50)).save(folder / "in/paint.png")
+    Image.fromarray(texture((64, 48), 50)).save(folder / "in/waves.png")
     assert cli.run(command(folder)) == 0
     assert sorted(frames_of(folder)) == CHAINS  # the cut was found: two chains
     return folder
@@ -95,33 +99,33 @@ def copied(whole: Path, tmp_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a render in a process of its own went."""
+class Finished:
+    """Exit code and output of a render in a process of its own."""
 
     returncode: int | None
     stdout: str
     stderr: str
 
 
-def broken_off(folder: Path, moment: str, name: str, number: int, times: int = 1) -> Ended:
+def interrupted_render(folder: Path, moment: str, name: str, number: int, times: int = 1) -> Finished:
     out, err = folder / "out.txt", folder / "err.txt"
     process = children.start(command(folder), hook=SignalAtFrame(moment, name, int(number), times), out=out, err=err)
     process.join(60)
-    return Ended(process.exitcode, out.read_text(), err.read_text())
+    return Finished(process.exitcode, out.read_text(), err.read_text())
 
 
 def assert_whole(folder: Path, whole: Path) -> None:
     assert frames_of(folder) == frames_of(whole)
-    found, wanted = pictures_of(folder / "my film.mp4"), pictures_of(whole / "my film.mp4")
+    found, wanted = decoded_frames(folder / "my film.mp4"), decoded_frames(whole / "my film.mp4")
     assert len(found) == FRAMES
     assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_the_frame_and_prints_how_to_go_on(
+def test_signal_finishes_the_frame_and_prints_the_resume_command(
     begun: Path, whole: Path, number: int, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = broken_off(begun, "before", CHAINS[2], number)
+    done = interrupted_render(begun, "before", CHAINS[2], number)
     assert done.returncode == code, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
     assert done.stderr.startswith("interrupted: ")
@@ -138,8 +142,8 @@ def test_a_signal_finishes_the_frame_and_prints_how_to_go_on(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_second_signal_stops_at_once(begun: Path, whole: Path, number: int, code: int) -> None:
-    done = broken_off(begun, "stylizing", CHAINS[2], number, times=2)
+def test_second_signal_stops_at_once(begun: Path, whole: Path, number: int, code: int) -> None:
+    done = interrupted_render(begun, "stylizing", CHAINS[2], number, times=2)
     assert done.returncode == code and done.stdout == ""
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == ["interrupted", "hint"]
     assert sorted(frames_of(begun)) == CHAINS[:2]
@@ -168,7 +172,7 @@ def code_of(process: ForkServerProcess) -> int | None:
 
 
 def closed_terminal(folder: Path, name: str, *, ignoring: int = 0) -> int | None:
-    """Exit code of a render whose terminal is closed while a frame is being painted."""
+    """Exit code of a render whose terminal is closed while a frame is being stylized."""
     master, slave = pty.openpty()
     options = {"terminal": os.ttyname(slave), "ignoring": int(ignoring)}
     with waiting(folder, name, "--progress", "json", **options) as (process, flag):
@@ -178,25 +182,25 @@ def closed_terminal(folder: Path, name: str, *, ignoring: int = 0) -> int | None
         return code_of(process)
 
 
-def test_a_closed_terminal_is_a_request_to_stop(begun: Path, whole: Path) -> None:
-    """And nobody who reads what we write, as the progress of the frame that was finished, is no mistake."""
+def test_closed_terminal_stops_after_the_frame(begun: Path, whole: Path) -> None:
+    """Writing progress to the closed terminal is no error."""
     assert closed_terminal(begun, CHAINS[2]) == 128 + signal.SIGHUP
     assert sorted(frames_of(begun)) == CHAINS[:3]
     assert cli.run(command(begun)) == 0
     assert_whole(begun, whole)
 
 
-def test_who_was_started_to_survive_hangups_does(begun: Path, whole: Path) -> None:
-    """`nohup`, but without its file: every line of progress goes to a terminal that is gone."""
+def test_render_that_ignores_hangups_finishes_after_its_terminal_closes(begun: Path, whole: Path) -> None:
+    """As under `nohup`, but without its file: every line of progress goes to the closed terminal."""
     assert closed_terminal(begun, CHAINS[2], ignoring=signal.SIGHUP) == 0
     assert_whole(begun, whole)
 
 
-def test_a_hangup_never_counts_as_the_second_signal(begun: Path, whole: Path) -> None:
+def test_hangup_never_counts_as_the_second_signal(begun: Path, whole: Path) -> None:
     """A closed terminal sends two: one comes from the kernel, one from the shell."""
     for first, second, last, stored in (
-        (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP, 3),  # asked once, however often
-        (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM, 4),  # asked twice: what is painted is stored all the same
+        (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP, 3),  # counts as one request, however often it is sent
+        (signal.SIGHUP, signal.SIGTERM, signal.SIGTERM, 4),  # a second request: the stylized frame is still stored
     ):
         with waiting(begun, CHAINS[stored - 1], "--progress", "none") as (process, flag):
             assert process.pid is not None
@@ -205,14 +209,14 @@ def test_a_hangup_never_counts_as_the_second_signal(begun: Path, whole: Path) ->
                 time.sleep(0.05)  # two that arrive at once may come in any order
             flag.unlink(missing_ok=True)
             assert code_of(process) == 128 + last
-        said = (begun / "err.txt").read_text()
-        assert ("stopped at once" in said) == (first != second)
+        message = (begun / "err.txt").read_text()
+        assert ("stopped at once" in message) == (first != second)
         assert sorted(frames_of(begun)) == CHAINS[:stored]
     assert cli.run(command(begun)) == 0
     assert_whole(begun, whole)
 
 
-def test_who_reads_the_log_may_leave(begun: Path, whole: Path) -> None:
+def test_closed_stderr_pipe_does_not_stop_a_render(begun: Path, whole: Path) -> None:
     os.mkfifo(begun / "err.txt")
     reader = os.open(begun / "err.txt", os.O_RDONLY | os.O_NONBLOCK)
     with waiting(begun, CHAINS[2], "--progress", "json") as (process, flag):
@@ -222,15 +226,15 @@ def test_who_reads_the_log_may_leave(begun: Path, whole: Path) -> None:
     assert_whole(begun, whole)
 
 
-def test_without_any_stream_the_lock_is_not_written_to_instead(begun: Path, whole: Path) -> None:
+def test_render_without_standard_streams_finishes(begun: Path, whole: Path) -> None:
     words = [sys.executable, "-m", "pipeline", *command(begun), "--progress", "json"]
     closed = ["sh", "-c", 'exec "$@" 2>&- 1>&- 0<&-', "sh", *words]
     assert subprocess.run(closed, cwd=ROOT, check=False).returncode == 0
     assert_whole(begun, whole)
 
 
-def test_export_while_a_render_runs(begun: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On the frames that are there; the render does not notice, also when both write to one place."""
+def test_export_does_not_disturb_a_running_render(begun: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Export uses the stored frames; the render is not disturbed, even where both write the same file."""
     with waiting(begun, CHAINS[3]) as (process, flag):
         directory = str(begun / "my film.render")
         for output in (["-o", str(begun / "so far.mp4")], []):
@@ -241,7 +245,7 @@ def test_export_while_a_render_runs(begun: Path, whole: Path, capsys: pytest.Cap
         assert f"process {process.pid}" in capsys.readouterr().err
         flag.unlink()
         assert code_of(process) == 0
-    assert len(pictures_of(begun / "so far.mp4")) == 3
+    assert len(decoded_frames(begun / "so far.mp4")) == 3
     assert_whole(begun, whole)
 
 
@@ -250,10 +254,10 @@ def test_export_while_a_render_runs(begun: Path, whole: Path, capsys: pytest.Cap
     [("before", CHAINS[0], 0), ("during", CHAINS[3], 3), ("after", CHAINS[4], 5), ("after", CHAINS[6], 7)],
     ids=["before the first", "in mid-write", "at the cut", "in the second chain"],
 )
-def test_a_killed_render_goes_on_to_the_same_bytes(
+def test_killed_render_continues_to_the_same_bytes(
     begun: Path, whole: Path, moment: str, name: str, stored: int
 ) -> None:
-    done = broken_off(begun, moment, name, signal.SIGKILL)
+    done = interrupted_render(begun, moment, name, signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
     whole_frames = {key: data for key, data in frames_of(begun).items() if key in CHAINS}
     assert sorted(whole_frames) == CHAINS[:stored]
@@ -262,10 +266,10 @@ def test_a_killed_render_goes_on_to_the_same_bytes(
     assert_whole(begun, whole)
 
 
-def test_everything_may_be_moved(copied: Path, whole: Path, tmp_path: Path) -> None:
+def test_moved_render_is_resumed(copied: Path, whole: Path, tmp_path: Path) -> None:
     for name in (*CHAINS[3:5], *CHAINS[6:]):
         (copied / "my film.render/frames" / name).unlink()
-    moved = tmp_path / "another place" / "deeper"
+    moved = tmp_path / "another folder" / "deeper"
     moved.parent.mkdir()
     copied.rename(moved)
     assert cli.run(["resume", str(moved / "my film.render"), "--progress", "none"]) == 0
@@ -278,7 +282,7 @@ def flip(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [flip, lambda data: data[:100], lambda data: b""], ids=["flipped", "cut", "empty"])
-def test_a_damaged_last_frame_is_painted_again(copied: Path, whole: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_last_frame_is_stylized_again(copied: Path, whole: Path, damage: Callable[[bytes], bytes]) -> None:
     for name in CHAINS[CUT - 1 :]:
         (copied / "my film.render/frames" / name).unlink()
     last = copied / "my film.render/frames" / CHAINS[CUT - 2]
@@ -287,16 +291,18 @@ def test_a_damaged_last_frame_is_painted_again(copied: Path, whole: Path, damage
     assert_whole(copied, whole)
 
 
-def test_what_follows_a_gap_is_painted_again(copied: Path, whole: Path) -> None:
+def test_frames_after_a_gap_are_stylized_again(copied: Path, whole: Path) -> None:
     frames = copied / "my film.render/frames"
     (frames / CHAINS[1]).unlink()
-    # What stands behind the gap is not trusted, whatever it is.
+    # Frames after a gap are not used, whatever they contain.
     shutil.copy(frames / CHAINS[0], frames / CHAINS[2])
     assert cli.run(command(copied)) == 0
     assert_whole(copied, whole)
 
 
-def test_damage_in_the_midst_is_named_and_healed(copied: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_frame_inside_a_chain_is_named_and_repaired(
+    copied: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     directory = copied / "my film.render"
     bad = directory / "frames" / CHAINS[1]
     bad.write_bytes(flip(bad.read_bytes()))
@@ -305,15 +311,15 @@ def test_damage_in_the_midst_is_named_and_healed(copied: Path, whole: Path, caps
     shown = capsys.readouterr()
     assert f"damaged: frames/{CHAINS[1]}" in shown.out
     assert "tempera resume" in shown.err
-    painted = len((directory / "stats.jsonl").read_text().splitlines())
+    lines_before = len((directory / "stats.jsonl").read_text().splitlines())
     assert cli.run(command(copied)) == 0
     assert_whole(copied, whole)
-    # The damaged frame and what was painted over it, not the frame before and no other chain.
-    assert len((directory / "stats.jsonl").read_text().splitlines()) - painted == CUT - 1
+    # The damaged frame and those that depend on it, neither the frame before nor another chain.
+    assert len((directory / "stats.jsonl").read_text().splitlines()) - lines_before == CUT - 1
 
 
 def written_at(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of every stored frame: another one means that it was written again."""
+    """Inode and modification time of every stored frame: they change when it is written again."""
     root = folder / "my film.render/frames"
     return {p.relative_to(root).as_posix(): (p.stat().st_ino, p.stat().st_mtime_ns) for p in root.glob("*/*.png")}
 
@@ -327,7 +333,7 @@ def broken_link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-HARMS: dict[str, Callable[[Path], object]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "deleted": Path.unlink,
     "flipped": lambda path: path.write_bytes(flip(path.read_bytes())),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
@@ -338,23 +344,25 @@ HARMS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("how", HARMS)
-@pytest.mark.parametrize("place", [0, 2, CUT - 1, CUT + 1])
-def test_what_must_be_painted_again_is_and_nothing_else(copied: Path, whole: Path, how: str, place: int) -> None:
-    """The damaged frame and what was painted over it; not what stands before it, and no other chain."""
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("position", [0, 2, CUT - 1, CUT + 1])
+def test_only_a_damaged_frame_and_its_dependents_are_stylized_again(
+    copied: Path, whole: Path, how: str, position: int
+) -> None:
+    """The damaged frame and those that depend on it; neither the frames before nor another chain."""
     before = written_at(copied)
-    HARMS[how](copied / "my film.render/frames" / CHAINS[place])
+    DAMAGES[how](copied / "my film.render/frames" / CHAINS[position])
     assert cli.run(["resume", str(copied / "my film.render"), "--progress", "none"]) == 0
     assert_whole(copied, whole)
     after = written_at(copied)
-    end = CUT if place < CUT else FRAMES
-    assert {name for name in CHAINS if before[name] != after[name]} == set(CHAINS[place:end])
+    end = CUT if position < CUT else FRAMES
+    assert {name for name in CHAINS if before[name] != after[name]} == set(CHAINS[position:end])
 
 
-def test_several_damaged_frames_are_healed_in_one_go(copied: Path, whole: Path) -> None:
+def test_several_damaged_frames_are_repaired_in_one_session(copied: Path, whole: Path) -> None:
     before = written_at(copied)
-    for place in (1, 2, 4, FRAMES - 2):
-        HARMS["flipped"](copied / "my film.render/frames" / CHAINS[place])
+    for position in (1, 2, 4, FRAMES - 2):
+        DAMAGES["flipped"](copied / "my film.render/frames" / CHAINS[position])
     assert cli.run(command(copied)) == 0
     assert_whole(copied, whole)
     after = written_at(copied)
@@ -363,41 +371,41 @@ def test_several_damaged_frames_are_healed_in_one_go(copied: Path, whole: Path) 
 
 
 @pytest.mark.parametrize("patience", [0.0, 5.0])
-def test_damage_found_while_painting_goes_on_is_healed_too(
+def test_damage_found_while_stylizing_is_repaired(
     copied: Path, whole: Path, patience: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The check of a large render lasts longer than the wait for it; here it begins when the first frame is painted."""
-    painting = threading.Event()
-    real_look, real_store = frames.checksum_problem, RenderDirectory.write_frame
+    """The check of a large render outlasts the wait for it; without patience it begins after the first stored frame."""
+    stored = threading.Event()
+    real_check, real_store = frames.checksum_problem, RenderDirectory.write_frame
 
-    def slow_look(path: Path, width_px: int, height_px: int) -> str | None:
+    def slow_check(path: Path, width_px: int, height_px: int) -> str | None:
         if not patience:
-            painting.wait(30)
-        return real_look(path, width_px, height_px)
+            stored.wait(30)
+        return real_check(path, width_px, height_px)
 
     def store(directory: RenderDirectory, chain: str, index: int, rgb: Any) -> None:
         real_store(directory, chain, index, rgb)
-        painting.set()
+        stored.set()
         time.sleep(0.3)
 
     monkeypatch.setattr("pipeline.execute.background_check.WAIT_FOR_CHECK_S", patience)
-    monkeypatch.setattr(frames, "checksum_problem", slow_look)
+    monkeypatch.setattr(frames, "checksum_problem", slow_check)
     monkeypatch.setattr(RenderDirectory, "write_frame", store)
     (copied / "my film.render/frames" / CHAINS[FRAMES - 1]).unlink()
     (copied / "my film.render/frames" / CHAINS[FRAMES - 2]).unlink()
     before = written_at(copied)
-    HARMS["flipped"](copied / "my film.render/frames" / CHAINS[2])
+    DAMAGES["flipped"](copied / "my film.render/frames" / CHAINS[2])
     assert cli.run(command(copied)) == 0
     assert_whole(copied, whole)
     after = written_at(copied)
     assert {name for name in before if before[name] != after[name]} == set(CHAINS[2:CUT])
 
 
-def test_a_clock_that_jumps_changes_nothing(begun: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To 1970 and to 2100, in and between sessions; also with frames and a lock from the future."""
+def test_clock_that_jumps_changes_no_frame(begun: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock jumps to 1970 and to 2100, in and between sessions; frames and the lock have times in the future."""
     real = time.time
     for jump in (-1.7e9, 2.3e9):
-        broken_off(begun, "after", CHAINS[2 if jump < 0 else 5], signal.SIGKILL)
+        interrupted_render(begun, "after", CHAINS[2 if jump < 0 else 5], signal.SIGKILL)
         for path in (begun / "my film.render").rglob("*"):
             os.utime(path, (real() + jump, real() + jump))
         monkeypatch.setattr(time, "time", lambda jump=jump: real() + jump)
@@ -408,15 +416,15 @@ def test_a_clock_that_jumps_changes_nothing(begun: Path, whole: Path, monkeypatc
     assert_whole(begun, whole)
 
 
-def test_files_of_others_are_in_nobodys_way(copied: Path, whole: Path) -> None:
+def test_foreign_files_are_kept_and_ignored(copied: Path, whole: Path) -> None:
     root = copied / "my film.render"
-    foreign = [root / "notes.txt", root / "frames/Thumbs.db", root / "frames/paint-s000/00000001 (copy).png"]
-    foreign += [root / "frames/paint-s000/00000007.png", root / "frames/paint-s000/.DS_Store"]
+    foreign = [root / "notes.txt", root / "frames/Thumbs.db", root / "frames/waves-s000/00000001 (copy).png"]
+    foreign += [root / "frames/waves-s000/00000007.png", root / "frames/waves-s000/.DS_Store"]
     for path in foreign:
-        path.write_bytes(b"not ours")
+        path.write_bytes(b"foreign")
     (root / "frames" / CHAINS[3]).unlink()
     assert cli.run(command(copied)) == 0
-    assert all(path.read_bytes() == b"not ours" for path in foreign)
+    assert all(path.read_bytes() == b"foreign" for path in foreign)
     for path in foreign:
         path.unlink()
     assert_whole(copied, whole)
@@ -425,7 +433,7 @@ def test_files_of_others_are_in_nobodys_way(copied: Path, whole: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "exit_code"), [(errno.EROFS, 8), (errno.ENOSPC, 8), (errno.EIO, 8), (errno.EDQUOT, 8), (errno.ENOENT, 5)]
 )
-def test_a_disk_that_refuses_in_the_midst(
+def test_disk_error_keeps_stored_frames_and_the_render_can_be_continued(
     begun: Path,
     whole: Path,
     code: int,
@@ -433,7 +441,7 @@ def test_a_disk_that_refuses_in_the_midst(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Read-only, full, failing, over quota, or gone: the right code, what is stored stays, and later it goes on."""
+    """The disk is read-only, full, failing, over quota or missing, while the third frame is stored."""
     create = atomic.create
 
     def refuse(path: Path) -> int:
@@ -443,8 +451,8 @@ def test_a_disk_that_refuses_in_the_midst(
 
     monkeypatch.setattr(atomic, "create", refuse)
     assert cli.run(command(begun)) == exit_code
-    said = capsys.readouterr().err
-    assert "Traceback" not in said and "hint: " in said
+    message = capsys.readouterr().err
+    assert "Traceback" not in message and "hint: " in message
     assert sorted(frames_of(begun)) == CHAINS[:2]
     monkeypatch.undo()
     before = written_at(begun)
@@ -453,7 +461,7 @@ def test_a_disk_that_refuses_in_the_midst(
     assert before.items() <= written_at(begun).items()
 
 
-def test_a_directory_that_vanishes_in_the_midst(begun: Path, whole: Path) -> None:
+def test_vanished_directory_is_an_error_and_the_render_can_be_continued(begun: Path, whole: Path) -> None:
     with waiting(begun, CHAINS[2], "--progress", "none") as (process, flag):
         (begun / "my film.render").rename(begun / "unplugged")
         flag.unlink()
@@ -466,7 +474,9 @@ def test_a_directory_that_vanishes_in_the_midst(begun: Path, whole: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["deleted", "edited", "cut"])
-def test_without_its_plan_nothing_is_touched(copied: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_or_damaged_plan_is_refused_and_frames_are_kept(
+    copied: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = copied / "my film.render/plan.json"
     text = plan.read_text()
     if how == "deleted":
@@ -481,8 +491,8 @@ def test_without_its_plan_nothing_is_touched(copied: Path, how: str, capsys: pyt
     assert frames_of(copied) == before
 
 
-def test_two_runs_give_the_same_bytes_whatever_runs_ahead_or_beside(begun: Path, whole: Path) -> None:
-    """Also the video; with nothing decoded ahead and with everything; and with another style in the same render."""
+def test_frames_and_video_do_not_depend_on_prefetch_batch_or_other_styles(begun: Path, whole: Path) -> None:
+    """Frames and video do not depend on how far ahead is decoded, nor on another style in the same render."""
     videos = {(whole / "my film.mp4").read_bytes()}
     for number, more in enumerate((["runtime.prefetch=0"], ["runtime.prefetch=64"], ["runtime.batch_size=1"])):
         folder = begun / str(number)
@@ -498,17 +508,17 @@ def test_two_runs_give_the_same_bytes_whatever_runs_ahead_or_beside(begun: Path,
     assert len(both) == 2 * FRAMES
 
 
-def test_resume_refuses_another_input_or_painting(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_refuses_another_input_or_style_image(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resume = ["resume", str(copied / "my film.render"), "--progress", "none"]
-    clip, paint = copied / "in/clip.mp4", copied / "in/paint.png"
+    clip, style_image = copied / "in/clip.mp4", copied / "in/waves.png"
     before = frames_of(copied)
-    original = paint.read_bytes()
-    Image.fromarray(texture((64, 48), 51)).save(paint)
+    original = style_image.read_bytes()
+    Image.fromarray(texture((64, 48), 51)).save(style_image)
     assert cli.run(resume) == 5
-    assert "styles.paint.style.images.0.digest" in capsys.readouterr().err
-    paint.unlink()
+    assert "styles.waves.style.images.0.digest" in capsys.readouterr().err
+    style_image.unlink()
     assert cli.run(resume) == 3
-    paint.write_bytes(original)
+    style_image.write_bytes(original)
     write_video(clip, moving_square(FRAMES, seed=3), rate=10)
     assert cli.run(resume) == 5
     assert "source.digest" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def _make_styles() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_styles", ROOT / "scripts" / "make_styles.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses with postponed annotations look their module up.
+    # Dataclasses with postponed annotations find their module by its name.
     sys.modules["make_styles"] = module
     spec.loader.exec_module(module)
     return module

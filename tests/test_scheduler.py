@@ -43,7 +43,7 @@ WIDTH, HEIGHT = 6, 4
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_waiting_for_the_disk() -> Iterator[None]:
+def _no_flush_to_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("os.fsync", lambda descriptor: None)
         yield
@@ -76,14 +76,14 @@ def content_of(index: int) -> RGB:
 
 
 def blend(content: torch.Tensor, init: torch.Tensor | None, seed: int) -> torch.Tensor:
-    """What the fake stylers make of one frame: never a whole number of 1/255, so that rounding matters."""
+    """One frame as the fake stylers stylize it; values lie between the levels of uint8, so that rounding matters."""
     start = torch.full_like(content, (seed % 997) / 997) if init is None else init
     return (0.37 * content + 0.61 * start + 0.0013).clamp(0, 1)
 
 
 @dataclass
 class FakeStyler:
-    """Stylizes by `blend`, remembers every batch, and can be told what goes wrong."""
+    """Stylizes by `blend`, keeps every batch, and fails as its fields say."""
 
     fits: int = 1000
     broken: Callable[[torch.Tensor], bool] = lambda content: False
@@ -99,11 +99,11 @@ class FakeStyler:
             raise self.failure()
         inits = [None] * count if batch.init is None else list(batch.init)
         images = [blend(*sample) for sample in zip(batch.content, inits, batch.seeds, strict=True)]
-        for place, content in enumerate(batch.content):
+        for sample, content in enumerate(batch.content):
             if self.broken(content):
                 if self.raises:
                     raise StylizeError("the loss is nan", hint="smaller weights")
-                images[place] = images[place] * float("nan")
+                images[sample] = images[sample] * float("nan")
         return StylizedBatch(torch.stack(images), tuple(FrameStats(5, 0.5) for _ in images))
 
     @property
@@ -117,7 +117,7 @@ def nothing_moved(index: int) -> Correspondence:
 
 
 class FakeFrames:
-    """Content by index in which nothing moves, an error where the input is said to be damaged."""
+    """Content by index in which nothing moves; raises at the frame `damaged`."""
 
     def __init__(self, chain: Chain, start: int, damaged: int | None = None) -> None:
         self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
@@ -156,7 +156,7 @@ class Recorder(SilentReporter):
 
 @dataclass
 class Run:
-    """One call of `run_chains` and all that it left."""
+    """One call of `run_chains`: its directory, outcome, reports and readers."""
 
     directory: RenderDirectory
     failed: dict[str, TemperaError]
@@ -218,7 +218,7 @@ def assert_same(found: dict[tuple[str, int], RGB], wanted: dict[tuple[str, int],
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
-def test_every_frame_is_stored_once_in_order_whatever_the_batch(tmp_path: Path, batch_size: int) -> None:
+def test_every_frame_is_stored_once_in_order_at_any_batch_size(tmp_path: Path, batch_size: int) -> None:
     plan = a_plan(("a", "b"), (3, 5, 9))
     styler = FakeStyler()
     done = run(tmp_path, plan, styler, batch_size=batch_size)
@@ -234,7 +234,7 @@ def test_every_frame_is_stored_once_in_order_whatever_the_batch(tmp_path: Path, 
     assert all(line["seconds"] >= 0 and line["loss"] == 0.5 and line["evaluations"] == 5 for line in lines)
 
 
-def test_a_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:
+def test_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:
     styler = FakeStyler()
     done = run(tmp_path, a_plan(), styler)
     for index, batch in enumerate(styler.batches):
@@ -246,7 +246,7 @@ def test_a_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:
             assert torch.equal(batch.init[0], to_tensor(done.directory.read_frame("a-s000", index - 1)))
 
 
-def test_batches_mix_neither_styles_nor_phases_and_are_as_large_as_they_may(tmp_path: Path) -> None:
+def test_batches_have_one_style_and_phase_and_reach_the_given_size(tmp_path: Path) -> None:
     plan = a_plan(("a", "b"), (2, 5, 9))
     style_of = {
         frame_seed(chain.seed, chain.style, index): (chain.style, "cold" if index == chain.start else "warm")
@@ -261,7 +261,7 @@ def test_batches_mix_neither_styles_nor_phases_and_are_as_large_as_they_may(tmp_
     assert max(styler.sizes) == 3
 
 
-def test_a_second_run_stylizes_only_what_is_left(tmp_path: Path) -> None:
+def test_second_run_stylizes_only_missing_frames(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6))
     first = run(tmp_path, plan, FakeStyler(), stop_after=2)
     assert len(first.recorder.frames) == 2
@@ -272,7 +272,7 @@ def test_a_second_run_stylizes_only_what_is_left(tmp_path: Path) -> None:
     assert idle.recorder.frames == [] and idle.opened == []
 
 
-def test_a_stop_finishes_and_stores_the_frames_in_flight(tmp_path: Path) -> None:
+def test_cancellation_stores_the_frames_being_stylized(tmp_path: Path) -> None:
     done = run(tmp_path, a_plan(cuts=(3, 6, 9)), FakeStyler(), batch_size=3, stop_after=1)
     assert sorted(stored(done.directory)) == [("a-s000", 0), ("a-s001", 3), ("a-s002", 6)]
 
@@ -287,7 +287,7 @@ def test_a_stop_finishes_and_stores_the_frames_in_flight(tmp_path: Path) -> None
         MemoryError,
     ],
 )
-def test_out_of_memory_halves_the_batch_for_good_and_says_so_once(
+def test_out_of_memory_halves_the_batch_permanently_with_one_note(
     tmp_path: Path, failure: Callable[[], Exception]
 ) -> None:
     plan = a_plan(cuts=(3, 6, 9, 12))
@@ -304,12 +304,12 @@ def test_out_of_memory_with_one_frame_ends_the_render_with_a_hint(tmp_path: Path
     assert "--width" in caught.value.hint and caught.value.exit_code == 7
 
 
-def test_other_errors_of_torch_are_not_taken_for_memory(tmp_path: Path) -> None:
+def test_other_errors_of_torch_are_not_handled_as_out_of_memory(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         run(tmp_path, a_plan(), FakeStyler(fits=0, failure=lambda: RuntimeError("shapes do not match")))
 
 
-def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
+def test_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
     plan = a_plan(cuts=(3, 6, 9))
     done = run(tmp_path, plan, FakeStyler(), batch_size=2, damaged=4)
     assert list(done.failed) == ["a-s001"]
@@ -319,8 +319,8 @@ def test_a_damaged_input_stops_its_chain_and_no_other(tmp_path: Path) -> None:
     assert_same(stored(done.directory), left)
 
 
-@pytest.mark.parametrize("raises", [True, False], ids=["the styler raises", "the picture is not finite"])
-def test_a_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) -> None:
+@pytest.mark.parametrize("raises", [True, False], ids=["the styler raises", "the image is not finite"])
+def test_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) -> None:
     plan = a_plan(cuts=(3, 6, 9))
     bad = to_tensor(content_of(4))
     styler = FakeStyler(broken=lambda content: torch.equal(content, bad), raises=raises)
@@ -331,7 +331,7 @@ def test_a_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) ->
     assert_same(stored(done.directory), left)
 
 
-def test_a_matrix_without_roots_fails_its_chain(tmp_path: Path) -> None:
+def test_linear_algebra_error_fails_its_chain(tmp_path: Path) -> None:
     def failure() -> Exception:
         return cast("Exception", torch.linalg.LinAlgError("eigh did not converge"))  # type: ignore[attr-defined]
 
@@ -339,7 +339,7 @@ def test_a_matrix_without_roots_fails_its_chain(tmp_path: Path) -> None:
     assert isinstance(done.failed["a-s000"], StylizeError)
 
 
-def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = RenderDirectory.write_frame
 
     def full(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
@@ -356,7 +356,7 @@ def test_a_full_disk_ends_the_render(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("disk_is_full", [False, True])
-def test_a_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
+def test_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
     tmp_path: Path, disk_is_full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While frame 2 is being stored, something else fails. A full disk is the error that is raised."""
@@ -393,10 +393,10 @@ def test_a_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_the_next_frame_is_stylized_only_when_the_last_ones_are_stored(
+def test_next_frame_is_stylized_only_after_the_previous_ones_are_stored(
     tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its warm start is computed meanwhile: a power cut loses the frame in work and no other."""
+    """Its warm start is computed while they are stored, so a power cut loses only the frame being stylized."""
     plan, real, safe = a_plan(("a", "b"), (3, 6, 9)), RenderDirectory.write_frame, 0
 
     def slow(self: RenderDirectory, chain_id: str, index: int, rgb: RGB) -> None:
@@ -472,7 +472,7 @@ def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path
     assert done.directory.stored(other) == set(other.frames)
 
 
-def test_stopping_among_segments_and_going_on_gives_the_same_pixels(tmp_path: Path) -> None:
+def test_segments_stopped_anywhere_and_continued_have_the_same_pixels(tmp_path: Path) -> None:
     plan = segmented()
     whole = stored(run(tmp_path / "whole", plan, FakeStyler()).directory)
     for stop_after in range(1, len(whole)):
@@ -480,5 +480,5 @@ def test_stopping_among_segments_and_going_on_gives_the_same_pixels(tmp_path: Pa
         first = run(path, plan, FakeStyler(), batch_size=2, stop_after=stop_after)
         second = run(path, plan, FakeStyler(), batch_size=3)
         assert_same(stored(second.directory), whole)
-        painted = first.recorder.frames + second.recorder.frames
-        assert len(painted) == len(set(painted)) == len(whole)
+        stylized = first.recorder.frames + second.recorder.frames
+        assert len(stylized) == len(set(stylized)) == len(whole)

@@ -25,11 +25,11 @@ RANDOM = np.random.default_rng(3)
 def scene(noise: float = 0.0, seed: int = 0) -> NDArray[np.uint8]:
     """A sky, a hill and a sun, 60x80, with sensor noise."""
     y, x = np.mgrid[:60, :80].astype(np.float64)
-    picture = np.dstack([90 + y, 130 + y, np.full_like(y, 210)])
-    picture[y > 38 + 6 * np.sin(x / 9)] = (60, 110, 40)
-    picture[(x - 55) ** 2 + (y - 14) ** 2 < 64] = (250, 230, 120)
-    picture += np.random.default_rng(seed).normal(0, noise, picture.shape)
-    return np.asarray(np.rint(np.clip(picture, 0, 255)), np.uint8)
+    image = np.dstack([90 + y, 130 + y, np.full_like(y, 210)])
+    image[y > 38 + 6 * np.sin(x / 9)] = (60, 110, 40)
+    image[(x - 55) ** 2 + (y - 14) ** 2 < 64] = (250, 230, 120)
+    image += np.random.default_rng(seed).normal(0, noise, image.shape)
+    return np.asarray(np.rint(np.clip(image, 0, 255)), np.uint8)
 
 
 def style_image() -> NDArray[np.uint8]:
@@ -38,12 +38,12 @@ def style_image() -> NDArray[np.uint8]:
     return np.asarray(colors[RANDOM.choice(4, (50, 50), p=[0.5, 0.3, 0.15, 0.05])], np.uint8)
 
 
-def tensor(*pictures: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+def tensor(*images: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def batch(*pictures: NDArray[np.uint8]) -> FrameBatch:
-    return FrameBatch("cold", tensor(*pictures), None, tuple(range(len(pictures))))
+def batch(*images: NDArray[np.uint8]) -> FrameBatch:
+    return FrameBatch("cold", tensor(*images), None, tuple(range(len(images))))
 
 
 def stylers() -> list[PaletteStyler | SuperpixelStyler]:
@@ -52,37 +52,37 @@ def stylers() -> list[PaletteStyler | SuperpixelStyler]:
 
 @pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_frames_of_a_batch_equal_frames_alone(styler: Styler) -> None:
-    pictures = [scene(), scene(5, 1), RANDOM.integers(0, 256, (60, 80, 3), dtype=np.uint8)]
-    together = styler.stylize(batch(*pictures))
+    images = [scene(), scene(5, 1), RANDOM.integers(0, 256, (60, 80, 3), dtype=np.uint8)]
+    together = styler.stylize(batch(*images))
     assert together.images.shape == (3, 3, 60, 80)
     assert together.images.dtype == torch.float32
     assert float(together.images.min()) >= 0
     assert float(together.images.max()) <= 1
-    for number, picture in enumerate(pictures):
-        alone = styler.stylize(batch(picture))
+    for number, image in enumerate(images):
+        alone = styler.stylize(batch(image))
         assert torch.equal(alone.images[0], together.images[number])
         assert alone.stats[0] == together.stats[number]
         assert alone.stats[0].evaluations == 1
-        difference = float(((alone.images - tensor(picture)) ** 2).mean())
+        difference = float(((alone.images - tensor(image)) ** 2).mean())
         assert alone.stats[0].loss == pytest.approx(difference, rel=1e-5)
 
 
-def test_the_same_arguments_give_the_same_frames() -> None:
+def test_same_arguments_give_the_same_frames() -> None:
     style = style_image()
     for make in (lambda: PaletteStyler([style], 8, 5), lambda: SuperpixelStyler([style], 80, 5)):
         assert torch.equal(make().stylize(batch(scene())).images, make().stylize(batch(scene())).images)
 
 
-def test_the_palette_has_the_colors_of_the_style_image() -> None:
+def test_palette_has_the_colors_of_the_style_image() -> None:
     palette = srgb_from_oklab(style_palette([style_image()], 4, 0)).astype(int)
     assert palette.shape == (4, 3)
-    # moved apart a little, so near but not equal; sorted from dark to light
+    # The colors are moved apart a little, so they are near but not equal; they are sorted from dark to light.
     for color, wanted in zip(palette, [(20, 30, 60), (60, 120, 130), (200, 60, 30), (240, 220, 150)], strict=True):
         assert np.abs(color - wanted).max() < 40
     assert (np.diff(style_palette([style_image()], 4, 0)[:, 0]) >= 0).all()
 
 
-def test_more_colors_than_the_style_image_has_are_allowed() -> None:
+def test_palette_larger_than_the_colors_of_the_style_image_is_allowed() -> None:
     gray = np.full((9, 9, 3), 120, np.uint8)
     assert PaletteStyler([gray, gray], 16, 0).stylize_frame(scene()).shape == (60, 80, 3)
 
@@ -106,9 +106,9 @@ def test_noise_changes_a_warm_palette_frame_less_than_half_as_much() -> None:
 
 
 @pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
-def test_a_warm_frame_without_confidence_equals_a_cold_one(styler: PaletteStyler | SuperpixelStyler) -> None:
-    unsure = np.zeros((60, 80), np.float32)
-    warm = styler.stylize_frame(scene(4, 2), styler.stylize_frame(scene(4, 1)), unsure)
+def test_warm_frame_without_confidence_equals_a_cold_one(styler: PaletteStyler | SuperpixelStyler) -> None:
+    no_confidence = np.zeros((60, 80), np.float32)
+    warm = styler.stylize_frame(scene(4, 2), styler.stylize_frame(scene(4, 1)), no_confidence)
     np.testing.assert_array_equal(warm, styler.stylize_frame(scene(4, 2)))
 
 
@@ -123,7 +123,7 @@ def test_warm_batches_use_the_previous_frame(styler: PaletteStyler | SuperpixelS
 
 
 @pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
-def test_a_static_scene_with_noise_is_steadier_than_its_content(styler: PaletteStyler | SuperpixelStyler) -> None:
+def test_static_scene_with_noise_is_steadier_than_its_content(styler: PaletteStyler | SuperpixelStyler) -> None:
     """Forty frames: the first ten may settle; later ones neither flicker nor drift."""
     contents = [scene(3, seed) for seed in range(40)]
     frames = [styler.stylize_frame(contents[0])]
@@ -178,7 +178,7 @@ def test_cells_are_found_again_in_the_stylized_frame() -> None:
     assert float((found == labels).mean()) > 0.92
 
 
-def test_lines_are_dark_between_cells_and_symmetric() -> None:
+def test_lines_between_cells_are_dark_and_symmetric() -> None:
     labels = np.repeat(np.array([[0] * 9 + [1] * 9], np.int32), 12, axis=0)
     lines = lines_between(labels, 9.0)
     np.testing.assert_allclose(lines, lines[:, ::-1], atol=1e-6)
@@ -186,7 +186,7 @@ def test_lines_are_dark_between_cells_and_symmetric() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 1)])
-def test_tiny_frames(size: tuple[int, int]) -> None:
-    picture = RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8)
+def test_tiny_frames_keep_their_shape(size: tuple[int, int]) -> None:
+    image = RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8)
     for styler in (PaletteStyler([style_image()], 12, 0), SuperpixelStyler([style_image()], 900, 0)):
-        assert styler.stylize_frame(picture).shape == picture.shape
+        assert styler.stylize_frame(image).shape == image.shape

@@ -22,6 +22,7 @@ FRAMES = 6
 Usage = namedtuple("Usage", "total used free")
 QUICK = ["--encoder", "tiny", "--progress", "plain", "--set=optimize.cold.evaluations=1"]
 QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
+QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def test_render_that_cannot_fit_is_refused_before_anything_is_written(
     before = sorted(home.iterdir())
     free_bytes(monkeypatch, 10_000)
     assert cli.run(render_of(home)) == 8
-    said = capsys.readouterr().err
-    assert "10.0 kB are free" in said and "--workdir" in said and "Traceback" not in said
+    message = capsys.readouterr().err
+    assert "10.0 kB are free" in message and "--workdir" in message and "Traceback" not in message
     assert sorted(home.iterdir()) == before
 
 

@@ -433,10 +433,10 @@ def test_incomplete_line_of_statistics_is_repaired(tmp_path: Path, tail: str) ->
         file.write(tail)
     complete = [{"frame": 1}] if tail == '{"frame": 1}' else []
     assert directory.read_stats()[1:] == complete
-    with directory.lock() as held:
-        assert held.holder is not None
+    with directory.lock() as lock:
+        assert lock.holder is not None
         directory.append_stats({"frame": 2, "loss": float("inf")})
-        session = held.holder.session
+        session = lock.holder.session
     assert directory.read_stats()[1:] == [*complete, {"frame": 2, "loss": None, "session": session}]
     assert all(isinstance(json.loads(line), dict) for line in directory.stats_path.read_text().splitlines())
 
@@ -458,14 +458,14 @@ def test_status_counts_frames_and_averages_the_latest_session(tmp_path: Path) ->
     empty = read_status(directory)
     assert (empty.state, empty.total.done, empty.total.left, empty.total.seconds_left) == ("stopped", 0, 6, None)
     for session in range(2):
-        with directory.lock() as held:
+        with directory.lock() as lock:
             for index in (2 * session, 2 * session + 1):
                 directory.write_frame("a-s000", index, noise(index))
                 directory.append_stats(
                     {"chain": "a-s000", "frame": index, "evaluations": 10 * index, "seconds": 1.0 + session}
                 )
             status = read_status(directory)
-            assert (status.state, status.holder) == ("running", held.holder)
+            assert (status.state, status.holder) == ("running", lock.holder)
     status = read_status(directory)
     assert (status.state, status.holder, status.finished) == ("stopped", None, False)
     assert [(row.id, row.progress.done, row.progress.left) for row in status.chains] == [

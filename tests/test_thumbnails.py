@@ -55,7 +55,7 @@ def make_plan(path: Path, **settings: Any) -> RenderPlan:
     return prepare(request, make_reporter("none")).plan
 
 
-def test_a_video_is_decoded_once_before_stylizing(tmp_path: Path, decoded: list[int]) -> None:
+def test_video_is_decoded_once_before_stylizing(tmp_path: Path, decoded: list[int]) -> None:
     plan = make_plan(write_video(tmp_path / "in.mp4", FRAMES))
     assert len(plan.shots) == 2
     assert len(decoded) == COUNT
@@ -63,14 +63,14 @@ def test_a_video_is_decoded_once_before_stylizing(tmp_path: Path, decoded: list[
     assert len(decoded) == 2 * COUNT
 
 
-def test_a_damaged_video_is_decoded_once_more_on_one_thread(tmp_path: Path, decoded: list[int]) -> None:
+def test_damaged_video_is_decoded_once_more_on_one_thread(tmp_path: Path, decoded: list[int]) -> None:
     path = write_video(tmp_path / "in.mp4", FRAMES, pix_fmt="yuv420p", options={"qp": "20", "g": "6", "bf": "0"})
     make_plan(damage_packet(path, 7), on_damaged="hold")
     assert COUNT < len(decoded) <= 2 * COUNT
 
 
 @pytest.mark.parametrize("name", ["in.mp4", "in.gif", "in", "damaged.mp4"])
-def test_the_plan_is_the_same_without_thumbnails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_plan_is_the_same_without_thumbnails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     flickering = [
         np.clip(frame.astype(int) + 12 * (index % 2), 0, 255).astype(np.uint8) for index, frame in enumerate(FRAMES)
     ]
@@ -90,7 +90,7 @@ def test_the_plan_is_the_same_without_thumbnails(tmp_path: Path, monkeypatch: py
     assert make_plan(path, **settings) == plan
 
 
-def test_frames_beyond_the_memory_limit_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_beyond_the_memory_limit_are_kept_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "_IN_MEMORY_BYTES", 1000)
     path = write_video(tmp_path / "in.mp4", FRAMES)
     with Thumbnails(60) as small:
@@ -102,9 +102,7 @@ def test_frames_beyond_the_memory_limit_go_to_a_file(tmp_path: Path, monkeypatch
         np.testing.assert_array_equal(frame.rgb, frames[frame.index])
 
 
-def test_a_full_disk_gives_the_thumbnails_up(
-    tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_discards_the_thumbnails(tmp_path: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any, /) -> int:
             if self.tell() > 5 * 60 * 40 * 3:
@@ -121,7 +119,7 @@ def test_a_full_disk_gives_the_thumbnails_up(
     assert len(decoded) == 2 * COUNT
 
 
-def test_other_sizes_are_decoded(tmp_path: Path, decoded: list[int]) -> None:
+def test_frames_of_another_size_are_decoded_again(tmp_path: Path, decoded: list[int]) -> None:
     path = write_video(tmp_path / "in.mp4", FRAMES)
     with Thumbnails(60) as small:
         source = probe([path], InputSettings(), thumbnails=small)

@@ -31,7 +31,7 @@ def test_empty_curve_returns_the_same_array() -> None:
     assert np.array_equal(apply_tone_curve(EVERY_LEVEL, (0,) * LENGTH), EVERY_LEVEL)
 
 
-def test_a_shift_moves_middle_gray_by_its_logit() -> None:
+def test_shift_moves_middle_gray_by_its_logit() -> None:
     gray = np.full((1, 1, 3), 127, np.uint8)
     assert apply_tone_curve(gray, (400,) * len(TONE_NODES) + (0, 0, 0)).tolist() == [[[152] * 3]]
     assert apply_tone_curve(gray, (0,) * len(TONE_NODES) + (400, 0, -400)).tolist() == [[[152, 127, 102]]]

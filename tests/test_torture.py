@@ -1,4 +1,4 @@
-"""A small version of `scripts/torture`: a few kills, and no part missing."""
+"""A small version of `scripts/torture`, with a few kills and every part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.torture.kills import VARIANTS, KillAt, KillResult, kill_rende
 def test_renders_killed_at_random_moments_end_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With keyframes, held frames and long-term ones; `scripts/torture` runs all variants."""
+    """With keyframes, repeated frames and long-term ones; `scripts/torture` runs all variants."""
     monkeypatch.setattr("tests.support.torture.kills._KILLS_PER_RENDER", 3)
     few = {name: VARIANTS[name] for name in ("segments", "segments, hold, long term")}
     result = kill_renders(tmp_path / "kills", kills=6, seed=1, variants=few)
@@ -77,11 +77,11 @@ def test_summary_counts_kills_and_reports_leaks(
     monkeypatch.setattr(torture, "kill_renders", lambda home, *, kills, seed: KillResult(kills=kills, renders=2))
     monkeypatch.setattr(torture, "CASES", ())
     monkeypatch.setattr(torture, "FULL_AFTER", 1)
-    held = {"rss_kb": 1000, "files": 8, "threads": 3}
-    monkeypatch.setattr(torture, "in_a_process", lambda target, frames, marks: dict.fromkeys(marks, held))
+    usage = {"rss_kb": 1000, "files": 8, "threads": 3}
+    monkeypatch.setattr(torture, "in_a_process", lambda target, frames, marks: dict.fromkeys(marks, usage))
     result = torture.torture(7, 0.0, 3)
     assert result["good"] and (result["kills"], result["frames_lost"], result["seed"]) == (7, 0, 3)
-    more = {**held, "rss_kb": 1000 + torture.LEAK_KB + 1}
-    monkeypatch.setattr(torture, "in_a_process", lambda target, frames, marks: {marks[0]: held, marks[1]: more})
+    more = {**usage, "rss_kb": 1000 + torture.LEAK_KB + 1}
+    monkeypatch.setattr(torture, "in_a_process", lambda target, frames, marks: {marks[0]: usage, marks[1]: more})
     assert not torture.torture(7, 0.0, 3)["good"]
     assert "PROBLEM: memory grew" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The trainer of the bundled encoder, on made-up teachers and a few tiny images."""
+"""The trainer of the bundled encoder, with small made teachers and a few tiny images."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def made_teacher(path: Path, kind: str) -> Path:
     channels = 3
     for position, (stage, index) in enumerate(distill_teacher.CONVOLUTIONS):
         width = (COMPRESSED_WIDTHS if kind == "compressed" else VGG_WIDTHS)[position]
-        place = distill_teacher.TORCHVISION_INDICES[position]
-        name = f"conv{stage + 1}{index + 1}" if kind == "compressed" else f"features.{place}"
+        layer = distill_teacher.TORCHVISION_INDICES[position]
+        name = f"conv{stage + 1}{index + 1}" if kind == "compressed" else f"features.{layer}"
         state[f"{name}.weight"] = torch.randn((width, channels, 3, 3), generator=generator) * (2 / channels / 9) ** 0.5
         state[f"{name}.bias"] = 0.1 * torch.randn(width, generator=generator)
         channels = width
@@ -47,7 +47,7 @@ def made_teacher(path: Path, kind: str) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two photos and two paintings of noise, and both teachers."""
+    """A folder with two photos and two paintings, all of noise, and both teachers."""
     root = tmp_path_factory.mktemp("distill")
     generator = np.random.default_rng(0)
     for kind in ("photos", "paintings"):
@@ -90,7 +90,7 @@ def test_pruned_student_equals_its_teacher_away_from_borders(folder: Path) -> No
         assert torch.allclose(found[layer][middle], reference, rtol=1e-3, atol=1e-3), layer
 
 
-def test_three_steps_then_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
+def test_resumed_training_equals_an_uninterrupted_one(folder: Path, tmp_path: Path) -> None:
     whole = train_encoder.train(train_encoder.parse_arguments(arguments(folder, tmp_path / "whole")))
     broken = arguments(folder, tmp_path / "broken")
     train_encoder.train(train_encoder.parse_arguments([*broken, "--stop-at", "3"]))
@@ -157,9 +157,9 @@ def test_perfect_student_has_no_error() -> None:
     assert float(worse["step"]) == pytest.approx(0, abs=1e-9)
 
 
-def test_pictures_are_drawn_in_range_and_by_the_seed(folder: Path) -> None:
+def test_batches_are_in_range_and_depend_only_on_the_seed(folder: Path) -> None:
     images = distill_data.read_images([folder / "photos"], ["*1.png"], 64, is_style=False)
-    assert [picture.name for picture in images] == ["photos0.png"]
+    assert [image.name for image in images] == ["photos0.png"]
     assert max(images[0].rgb.shape) == 64
     source = distill_data.Source(images, distill_data.Iterates(images, 48, 4), 0.5)
     first, second = (source.batch(torch.Generator().manual_seed(3), 6, 32) for _ in range(2))

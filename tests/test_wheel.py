@@ -1,4 +1,4 @@
-"""The wheel is complete: far from the checkout, the styles and the bundled weights are found."""
+"""An installed wheel finds the styles and the bundled weights without the checkout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ print(pipeline.__file__, *pipeline.config.catalog.shipped_styles(), sep="\\n")
 """
 
 
-def test_an_installed_wheel_finds_its_styles_and_weights(tmp_path: Path) -> None:
+def test_installed_wheel_finds_its_styles_and_weights(tmp_path: Path) -> None:
     build = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -1,1 +1,1 @@
-"""What tests share: clips made in the process, and rigs that break renders."""
+"""Modules that several tests import: made clips and frames, and rigs that interrupt or damage renders."""

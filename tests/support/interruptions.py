@@ -92,6 +92,7 @@ class PauseAtFrame:
             for descriptor in range(3):
                 os.dup2(opened, descriptor)
             os.close(opened)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests themselves run under `nohup`
         if self.ignoring:
             signal.signal(self.ignoring, signal.SIG_IGN)
 

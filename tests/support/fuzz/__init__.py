@@ -1,1 +1,1 @@
-"""Damaged configs, images, videos and photo sequences: everything is read, or refused with an error of ours."""
+"""Damaged configs, images, videos and photo sequences: everything is read, or refused with an error of the package."""

@@ -2,7 +2,7 @@
 
     scripts/fuzz --minutes 5 --seed 0
 
-A failure is any exception that is not ours, a hang, memory over the limit, or reading something else than `probe` said;
+A failure is an exception that is not of the package, a hang, memory over the limit, or frames that differ from `probe`;
 its input is kept in a folder and named. Native decoders that crash take a worker with them, which is started again. The
 last line is JSON: how many inputs of each kind were tried, accepted, refused, and failed. A case repeats exactly with
 `--case KIND:NUMBER`.

@@ -39,7 +39,7 @@ MEMORY_LIMIT = 3 << 30
 
 
 class BrokenPromiseError(Exception):
-    """Reading gives something else than `probe` said."""
+    """Reading gives other frames than `probe` stated."""
 
 
 class UnsteadyError(Exception):
@@ -85,7 +85,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 @functools.cache
 def images() -> dict[str, bytes]:
-    """Small good images of every kind that we read, by suffix and variety."""
+    """Small valid images of every kind that is read, by suffix and variety."""
     rgb = Image.fromarray(texture((40, 24), 1))
     deep = Image.fromarray((np.arange(960, dtype=np.uint16) * 60).reshape(24, 40))
     frames = [Image.fromarray(frame) for frame in moving_square(5, size=(40, 24))]
@@ -245,7 +245,7 @@ def _put_photo(path: Path, data: bytes, rng: random.Random) -> None:
 
 
 def read(given: list[Any], rng: random.Random) -> None:
-    """Probe and read everything; what is accepted must be read as `probe` said, from any start."""
+    """Probe and read everything; what is accepted must be read as `probe` stated, from any start."""
     settings = InputSettings(
         on_damaged=rng.choice(("stop", "hold", "skip")),
         fit=rng.choice(("strict", "cover", "contain")),

@@ -151,8 +151,8 @@ def _plan() -> Case:
 
 def _lock() -> Case:
     def work(folder: Path) -> None:
-        with RenderLock(folder) as held:
-            held.check()
+        with RenderLock(folder) as lock:
+            lock.check()
 
     def check(folder: Path, fault: str) -> str:
         assert probe(folder) == ("stopped", None), fault

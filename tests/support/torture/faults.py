@@ -82,7 +82,9 @@ class Faults:
         match name:
             case "create":
                 self.open[result] = arguments[0]
-                self.unsynced.add(arguments[0])  # a library may write into it later, through no function of ours
+                self.unsynced.add(
+                    arguments[0]
+                )  # a library may write into it later, through no function that is replaced here
             case "open_append" | "open_shared":
                 self.open[result] = arguments[0]
             case "write" | "truncate":

@@ -2,7 +2,7 @@
 
 Half of the kills come from outside after a random time, the others from inside, before or after a random operation on
 the disk. The renders take turns at every way in which a frame depends on others: on the previous frame, on long-term
-ones, on a keyframe, on one that is held.
+ones, on a keyframe, on a repeated frame.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ SIZE: Final = (48, 32)
 FRAMES: Final = 18
 CUTS: Final = (5, 9)
 VIDEOS: Final = ("v-one.mp4", "v-two.mp4")
-_SETTINGS: Final = ("optimize.cold.evaluations=3", "optimize.warm.evaluations=3", "optimize.cold.min_scale_px=32")
+_SETTINGS: Final = (
+    "optimize.cold.evaluations=3",
+    "optimize.warm.evaluations=3",
+    "optimize.cold.min_scale_px=32",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+)
 _SETTINGS_OF_WORK: Final = ("runtime.prefetch=3", "output.preset=ultrafast")
 VARIANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plain": (),
@@ -102,7 +107,7 @@ class KillResult:
     """Frames or videos that differ from those of the render that was never stopped."""
     broken_statistics: int = 0
     failures: list[str] = field(default_factory=list)
-    """Commands that ended with an error, and what they said."""
+    """Commands that ended with an error, and their messages."""
 
     @property
     def errors(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 
 def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (32, 32)) -> dict[int, dict[str, int]]:
-    """Render `frames` tiny frames; for each number of frames in `marks`, what the process holds then (see `held`).
+    """Render `frames` tiny frames; for each number of frames in `marks`, what the process uses then (see `resources`).
 
     Decoding, motion, stylizing and storing take part; only fsync is left out. Linux only.
     """
@@ -33,7 +33,7 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
         stylized += 1
         if stylized in marks:
             gc.collect()
-            found[stylized] = held()
+            found[stylized] = resources()
 
     with tempfile.TemporaryDirectory() as home, mock.patch.object(os, "fsync", lambda _descriptor: None):
         clip, style = Path(home, "clip.mkv"), Path(home, "style.png")
@@ -42,6 +42,7 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
         words = ["render", str(clip), "-s", str(style), "-o", str(Path(home, "v.mkv")), "--encoder", "tiny"]
         words += ["--progress", "none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
         words += ["--set=optimize.cold.min_scale_px=32", "--set=input.cuts=none", "--set=output.preset=ultrafast"]
+        words += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
         with mock.patch.object(RenderDirectory, "append_stats", counting):
             code = cli.run(words)
         if code:
@@ -49,7 +50,7 @@ def watch_render(frames: int, marks: tuple[int, ...], size: tuple[int, int] = (3
     return found
 
 
-def held() -> dict[str, int]:
+def resources() -> dict[str, int]:
     """What this process holds now: resident memory in kB, open files, Python threads."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {

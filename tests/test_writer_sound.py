@@ -1,0 +1,167 @@
+"""Sound of written videos: in sync, from the right part of the source, and left out where it is not wanted."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.config.settings import OutputSettings
+from pipeline.errors import InputError
+from pipeline.media.writer.output import write_video
+from tests.support.written import FAST, ramps, read_back, source_of, times_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+RATE = 48_000
+
+
+def clip_with_clicks(path: Path, codec: str, *, seconds: int = 3, first_pts: int = 0) -> Path:
+    """A video of 25 frames per second that begins at `first_pts` frames, clicking at every whole second but 0."""
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        audio: Any = container.add_stream(codec, rate=RATE, layout="mono")
+        sound = np.zeros((1, seconds * RATE), np.float32)
+        for second in range(1, seconds):
+            sound[0, second * RATE : second * RATE + 300] = 0.8 * np.sin(np.arange(300) * 0.5)
+        for index in range(first_pts, seconds * 25):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), index, np.uint8), format="rgb24")
+            frame.pts = index
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for start in range(0, sound.shape[1], 960):
+            piece = av.AudioFrame.from_ndarray(sound[:, start : start + 960].copy(), format="fltp", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = RATE, start, Fraction(1, RATE)
+            container.mux(audio.encode(piece))
+        container.mux(audio.encode(None))
+    return path
+
+
+def listen(path: Path) -> tuple[list[float], float, float, str]:
+    """Times of the clicks, begin and end of the sound (all in seconds), and its codec."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        to_float = av.AudioResampler("fltp", "mono", RATE)
+        clicks: list[float] = []
+        begin = end = -1.0
+        for frame in container.decode(stream):
+            assert frame.pts is not None
+            assert frame.time_base is not None
+            at = float(frame.pts * frame.time_base)
+            begin = at if begin < 0 else begin
+            end = at + frame.samples / frame.sample_rate
+            for piece in to_float.resample(frame):
+                for index in np.flatnonzero(np.abs(piece.to_ndarray()[0]) > 0.35):
+                    time_s = at + index / RATE
+                    if not clicks or time_s - clicks[-1] > 0.5:
+                        clicks.append(time_s)
+        return clicks, begin, end, stream.codec_context.name
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    made: dict[str, Path] = {}
+
+    def clip(codec: str) -> Path:
+        if codec not in made:
+            suffix = ".mp4" if codec == "aac" else ".mkv"
+            made[codec] = clip_with_clicks(tmp_path_factory.mktemp("clips") / f"{codec}{suffix}", codec)
+        return made[codec]
+
+    return clip
+
+
+@pytest.mark.parametrize("start", [0, 13])
+@pytest.mark.parametrize(
+    ("codec", "suffix", "result"),
+    [
+        ("aac", ".mp4", "aac"),
+        ("aac", ".mov", "aac"),
+        ("aac", ".mkv", "aac"),
+        ("aac", ".webm", "opus"),
+        ("libopus", ".webm", "opus"),
+        ("libopus", ".mp4", "aac"),
+        ("pcm_s16le", ".mov", "pcm_s16le"),
+        ("pcm_s16le", ".mp4", "aac"),
+        ("flac", ".mkv", "flac"),
+        ("libmp3lame", ".mp4", "mp3float"),
+    ],
+)
+def test_sound_stays_in_sync(
+    tmp_path: Path, clips: Callable[[str], Path], codec: str, suffix: str, result: str, start: int
+) -> None:
+    """Also when `--frames 13:70` begins half a second into the file: the click at 1 s is then heard at 0.48 s."""
+    stop = 70 if start else 75
+    source = source_of(tuple(range(start, stop)), sound=clips(codec))
+    path = write_video(tmp_path / f"a{suffix}", ramps(stop - start, 32, 32), source=source, settings=FAST)
+    clicks, begin, end, name = listen(path)
+    assert name == result
+    assert read_back(path)[1][0] == 0
+    assert clicks == pytest.approx([1 - start / 25, 2 - start / 25], abs=0.0025)
+    # copied packets are whole, and only edit lists can hide a part of the first one: 4608 samples of FLAC are 96 ms
+    assert 0 <= begin <= (0.05 if suffix in {".mp4", ".mov"} else 0.1)
+    assert end == pytest.approx(source.duration_s, abs=0.05 if codec == "flac" else 0.015)
+
+
+def test_sound_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
+    """A video whose first frame comes 0.4 s after its sound: the sound before it is left out."""
+    clip = clip_with_clicks(tmp_path / "late.mkv", "pcm_s16le", first_pts=10)
+    source = source_of(tuple(range(10, 75)), sound=clip)
+    path = write_video(tmp_path / "a.mp4", ramps(65, 32, 32), source=source, settings=FAST)
+    assert listen(path)[0] == pytest.approx([0.6, 1.6], abs=0.002)
+
+
+def test_output_is_silent_if_set_if_retimed_and_without_a_track(tmp_path: Path, clips: Callable[[str], Path]) -> None:
+    source = source_of(tuple(range(10)), sound=clips("aac"))
+    for number, options in enumerate(
+        [
+            {"source": source, "settings": OutputSettings(preset="ultrafast", audio="none")},
+            {"source": source, "settings": FAST, "fps": Fraction(10)},
+            {"source": source_of(tuple(range(10))), "settings": FAST},
+        ]
+    ):
+        path = write_video(tmp_path / f"{number}.mp4", ramps(10), **options)  # type: ignore[arg-type]
+        with av.open(str(path)) as container:
+            assert not container.streams.audio
+
+
+def test_damaged_sound_ends_where_the_damage_begins(
+    tmp_path: Path, clips: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = clips("flac").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    path = write_video(tmp_path / "a.mp4", ramps(75), source=source_of(tuple(range(75)), sound=cut), settings=FAST)
+    assert len(read_back(path)[0]) == 75
+    assert listen(path)[2] < 3
+
+
+def test_missing_source_of_sound_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sound") as caught:
+        write_video(tmp_path / "a.mp4", ramps(6), source=source_of(sound=tmp_path / "gone.mp4"), settings=FAST)
+    assert "output.audio=none" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["phone_rot180_vfr_audio.mp4", "bbb_vp8_cuts_fadein.webm"])
+def test_real_sound_and_timing_are_kept(tmp_path: Path, data: Callable[[str], Path], name: str) -> None:
+    file = data(f"video/{name}")
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        time_base = stream.time_base
+        stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)[5:22]
+    source = source_of(tuple(stamps[:-1]), time_base=time_base, last=stamps[-1] - stamps[-2], sound=file)
+    path = write_video(tmp_path / "a.mp4", ramps(16, 32, 32), source=source, settings=FAST)
+    assert read_back(path)[1] == times_of(source)
+    assert read_back(path)[2] == pytest.approx(source.duration_s, abs=1e-6)
+    _, begin, end, _ = listen(path)
+    assert begin == pytest.approx(0, abs=0.01)
+    assert end == pytest.approx(source.duration_s, abs=0.03)
