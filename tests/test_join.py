@@ -22,6 +22,7 @@ from pipeline.store.lock import JoinedLock, LockToken, probe
 from tests.support.torture.fault_cases import noise, small_plan
 
 # Stores one frame of the first chain for every index that it is sent, until it is refused.
+# Lines are written in one piece: two processes write into one pipe.
 WORKER = """
 import pickle, sys
 from pipeline.errors import RenderDirectoryError
@@ -32,13 +33,13 @@ def work(folder, token):
     directory = RenderDirectory.open(folder)
     try:
         with directory.join(token):
-            print("joined", flush=True)
+            sys.stdout.write("joined\\n"), sys.stdout.flush()
             for line in sys.stdin:
                 directory.write_frame("a-s000", int(line), noise(int(line)))
                 directory.append_stats({"chain": "a-s000", "frame": int(line)})
-                print("stored", flush=True)
+                sys.stdout.write("stored\\n"), sys.stdout.flush()
     except RenderDirectoryError as error:
-        print("refused", flush=True)
+        sys.stdout.write("refused\\n"), sys.stdout.flush()
 """
 JOIN = f"{WORKER}\nwork(sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2])))"
 # Holds the lock, prints its token, and is killed.
@@ -57,7 +58,7 @@ with RenderDirectory.open(sys.argv[1]).lock() as lock:
     if os.fork() == 0:
         work(sys.argv[1], token)
         os._exit(0)
-    print(os.getpid(), flush=True)
+    sys.stdout.write(f"{{os.getpid()}}\\n"), sys.stdout.flush()
     signal.pause()
 """
 

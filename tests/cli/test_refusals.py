@@ -65,7 +65,7 @@ def test_old_video_that_cannot_be_moved_aside_is_a_write_error(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse_video)
-    result = render("{media}/clip.mp4", "-s", "{media}/paint.png", "-o", "mine.mp4", "--fresh")
+    result = render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", "mine.mp4", "--fresh")
     assert_refused(result, 8, "mine.mp4", "permissions")
     assert (tmp_path / "mine.mp4").read_bytes() == b"holidays"
 
