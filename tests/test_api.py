@@ -177,6 +177,7 @@ def test_export_changes_the_output_and_nothing_else(clip: Path, tmp_path: Path, 
         pipeline.resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_examples_of_the_documents_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 8

@@ -44,6 +44,7 @@ def run_pickled(data: bytes) -> None:
     run_chain(pickle.loads(data))
 
 
+@pytest.mark.slow
 def test_chains_in_other_processes_give_the_frames_of_a_render(planned: RenderDirectory, tmp_path: Path) -> None:
     keyframes, *segments = planned.plan.chains
     context = multiprocessing.get_context("spawn")

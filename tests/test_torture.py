@@ -10,6 +10,7 @@ from tests.support.torture import __main__ as torture
 from tests.support.torture.kills import VARIANTS, KillAt, KillResult, kill_renders
 
 
+@pytest.mark.slow
 def test_renders_killed_at_random_moments_end_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,6 +33,7 @@ def test_every_kind_of_error_is_counted() -> None:
     assert KillResult(failures=["x"]).errors == 1
 
 
+@pytest.mark.slow
 def test_store_that_does_not_write_atomically_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames are written without a temporary file, so a kill leaves half a frame."""
     monkeypatch.setattr("tests.support.torture.kills.KillAt", NonAtomicKillAt)
@@ -64,6 +66,7 @@ class NonAtomicKillAt(KillAt):
         setattr(atomic, "write_bytes", write_bytes)  # noqa: B010 - mypy refuses to assign to a function
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_the_old_video(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torture, "FULL_AFTER", 4)
     problems: list[str] = []

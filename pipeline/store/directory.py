@@ -196,7 +196,7 @@ class RenderDirectory:
         if rgb is None:
             raise RenderDirectoryError(
                 f"{path}: {problem}",
-                hint=f"delete it and run `tempera resume {self.path}`: it is stylized again, and what follows from it",
+                hint=f"run `{resume_command(self.path)}`: it is stylized again, and what follows from it",
             )
         return rgb
 
