@@ -81,9 +81,9 @@ def stylize(
 
     `image`: a path or a PIL image (a PIL image in RGB is returned), a NumPy array (H, W, 3) uint8 sRGB, or a tensor
     (3, H, W) or (B, 3, H, W), floating point sRGB in [0, 1] (the same shape, type and device are returned). `style` and
-    `settings` as in `load_style`. With `width_px` or `height_px` the image is resized first and keeps its aspect; with
-    both it fits into them. `weights` is a local weights file of the encoder. The result equals frame 0
-    of a render with the same settings.
+    `settings` as in `load_style`. With `width_px` or `height_px` the image is resized first (and rounded to 8 bits) and
+    keeps its aspect; with both it fits into them. `weights` is a local weights file of the encoder. The result equals
+    frame 0 of a render with the same settings.
 
     Raises the errors of `load_style`, InputError for an image that cannot be read or is too small, UsageError for an
     array of another shape or type, MissingPartError for a device or weights that are not there, and StylizeError.

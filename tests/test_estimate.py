@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,13 +32,6 @@ from tests.support.frames import (
 )
 
 Data = Callable[[str], Path]
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    before = cv2.getNumThreads()
-    yield
-    cv2.setNumThreads(before)
 
 
 def nothing_moves(motion: Motion) -> bool:

@@ -188,3 +188,14 @@ def test_worker_on_another_machine_writes_while_the_file_names_its_holder(tmp_pa
     (tmp_path / "lock").write_bytes(b"")
     with pytest.raises(RenderDirectoryError):
         joined.check()
+
+
+def test_worker_does_not_repair_the_statistics_of_others(directory: RenderDirectory) -> None:
+    with directory.lock() as held:
+        directory.append_stats({"chain": "a-s000", "frame": 0})
+        with directory.stats_path.open("ab") as file:
+            file.write(b'{"chain": "a-s0')  # another process is about to write the rest
+        worker = RenderDirectory.open(directory.path)
+        with worker.join(held.token):
+            worker.append_stats({"chain": "a-s000", "frame": 1})
+        assert b'{"chain": "a-s0{' in directory.stats_path.read_bytes()

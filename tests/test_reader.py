@@ -19,19 +19,11 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, UsageError
 from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.media.reader.thumbnails import Thumbnails
-from pipeline.types import Frame, Source
+from pipeline.types import Source
 from tests.support.clips import moving_square, truncate, write_animation, write_photos, write_video
+from tests.support.reading import COUNT, FRAMES, MS, SETTINGS, UNEVEN, read
 
 Data = Callable[[str], Path]
-SETTINGS = InputSettings()
-COUNT = 14
-FRAMES = moving_square(COUNT)
-UNEVEN = [0, 40, 90, 100, 180, 230, 231, 300, 400, 410, 500, 610, 650, 700]
-MS = Fraction(1, 1000)
-
-
-def read(source: Source, **options: Any) -> list[Frame]:
-    return list(read_frames(source, settings=SETTINGS, **options))
 
 
 def _video(name: str, *, frames: list[Any] = FRAMES, **options: Any) -> Callable[[Path], list[Path]]:

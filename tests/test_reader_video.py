@@ -15,22 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.config.settings import InputSettings
-from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.source import probe
 from pipeline.media.reader.timing import choose, repair
-from pipeline.types import Frame, Source
 from tests.support.clips import moving_square, write_animation, write_video
+from tests.support.reading import COUNT, FRAMES, MS, SETTINGS, UNEVEN, read
 
 Data = Callable[[str], Path]
-SETTINGS = InputSettings()
-COUNT = 14
-FRAMES = moving_square(COUNT)
-UNEVEN = [0, 40, 90, 100, 180, 230, 231, 300, 400, 410, 500, 610, 650, 700]
-MS = Fraction(1, 1000)
-
-
-def read(source: Source, **options: Any) -> list[Frame]:
-    return list(read_frames(source, settings=SETTINGS, **options))
 
 
 # Time

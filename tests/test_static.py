@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,13 +24,6 @@ from tests.support.frames import (
 )
 
 Data = Callable[[str], Path]
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    before = cv2.getNumThreads()
-    yield
-    cv2.setNumThreads(before)
 
 
 def scene(data: Data, name: str = "photo/tubingen.jpg") -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.types import Chain, Frame
@@ -124,10 +124,8 @@ def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings
     target = settings.next_keyframe
     if keyframe is None or target is None or not frame.correspondences or target - frame.index > APPROACH_FRAMES:
         return frame
-    return ChainFrame(
-        frame.index,
-        frame.content,
-        frame.correspondences,
+    return replace(
+        frame,
         next_keyframe=target,
         to_next_keyframe=_compare(target, keyframe, frame.index, frame.content, settings),
         approach_fraction=1 - (target - frame.index) / (APPROACH_FRAMES + 1),

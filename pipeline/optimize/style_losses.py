@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,7 @@ class StyleLoss:
     distance: Callable[[Tensor, Any], Tensor]
 
 
+@cache  # asked for at every evaluation
 def style_loss(name: str) -> StyleLoss:
     """The functions `statistics` and `distance` of the file of this room that is named like the style loss.
 

@@ -155,6 +155,7 @@ class RenderDirectory:
         Every write is refused with RenderDirectoryError once that process has let go of the lock or is dead; so is
         joining then. Workers must not write the same chain.
         """
+        # Only the holder repairs the statistics: a worker could cut off what another process appends meanwhile.
         with self._writing_under(JoinedLock(self.path, token)):
             yield
 
@@ -237,7 +238,8 @@ class RenderDirectory:
         """
         holder = self._working_lock().holder
         session = {"session": holder.session} if holder else {}
-        repair, self._repair_stats = self._repair_stats, True
+        repair = self._repair_stats and isinstance(self._lock, RenderLock)
+        self._repair_stats = True
         stats.append_line(self.stats_path, {**record, **session}, repair=repair)
         self._repair_stats = False
 

@@ -99,7 +99,7 @@ def like(image: Any, stylized: torch.Tensor) -> Any:
 
 
 def _resized(content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Images (B, 3, H, W) in [0, 1] at (width, height), by the same filter as the frames of a render."""
+    """Images (B, 3, H, W) in [0, 1] at (width, height), resized and rounded to 8 bits as the frames of a render are."""
     import torch
 
     from pipeline.media.image.arrays import resize, to_tensor, to_uint8
