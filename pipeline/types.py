@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+
 Phase = Literal["cold", "warm"]
 
 ToneCurve = tuple[int, ...]
@@ -139,6 +140,22 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class ColorGaussian:
+    """The Gaussian of the colors of an image, sRGB in [0, 1]: mean (3,) and covariance (3, 3), float64."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class StyleColors:
+    """The colors of the style images of a style: a Gaussian for each, and their weights (any scale)."""
+
+    gaussians: tuple[ColorGaussian, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Motion:
     """How the content moved: for every pixel of the current frame, where it was in the previous one.
 
@@ -157,13 +174,15 @@ class WarmStart:
     """Where a warm frame starts (`init`), and the target of its temporal loss, weighted by `confidence`.
 
     float32 (H, W, 3) sRGB in [0, 1]; `confidence` float32 (H, W) in [0, 1]. `new_fraction` is how much of the frame
-    shows what was not there before, in [0, 1].
+    shows what was not there before, in [0, 1]. `recent_change` is float32 (H, W) in [0, 1]: 1 where the content changed
+    in this frame, less where it changed a few frames ago; None: nowhere.
     """
 
     init: NDArray[np.float32]
     target: NDArray[np.float32]
     confidence: NDArray[np.float32]
     new_fraction: float = 0.0
+    recent_change: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +206,8 @@ class FrameBatch:
 
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
-    seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none).
+    seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
+    `recent_change` (B, 1, H, W) where their content changed (None: nowhere).
     """
 
     phase: Phase
@@ -197,6 +217,7 @@ class FrameBatch:
     warped_previous: torch.Tensor | None = None
     confidence: torch.Tensor | None = None
     new_fractions: tuple[float, ...] = ()
+    recent_change: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +230,7 @@ class FrameStats:
     style_loss: float = 0.0
     tv_loss: float = 0.0
     temporal_loss: float = 0.0
+    light_loss: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +245,16 @@ class Styler(Protocol):
     """Anything that stylizes a batch. The only state carried between frames is the previous stylized frames.
 
     `uses_previous_frames` says whether it reads them: if not, every frame is cold and no motion is estimated.
+    `style_colors` are the colors that the content is recolored with where a frame starts; None: those of the previous
+    stylized frame.
     """
 
     uses_previous_frames: bool
+
+    @property
+    def style_colors(self) -> StyleColors | None:
+        """See above."""
+        ...
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch; the result of a frame does not depend on the others in the batch."""

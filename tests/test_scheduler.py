@@ -89,6 +89,7 @@ class FakeStyler:
     broken: Callable[[torch.Tensor], bool] = lambda content: False
     raises: bool = True
     uses_previous_frames: bool = True
+    style_colors: None = None
     failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
     batches: list[FrameBatch] = field(default_factory=list)
 
@@ -368,10 +369,10 @@ def test_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
             raise WriteError("disk full", hint="free some space")
         real(self, chain_id, index, rgb)
 
-    def start(*arguments: object) -> WarmStart | None:
+    def start(*arguments: object, **settings: object) -> WarmStart | None:
         if len(styler.batches) == 3:
             raise MemoryError("no room for a start")
-        return warm_start(*arguments)  # type: ignore[arg-type]
+        return warm_start(*arguments, **settings)  # type: ignore[arg-type]
 
     styler, recorder = FakeStyler(), Recorder()
     monkeypatch.setattr(RenderDirectory, "write_frame", write)

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.config.settings import MotionSettings
+from pipeline.media.image.recolor import color_gaussian
 from pipeline.motion.correspondence import Correspondence, find_correspondence
 from pipeline.motion.estimate import motion_between
-from pipeline.motion.new_areas import recolored
-from pipeline.motion.warm_start import NextKeyframe, WarmStarter, warm_start
-from pipeline.types import Motion
+from pipeline.motion.warm_start import RECENT_RELEASE, NextKeyframe, WarmStarter, warm_start
+from pipeline.types import Motion, StyleColors
 
 RGB = NDArray[np.uint8]
 HEIGHT, WIDTH = 48, 64
@@ -164,16 +164,59 @@ def test_noise_is_no_change_and_another_scene_is(size: tuple[int, int]) -> None:
     assert find_correspondence(content, noise(7, 4, height, width), static).change.mean() > 0.7
 
 
-def test_recolored_content_has_mean_and_covariance_of_the_stylized_colors() -> None:
-    content, stylized = noise(1), as_values(noise(2))
-    stylized = np.asarray(stylized * (0.2, 0.7, 0.4) + stylized[..., ::-1] * 0.1, np.float32)
-    found = recolored(content, stylized)
-    np.testing.assert_allclose(found.mean(axis=(0, 1)), stylized.mean(axis=(0, 1)), atol=1e-3)
-    np.testing.assert_allclose(
-        np.cov(found.reshape(-1, 3), rowvar=False), np.cov(stylized.reshape(-1, 3), rowvar=False), atol=2e-3
-    )
-    gray = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    assert np.isfinite(recolored(gray, stylized)).all()
+def colored(image: RGB, gain: tuple[float, float, float]) -> RGB:
+    """The image with other light: every channel times a factor."""
+    return np.asarray((image * np.array(gain)).clip(0, 255).round(), np.uint8)
+
+
+STYLE = StyleColors((color_gaussian(noise(40)),), (100.0,))
+
+
+def test_light_that_changes_moves_the_stylized_frame_with_it() -> None:
+    """A shade passes over the left half: the stylized frame is darker there, and only there."""
+    before, stylized = noise(1, 6), noise(2)
+    after = np.asarray((before * np.where(np.arange(WIDTH)[None, :, None] < WIDTH // 2, 0.85, 1)).round(), np.uint8)
+    found = find_correspondence(before, after, shift())
+    start = warm_start(after, {0: stylized}, {0: found}, style_colors=STYLE)
+    assert start is not None
+    moved = start.target - as_values(stylized)
+    left, right = moved[:, : WIDTH // 2 - 4].mean(), moved[:, WIDTH // 2 + 4 :].mean()
+    assert left < right - 0.05
+    alone = warm_start(after, {0: stylized}, {0: found})
+    assert alone is not None
+    np.testing.assert_array_equal(alone.target, as_values(stylized))
+
+
+def test_light_that_changes_everywhere_at_once_changes_nothing() -> None:
+    """A fade or a flash: the content is recolored by its own Gaussian, so its arrangement of color is the same."""
+    before = noise(1)
+    after = colored(before, (0.6, 0.5, 0.55))
+    found = find_correspondence(before, after, shift())
+    assert found.change.max() < 0.1
+    start = warm_start(after, {0: noise(2)}, {0: found}, style_colors=STYLE)
+    assert start is not None
+    assert np.abs(start.target - as_values(noise(2))).max() < 0.06
+
+
+def test_object_that_enters_throws_no_halo_on_its_surroundings() -> None:
+    before = noise(1, 2)
+    after = before.copy()
+    after[16:32, 24:40] = (250, 250, 60)
+    start = warm_start(after, {0: noise(2)}, {0: find_correspondence(before, after, shift())}, style_colors=STYLE)
+    assert start is not None
+    outside = np.ones((HEIGHT, WIDTH), bool)
+    outside[12:36, 20:44] = False
+    assert np.abs(start.target - as_values(noise(2)))[outside].max() < 0.1
+
+
+def test_temporal_term_is_weaker_where_the_content_changed_recently() -> None:
+    recent = np.zeros((6, 8), np.float32)
+    recent[:, 4:] = 1
+    start = warm_start(noise(1), {0: noise(2)}, {0: corresponding(shift())}, recent_change=recent)
+    assert start is not None and start.recent_change is not None
+    assert start.confidence[:, 2].min() == 1
+    assert start.confidence[:, -2].max() == pytest.approx(1 - RECENT_RELEASE)
+    assert start.recent_change.shape == (HEIGHT, WIDTH)
 
 
 def test_new_fraction_is_what_changed_and_has_no_confidence() -> None:

@@ -125,6 +125,21 @@ class TemporalLossSettings(Settings):
     )
 
 
+class LightLossSettings(Settings):
+    """The light term: broad light and color follow the content, recolored like the style images."""
+
+    weight: Weight = Field(1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them.")
+    scale: float = Field(
+        0.06,
+        gt=0,
+        le=0.5,
+        description="How broad the light is that follows the content: standard deviation, of the longer side.",
+    )
+    changed_scale: float = Field(
+        0.02, gt=0, le=0.5, description="The same where the content changed: finer, so that nothing leaves a trail."
+    )
+
+
 class LossSettings(Settings):
     """The objective. Every term is dimensionless: the same weights give the same look with every encoder and size."""
 
@@ -132,6 +147,7 @@ class LossSettings(Settings):
     style: StyleLossSettings = Field(default_factory=StyleLossSettings)
     tv: TotalVariationSettings = Field(default_factory=TotalVariationSettings)
     temporal: TemporalLossSettings = Field(default_factory=TemporalLossSettings)
+    light: LightLossSettings = Field(default_factory=LightLossSettings)
 
     @field_validator("content", "style")
     @classmethod

@@ -73,6 +73,6 @@ def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losse
     found = []
     for image in images:
         evaluation = objective(to_tensor(image)[None].to(styler.device))
-        content_loss, style_loss, _, _ = evaluation.terms[0].tolist()
+        content_loss, style_loss, *_ = evaluation.terms[0].tolist()
         found.append(Losses(float(evaluation.losses[0]), content_loss, style_loss))
     return found

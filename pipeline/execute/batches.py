@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from pipeline.types import Styler
+    from pipeline.types import Styler, WarmStart
 
 NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
@@ -65,7 +65,15 @@ def make_batch(tasks: Sequence[FrameTask]) -> FrameBatch:
         warped_previous=_stack([_channels_first(start.target) for start in warm]),
         confidence=_stack([torch.from_numpy(start.confidence)[None] for start in warm]),
         new_fractions=tuple(start.new_fraction for start in warm),
+        recent_change=_stack([torch.from_numpy(_recent_change(start))[None] for start in warm]),
     )
+
+
+def _recent_change(start: WarmStart) -> NDArray[np.float32]:
+    """Where the content of a warm frame changed recently, (H, W); 0 where it is not known."""
+    import numpy as np
+
+    return np.zeros_like(start.confidence) if start.recent_change is None else start.recent_change
 
 
 def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor | None:

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from pipeline.motion.recent_change import RECENT_FRAMES, RecentChanges
 from pipeline.types import Chain, Frame
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.config.settings import MotionSettings
     from pipeline.motion.correspondence import Correspondence
     from pipeline.motion.methods import FlowEstimator
+    from pipeline.types import Motion
 
 ReadContent = Callable[[int, int], Generator[Frame]]
 """Content frames [start, stop) in order, as they are stylized: resized, and with even exposure."""
@@ -39,7 +41,7 @@ class ChainFrame:
     (empty: the frame begins cold). `repeats` is the index of a stored frame that is shown again instead of stylizing,
     or None: the previous frame, or for the first frame of a segment its keyframe. `to_next_keyframe` is the
     correspondence with the content of keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in
-    [0, 1].
+    [0, 1]. `recent_change` is float32 (h, w) of a small size in [0, 1], see `RecentChanges`; None: nothing is known.
     """
 
     index: int
@@ -49,6 +51,7 @@ class ChainFrame:
     next_keyframe: int | None = None
     to_next_keyframe: Correspondence | None = None
     approach_fraction: float = 0.0
+    recent_change: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +82,32 @@ def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSet
     first = chain.frames.start
     distances = _distances(chain, hold, settings.long_term)
     contents: dict[int, NDArray[np.uint8]] = {}
+    changes = RecentChanges()
     keyframe = _keyframe_content(read, settings)
-    for frame in _read_chain(chain, max(first, start - distances[-1]), read):
+    for frame in _read_chain(chain, max(first, start - max(distances[-1], RECENT_FRAMES * hold)), read):
         index, content = frame.index, frame.rgb
         stylized = chain.interval > 1 or (index - settings.hold_origin) % hold == 0 or index == first
         if stylized:
             contents[index] = content
         for old in [old for old in contents if old < index - distances[-1]]:
             del contents[old]
-        if index < start:
-            continue
         if not stylized:
-            yield ChainFrame(index, content, repeats=index - 1)
-        elif index == first and chain.keyframe_chain:
-            yield ChainFrame(index, content, repeats=index)
+            if index >= start:
+                yield ChainFrame(index, content, repeats=index - 1)
+        elif settings.every_frame_cold:
+            if index >= start:
+                yield ChainFrame(index, content)
+        elif index < start:
+            changes.add(content, _motion_from(index - hold, contents, index, settings))
         else:
-            correspondences = (
-                _correspondences(index, contents, distances, settings) if not settings.every_frame_cold else {}
-            )
-            yield _approaching(ChainFrame(index, content, correspondences), keyframe, settings)
+            nearest = _motion_from(index - hold, contents, index, settings)
+            recent_change = changes.add(content, nearest)
+            if index == first and chain.keyframe_chain:
+                yield ChainFrame(index, content, repeats=index)
+                continue
+            correspondences = _correspondences(nearest, index, contents, distances, settings)
+            found = ChainFrame(index, content, correspondences, recent_change=recent_change)
+            yield _approaching(found, keyframe, settings)
 
 
 def _distances(chain: Chain, hold: int, long_term: Sequence[int]) -> list[int]:
@@ -107,16 +117,44 @@ def _distances(chain: Chain, hold: int, long_term: Sequence[int]) -> list[int]:
 
 
 def _correspondences(
-    index: int, contents: Mapping[int, NDArray[np.uint8]], distances: Sequence[int], settings: ChainSettings
+    motion: Motion | None,
+    index: int,
+    contents: Mapping[int, NDArray[np.uint8]],
+    distances: Sequence[int],
+    settings: ChainSettings,
 ) -> dict[int, Correspondence]:
-    """Correspondences with previous content; long-term ones only if the nearest one leaves gaps (`_leaves_gaps`)."""
+    """Correspondences with previous content; `motion` is that from the nearest one, None if there is none.
+
+    Long-term ones only if the nearest one leaves gaps (`_leaves_gaps`).
+    """
+    from pipeline.motion.correspondence import find_correspondence
+
     found: dict[int, Correspondence] = {}
-    nearest = index - distances[0]
-    for distance in distances:
+    if motion is not None:
+        found[motion.from_index] = find_correspondence(contents[motion.from_index], contents[index], motion)
+    for distance in distances[1:]:
         other = index - distance
-        if other in contents and (not found or _leaves_gaps(found[nearest])):
+        if other in contents and (not found or _leaves_gaps(next(iter(found.values())))):
             found[other] = _compare(other, contents[other], index, contents[index], settings)
     return found
+
+
+def _motion_from(
+    other: int, contents: Mapping[int, NDArray[np.uint8]], index: int, settings: ChainSettings
+) -> Motion | None:
+    """The motion from content `other` to content `index`; None if there is no such content."""
+    from pipeline.motion.estimate import motion_between
+
+    if other not in contents:
+        return None
+    return motion_between(
+        contents[other],
+        contents[index],
+        settings.motion,
+        from_index=other,
+        to_index=index,
+        estimator=settings.estimator,
+    )
 
 
 def _approaching(frame: ChainFrame, keyframe: NDArray[np.uint8] | None, settings: ChainSettings) -> ChainFrame:
@@ -137,11 +175,9 @@ def _compare(
 ) -> Correspondence:
     """The correspondence of frame `index` with frame `other`; both contents uint8 (H, W, 3) sRGB."""
     from pipeline.motion.correspondence import find_correspondence
-    from pipeline.motion.estimate import motion_between
 
-    motion = motion_between(
-        other_content, content, settings.motion, from_index=other, to_index=index, estimator=settings.estimator
-    )
+    motion = _motion_from(other, {other: other_content, index: content}, index, settings)
+    assert motion is not None
     return find_correspondence(other_content, content, motion)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.execute.chain_frames import ChainFrame
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain
+    from pipeline.types import Chain, StyleColors
 
 KEPT_FRAMES: Final = 6
 """Stored frames of a chain that stay in memory; older ones are read from the disk, which gives the same pixels."""
@@ -40,6 +40,7 @@ class RunningChain:
     index: int
     frames: ChainFrames
     directory: RenderDirectory
+    style_colors: StyleColors | None = None
     upcoming: ChainFrame | None = None
     task: FrameTask | None = None
     _recent: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
@@ -62,7 +63,14 @@ class RunningChain:
             keyframe = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
             next_keyframe = NextKeyframe(keyframe, frame.to_next_keyframe, frame.approach_fraction)
         stylized = {index: self.stored_frame(index) for index in frame.correspondences}
-        warm = warm_start(frame.content, stylized, frame.correspondences, next_keyframe)
+        warm = warm_start(
+            frame.content,
+            stylized,
+            frame.correspondences,
+            next_keyframe,
+            recent_change=frame.recent_change,
+            style_colors=self.style_colors,
+        )
         return FrameTask(self.chain, frame.index, frame.content, warm)
 
     def repeated_frame(self, frame: ChainFrame) -> NDArray[np.uint8]:

@@ -119,7 +119,8 @@ class _Scheduler:
             if len(self.running) < self._batch_size and (keyframes is None or keyframes.id not in self._incomplete):
                 self._waiting.remove(chain)
                 start = starts[chain.id]
-                self.running.append(RunningChain(chain, start, open_frames(chain, start), self._directory))
+                colors = self._stylers[chain.style].style_colors
+                self.running.append(RunningChain(chain, start, open_frames(chain, start), self._directory, colors))
 
     def read_ahead(self, running: RunningChain) -> None:
         """Take the next frame that must be stylized; frames before it that repeat a stored one are stored."""

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.recolor import color_gaussian, linear_map
 from pipeline.motion.consistency import inside, positions
+from pipeline.motion.light_change import LightPair, light_size
 
 if TYPE_CHECKING:
     from pipeline.types import Motion
@@ -27,11 +29,12 @@ class Correspondence:
     """How the current content frame corresponds to a previous (or later) one.
 
     `change` is float32 (H, W) in [0, 1]: 1 where the current frame shows something else even along the motion, and
-    where it shows what was outside the other frame.
+    where it shows what was outside the other frame. `light` is what their light is compared by (None: not at all).
     """
 
     motion: Motion
     change: NDArray[np.float32]
+    light: LightPair | None = None
 
     @property
     def confidence(self) -> NDArray[np.float32]:
@@ -51,10 +54,19 @@ def find_correspondence(other: NDArray[np.uint8], content: NDArray[np.uint8], mo
     )
     flow *= np.array([size[0] / width, size[1] / height], np.float32)
     moved = cv2.remap(before, *positions(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    difference = np.abs(now - moved).mean(axis=2) / np.float32(255)
+    before, now, moved = (plane / np.float32(255) for plane in (before, now, moved))
+    before_colors, colors = color_gaussian(before), color_gaussian(now)
+    # Light that changes everywhere at once is no change of what is shown, and strokes need not give way to it.
+    difference = np.abs(now - linear_map(before_colors, colors)(moved)).mean(axis=2)
     blurred = cv2.GaussianBlur(difference, (0, 0), max(0.8, CHANGE_BLUR * max(size)))
     low, high = CHANGE_RAMP
     change = np.clip((blurred - low) / (high - low), 0, 1)
+    valid = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_AREA) * (1 - change)
+    small_now, small_moved, small_valid = (
+        np.asarray(cv2.resize(plane, light_size(height, width), interpolation=cv2.INTER_AREA), np.float32)
+        for plane in (now, moved, valid)
+    )
+    light = LightPair(small_now, small_moved, small_valid, colors, before_colors)
     change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     change[~inside(motion.backward_flow)] = 1
-    return Correspondence(motion, change)
+    return Correspondence(motion, change, light)

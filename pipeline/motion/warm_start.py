@@ -19,12 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.motion.light_change import light_change
 from pipeline.motion.new_areas import start_of_new_pixels
 from pipeline.motion.warp import warp
-from pipeline.types import WarmStart
+from pipeline.types import StyleColors, WarmStart
 
 if TYPE_CHECKING:
     from pipeline.motion.correspondence import Correspondence
@@ -36,6 +38,8 @@ COLD_BELOW: Final = 0.2
 """A frame starts cold if the mean confidence is below this."""
 MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
+RECENT_RELEASE: Final = 0.8
+"""How much of the confidence is taken away where the content has just changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class WarmStarter(Protocol):
         stylized: Mapping[int, NDArray[np.uint8]],
         correspondences: Mapping[int, Correspondence],
         next_keyframe: NextKeyframe | None = None,
+        *,
+        recent_change: Plane | None = None,
+        style_colors: StyleColors | None = None,
     ) -> WarmStart | None:
         """The start of a frame from previous ones; None if too little of it corresponds, so that it must start cold.
 
@@ -66,6 +73,8 @@ class WarmStarter(Protocol):
         stored stylized frame and the correspondence from it; all frames are uint8 (H, W, 3) sRGB of one size. Where
         several frames correspond, the nearest one (the highest index) counts first. `next_keyframe` is blended in with
         the weight of its fraction, so that a segment ends in the stylized frame that the next segment begins with.
+        `recent_change` (h, w), of any size, says where the content changed recently: the temporal term is weaker there.
+        With `style_colors` the stylized frames are taken to the light of the current one.
         """
         ...
 
@@ -75,6 +84,9 @@ def warm_start(
     stylized: Mapping[int, NDArray[np.uint8]],
     correspondences: Mapping[int, Correspondence],
     next_keyframe: NextKeyframe | None = None,
+    *,
+    recent_change: Plane | None = None,
+    style_colors: StyleColors | None = None,
 ) -> WarmStart | None:
     """The `WarmStarter` on the CPU.
 
@@ -85,8 +97,8 @@ def warm_start(
     if not correspondences:
         return None
     nearest = max(correspondences)
-    init = _warped(stylized[nearest], correspondences[nearest])
-    target, confidence = _combine(init, stylized, correspondences)
+    init = _warped(stylized[nearest], correspondences[nearest], style_colors)
+    target, confidence = _combine(init, stylized, correspondences, style_colors)
     if confidence.mean() < COLD_BELOW:
         return None
     if target is not init:
@@ -94,18 +106,26 @@ def warm_start(
     new = (1 - confidence) * correspondences[nearest].change
     new_fraction = float(new.mean())
     if new.any():
-        init = _with_new_pixels(init, new, content, target)
+        init = _with_new_pixels(init, new, content, target, style_colors)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * next_keyframe.correspondence.confidence
-        ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence)
+        ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence, style_colors)
         init, target = _blend(init, ahead, weight), _blend(target, ahead, weight)
         confidence = confidence + weight * (1 - confidence)
+    confidence = np.minimum(confidence, 1)
+    if recent_change is not None:
+        size = (content.shape[1], content.shape[0])
+        recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        confidence = confidence * (1 - np.float32(RECENT_RELEASE) * recent_change)
     clipped = target.clip(0, 1)
-    return WarmStart(clipped if init is target else init.clip(0, 1), clipped, np.minimum(confidence, 1), new_fraction)
+    return WarmStart(clipped if init is target else init.clip(0, 1), clipped, confidence, new_fraction, recent_change)
 
 
 def _combine(
-    warped: Image, stylized: Mapping[int, NDArray[np.uint8]], correspondences: Mapping[int, Correspondence]
+    warped: Image,
+    stylized: Mapping[int, NDArray[np.uint8]],
+    correspondences: Mapping[int, Correspondence],
+    style_colors: StyleColors | None,
 ) -> tuple[Image, Plane]:
     """Target and weight (H, W) of the temporal term: the nearest frame, `warped`, and what farther frames add to it.
 
@@ -117,17 +137,19 @@ def _combine(
         added = np.maximum(correspondences[index].confidence - confidence, 0)
         if added.max() >= MIN_ADDED_CONFIDENCE:
             weight = added / np.maximum(confidence + added, 1e-6)
-            target = _blend(target, _warped(stylized[index], correspondences[index]), weight)
+            target = _blend(target, _warped(stylized[index], correspondences[index], style_colors), weight)
             confidence = confidence + added
     return target, confidence
 
 
-def _with_new_pixels(init: Image, new: Plane, content: NDArray[np.uint8], target: Image) -> Image:
+def _with_new_pixels(
+    init: Image, new: Plane, content: NDArray[np.uint8], target: Image, style_colors: StyleColors | None
+) -> Image:
     """`init` with the start of new pixels blended in, as far as a pixel is new (H, W)."""
     init = init.copy()
     rows, columns = np.nonzero(new)
     old = init[rows, columns]
-    start = start_of_new_pixels(content, target, rows, columns)
+    start = start_of_new_pixels(content, target, rows, columns, style_colors)
     init[rows, columns] += new[rows, columns, None] * (start - old)
     return init
 
@@ -138,6 +160,12 @@ def _blend(image: Image, other: Image, weight: Plane) -> Image:
     return mixed
 
 
-def _warped(stylized: NDArray[np.uint8], correspondence: Correspondence) -> Image:
-    """A stored stylized frame moved to where its content is now; float32 (H, W, 3), values of [0, 1]."""
-    return warp(stylized.astype(np.float32) / np.float32(255), correspondence.motion.backward_flow)
+def _warped(stylized: NDArray[np.uint8], correspondence: Correspondence, style_colors: StyleColors | None) -> Image:
+    """A stored stylized frame moved to where its content is now, and taken to the light of now.
+
+    float32 (H, W, 3), values of [0, 1].
+    """
+    moved = warp(stylized.astype(np.float32) / np.float32(255), correspondence.motion.backward_flow)
+    if style_colors is not None and correspondence.light is not None:
+        moved = moved + light_change(correspondence.light, style_colors, *stylized.shape[:2])
+    return moved

@@ -1,4 +1,4 @@
-"""The objective of one frame: content, style, total variation and temporal terms, weighted and summed per sample."""
+"""The objective of one frame: content, style, total variation, temporal and light terms, summed per sample."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pipeline.optimize.light import LightTarget, light_loss
 from pipeline.optimize.losses import content_loss, temporal_loss, total_variation
 from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.style_losses import style_loss
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from pipeline.config.settings import LossSettings
     from pipeline.encoders.network import Encoder
 
-TERMS = ("content", "style", "tv", "temporal")
+TERMS = ("content", "style", "tv", "temporal", "light")
 """The columns of `Evaluation.terms`: dimensionless and unweighted (style: the mean over style images by weight)."""
 
 CONTENT_SCALE = 0.7
 STYLE_SCALE = 1.0
 TV_SCALE = 10.0
 TEMPORAL_SCALE = 1.0
+LIGHT_SCALE = 2.0
 """Multiply the user's weights, so that with the field's usual numbers (content 1, style 100) the result has the strokes
 of the style image and the content stays recognizable: chosen by eye, see scripts/bench/stills.py."""
 
@@ -41,7 +43,8 @@ class Objective:
     """Maps images (B, 3, H, W) in [0, 1] to losses, gradients and terms; those of one frame depend on no other.
 
     `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `confidence`
-    (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight.
+    (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight. `light` are the targets of the light
+    term, whose values are added up (none: off).
     """
 
     encoder: Encoder
@@ -52,6 +55,7 @@ class Objective:
     warped_previous: Tensor | None = None
     confidence: Tensor | None = None
     temporal_factor: float = 1.0
+    light: Sequence[LightTarget] = ()
 
     def subset(self, samples: Sequence[int]) -> Objective:
         """The objective of some of the frames."""
@@ -64,6 +68,7 @@ class Objective:
             },
             warped_previous=None if self.warped_previous is None else self.warped_previous[chosen],
             confidence=None if self.confidence is None else self.confidence[chosen],
+            light=[target.subset(chosen) for target in self.light],
         )
 
     def __call__(self, images: Tensor) -> Evaluation:
@@ -88,13 +93,15 @@ class Objective:
         temporal = zero
         if self.warped_previous is not None and self.confidence is not None:
             temporal = temporal_loss(images, self.warped_previous, self.confidence)
-        terms = torch.stack((content, style, total_variation(images), temporal), dim=1)
+        light = sum((light_loss(images, target) for target in self.light), zero)
+        terms = torch.stack((content, style, total_variation(images), temporal, light), dim=1)
         weights = images.new_tensor(
             [
                 CONTENT_SCALE * self.settings.content.weight * self.content_factor,
                 STYLE_SCALE * style_weight,
                 TV_SCALE * self.settings.tv.weight,
                 TEMPORAL_SCALE * self.settings.temporal.weight * self.temporal_factor,
+                LIGHT_SCALE * self.settings.light.weight,
             ]
         )
         losses = terms @ weights

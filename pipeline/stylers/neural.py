@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import StylizeError
+from pipeline.media.image.recolor import style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
+from pipeline.optimize.light import LightTarget, light_target
 from pipeline.optimize.minimizers import MINIMIZERS
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective, content_targets
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
-from pipeline.stylers.style_targets import StyleTargets, image_tensor
-from pipeline.types import FrameBatch, FrameStats, StylizedBatch
+from pipeline.stylers.style_targets import StyleTargets, image_tensor, style_colors
+from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +66,7 @@ class NeuralStyler:
         self.device = device
         self.observer = observer
         self._style_targets = StyleTargets(settings, style_images, encoder, device)
+        self.style_colors = style_colors(settings.style, style_images)
         self._init_image = init_image
         self._minimize = MINIMIZERS[settings.optimize.minimizer](settings.optimize)
 
@@ -208,7 +211,29 @@ class NeuralStyler:
             warped_previous=None if target is None else target.to(self.device),
             confidence=None if confidence is None else confidence.to(self.device),
             temporal_factor=temporal_factor,
+            light=self._light(content, None if warm is None else warm.recent_change),
         )
+
+    def _light(self, content: Tensor, recent_change: Tensor | None) -> list[LightTarget]:
+        """What broad light is compared with: coarse everywhere, finer where the content changed recently."""
+        settings = self.settings.losses.light
+        if settings.weight == 0:
+            return []
+        recolored = torch.stack([self._recolored(image) for image in content])
+        targets = [light_target(recolored, settings.scale)]
+        if recent_change is not None and bool(recent_change.any()):
+            targets.append(light_target(recolored, settings.changed_scale, recent_change.to(self.device)))
+        return targets
+
+    def _recolored(self, content: Tensor) -> Tensor:
+        """One content frame (3, H, W) in the colors of the style images, not clipped."""
+        if not bool(content.isfinite().all()):
+            return content  # it has no colors to map; the loss will not be finite, which is reported
+        colors = content.flatten(1).double()
+        gaussian = ColorGaussian(colors.mean(dim=1).cpu().numpy(), torch.cov(colors).cpu().numpy())
+        found = style_map(gaussian, self.style_colors)
+        matrix, offset = (torch.from_numpy(part).to(content) for part in (found.matrix, found.offset))
+        return torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None]
 
 
 def _counting_from(before: int, observer: Observer | None) -> Observer | None:

@@ -40,6 +40,7 @@ class PaletteStyler:
     """
 
     uses_previous_frames = True
+    style_colors = None
 
     def __init__(self, style_images: Sequence[NDArray[np.uint8]], colors: int, seed: int) -> None:
         self.palette = style_palette(style_images, colors, seed)

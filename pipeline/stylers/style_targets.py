@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.media.image.arrays import resize as resize_rgb
+from pipeline.media.image.recolor import color_gaussian
 from pipeline.optimize.objective import StyleTarget, style_target
 from pipeline.stylers.scales import Size, resize, style_image_size
+from pipeline.types import StyleColors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import StylizeSettings
+    from pipeline.config.settings import StyleSettings, StylizeSettings
     from pipeline.encoders.network import Encoder
+
+COLORS_SIDE_PX: Final = 256
+"""The colors of a style image are those of the image at this size: what is finer than a stroke is left out."""
 
 
 class StyleTargets:
@@ -52,6 +58,16 @@ class StyleTargets:
                 targets.append(style_target(self._encoder, self._settings.losses, resized, image.weight))
             self._targets[size] = tuple(targets)
         return self._targets[size]
+
+
+def style_colors(settings: StyleSettings, style_images: Sequence[NDArray[np.uint8]]) -> StyleColors:
+    """The colors of the style images, uint8 (H, W, 3) sRGB, with the weights of the settings."""
+    gaussians = []
+    for rgb in style_images:
+        shrink = min(1.0, COLORS_SIDE_PX / max(rgb.shape[:2]))
+        height, width = (max(1, round(length * shrink)) for length in rgb.shape[:2])
+        gaussians.append(color_gaussian(resize_rgb(rgb, width, height)))
+    return StyleColors(tuple(gaussians), tuple(image.weight for image in settings.images))
 
 
 def image_tensor(rgb: NDArray[np.uint8], device: torch.device) -> Tensor:

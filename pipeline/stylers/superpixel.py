@@ -46,6 +46,7 @@ class SuperpixelStyler:
     """
 
     uses_previous_frames = True
+    style_colors = None
 
     def __init__(self, style_images: Sequence[NDArray[np.uint8]], cells: int, seed: int) -> None:
         self.palette = style_palette(style_images, _COLORS, seed)

@@ -169,7 +169,7 @@ def objective_for(encoder: Encoder, content: Any, style_image: Any) -> Objective
 
 def judge(objective: Objective, images: Tensor) -> dict[str, float]:
     """Dimensionless terms of an image, and the total that the ratios are made of."""
-    content, style, variation, _ = objective(images).terms[0].tolist()
+    content, style, variation, *_ = objective(images).terms[0].tolist()
     return {"content": content, "style": style, "tv": variation, "total": CONTENT_WEIGHT * content + style}
 
 

@@ -1,0 +1,74 @@
+"""Recoloring: the linear map between the colors of two images, each described by one Gaussian.
+
+The map is the linear Monge-Kantorovitch one (Pitie and Kokaram 2007, "The linear Monge-Kantorovitch linear colour
+mapping for example-based colour transfer"): of all linear maps that give one Gaussian the mean and covariance of the
+other, it moves colors the least, so that light stays light and hues keep their order. Colors are sRGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pipeline.types import ColorGaussian, StyleColors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Matrix = NDArray[np.float64]
+
+REGULARIZATION: Final = 1e-4
+"""Added to the variances: the covariance of gray or constant images is singular."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColorMap:
+    """A linear map of colors: `color @ matrix.T + offset`; `matrix` (3, 3) and `offset` (3,) are float64."""
+
+    matrix: Matrix
+    offset: Matrix
+
+    def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The image (..., 3), values of [0, 1], with its colors mapped; float32, not clipped."""
+        mapped: NDArray[np.float32] = image @ self.matrix.T.astype(np.float32) + self.offset.astype(np.float32)
+        return mapped
+
+
+def color_gaussian(image: NDArray[np.uint8] | NDArray[np.float32]) -> ColorGaussian:
+    """The Gaussian of an image (..., 3): uint8, or float32 in [0, 1]."""
+    colors = image.reshape(-1, 3).astype(np.float64)
+    if image.dtype == np.uint8:
+        colors /= 255
+    return ColorGaussian(colors.mean(axis=0), np.cov(colors, rowvar=False))
+
+
+def linear_map(source: ColorGaussian, target: ColorGaussian) -> ColorMap:
+    """The linear Monge-Kantorovitch map of colors of `source` to those of `target`."""
+    regularization = np.eye(3) * REGULARIZATION
+    root = _square_root(source.covariance + regularization)
+    inverse = np.linalg.inv(root)
+    matrix = inverse @ _square_root(root @ (target.covariance + regularization) @ root) @ inverse
+    return ColorMap(matrix, target.mean - matrix @ source.mean)
+
+
+def style_map(content: ColorGaussian, style: StyleColors) -> ColorMap:
+    """The map of the content's colors to those of the style images; of several, the mean of their maps by weight.
+
+    That mean is the optimal map to a Gaussian between those of the style images (Ambrosio, Gigli and Savare 2008,
+    section 9.2, "generalized geodesics").
+    """
+    matrix, offset = np.zeros((3, 3)), np.zeros(3)
+    for gaussian, weight in zip(style.gaussians, style.weights, strict=True):
+        found = linear_map(content, gaussian)
+        matrix += weight / sum(style.weights) * found.matrix
+        offset += weight / sum(style.weights) * found.offset
+    return ColorMap(matrix, offset)
+
+
+def _square_root(matrix: Matrix) -> Matrix:
+    """Square root of a symmetric positive semidefinite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    result: Matrix = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    return result
