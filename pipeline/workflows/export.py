@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.settings import Config, FinishSettings
+from pipeline.config.settings import Config
 from pipeline.errors import RenderDirectoryError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
@@ -136,18 +136,25 @@ def _finished(
     """Stored frames as the video shows them."""
     from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.media.reader.source import read_frames
-    from pipeline.postprocess.finish import finish
+    from pipeline.postprocess.finish import finish, reads_content
+    from pipeline.postprocess.level import frame_levels
 
     settings, plan = config.output.finish, directory.plan
-    if settings == FinishSettings():
-        for _, stylized in stored:
-            yield stylized
+    levels = frame_levels(plan.levels, plan.shots, config.styler)
+
+    def finished(index: int, stylized: NDArray[np.uint8], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        level = levels[index] if levels else None
+        return finish(stylized, content, settings, index=index, seed=config.seed, level=level)
+
+    if not reads_content(settings):
+        for index, stylized in stored:
+            yield finished(index, stylized, stylized)
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
         for (index, stylized), content in zip(stored, contents, strict=False):
             evened = apply_tone_curve(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
-            yield finish(stylized, evened, settings, index=index, seed=config.seed)
+            yield finished(index, stylized, evened)
 
 
 def _output_chains(directory: RenderDirectory, style: str) -> list[Chain]:
