@@ -16,6 +16,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
 from pipeline.types import Chain, Source
+from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
@@ -134,27 +135,19 @@ def _finished(
     stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
-    from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.media.reader.source import read_frames
-    from pipeline.postprocess.finish import finish, reads_content
-    from pipeline.postprocess.level import frame_levels
+    from pipeline.postprocess.finish import reads_content
 
-    settings, plan = config.output.finish, directory.plan
-    levels = frame_levels(plan.levels, plan.shots, config.styler)
-
-    def finished(index: int, stylized: NDArray[np.uint8], content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        level = levels[index] if levels else None
-        return finish(stylized, content, settings, index=index, seed=config.seed, level=level)
-
-    if not reads_content(settings):
+    plan = directory.plan
+    finished = finisher(plan, config)
+    if not reads_content(config.output.finish):
         for index, stylized in stored:
-            yield finished(index, stylized, stylized)
+            yield finished(index, stylized, None)
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
         for (index, stylized), content in zip(stored, contents, strict=False):
-            evened = apply_tone_curve(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
-            yield finished(index, stylized, evened)
+            yield finished(index, stylized, content.rgb)
 
 
 def _output_chains(directory: RenderDirectory, style: str) -> list[Chain]:
