@@ -27,6 +27,8 @@ TONE_NODES: Final = (16, 48, 96, 144, 192, 232)
 TONE_UNIT: Final = 1000
 MAX_TONE_SHIFT: Final = 750
 """Largest shift of a tone curve, up or down, in thousandths of a logit."""
+LEVEL_UNIT: Final = 100
+"""Levels of frames are stored in hundredths of a level of 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,9 @@ class RenderPlan:
     canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
     encoder's weights file where one was given. Paths are relative to the render directory. `exposure` has a tone curve
     for every frame of the source, or is empty: the content is corrected by it before
-    it is stylized, and before the finish uses it.
+    it is stylized, and before the finish uses it. `levels` has the mean luma of every frame of the content, after its
+    tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
+    it, so it is not in the digest.
     """
 
     digest: str
@@ -283,3 +287,4 @@ class RenderPlan:
     outputs: Mapping[str, str]
     weights: Mapping[str, str] = field(default_factory=dict)
     exposure: tuple[ToneCurve, ...] = ()
+    levels: tuple[int, ...] = ()

@@ -24,13 +24,13 @@ from pipeline.media.image.load import load_rgb
 from pipeline.motion.correspondence import find_correspondence
 from pipeline.motion.estimate import motion_between
 from pipeline.motion.warm_start import warm_start
-from pipeline.postprocess.finish import finish
 from pipeline.sample.frame import sample_frame
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.resources import find_resources
 from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
 from pipeline.workflows.demo import MATCH_LIGHT
+from pipeline.workflows.finished import finisher
 
 WIDTH_PX, HEIGHT_PX = 400, 225
 FRAME = 13
@@ -55,9 +55,9 @@ def main() -> None:
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
         images = [load_rgb(photos[index]) for index in STRIP]
-        settings = load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]).output.finish
+        finished = finisher(directory.plan, load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]))
         images += [
-            finish(directory.read_frame(chain.id, index), content, settings, index=index, seed=0)
+            finished(index, directory.read_frame(chain.id, index), content)
             for index, content in zip(STRIP, images, strict=True)
         ]
         save("timelapse.jpg", grid([resize(image, 320, 180) for image in images], columns=len(STRIP)))

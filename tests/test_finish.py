@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.config.settings import FinishSettings
 from pipeline.media.image.oklab import oklab_from_srgb
-from pipeline.postprocess.finish import EFFECTS, finish
+from pipeline.postprocess.effect import Level
+from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content
 
 RANDOM = np.random.default_rng(7)
 STYLIZED = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
@@ -100,6 +101,16 @@ def test_grain_depends_on_seed_and_index() -> None:
     assert len({grained(4, 2), grained(5, 2), grained(4, 3)}) == 3
 
 
+def test_content_is_read_only_where_an_effect_needs_it() -> None:
+    assert not reads_content(FinishSettings(sharpen=1, grain=0.1))
+    assert reads_content(FinishSettings(match_light=0.1)) and reads_content(FinishSettings(preserve_color=1))
+    for name in CONTENT_EFFECTS ^ EFFECTS.keys():
+        settings = FinishSettings.model_validate({name: 0.1})
+        dark = Level(0.2, 0.5)
+        results = [finish(STYLIZED, content, settings, index=1, seed=2, level=dark) for content in (CONTENT, STYLIZED)]
+        np.testing.assert_array_equal(results[0], results[1])
+
+
 def test_table_has_every_setting_of_the_finish() -> None:
     assert set(EFFECTS) == set(FinishSettings.model_fields)
-    assert list(EFFECTS) == ["match_light", "preserve_color", "sharpen", "grain"]
+    assert list(EFFECTS) == ["follow_level", "match_light", "preserve_color", "sharpen", "grain"]

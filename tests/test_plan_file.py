@@ -60,8 +60,17 @@ def plans(draw: st.DrawFn) -> RenderPlan:
     outputs = {name: f"{name}.mp4" for name in names}
     curve = st.tuples(*[st.integers(-750, 750)] * len(CURVE)) | st.just(())
     exposure = draw(st.just([]) | st.lists(curve, min_size=count, max_size=count))
+    levels = draw(st.just([]) | st.lists(st.integers(0, 25500), min_size=count, max_size=count))
     return make_plan(
-        source, 64, 48, shots, styles, outputs=outputs, render_dir=Path("/out/x.render"), exposure=exposure
+        source,
+        64,
+        48,
+        shots,
+        styles,
+        outputs=outputs,
+        render_dir=Path("/out/x.render"),
+        exposure=exposure,
+        levels=levels,
     )
 
 
@@ -80,6 +89,15 @@ def test_plan_is_restored_exactly_from_its_file(plan: RenderPlan) -> None:
     assert back == plan
     assert plan_to_json(back) == text
     assert text.isascii()
+
+
+def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
+    written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
+    old = {"tempera_plan": 2, **{key: value for key, value in written.items() if key not in ("tempera_plan", "levels")}}
+    assert plan_from_json(sealed(old)) == a_plan()
+    for version, document in ((2, {**old, "levels": []}), (3, old), (1, old), (4, old)):
+        with pytest.raises(RenderDirectoryError):
+            plan_from_json(sealed({**document, "tempera_plan": version}))
 
 
 def test_any_changed_byte_is_detected() -> None:
@@ -127,7 +145,9 @@ def sealed(document: dict[str, Any]) -> str:
     return json.dumps({**document, "checksum": hashlib.sha256(canonical_json(document)).hexdigest()})
 
 
-DOCUMENT = json.loads(plan_to_json(a_plan(outputs={"swirl": "x.mp4"}, exposure=(CURVE, (), (), (), (), CURVE))))
+DOCUMENT = json.loads(
+    plan_to_json(a_plan(outputs={"swirl": "x.mp4"}, exposure=(CURVE, (), (), (), (), CURVE), levels=range(6)))
+)
 JUNK: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "../../x", "\ud800", [], {}, [[]], {"a": 1}, [1, 2], ["x"]]
 
 
@@ -184,6 +204,16 @@ def test_chain_outside_its_shot_is_refused(changes: dict[str, Any]) -> None:
 def test_impossible_tone_curves_are_refused(curves: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match="tone curve"):
         a_plan(exposure=curves)
+
+
+@pytest.mark.parametrize("levels", [(0,), (0,) * 7, (-1,) * 6, (25501,) * 6])
+def test_impossible_levels_are_refused(levels: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="level"):
+        a_plan(levels=levels)
+
+
+def test_levels_are_not_in_the_digest() -> None:
+    assert a_plan(levels=[1200] * 6).digest == a_plan().digest
 
 
 def test_tone_curves_that_differ_from_the_identity_are_refused() -> None:

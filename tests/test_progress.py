@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.runtime.progress import Estimate, describe_seconds
+from pipeline.runtime.progress import CallbackReporter, Estimate, FrameProgress, describe_seconds
 from pipeline.runtime.reporters import Kind, PlainReporter, make_reporter
 from pipeline.types import Chain, FrameStats, Phase
 
@@ -16,11 +16,25 @@ CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0)
 STATS = FrameStats(8, 0.25)
 
 
-def test_unexpected_cold_frame_counts_as_one_frame_done() -> None:
+def test_frame_that_starts_anew_is_one_of_those_that_were_left() -> None:
     estimate = Estimate({"cold": 0, "warm": 3})
     estimate.frame_stored("warm", 2.0)
+    estimate.started_anew()
     estimate.frame_stored("cold", 20.0)
-    assert estimate.seconds_left() == pytest.approx(2.0)
+    assert estimate.anew == 1
+    assert estimate.seconds_left() == pytest.approx((2.0 + 20.0) / 2)  # as likely as not it starts anew
+
+
+def test_estimate_expects_as_many_frames_to_start_anew_as_did() -> None:
+    estimate = Estimate({"cold": 2, "warm": 100})
+    estimate.frame_stored("cold", 30.0)
+    for number in range(20):
+        if number % 4 == 0:
+            estimate.started_anew()
+            estimate.frame_stored("cold", 30.0)
+        else:
+            estimate.frame_stored("warm", 2.0)
+    assert estimate.seconds_left() == pytest.approx(30.0 + 80 * (0.25 * 30.0 + 0.75 * 2.0))
 
 
 def test_estimate_averages_cold_and_warm_frames_separately() -> None:
@@ -71,6 +85,37 @@ def play(kind: Kind) -> None:
         reporter.frame_stored(CHAIN, 4, "cold", STATS, 60.0)
         for index in range(5, 10):
             reporter.frame_stored(CHAIN, index, "warm", STATS, 2.0)
+
+
+def play_anew(kind: Kind) -> None:
+    """Four frames of a burst whose third photo differs from the second."""
+    reporter = make_reporter(kind)
+    with reporter.stylizing({"cold": 1, "warm": 3}, 0):
+        phases: list[Phase] = ["cold", "warm", "cold", "warm"]
+        for index, phase in enumerate(phases):
+            if index == 2:
+                reporter.started_anew(CHAIN, index)
+            reporter.frame_stored(CHAIN, index, phase, STATS, 30.0 if phase == "cold" else 2.0)
+
+
+def test_frame_that_starts_anew_is_said_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    play_anew("plain")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("swirl-s000 frame 2 starts anew: too little of it corresponds with the frame before") == 1
+    play_anew("json")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert events[2] == {"event": "anew", "chain": "swirl-s000", "frame": 2, "anew": 1}
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [frame["anew"] for frame in frames] == [0, 0, 1, 1]
+    assert [frame["seconds_left"] for frame in frames] == [None, 4.0, 16.0, 0.0]
+    play_anew("rich")
+    assert "1 started anew" in capsys.readouterr().err
+    told: list[FrameProgress] = []
+    reporter = CallbackReporter(told.append)
+    with reporter.stylizing({"cold": 0, "warm": 1}, 0):
+        reporter.started_anew(CHAIN, 1)
+        reporter.frame_stored(CHAIN, 1, "cold", STATS, 1.0)
+    assert (told[0].anew, told[0].phase, told[0].seconds_left) == (1, "cold", 0.0)
 
 
 @pytest.mark.parametrize("kind", ["plain", "json", "rich", "none", "auto"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from pipeline.plan.identity import identity_digest
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
+from pipeline.store.status import read_status
 from pipeline.types import (
     Chain,
     FrameBatch,
@@ -112,16 +113,18 @@ class FakeStyler:
         return [batch.content.shape[0] for batch in self.batches]
 
 
-def nothing_moved(index: int) -> Correspondence:
-    motion = Motion(index - 1, index, np.zeros((HEIGHT, WIDTH, 2), np.float32), np.ones((HEIGHT, WIDTH), np.float32))
+def nothing_moved(index: int, confidence: float = 1.0) -> Correspondence:
+    plane = np.full((HEIGHT, WIDTH), confidence, np.float32)
+    motion = Motion(index - 1, index, np.zeros((HEIGHT, WIDTH, 2), np.float32), plane)
     return Correspondence(motion, np.zeros((HEIGHT, WIDTH), np.float32))
 
 
 class FakeFrames:
-    """Content by index in which nothing moves; raises at the frame `damaged`."""
+    """Content by index in which nothing moves; raises at the frame `damaged`; `unrelated` ones do not correspond."""
 
-    def __init__(self, chain: Chain, start: int, damaged: int | None = None) -> None:
+    def __init__(self, chain: Chain, start: int, damaged: int | None = None, unrelated: Collection[int] = ()) -> None:
         self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
+        self.unrelated = unrelated
 
     def next_item(self) -> ChainFrame:
         index, self.at = self.at, self.at + self.chain.interval
@@ -130,7 +133,8 @@ class FakeFrames:
         first = index == self.chain.frames.start
         if first and self.chain.keyframe_chain:
             return ChainFrame(index, content_of(index), repeats=index)
-        correspondences = {} if first else {index - self.chain.interval: nothing_moved(index)}
+        confidence = 0.0 if index in self.unrelated else 1.0
+        correspondences = {} if first else {index - self.chain.interval: nothing_moved(index, confidence)}
         return ChainFrame(index, content_of(index), correspondences)
 
     def close(self) -> None:
@@ -145,6 +149,10 @@ class Recorder(SilentReporter):
     cancellation: Cancellation = field(default_factory=Cancellation)
     notes: list[str] = field(default_factory=list)
     frames: list[tuple[str, int, Phase]] = field(default_factory=list)
+    anew: list[tuple[str, int]] = field(default_factory=list)
+
+    def started_anew(self, chain: Chain, index: int) -> None:
+        self.anew.append((chain.id, index))
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         self.frames.append((chain.id, index, phase))
@@ -173,11 +181,12 @@ def run(
     batch_size: int = 1,
     stop_after: int | None = None,
     damaged: int | None = None,
+    unrelated: Collection[int] = (),
 ) -> Run:
     recorder, opened = Recorder(stop_after), list[FakeFrames]()
 
     def open_frames(chain: Chain, start: int) -> FakeFrames:
-        opened.append(FakeFrames(chain, start, damaged if damaged in chain.frames else None))
+        opened.append(FakeFrames(chain, start, damaged if damaged in chain.frames else None, unrelated))
         return opened[-1]
 
     directory = RenderDirectory.create(path, plan)
@@ -233,6 +242,19 @@ def test_every_frame_is_stored_once_in_order_at_any_batch_size(tmp_path: Path, b
     lines = done.directory.read_stats()
     assert [(line["chain"], line["frame"], line["phase"]) for line in lines] == done.recorder.frames
     assert all(line["seconds"] >= 0 and line["loss"] == 0.5 and line["evaluations"] == 5 for line in lines)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_frame_that_corresponds_with_nothing_starts_anew_and_is_told_once(tmp_path: Path, batch_size: int) -> None:
+    plan = a_plan(("a",), (5, 9))
+    done = run(tmp_path, plan, FakeStyler(fits=1), batch_size=batch_size, unrelated=(2, 7))
+    assert sorted(done.recorder.anew) == [("a-s000", 2), ("a-s001", 7)]
+    cold = sorted(index for _, index, phase in done.recorder.frames if phase == "cold")
+    assert cold == [0, 2, 5, 7]
+    anew = {line["frame"]: line["anew"] for line in done.directory.read_stats()}
+    assert [index for index, told in sorted(anew.items()) if told] == [2, 7]
+    status = read_status(done.directory)
+    assert (status.total.anew, [row.progress.anew for row in status.chains]) == (2, [1, 1])
 
 
 def test_warm_frame_starts_from_the_stored_pixels(tmp_path: Path) -> None:

@@ -479,6 +479,23 @@ def test_status_counts_frames_and_averages_the_latest_session(tmp_path: Path) ->
     assert status.chains[0].progress.seconds_left == 0.0
 
 
+def test_time_left_counts_the_cold_frames_to_come(tmp_path: Path) -> None:
+    directory = RenderDirectory.create(tmp_path, small_plan())
+    frames = [("cold", 30.0, False), ("warm", 2.0, False), ("cold", 30.0, True)]
+    with directory.lock():
+        for index, (phase, seconds, anew) in enumerate(frames):
+            directory.write_frame("a-s000", index, noise(index))
+            directory.append_stats(
+                {"chain": "a-s000", "frame": index, "phase": phase, "seconds": seconds, "anew": anew}
+            )
+    status = read_status(directory)
+    following = (30.0 + 2.0) / 2  # one of two frames that followed another started anew
+    assert status.chains[0].progress.seconds_left == pytest.approx(following)
+    assert status.chains[1].progress.seconds_left == pytest.approx(30.0 + following)
+    assert status.total.seconds_left == pytest.approx(30.0 + 2 * following)
+    assert (status.total.anew, status.chains[1].progress.anew) == (1, 0)
+
+
 # --- against a model ----------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`tempera preview`: stylize single frames before a render."""
+"""`tempera preview`: frames as the video will show them, before the render."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def preview(
         typer.Option(help="Try several values of one setting.", metavar="KEY=V1,V2,..."),
     ] = [],  # noqa: B006 - typer copies it
     at: Annotated[list[int], typer.Option(help="Frame to stylize; several make several rows.")] = [0],  # noqa: B006
+    run_up: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Stylize so many frames before each too, as a render does: strokes and colors then come from "
+            "there. 0: every frame by itself.",
+            metavar="N",
+        ),
+    ] = 8,
     width: options.Width = None,
     height: options.Height = None,
     frames: options.Frames = None,
@@ -34,15 +44,20 @@ def preview(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Stylize a few frames in a few styles on one sheet. To choose before the long render."""
+    """Show a few frames as the video will have them, in a few styles on one sheet.
+
+    To choose before the long render.
+    """
     from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
     from pipeline.media.image.arrays import fit_size
     from pipeline.media.image.png import save_png
     from pipeline.media.reader.source import probe
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.media.writer.target import check_output
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.output_names import refuse_input
+    from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
     from pipeline.workflows.preview import preview as run_preview
     from pipeline.workflows.preview import variants
 
@@ -53,25 +68,28 @@ def preview(
             f"--sweep is given {len(sweep)} times: expected one setting",
             hint="vary one setting and fix the others with --set, or give several --style",
         )
-    columns = variants(
-        style, sweep[0] if sweep else None, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
-    )
-    source = probe(inputs, columns[0].config.input, frames=parse_frames(frames))
-    refuse_input(output, source)
-    check_output(output, OutputSettings(), frame_count=1)
-    if width is None and height is None:
-        landscape = source.width_px >= source.height_px
-        width, height = (PREVIEW_SIDE_PX, None) if landscape else (None, PREVIEW_SIDE_PX)
-    size = fit_size(source.width_px, source.height_px, width, height)
-    sheet = run_preview(
-        source,
-        columns,
-        list(dict.fromkeys(at)),
-        width_px=size[0],
-        height_px=size[1],
-        weights=weights,
-        reporter=make_reporter(progress),
-    )
+    sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
+    columns = variants(style, sweep[0] if sweep else None, sets, run_up=run_up)
+    with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
+        read = columns[0].config.input
+        source = probe(inputs, read, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
+        refuse_input(output, source)
+        check_output(output, OutputSettings(), frame_count=1)
+        if width is None and height is None:
+            landscape = source.width_px >= source.height_px
+            width, height = (PREVIEW_SIDE_PX, None) if landscape else (None, PREVIEW_SIDE_PX)
+        size = fit_size(source.width_px, source.height_px, width, height)
+        sheet = run_preview(
+            source,
+            columns,
+            list(dict.fromkeys(at)),
+            width_px=size[0],
+            height_px=size[1],
+            weights=weights,
+            reporter=make_reporter(progress),
+            thumbnails=thumbnails,
+            run_up=run_up,
+        )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         save_png(output, sheet)

@@ -17,9 +17,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
 
     found = read_status(RenderDirectory.open(directory))
     if as_json:
-        facts = asdict(found)
-        facts["total"]["seconds_left"] = found.total.seconds_left
-        print_json(facts)
+        print_json(asdict(found))
         return
     total = found.total
     state, kept = "finished" if found.finished else found.state, "done" if found.exported else "stored"
@@ -28,6 +26,8 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         lines[0] += f", {total.seconds_per_frame:.1f} s a frame"
     if total.left:
         lines[0] += f", {describe_seconds(total.seconds_left)} left"
+    if total.anew:
+        lines[0] += f"; {total.anew} started anew, because too little corresponded with the frame before"
     lines += [
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]

@@ -303,6 +303,13 @@ class InputSettings(Settings):
 class FinishSettings(Settings):
     """Applied to stored frames when the video is written: `tempera export` changes it without stylizing again."""
 
+    follow_level: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="1: the video is darker or lighter where the input is, so that a fade ends in black and night is "
+        "darker than noon; 0: every frame is as bright as the style makes it.",
+    )
     match_light: float = Field(
         0.0,
         ge=0,

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FrameRecord:
-    """What is known of a stylized frame beside its pixels; `batch` is the number of frames stylized together."""
+    """What is known of a stylized frame beside its pixels; `batch` is the number of frames stylized together.
+
+    `anew`: it is cold because too little of it corresponds with the frames before.
+    """
 
     chain: Chain
     index: int
@@ -28,6 +31,7 @@ class FrameRecord:
     stats: FrameStats
     seconds: float
     batch: int
+    anew: bool = False
 
 
 class FrameWriter:
@@ -61,6 +65,7 @@ class FrameWriter:
                     **asdict(record.stats),
                     "seconds": round(record.seconds, 4),
                     "batch": record.batch,
+                    "anew": record.anew,
                 }
             )
             self._reporter.frame_stored(record.chain, record.index, record.phase, record.stats, record.seconds)

@@ -40,8 +40,8 @@ class Session:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
 
         Ends early, without an error, when a part of the work is cancelled. Raises Interrupted if the user asked for an
-        end, IncompleteError if some chains failed, the error of the first chain if all failed, and what `run_chains`
-        raises.
+        end, the error of the first chain if all failed, IncompleteError with that error as its cause if some failed,
+        and what `run_chains` raises.
         """
         chains = [chain for chain in self.directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
         if not chains:
@@ -75,7 +75,7 @@ class Session:
             first = next(iter(failed.values()))
             raise IncompleteError(
                 f"{len(failed)} of {len(starts)} chains failed: {first.message}", hint=f"{first.hint}; then {hint}"
-            )
+            ) from first
 
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""

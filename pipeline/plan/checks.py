@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Final
 
 from pipeline.plan.identity import EXPOSURE_KEY, exposure_digest, identity_digest
-from pipeline.types import MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
+from pipeline.types import LEVEL_UNIT, MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
 
 MAX_SIDE_PX: Final = 65_535
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -36,6 +36,8 @@ def check_plan(plan: RenderPlan) -> None:
         _expect(len(curve) in (0, len(TONE_NODES) + 3), "a tone curve has the wrong length")
         _expect(all(abs(shift) <= MAX_TONE_SHIFT for shift in curve), "a tone curve is out of range")
     _expect(plan.identity.get(EXPOSURE_KEY) == exposure_digest(plan.exposure), "the tone curves are not the identity's")
+    _expect(len(plan.levels) in (0, count), "as many levels as frames are needed")
+    _expect(all(0 <= level <= 255 * LEVEL_UNIT for level in plan.levels), "a level is out of range")
     _expect(plan.digest == identity_digest(plan.identity), "the digest does not match the identity")
 
 

@@ -18,7 +18,9 @@ from pipeline.types import RenderPlan
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-PLAN_VERSION: Final = 2
+PLAN_VERSION: Final = 3
+_OLDER_VERSION: Final = 2
+"""Still read: it has no levels, and the finish does without them."""
 _VERSION_KEY: Final = "tempera_plan"
 _CHECKSUM_KEY: Final = "checksum"
 
@@ -33,7 +35,8 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    `where` names the file in messages. Raises RenderDirectoryError for everything that `plan_to_json` did not write.
+    A plan of version 2 is read as one without levels. `where` names the file in messages. Raises RenderDirectoryError
+    for everything that `plan_to_json` did not write.
     """
     from pydantic import ValidationError
 
@@ -44,7 +47,7 @@ def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan
     if not isinstance(document, dict) or _VERSION_KEY not in document:
         raise _damaged(where, f"is not a render plan (no {_VERSION_KEY!r})")
     version = document.pop(_VERSION_KEY)
-    if type(version) is not int or version != PLAN_VERSION:
+    if type(version) is not int or version not in (_OLDER_VERSION, PLAN_VERSION):
         raise RenderDirectoryError(
             f"{where}: plan version {json.dumps(version)[:80]}, expected {PLAN_VERSION}",
             hint="this render was begun by another version of Tempera: continue it with that one, or begin a new one "
@@ -55,7 +58,10 @@ def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan
         if checksum != json_digest({_VERSION_KEY: version, **document}):
             raise _damaged(where, "was edited or damaged (its checksum does not match)")
         plan = _adapter().validate_python(document)
-        if canonical_json(_adapter().dump_python(plan, mode="json")) != canonical_json(document):
+        written = _adapter().dump_python(plan, mode="json")
+        if version == _OLDER_VERSION:
+            del written["levels"]
+        if canonical_json(written) != canonical_json(document):
             raise _damaged(where, "has values that this version would not write")  # 1.0 for 1, unknown keys, gaps
         check_plan(plan)
     except ValidationError as error:

@@ -16,12 +16,29 @@ LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """How bright the content of a frame is beside the rest of its shot: mean lumas in [0, 1].
+
+    `own` is that of the frame, `reference` that of the shot in full light. `followed`: the styler has transferred it
+    already, as those do that keep the lightness of the content.
+    """
+
+    own: float
+    reference: float
+    followed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class FrameContext:
-    """What an effect may read beside the image: the content frame, uint8 (H, W, 3) sRGB, its index, and a seed."""
+    """What an effect may read beside the image: the content frame, uint8 (H, W, 3) sRGB, its index, a seed, its level.
+
+    `level` is None where it is not known: for single images and for renders whose plan has no levels.
+    """
 
     content: NDArray[np.uint8]
     index: int
     seed: int
+    level: Level | None = None
 
 
 Effect = Callable[["NDArray[np.float32]", float, FrameContext], "NDArray[np.float32]"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.postprocess.color import preserve_color
 from pipeline.postprocess.detail import sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import Effect, FrameContext, Level, from_8_bit, to_8_bit
 from pipeline.postprocess.grain import add_grain
+from pipeline.postprocess.level import follow_level
 from pipeline.postprocess.light import match_light
 
 if TYPE_CHECKING:
@@ -20,30 +21,44 @@ if TYPE_CHECKING:
     from pipeline.config.settings import FinishSettings
 
 EFFECTS: Final[dict[str, Effect]] = {
+    "follow_level": follow_level,  # first: what follows takes light or color from the content and goes on from here
     "match_light": match_light,
     "preserve_color": preserve_color,
     "sharpen": sharpen,
     "grain": add_grain,
 }
 """The effect of each of the `FinishSettings`, in order of application; 0 leaves an effect out."""
+CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color"})
+"""The effects that read the content; for the others it need not be decoded."""
 
 
 def finish(
-    stylized: NDArray[np.uint8], content: NDArray[np.uint8], settings: FinishSettings, *, index: int, seed: int
+    stylized: NDArray[np.uint8],
+    content: NDArray[np.uint8],
+    settings: FinishSettings,
+    *,
+    index: int,
+    seed: int,
+    level: Level | None = None,
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
 
-    The result depends on nothing but the arguments. If every setting is 0 it is `stylized` itself. Raises ValueError
-    when the sizes differ.
+    `level` comes from `frame_levels`. The result depends on nothing but the arguments. If every setting is 0 it is
+    `stylized` itself. Raises ValueError when the sizes differ.
     """
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     amounts = {name: getattr(settings, name) for name in EFFECTS}
     if not any(amounts.values()):
         return stylized
-    context = FrameContext(content, index, seed)
+    context = FrameContext(content, index, seed, level)
     image = from_8_bit(stylized)
     for name, effect in EFFECTS.items():
         if amounts[name] > 0:
             image = effect(image, amounts[name], context)
     return to_8_bit(image)
+
+
+def reads_content(settings: FinishSettings) -> bool:
+    """Whether an effect of these settings needs the content: if not, any frame of the right size will do."""
+    return any(getattr(settings, name) > 0 for name in CONTENT_EFFECTS)

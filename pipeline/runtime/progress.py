@@ -1,7 +1,9 @@
 """Progress: the protocol of reporters, and the estimate of the time that is left.
 
 The time left is estimated from the frames of this session only, and separately for cold and warm frames, because a
-cold frame costs many times as much as a warm one.
+cold frame costs many times as much as a warm one. A frame that could have started from the one before it, but starts
+cold because too little of it corresponds, *starts anew*: where that happens it is likely to happen again, so the
+estimate expects it of the same fraction of the frames that are left.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ class Reporter(Protocol):
         """The stylizing itself: how many frames of each phase are left, and how many were stored before."""
         ...
 
+    def started_anew(self, chain: Chain, index: int) -> None:
+        """A frame that was counted as warm will be cold: too little of it corresponds with the frame before."""
+        ...
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """A frame is stored; `seconds` is the wall time of its batch over the batch size (0 for a repeated frame)."""
         ...
@@ -45,19 +51,35 @@ class Estimate:
     """Seconds left, from the mean cost of this session's recent cold and warm frames."""
 
     def __init__(self, left: Mapping[Phase, int]) -> None:
-        self._left = dict(left)
+        self._left = {"cold": 0, "warm": 0, **left}
         self._seconds: dict[str, deque[float]] = {"cold": deque(maxlen=_RECENT), "warm": deque(maxlen=_RECENT)}
+        self._stored_warm = 0
+        self.anew = 0
+        """Frames of this session that started anew."""
+
+    def started_anew(self) -> None:
+        """A frame that was planned as a warm one will be cold."""
+        self.anew += 1
+        if self._left["warm"]:
+            self._left["warm"] -= 1
+            self._left["cold"] += 1
 
     def frame_stored(self, phase: Phase, seconds: float) -> None:
-        """Count one frame. A frame that began cold where a warm one was expected counts as the expected one."""
-        expected = phase if self._left.get(phase, 0) else max(self._left, key=lambda other: self._left[other])
-        self._left[expected] = max(0, self._left[expected] - 1)
+        """Count one frame."""
+        self._left[phase] = max(0, self._left[phase] - 1)
         self._seconds[phase].append(seconds)
+        self._stored_warm += phase == "warm"
 
     def seconds_left(self) -> float | None:
-        """Seconds of stylizing left, or None until a frame of every phase that is left has been seen."""
+        """Seconds of stylizing left, or None until a frame of every phase that is left has been seen.
+
+        Of the warm frames that are left as many are expected to start anew as did so in this session, in proportion.
+        """
+        following = self._stored_warm + self.anew
+        anew = self._left["warm"] * self.anew / following if following else 0.0
+        expected = {"cold": self._left["cold"] + anew, "warm": self._left["warm"] - anew}
         total = 0.0
-        for phase, count in self._left.items():
+        for phase, count in expected.items():
             if not count:
                 continue
             seen = self._seconds[phase]
@@ -91,6 +113,9 @@ class SilentReporter:
         """See `Reporter`."""
         yield
 
+    def started_anew(self, chain: Chain, index: int) -> None:
+        """See `Reporter`."""
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
 
@@ -112,6 +137,10 @@ class ForwardingReporter:
         """See `Reporter`."""
         return self._reporter.stylizing(left, done)
 
+    def started_anew(self, chain: Chain, index: int) -> None:
+        """See `Reporter`."""
+        self._reporter.started_anew(chain, index)
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._reporter.frame_stored(chain, index, phase, stats, seconds)
@@ -127,6 +156,7 @@ class FrameProgress:
 
     `done` of `total` frames of the render are stored, those of previous sessions included; `seconds` is what this one
     took, `seconds_left` the estimate for the rest (None until a frame of every phase that is left has been seen).
+    `anew` frames of this session started cold because too little of them corresponded with the frame before.
     """
 
     style: str
@@ -138,6 +168,7 @@ class FrameProgress:
     done: int
     total: int
     seconds_left: float | None
+    anew: int = 0
 
 
 class CallbackReporter(SilentReporter):
@@ -155,6 +186,10 @@ class CallbackReporter(SilentReporter):
         self._done, self._total = done, done + sum(left.values())
         yield
 
+    def started_anew(self, chain: Chain, index: int) -> None:  # noqa: ARG002 - the protocol's names
+        """See `Reporter`."""
+        self._estimate.started_anew()
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._estimate.frame_stored(phase, seconds)
@@ -162,6 +197,15 @@ class CallbackReporter(SilentReporter):
         left = self._estimate.seconds_left()
         self._callback(
             FrameProgress(
-                chain.style, index, phase, stats.evaluations, stats.loss, seconds, self._done, self._total, left
+                style=chain.style,
+                frame=index,
+                phase=phase,
+                evaluations=stats.evaluations,
+                loss=stats.loss,
+                seconds=seconds,
+                done=self._done,
+                total=self._total,
+                seconds_left=left,
+                anew=self._estimate.anew,
             )
         )

@@ -68,6 +68,11 @@ class _LineReporter(abc.ABC):
         self._last_line = 0.0
         yield
 
+    def started_anew(self, chain: Chain, index: int) -> None:
+        """See `Reporter`."""
+        self._estimate.started_anew()
+        self._say_anew(chain, index)
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._estimate.frame_stored(phase, seconds)
@@ -86,6 +91,10 @@ class _LineReporter(abc.ABC):
         """A line about a stage."""
 
     @abc.abstractmethod
+    def _say_anew(self, chain: Chain, index: int) -> None:
+        """A line about a frame that starts anew."""
+
+    @abc.abstractmethod
     def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """A line about a frame."""
 
@@ -101,6 +110,9 @@ class PlainReporter(_LineReporter):
 
     def _say_stage(self, name: str, done: int, total: int | None) -> None:
         _print(f"{name}: {done}" + (f" of {total}" if total else ""))
+
+    def _say_anew(self, chain: Chain, index: int) -> None:
+        _print(f"{chain.id} frame {index} starts anew: too little of it corresponds with the frame before")
 
     def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         _print(
@@ -119,6 +131,9 @@ class JsonReporter(_LineReporter):
     def _say_stage(self, name: str, done: int, total: int | None) -> None:
         self._say("stage", stage=name, done=done, total=total)
 
+    def _say_anew(self, chain: Chain, index: int) -> None:
+        self._say("anew", chain=chain.id, frame=index, anew=self._estimate.anew)
+
     def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         self._say(
             "frame",
@@ -130,6 +145,7 @@ class JsonReporter(_LineReporter):
             seconds=round(seconds, 3),
             done=self._done,
             total=self._total,
+            anew=self._estimate.anew,
             seconds_left=self._estimate.seconds_left(),
         )
 
@@ -168,16 +184,26 @@ class RichReporter:
             finally:
                 self._progress = None
 
+    def started_anew(self, chain: Chain, index: int) -> None:
+        """See `Reporter`."""
+        self._estimate.started_anew()
+        self._describe(chain, f"frame {index} starts anew")
+
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._estimate.frame_stored(phase, seconds)
+        self._describe(chain, f"frame {index}: {stats.evaluations} evaluations, {seconds:.1f} s", advance=1)
+
+    def _describe(self, chain: Chain, what: str, *, advance: int = 0) -> None:
+        """Show what happened, the time left, and how many frames of this session started anew."""
         if self._progress is not None and self._task is not None:
             left = describe_seconds(self._estimate.seconds_left())
+            anew = f", {self._estimate.anew} started anew" if self._estimate.anew else ""
             self._progress.update(
                 self._task,
-                advance=1,
+                advance=advance,
                 description=f"stylizing {chain.style}",
-                left=f"left {left}, frame {index}: {stats.evaluations} evaluations, {seconds:.1f} s",
+                left=f"left {left}{anew}, {what}",
             )
 
     def note(self, message: str) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.runtime.progress import Estimate
 from pipeline.store import lock, videos
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.holder import Holder
     from pipeline.store.lock import LockState
+    from pipeline.types import Chain, Phase
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far something is: frames done and left, and what a frame cost, or None if no statistics say."""
+    """How far something is: frames done and left, and what a frame cost, or None if no statistics say.
+
+    `anew` frames started cold because too little of them corresponded with the frame before.
+    """
 
     done: int
     left: int
@@ -23,11 +28,9 @@ class Progress:
     """Mean of `seconds` over the frames stylized in the latest session (see `RenderDirectory.append_stats`)."""
     mean_evaluations: float | None
     """Mean of `evaluations` over all frames that have statistics."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimated seconds of work left, or None if no frame has been stylized yet."""
-        return 0.0 if not self.left else None if self.seconds_per_frame is None else self.left * self.seconds_per_frame
+    anew: int
+    seconds_left: float | None
+    """Estimated seconds of work left, by the cold and the warm frames of the latest session; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +73,73 @@ def read_status(directory: RenderDirectory) -> Status:
     for (chain_id, _), record in latest.items():
         if chain_id in per_chain:
             per_chain[chain_id].append(record)
-    rows = []
+    every = [record for chosen in per_chain.values() for record in chosen]
+    latest_session = [record for record in every if record.get("session") == session]
+    rows: list[ChainStatus] = []
+    total_left: dict[Phase, int] = {"cold": 0, "warm": 0}
     exported = videos.exported(directory)
     for chain in directory.plan.chains:
-        left = 0 if chain.style in exported else chain.remaining(directory.done(chain))
-        progress = _progress(len(chain.frames) - left, left, per_chain[chain.id], session)
+        stored_no_more = chain.style in exported
+        left = _frames_left(chain, chain.stop if stored_no_more else directory.done(chain), per_chain[chain.id])
+        total_left = {phase: total_left[phase] + count for phase, count in left.items()}
+        progress = _progress(len(chain.frames), left, per_chain[chain.id], latest_session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
-    total = _progress(
-        sum(row.progress.done for row in rows),
-        sum(row.progress.left for row in rows),
-        [record for chosen in per_chain.values() for record in chosen],
-        session,
-    )
+    frames = sum(len(chain.frames) for chain in directory.plan.chains)
+    total = _progress(frames, total_left, every, latest_session)
     state, holder = lock.probe(directory.path)
     return Status(state, holder, tuple(rows), total, tuple(sorted(exported)))
 
 
-def _progress(done: int, left: int, records: list[dict[str, Any]], session: str | None) -> Progress:
-    recent = [record for record in records if record.get("session") == session]
-    return Progress(done, left, _mean(recent, "seconds"), _mean(records, "evaluations"))
+def _frames_left(chain: Chain, start: int, records: list[dict[str, Any]]) -> dict[Phase, int]:
+    """Frames of each phase that are left of a chain from `start` on; `records` are those of the chain.
+
+    Where a frame behind the first one was cold as planned, every frame of the chain is.
+    """
+    left = chain.remaining(start)
+    always_cold = any(
+        record.get("phase") == "cold" and record.get("anew") is False and record.get("frame") != chain.start
+        for record in records
+    )
+    begins_cold = left == len(chain.frames) and not chain.keyframe_chain
+    cold = left if always_cold else min(left, int(begins_cold))
+    return {"cold": cold, "warm": left - cold}
+
+
+def _progress(
+    frames: int, left: dict[Phase, int], records: list[dict[str, Any]], latest_session: list[dict[str, Any]]
+) -> Progress:
+    """Progress of something with so many frames; `latest_session` has records of every chain, `records` its own."""
+    count = sum(left.values())
+    session = latest_session[0].get("session") if latest_session else None
+    own = [record for record in records if record.get("session") == session]
+    return Progress(
+        done=frames - count,
+        left=count,
+        seconds_per_frame=_mean(own, "seconds"),
+        mean_evaluations=_mean(records, "evaluations"),
+        anew=sum(record.get("anew") is True for record in records),
+        seconds_left=_seconds_left(left, latest_session),
+    )
+
+
+def _seconds_left(left: dict[Phase, int], session: list[dict[str, Any]]) -> float | None:
+    """The estimate of `Estimate` after the frames of a session; by their mean where it does not know yet."""
+    count = sum(left.values())
+    if not count:
+        return 0.0
+    known = [
+        record
+        for record in session
+        if record.get("phase") in ("cold", "warm") and type(record.get("seconds")) in (int, float)
+    ]
+    planned_cold = sum(record["phase"] == "cold" and record.get("anew") is not True for record in known)
+    estimate = Estimate({"cold": left["cold"] + planned_cold, "warm": left["warm"] + len(known) - planned_cold})
+    for record in known:
+        if record.get("anew") is True:
+            estimate.started_anew()
+        estimate.frame_stored(record["phase"], record["seconds"])
+    seconds, mean = estimate.seconds_left(), _mean(session, "seconds")
+    return seconds if seconds is not None else None if mean is None else count * mean
 
 
 def _mean(records: list[dict[str, Any]], key: str) -> float | None:

@@ -10,6 +10,7 @@ from pipeline.config.catalog import load_style
 from pipeline.errors import WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
+from pipeline.workflows.finished import finisher
 from pipeline.workflows.render import render
 from pipeline.workflows.request import RenderRequest
 
@@ -63,13 +64,12 @@ def _write_sheet(path: Path, photos: list[Path], directory: RenderDirectory, con
     from pipeline.media.image.contact_sheet import contact_sheet
     from pipeline.media.image.load import load_rgb
     from pipeline.media.image.png import save_png
-    from pipeline.postprocess.finish import finish
 
     (chain,) = directory.plan.chains
+    finished = finisher(directory.plan, config)
     before, after = [], []
     for index in SHEET_FRAMES:
         content, stylized = load_rgb(photos[index]), directory.read_frame(chain.id, index)
-        finished = finish(stylized, content, config.output.finish, index=index, seed=config.seed)
         before.append((f"content {index}", content))
-        after.append((f"stylized {index}", finished))
+        after.append((f"stylized {index}", finished(index, stylized, content)))
     save_png(path, contact_sheet([before, after]))

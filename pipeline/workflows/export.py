@@ -10,12 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.settings import Config, FinishSettings
+from pipeline.config.settings import Config
 from pipeline.errors import RenderDirectoryError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
 from pipeline.types import Chain, Source
+from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
@@ -134,20 +135,19 @@ def _finished(
     stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
-    from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.media.reader.source import read_frames
-    from pipeline.postprocess.finish import finish
+    from pipeline.postprocess.finish import reads_content
 
-    settings, plan = config.output.finish, directory.plan
-    if settings == FinishSettings():
-        for _, stylized in stored:
-            yield stylized
+    plan = directory.plan
+    finished = finisher(plan, config)
+    if not reads_content(config.output.finish):
+        for index, stylized in stored:
+            yield finished(index, stylized, None)
         return
     contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
     with closing(contents):
         for (index, stylized), content in zip(stored, contents, strict=False):
-            evened = apply_tone_curve(content.rgb, plan.exposure[index]) if plan.exposure else content.rgb
-            yield finish(stylized, evened, settings, index=index, seed=config.seed)
+            yield finished(index, stylized, content.rgb)
 
 
 def _output_chains(directory: RenderDirectory, style: str) -> list[Chain]:

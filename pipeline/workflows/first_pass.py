@@ -1,10 +1,11 @@
-"""The first pass over the input, before any frame is stylized: it finds cuts and exposure flicker."""
+"""The first pass over the input, before any frame is stylized: cuts, exposure flicker, and the level of every frame."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,22 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
 
-FirstPass = tuple[tuple[Shot, ...], tuple[ToneCurve, ...]]
-"""Shots, and a tone curve for every frame or none at all."""
+
+@dataclass(frozen=True, slots=True)
+class FirstPass:
+    """What is known of the frames before one is stylized.
+
+    `exposure` has a tone curve for every frame or none at all; `levels` the mean luma of every frame after its curve,
+    in hundredths of a level of 255, and none for a single frame.
+    """
+
+    shots: tuple[Shot, ...]
+    exposure: tuple[ToneCurve, ...] = ()
+    levels: tuple[int, ...] = ()
 
 
 def known_first_pass(path: Path, source: Source, settings: InputSettings) -> FirstPass | None:
-    """The shots and tone curves of an existing plan for the same frames; None if there is no such plan."""
+    """What an existing plan for the same frames knows; None if there is no such plan."""
     try:
         plan = RenderDirectory.open(path).plan
     except TemperaError:
@@ -35,28 +46,32 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
-    return tuple(plan.shots), tuple(plan.exposure)
+    return FirstPass(plan.shots, plan.exposure, plan.levels)
 
 
 def first_pass(
     source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
 ) -> FirstPass:
-    """Find the cuts and the flicker of exposure in small frames: those of `thumbnails`, else the input is decoded.
+    """Find the cuts, the flicker of exposure and the levels in small frames: those of `thumbnails`, else decoded anew.
 
     Raises Interrupted if an end was requested.
     """
     from pipeline.analysis.cuts import find_cuts, split_shots
     from pipeline.analysis.flicker import FlickerMeasurement
     from pipeline.analysis.flicker_trend import MIN_FRAMES
+    from pipeline.analysis.levels import LevelMeasurement
     from pipeline.media.reader.source import read_frames
 
     settings = config.input
-    measurement = FlickerMeasurement() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    if source.frame_count < 2:
+        return FirstPass(split_shots(source.frame_count, []))
+    flicker_of = FlickerMeasurement() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
+    level_of = LevelMeasurement()
     seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
-    if not seek_cuts and measurement is None:
-        return split_shots(source.frame_count, []), ()
-    looked_for = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (measurement is not None))
-    with reporter.stage(f"looking for {looked_for}", source.frame_count) as advance:
+    if source.damaged and flicker_of is None and not seek_cuts:
+        return FirstPass(split_shots(source.frame_count, []))  # stylized up to the damaged frame, without levels
+    looked_for = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (flicker_of is not None))
+    with reporter.stage(f"looking for {looked_for or 'levels'}", source.frame_count) as advance:
         width, height = thumbnails.size_of(source.width_px, source.height_px)
         frames = read_frames(source, width_px=width, height_px=height, settings=settings, thumbnails=thumbnails)
 
@@ -64,8 +79,9 @@ def first_pass(
             with closing(frames):
                 for frame in frames:
                     cancellation.raise_if_requested("stopped before the first frame", hint="run it again to begin")
-                    if measurement:
-                        measurement.add(frame.rgb)
+                    level_of.add(frame.rgb)
+                    if flicker_of:
+                        flicker_of.add(frame.rgb)
                     yield frame.rgb
                     advance(frame.index + 1)
 
@@ -75,11 +91,11 @@ def first_pass(
         else:
             deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
-    if measurement is None:
-        return shots, ()
-    flicker = measurement.flicker(shots, settings.deflicker)
+    if flicker_of is None:
+        return FirstPass(shots, (), level_of.levels())
+    flicker = flicker_of.flicker(shots, settings.deflicker)
     if flicker.curves:
         reporter.note(
             f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
         )
-    return shots, flicker.curves
+    return FirstPass(shots, flicker.curves, level_of.levels(flicker.curves))

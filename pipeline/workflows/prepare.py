@@ -26,7 +26,7 @@ DEFAULT_MAX_SIDE_PX: Final = 1920
 """Inputs larger than this are stylized at this size unless --width or --height asks for another."""
 
 THUMBNAIL_SIDE_PX: Final = 160
-"""Longer side of the frames in which cuts and exposure flicker are found."""
+"""Longer side of the frames in which cuts, exposure flicker and levels are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def _prepare(
     check_same_runtime(request.styles)
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
-        wanted = thumbnails if read.cuts == "auto" or read.deflicker else None
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=wanted)
+        source = probe(
+            request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=thumbnails
+        )
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     if (
@@ -92,8 +93,18 @@ def _prepare(
             hint="ask for a larger --width or --height",
         )
     known = None if request.fresh else known_first_pass(path, source, read)
-    shots, exposure = known or first_pass(source, request.styles[0], reporter, cancellation, thumbnails)
-    plan = make_plan(source, width_px, height_px, shots, resolved, outputs=outputs, render_dir=path, exposure=exposure)
+    looked = known or first_pass(source, request.styles[0], reporter, cancellation, thumbnails)
+    plan = make_plan(
+        source,
+        width_px,
+        height_px,
+        looked.shots,
+        resolved,
+        outputs=outputs,
+        render_dir=path,
+        exposure=looked.exposure,
+        levels=looked.levels,
+    )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)
 

@@ -1,31 +1,51 @@
-"""Stills before a render: some frames of the input in some styles, and with several values of one setting."""
+"""Stills before a render: some frames of the input in some styles, and with several values of one setting.
+
+What is shown of a frame is what the video will have there: the input is looked through as for a render (cuts, flicker,
+levels), the frame is stylized after a run-up (see `run_up`), and it is finished as the video is.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.config.catalog import load_style
+from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
-from pipeline.plan.chains import frame_seed
-from pipeline.types import Chain, FrameBatch
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.types import RenderPlan
+from pipeline.workflows.finished import finisher
+from pipeline.workflows.first_pass import FirstPass, first_pass
 from pipeline.workflows.resolve import load_resources
+from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
-    from pipeline.types import Source
+    from pipeline.types import Phase, Source
 
+DEFAULT_RUN_UP: Final = 8
+"""Frames before each frame of a preview that are stylized too."""
 
-NOT_ON_A_STILL = ("output.", "motion.", "runtime.", "losses.temporal.", "optimize.warm.")
-"""Settings that a preview does not show: its frames are cold."""
+_FINISH: Final = "output.finish."
+_NOT_SHOWN: Final = {
+    "output.": "`tempera export DIR --set ...` tries what concerns the video, without stylizing again",
+    "runtime.": "it changes how the work is done and never the result",
+    "motion.segment_frames": "it decides what is stylized side by side; a render shows it",
+    "input.fit": "it holds for the whole sheet: give it with --set",
+    "input.order": "it holds for the whole sheet: give it with --set",
+    "input.on_damaged": "it holds for the whole sheet: give it with --set",
+}
+"""Settings whose values cannot be compared on a sheet, by the beginning of their keys, and what to do instead."""
+_ONLY_WARM: Final = ("motion.", "losses.temporal.", "optimize.warm.")
+"""Settings that show in warm frames only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +56,30 @@ class Variant:
     config: Config
 
 
-def variants(styles: Sequence[str], sweep: str | None, assignments: Sequence[str]) -> list[Variant]:
+def variants(
+    styles: Sequence[str], sweep: str | None, assignments: Sequence[str], *, run_up: int = DEFAULT_RUN_UP
+) -> list[Variant]:
     """Every style with every value of the sweep `key=v1,v2,...`.
 
     Values of several words or with commas are not supported: a sweep is for numbers and names. Raises UsageError for a
-    sweep without values or of a setting that a still does not show, ConfigError for unknown keys.
+    sweep without values or of a setting that a preview with this run-up does not show, ConfigError for unknown keys.
     """
     if sweep is None:
         return [Variant(Path(style).stem, load_style(style, assignments)) for style in styles]
     key, _, values = sweep.partition("=")
+    key = key.strip()
     chosen = [value.strip() for value in values.split(",") if value.strip()]
-    if not key.strip() or not chosen:
+    if not key or not chosen:
         raise UsageError(
             f"--sweep {sweep}: expected key=v1,v2,...", hint="for example --sweep losses.content.weight=0.5,1,2"
         )
-    if key.strip().startswith(NOT_ON_A_STILL):
+    hidden = next((hint for start, hint in _NOT_SHOWN.items() if key.startswith(start)), None)
+    if hidden is not None and not key.startswith(_FINISH):
+        raise UsageError(f"--sweep {sweep}: a preview does not show {key}", hint=hidden)
+    if not run_up and key.startswith(_ONLY_WARM):
         raise UsageError(
-            f"--sweep {sweep}: {key.strip()} does not change how a single frame is stylized",
-            hint="`tempera export DIR --set ...` tries what concerns the video, without stylizing again; "
-            "a short `tempera render --frames 0:24` tries what concerns motion",
+            f"--sweep {sweep}: {key} does not change how a frame is stylized that starts cold",
+            hint=f"leave out --run-up 0: by default the {DEFAULT_RUN_UP} frames before it are stylized too",
         )
     # The value comes first: a long caption is cut.
     return [
@@ -75,43 +100,81 @@ def preview(
     height_px: int,
     weights: Path | None,
     reporter: Reporter,
+    thumbnails: Thumbnails,
+    run_up: int = DEFAULT_RUN_UP,
 ) -> NDArray[np.uint8]:
-    """A contact sheet, uint8 (H, W, 3) sRGB: a row per frame, the content first, then every variant as a cold frame.
+    """A contact sheet, uint8 (H, W, 3) sRGB: a row per frame: the content, then what each variant's video has.
 
-    Raises UsageError for a frame that the source does not have.
+    A frame is stylized after a run-up of `run_up` frames (fewer at the start of its shot; 0: cold). `thumbnails` are
+    those that `probe` has filled. Raises UsageError for a frame that the source does not have, and what the first pass
+    and stylizing raise.
     """
-    from pipeline.media.image.arrays import to_tensor, to_uint8
     from pipeline.media.image.contact_sheet import Captioned, contact_sheet
-    from pipeline.stylers.table import build_styler
 
     for index in frames:
         if not 0 <= index < source.frame_count:
             raise UsageError(
                 f"--at {index}: the input has frames 0 to {source.frame_count - 1}", hint="choose one of these"
             )
-    contents = {index: _frame(source, index, (width_px, height_px), columns[0].config) for index in frames}
-    rows: dict[int, list[Captioned]] = {index: [(f"frame {index}", rgb)] for index, rgb in contents.items()}
-    resources = load_resources([column.config for column in columns], weights)
-    with reporter.stylizing({"cold": len(columns) * len(frames), "warm": 0}, 0):
-        for column, found in zip(columns, resources, strict=True):
-            config = column.config
-            styler = build_styler(config, found)
-            for index in frames:
-                began = time.perf_counter()
-                seed = frame_seed(config.seed, config.name, index)
-                stylized = styler.stylize(FrameBatch("cold", to_tensor(contents[index])[None], None, (seed,)))
-                rows[index].append((column.caption, to_uint8(stylized.images[0])))
-                chain = Chain("preview", config.name, 0, index, index + 1, config.seed)
-                reporter.frame_stored(chain, index, "cold", stylized.stats[0], time.perf_counter() - began)
-    return contact_sheet(list(rows.values()))
+    configs = [column.config for column in columns]
+    resources = load_resources(configs, weights)
+    known: dict[InputSettings, FirstPass] = {}
+    for config in configs:
+        if config.input not in known:
+            known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
+    plans = [_plan(source, config, frames, run_up, known[config.input], (width_px, height_px)) for config in configs]
+    # Columns that differ in their finish alone show the same stylized frames.
+    distinct = {_stylizing(config): position for position, config in reversed(list(enumerate(configs)))}
+    left: dict[Phase, int] = {"cold": 0, "warm": 0}
+    for position in distinct.values():
+        for phase, count in frames_to_stylize(configs[position], plans[position].chains).items():
+            left[phase] += count
+    with reporter.stylizing(left, 0):
+        stylized = {
+            key: stylize_run_ups(plans[position], configs[position], resources[position], frames, reporter)
+            for key, position in sorted(distinct.items(), key=lambda item: item[1])
+        }
+    rows: list[list[Captioned]] = []
+    for index in frames:
+        content = _content(source, index, (width_px, height_px), configs[0])
+        row: list[Captioned] = [(f"frame {index}", content)]
+        for column, plan in zip(columns, plans, strict=True):
+            finished = finisher(plan, column.config)
+            row.append((column.caption, finished(index, stylized[_stylizing(column.config)][index], content)))
+        rows.append(row)
+    return contact_sheet(rows)
 
 
-def _frame(source: Source, index: int, size: tuple[int, int], config: Config) -> NDArray[np.uint8]:
+def _plan(
+    source: Source, config: Config, frames: Sequence[int], run_up: int, found: FirstPass, size_px: tuple[int, int]
+) -> RenderPlan:
+    """The plan of a column, for frames of (width, height); it is not written, so it needs no identity."""
+    return RenderPlan(
+        digest="",
+        identity={},
+        source=source,
+        width_px=size_px[0],
+        height_px=size_px[1],
+        shots=found.shots,
+        chains=run_up_chains(config, frames, found.shots, run_up),
+        styles={config.name: {}},
+        outputs={},
+        exposure=found.exposure,
+        levels=found.levels,
+    )
+
+
+def _stylizing(config: Config) -> str:
+    """Everything of a config that changes stylized frames, as a key."""
+    return config.model_dump_json(exclude={"output", "description"})
+
+
+def _content(source: Source, index: int, size_px: tuple[int, int], config: Config) -> NDArray[np.uint8]:
     """One frame of the source, uint8 (H, W, 3) sRGB at (width, height)."""
     from pipeline.media.reader.source import read_frames
 
     frames = read_frames(
-        source, start=index, stop=index + 1, width_px=size[0], height_px=size[1], settings=config.input
+        source, start=index, stop=index + 1, width_px=size_px[0], height_px=size_px[1], settings=config.input
     )
     with closing(frames):
         return next(frames).rgb
