@@ -106,7 +106,7 @@ def _table(found: Evaluation) -> list[str]:
 
 def _block(style: StyleEvaluation, columns: tuple[_Column, ...]) -> list[str]:
     return [
-        f"{'':<18}" + "".join(f"{column.name:>{column.width}}" for column in columns),
+        (f"{'':<18}" + "".join(f"{column.name:>{column.width}}" for column in columns)).rstrip(),
         f"{'':<18}" + "".join(f"{column.unit:>{column.width}}" for column in columns),
         *(f"{row.name:<18}" + "".join(_cell(row, column) for column in columns) for row in style.rows),
         "",
@@ -135,12 +135,13 @@ def _quality_legend(style: StyleEvaluation) -> list[str]:
 def _following_legend(style: StyleEvaluation) -> list[str]:
     compared = f"{style.start}:{style.stop}"
     followed = f"{style.followed_start}:{style.followed_stop}"
-    which = f"frames {compared}" if compared == followed else f"render and input frames {followed}, others {compared}"
+    which = f"frames {compared}" if compared == followed else f"frames {followed} of render and input, else {compared}"
     return [
         "light         correlation with the content in the colors of the style, both blurred by 6 percent of the",
-        f"              longer side; 1: bright and dark are where they are in the content ({which})",
+        "              longer side; 1: bright and dark are where they are in the content",
+        f"              ({which})",
         "change        the same of what has changed since the first of these frames, where the light has changed",
-        "trail         difference of blurred color to earlier frames, where the content has come back to what it was",
+        "trail         difference of blurred color (0 to 255) to earlier frames, where the content is as it was then",
         f"luma          mean luma (0 to 255) of the finished frame at the input's darkest ({style.darkest_frame}) and "
         f"brightest ({style.brightest_frame})",
         "changed       where the content has changed since 12 frames before: squared difference of features (relu4_2)",
