@@ -20,6 +20,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.workflows.evaluate import evaluate
 from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.support.following import fade_to_black
 
 FRAMES, CUT = 14, 12
 SETTINGS = ["optimize.cold.evaluations=2", "optimize.cold.min_scale_px=32", "output.preset=ultrafast"]
@@ -176,6 +177,90 @@ def test_range_outside_the_render_is_refused(rendered: Path, frames: tuple[int |
         evaluate(rendered, frames=frames, reporter=SilentReporter())
 
 
+def test_light_is_that_of_the_whole_run_and_baselines_that_of_the_compared_frames(
+    rendered: Path, whole: StyleEvaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.workflows.evaluate.WINDOW_FRAMES", 4)
+    found = evaluate(rendered, reporter=SilentReporter()).styles[0]
+    assert (found.followed_start, found.followed_stop) == (0, CUT)
+    render, cold, full = found.row("render"), found.row("independent"), whole.row("render")
+    assert render is not None and cold is not None and full is not None
+    assert [each.light for each in render.frames] == [each.light for each in full.frames[:CUT]]
+    assert [each.axis_ratio is None for each in render.frames] == [not 4 <= index < 8 for index in range(CUT)]
+    assert len(cold.frames) == 4 and cold.light is not None
+    assert render.light is not None and render.light_worst is not None and -1 <= render.light_worst <= render.light <= 1
+
+
+def test_luma_is_that_of_the_finished_frames_at_the_extremes_of_the_input(
+    media: Path, whole: StyleEvaluation, tmp_path: Path
+) -> None:
+    rows = {row.name: {each.frame: each.luma for each in row.frames} for row in whole.rows}
+    still = rows["input"]
+    assert whole.darkest_frame == min(still, key=lambda frame: still[frame])
+    assert whole.brightest_frame == max(still, key=lambda frame: still[frame])
+    for row in whole.rows:
+        assert row.darkest_luma == rows[row.name][whole.darkest_frame]
+        assert row.brightest_luma == rows[row.name][whole.brightest_frame]
+    own = tmp_path / "media"
+    shutil.copytree(media, own)
+    write_photos(own / "fade", fade_to_black(texture((64, 48), 5), 8))
+    path = render(own, tmp_path, "fade", "output.finish.match_light=1")
+    found = evaluate(path, baselines=False, reporter=SilentReporter()).styles[0]
+    finished, source = found.rows
+    assert (found.darkest_frame, found.brightest_frame) == (7, 0)
+    assert finished.darkest_luma is not None and source.darkest_luma == 0
+    assert finished.darkest_luma < finished.frames[-1].luma - 20
+
+
+def test_changed_areas_are_measured_with_the_content_12_frames_before_the_compared_ones(
+    media: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "media"
+    shutil.copytree(media, own)
+    photo = texture((64, 48), 5)
+    lit = photo.copy()
+    lit[10:40, 8:40] = 255 - lit[10:40, 8:40]
+    write_photos(own / "lit", [photo] * 4 + [lit] * 12)
+    path = render(own, tmp_path, "lit", "input.cuts=none")
+    found = evaluate(path, frames=(13, 16), cold_frames=[14, 15], reporter=SilentReporter()).styles[0]
+    rows = {row.name: {each.frame: each for each in row.frames} for row in found.rows}
+    for name in ("render", "warm without flow"):
+        assert [rows[name][frame].changed_content is None for frame in (13, 14, 15)] == [True, False, False]
+        assert (rows[name][15].changed_color or 0) > 0
+    assert all(each.changed_content is each.changed_color is None for each in rows["independent"].values())
+    assert all(each.changed_content is each.changed_color is None for each in rows["input"].values())
+    late = evaluate(path, frames=(0, 12), reporter=SilentReporter()).styles[0].row("render")
+    assert late is not None and late.changed_content is None
+
+
+def test_independent_frames_that_are_kept_are_not_stylized_again(rendered: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    first = evaluate(
+        rendered,
+        frames=(0, 3),
+        without_flow=False,
+        cold_frames=[1, 2],
+        independent_folder=kept,
+        reporter=SilentReporter(),
+    ).styles[0]
+    assert [row.name for row in first.rows] == ["render", "input", "independent"]
+    (folder,) = kept.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["00000001.png", "00000002.png"]
+    Image.fromarray(texture((64, 48), 8)).save(folder / "00000002.png")
+    again = evaluate(
+        rendered,
+        frames=(0, 3),
+        without_flow=False,
+        cold_frames=[1, 2],
+        independent_folder=kept,
+        reporter=SilentReporter(),
+    ).styles[0]
+    before, after = first.row("independent"), again.row("independent")
+    assert before is not None and after is not None
+    assert before.frames[0] == after.frames[0]
+    assert before.frames[1] != after.frames[1]
+
+
 # --- the command
 
 
@@ -186,13 +271,16 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
     return code, captured.out, captured.err
 
 
-def test_table_has_a_line_for_every_row(rendered: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_tables_have_a_line_for_every_row(rendered: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, rendered, "--frames", "0:4", "--progress", "none")
     assert code == 0
     assert out.endswith("\n")
-    lines = out.splitlines()
-    for name in ("render", "input", "independent", "warm without flow"):
-        assert sum(line.startswith(f"{name}  ") for line in lines) == 1
+    quality, _, rest = out.partition("\nerror 1, 10")
+    following = rest.partition("\nlight   ")[0]
+    for part, heading in ((quality, "sharpness"), (following, "changed")):
+        assert heading in part
+        for name in ("render", "input", "independent", "warm without flow"):
+            assert sum(line.startswith(f"{name}  ") for line in part.splitlines()) == 1
 
 
 def test_json_is_all_that_is_printed(rendered: Path, capsys: pytest.CaptureFixture[str]) -> None:

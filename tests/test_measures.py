@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.evaluate.measures import (
     MIN_CONFIDENCE,
+    axis_ratio,
     drift_per_100_frames,
     mean_luma,
     measure_motion,
@@ -96,6 +97,22 @@ def test_sharpness_of_a_checkerboard_and_of_a_constant_image() -> None:
     assert sharpness(checkerboard) == pytest.approx(16)
     assert sharpness(constant(77)) == pytest.approx(0, abs=1e-9)
     assert sharpness(checkerboard // 2) == pytest.approx(16 * (127 / 255) ** 2, rel=1e-4)
+
+
+def test_axis_ratio_is_1_without_a_preferred_direction_and_high_for_lines() -> None:
+    noise = np.random.default_rng(2).normal(128, 30, (256, 300, 1)).repeat(3, axis=2)
+    isotropic = np.asarray(np.clip(noise, 0, 255), np.uint8)
+    assert axis_ratio(isotropic) == pytest.approx(1, abs=0.1)
+    rows = np.random.default_rng(3).normal(0, 20, (256, 1, 1))
+    weave = axis_ratio(np.asarray(np.clip(noise + rows, 0, 255), np.uint8))
+    turned = axis_ratio(np.ascontiguousarray(np.asarray(np.clip(noise + rows, 0, 255), np.uint8).swapaxes(0, 1)))
+    assert weave is not None and weave > 5
+    assert turned == pytest.approx(weave, rel=1e-3)
+
+
+def test_axis_ratio_of_constant_and_tiny_images_is_none() -> None:
+    assert axis_ratio(constant(90, (64, 64))) is None
+    assert axis_ratio(texture((60, 20), 1)) is None
 
 
 def test_mean_luma_is_bt709() -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -30,7 +30,7 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(help="Draw the figures frame by frame: a .png or .svg.")] = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
-    """Measure temporal error, sharpness and losses of a render. Beside it: the input and simpler ways of stylizing."""
+    """Measure how steady a render is, its losses, and how it follows the content, beside simpler ways of stylizing."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.evaluate.plot import check_plot, draw
     from pipeline.runtime.reporters import make_reporter
@@ -51,14 +51,39 @@ def evaluate(
         sys.stdout.write("\n".join(_table(found)))
 
 
-_COLUMNS = (
-    ("error 1", "1e-4", 12),
-    ("error 10", "1e-4", 12),
-    ("sharpness", "of first", 11),
-    ("luma drift", "levels/100", 12),
-    ("loss", "weighted", 10),
-    ("content", "", 9),
-    ("style", "", 10),
+class _Column(NamedTuple):
+    """A column of the table: its heading and unit, and which figure of a row it shows in which form."""
+
+    name: str
+    unit: str
+    width: int
+    key: str
+    form: str
+    scale: float = 1.0
+
+
+_QUALITY = (
+    _Column("error 1", "1e-4", 12, "temporal_error", "{:.2f}", 1e4),
+    _Column("error 10", "1e-4", 12, "long_error", "{:.2f}", 1e4),
+    _Column("sharpness", "of first", 11, "sharpness", "{:.3f}"),
+    _Column("luma drift", "levels/100", 12, "luma_drift", "{:+.2f}"),
+    _Column("loss", "weighted", 10, "loss", "{:.4f}"),
+    _Column("content", "", 9, "content_loss", "{:.4f}"),
+    _Column("style", "", 10, "style_loss", "{:.5f}"),
+    _Column("axes", "ratio", 8, "axis_ratio", "{:.2f}"),
+)
+_FOLLOWING = (
+    _Column("light", "mean", 7, "light", "{:.2f}"),
+    _Column("", "worst", 7, "light_worst", "{:.2f}"),
+    _Column("change", "mean", 9, "change", "{:.2f}"),
+    _Column("", "worst", 7, "change_worst", "{:.2f}"),
+    _Column("trail", "levels", 8, "trail", "{:.1f}"),
+    _Column("luma", "darkest", 9, "darkest_luma", "{:.0f}"),
+    _Column("", "brightest", 11, "brightest_luma", "{:.0f}"),
+    _Column("changed", "median", 9, "changed_content", "{:.2f}"),
+    _Column("", "worst", 7, "changed_content_worst", "{:.2f}"),
+    _Column("color", "levels", 8, "changed_color", "{:.1f}"),
+    _Column("", "elsewhere", 11, "unchanged_color", "{:.1f}"),
 )
 
 
@@ -69,30 +94,31 @@ def _table(found: Evaluation) -> list[str]:
             f"{found.path}, style {style.style}: frames {style.start}:{style.stop} of {found.frame_count}, "
             f"{found.width_px}x{found.height_px} px",
             "",
-            f"{'':<18}" + "".join(f"{name:>{width}}" for name, _, width in _COLUMNS),
-            f"{'':<18}" + "".join(f"{unit:>{width}}" for _, unit, width in _COLUMNS),
-            *(_line(row) for row in style.rows),
+            *_block(style, _QUALITY),
+            *_quality_legend(style),
             "",
-            *_legend(style),
+            *_block(style, _FOLLOWING),
+            *_following_legend(style),
             "",
         ]
     return lines
 
 
-def _line(row: Row) -> str:
-    cells = (
-        _number(row.temporal_error, "{:.2f}", 1e4),
-        _number(row.long_error, "{:.2f}", 1e4),
-        _number(row.sharpness, "{:.3f}"),
-        _number(row.luma_drift, "{:+.2f}"),
-        _number(row.loss, "{:.4f}"),
-        _number(row.content_loss, "{:.4f}"),
-        _number(row.style_loss, "{:.5f}"),
-    )
-    return f"{row.name:<18}" + "".join(f"{cell:>{width}}" for cell, (_, _, width) in zip(cells, _COLUMNS, strict=True))
+def _block(style: StyleEvaluation, columns: tuple[_Column, ...]) -> list[str]:
+    return [
+        (f"{'':<18}" + "".join(f"{column.name:>{column.width}}" for column in columns)).rstrip(),
+        f"{'':<18}" + "".join(f"{column.unit:>{column.width}}" for column in columns),
+        *(f"{row.name:<18}" + "".join(_cell(row, column) for column in columns) for row in style.rows),
+        "",
+    ]
 
 
-def _legend(style: StyleEvaluation) -> list[str]:
+def _cell(row: Row, column: _Column) -> str:
+    value: float | None = getattr(row, column.key)
+    return f"{'-' if value is None else column.form.format(value * column.scale):>{column.width}}"
+
+
+def _quality_legend(style: StyleEvaluation) -> list[str]:
     confidence = style.mean_confidence
     area = "" if confidence is None else f", over {100 * confidence:.0f} percent of the area"
     return [
@@ -101,8 +127,25 @@ def _legend(style: StyleEvaluation) -> list[str]:
         f"sharpness     mean squared Laplacian, median; 1 is frame {style.first_cold_frame} as stylized",
         "luma drift    change of mean luma (0 to 255) per 100 frames beyond the input's own",
         "loss          without the temporal term, median; content and style dimensionless",
+        "axes          fine detail that is exactly horizontal or vertical, over that in all directions, median;",
+        "              1 is even, more is a weave",
     ]
 
 
-def _number(value: float | None, form: str, scale: float = 1.0) -> str:
-    return "-" if value is None else form.format(value * scale)
+def _following_legend(style: StyleEvaluation) -> list[str]:
+    compared = f"{style.start}:{style.stop}"
+    followed = f"{style.followed_start}:{style.followed_stop}"
+    which = f"frames {compared}" if compared == followed else f"frames {followed} of render and input, else {compared}"
+    return [
+        "light         correlation with the content in the colors of the style, both blurred by 6 percent of the",
+        "              longer side; 1: bright and dark are where they are in the content",
+        f"              ({which})",
+        "change        the same of what has changed since the first of these frames, where the light has changed",
+        "trail         difference of blurred color (0 to 255) to earlier frames, where the content is as it was then",
+        f"luma          mean luma (0 to 255) of the finished frame at the input's darkest ({style.darkest_frame}) and "
+        f"brightest ({style.brightest_frame})",
+        "changed       where the content has changed since 12 frames before: squared difference of features (relu4_2)",
+        "              to the content, over that of the independent frame",
+        "color         difference of blurred color (0 to 255) to the independent frame, there and elsewhere",
+        "-             cannot be measured: nothing has changed or come back, or the baseline is missing",
+    ]

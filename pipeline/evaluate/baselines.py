@@ -1,4 +1,4 @@
-"""The baselines of a render: the same frames stylized in two simpler ways; and the losses of single images."""
+"""The baselines of a render: the same frames stylized in two simpler ways; and losses and features of single images."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from pipeline.runtime.progress import Reporter
 
@@ -76,3 +77,18 @@ def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losse
         content_loss, style_loss, *_ = evaluation.terms[0].tolist()
         found.append(Losses(float(evaluation.losses[0]), content_loss, style_loss))
     return found
+
+
+def features_of(styler: Styler, images: Sequence[RGB], layer: str) -> list[Tensor] | None:
+    """Features (C, h, w) of images, uint8 (H, W, 3), at a layer of the encoder of the render, in its precision.
+
+    None if the styler has no encoder, or the encoder has no such layer.
+    """
+    from pipeline.stylers.neural import NeuralStyler
+
+    if not isinstance(styler, NeuralStyler) or layer not in styler.encoder.layers:
+        return None
+    import torch
+
+    with torch.no_grad():
+        return [styler.encoder(to_tensor(image)[None].to(styler.device), (layer,))[layer][0] for image in images]

@@ -22,6 +22,11 @@ class FrameFigures:
     against the previous frame and the one 10 frames before; None if there is none, or too little confidence.
     Losses are dimensionless, `loss` the weighted sum without the temporal term; None for stylers without an objective
     and outside the compared frames.
+
+    `light`, `change` and `trail` are those of `pipeline.evaluate.following.Followed`. Where the content has changed
+    since 12 frames before, `changed_content` is the squared difference of relu4_2 to the content, over that of the
+    independent frame, and `changed_color` the difference of blurred color to that frame in levels; `unchanged_color`
+    is the latter elsewhere. `axis_ratio` is that of `pipeline.evaluate.measures`, of compared frames.
     """
 
     frame: int
@@ -32,6 +37,13 @@ class FrameFigures:
     loss: float | None = None
     content_loss: float | None = None
     style_loss: float | None = None
+    light: float | None = None
+    change: float | None = None
+    trail: float | None = None
+    changed_content: float | None = None
+    changed_color: float | None = None
+    unchanged_color: float | None = None
+    axis_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,10 @@ class Row:
     Temporal errors are means over the compared frames; sharpness (over that of the first cold frame) and losses are
     medians over them. `luma_drift` is the change of mean luma, less that of the input, in levels per 100 frames, over
     all `frames`; render and input may have more of them than are compared. None: not measurable.
+
+    Over all `frames` too: mean and lowest `light` and `change`, mean `trail`, and mean luma of the finished image at
+    the darkest and the brightest frame of the input, in levels. Over the compared ones that have it: median and highest
+    `changed_content`, means of the two differences of color, median `axis_ratio`.
     """
 
     name: RowName
@@ -51,6 +67,18 @@ class Row:
     loss: float | None
     content_loss: float | None
     style_loss: float | None
+    light: float | None
+    light_worst: float | None
+    change: float | None
+    change_worst: float | None
+    changed_content: float | None
+    changed_content_worst: float | None
+    changed_color: float | None
+    unchanged_color: float | None
+    trail: float | None
+    darkest_luma: float | None
+    brightest_luma: float | None
+    axis_ratio: float | None
     frames: tuple[FrameFigures, ...]
 
 
@@ -60,6 +88,9 @@ class StyleEvaluation:
 
     `first_cold_frame` is the stored frame whose sharpness counts as 1; `mean_confidence` that of the motion between
     neighboring frames: the fraction of the area over which their temporal error is taken.
+
+    Luma, light, change and trail of render and input are those of the stored frames in [followed_start, followed_stop),
+    of which `darkest_frame` and `brightest_frame` have the lowest and the highest mean luma of the input.
     """
 
     style: str
@@ -67,6 +98,10 @@ class StyleEvaluation:
     stop: int
     first_cold_frame: int
     mean_confidence: float | None
+    followed_start: int
+    followed_stop: int
+    darkest_frame: int
+    brightest_frame: int
     rows: tuple[Row, ...]
 
     def row(self, name: RowName) -> Row | None:
@@ -92,10 +127,12 @@ def make_row(
     *,
     sharpness_unit: float,
     input_luma: Mapping[int, float],
+    extreme_luma: tuple[float | None, float | None] = (None, None),
 ) -> Row:
     """Summarize the figures of single frames; `compared` are the indices of the compared ones.
 
-    `input_luma` is the mean luma of the input by frame, and `sharpness_unit` the sharpness that counts as 1.
+    `input_luma` is the mean luma of the input by frame, `sharpness_unit` the sharpness that counts as 1, and
+    `extreme_luma` the mean luma of the finished image at the darkest and the brightest frame of the input.
     """
     from pipeline.evaluate.measures import drift_per_100_frames
 
@@ -113,6 +150,18 @@ def make_row(
         loss=_median(figures.loss for figures in measured),
         content_loss=_median(figures.content_loss for figures in measured),
         style_loss=_median(figures.style_loss for figures in measured),
+        light=_mean(figures.light for figures in ordered),
+        light_worst=_least(figures.light for figures in ordered),
+        change=_mean(figures.change for figures in ordered),
+        change_worst=_least(figures.change for figures in ordered),
+        changed_content=_median(figures.changed_content for figures in measured),
+        changed_content_worst=_most(figures.changed_content for figures in measured),
+        changed_color=_mean(figures.changed_color for figures in measured),
+        unchanged_color=_mean(figures.unchanged_color for figures in measured),
+        trail=_mean(figures.trail for figures in ordered),
+        darkest_luma=extreme_luma[0],
+        brightest_luma=extreme_luma[1],
+        axis_ratio=_median(figures.axis_ratio for figures in measured),
         frames=ordered,
     )
 
@@ -125,3 +174,11 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
+
+
+def _least(values: Iterable[float | None]) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _most(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,4 +1,4 @@
-"""An evaluation as a plot: temporal errors, sharpness, luma and loss, frame by frame."""
+"""An evaluation as a plot: temporal errors, sharpness, luma, loss, and how the content is followed, by frame."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ _PANELS = (
     ("sharpness", "sharpness (mean squared Laplacian)", "linear"),
     ("luma", "mean luma since the first compared frame (levels)", "linear"),
     ("loss", "loss without the temporal term (the input's is far above)", "linear"),
+    ("light", "light: correlation with the content in the style's colors", "linear"),
+    ("change", "change of light since the first frame: correlation", "linear"),
+    ("trail", "trail: difference where the content has come back (levels)", "linear"),
+    ("changed_content", "content difference where it has changed (1: the independent frame)", "linear"),
+    ("axis_ratio", "fine detail along the axes (1: even)", "linear"),
 )
 
 

@@ -39,16 +39,19 @@ def evaluate(
     *,
     frames: tuple[int | None, int | None] | None = None,
     baselines: bool = True,
+    without_flow: bool = True,
     cold_frames: Collection[int] | None = None,
+    independent_folder: Path | None = None,
     reporter: Reporter,
     cancellation: Cancellation | None = None,
 ) -> Evaluation:
     """Measure the stored frames of a render, also while it is unfinished; nothing is written.
 
     `frames` is a half-open range. By default 12 frames are compared, in the middle of the longest run of stored frames
-    without a cut, and luma and sharpness of render and input are followed over that whole run. Without `baselines`
-    nothing is stylized and there are only the rows of the render and the input. `cold_frames` restricts the independent
-    frames, the slowest part, to these.
+    without a cut, and luma, sharpness and light of render and input are followed over that whole run. Without
+    `baselines` nothing is stylized and there are only the rows of the render and the input; without `without_flow` the
+    row "warm without flow" is left out. `cold_frames` restricts the independent frames, the slowest part, to these. In
+    `independent_folder`, in a folder for each style, they are kept as PNG and read again; it must be of this render.
 
     Raises RenderDirectoryError if there is nothing to measure, a stored frame is damaged, or the input, the style
     images or the weights are not those of the render; UsageError for a range outside the render; Interrupted if an end
@@ -75,6 +78,8 @@ def evaluate(
         )
     resources = _resources(opened)
     _set_threads(opened.configs)
+    wanted_baselines: dict[RowName, bool] = {"independent": baselines, "warm without flow": baselines and without_flow}
+    rows = [row for row, is_wanted in wanted_baselines.items() if is_wanted]
     evaluations = []
     for name, config in opened.configs.items():
         if not wanted[name]:
@@ -82,12 +87,19 @@ def evaluate(
             continue
         styler = build_styler(config, resources[name])
         comparison = Comparison(
-            directory, opened.source, config, stored[name], styler, reporter, cancellation or Cancellation()
+            directory,
+            opened.source,
+            config,
+            stored[name],
+            styler,
+            reporter,
+            cancellation or Cancellation(),
+            None if independent_folder is None else independent_folder / name,
         )
         run = comparison.longest_run() if frames is None else wanted[name]
         middle = max(0, len(run) - WINDOW_FRAMES) // 2
         window = run[middle : middle + WINDOW_FRAMES] if frames is None else run
-        evaluations.append(comparison.measure(window, run=run, baselines=baselines, cold_frames=cold_frames))
+        evaluations.append(comparison.measure(window, run=run, baselines=rows, cold_frames=cold_frames))
     return Evaluation(str(path), plan.width_px, plan.height_px, opened.source.frame_count, tuple(evaluations))
 
 
