@@ -24,8 +24,8 @@ from pipeline.evaluate.light import (
     light_of_content,
     small,
 )
-from pipeline.types import StyleColors
 from pipeline.evaluate.measures import mean_luma
+from pipeline.types import StyleColors
 
 RGB = NDArray[np.uint8]
 

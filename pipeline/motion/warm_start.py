@@ -38,7 +38,7 @@ COLD_BELOW: Final = 0.2
 """A frame starts cold if the mean confidence is below this."""
 MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
-RECENT_RELEASE: Final = 0.8
+RECENT_RELEASE: Final = 1.0
 """How much of the confidence is taken away where the content has just changed."""
 
 
@@ -90,9 +90,9 @@ def warm_start(
 ) -> WarmStart | None:
     """The `WarmStarter` on the CPU.
 
-    Pixels that enter the frame or that newly show something start with the light and colors of the content, mapped to
-    the stylized ones, and strokes from elsewhere. A repeated edge would be drawn out into streaks, content colors would
-    show through, and gray would cost evaluations to remove.
+    Pixels that enter the frame or that newly show something start from the content in the colors of the style, with
+    strokes from elsewhere. A repeated edge would be drawn out into streaks, content colors would show through, and gray
+    would cost evaluations to remove.
     """
     if not correspondences:
         return None
