@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.image.recolor import color_gaussian, linear_map
+from pipeline.media.image.recolor import color_gaussian
 from pipeline.motion.consistency import inside, positions
+from pipeline.motion.exposure import at_exposure_of
 from pipeline.motion.light_change import LightPair, light_size
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def find_correspondence(other: NDArray[np.uint8], content: NDArray[np.uint8], mo
     moved = cv2.remap(before, *positions(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     before, now, moved = (plane / np.float32(255) for plane in (before, now, moved))
     before_colors, colors = color_gaussian(before), color_gaussian(now)
-    # Light that changes everywhere at once is no change of what is shown, and strokes need not give way to it.
-    difference = np.abs(now - linear_map(before_colors, colors)(moved)).mean(axis=2)
+    # Exposure that changes is no change of what is shown, and strokes need not give way to it.
+    difference = np.abs(now - at_exposure_of(now, moved)).mean(axis=2)
     blurred = cv2.GaussianBlur(difference, (0, 0), max(0.8, CHANGE_BLUR * max(size)))
     low, high = CHANGE_RAMP
     change = np.clip((blurred - low) / (high - low), 0, 1)

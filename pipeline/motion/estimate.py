@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.motion.consistency import flow_confidence
 from pipeline.motion.dis import DenseInverseSearch
+from pipeline.motion.exposure import at_exposure_of
 from pipeline.motion.methods import METHODS, FlowEstimator
 from pipeline.motion.static import camera_is_static, halved, is_static, luma_of, zero_where_static
 from pipeline.motion.textureless import propagate_into_textureless
@@ -68,9 +69,10 @@ def motion_between(
 
     The frames are as in `estimate_motion`. With "none", and with "auto" where nothing moves, the flow is zero with full
     confidence. `estimator` is what `load_estimator` returned for these settings; None: dense inverse search with the
-    preset of the settings.
+    preset of the settings. Where the exposure differs, the previous frame is first taken to that of the current one.
     """
     method = METHODS[settings.method]
+    previous = at_exposure_of(current, previous)
     if method.load is None or (method.skip_static and is_static(previous, current)):
         height, width = current.shape[:2]
         return Motion(
