@@ -1,4 +1,4 @@
-"""The total variation term: speckle, and two kinds of fine detail that the style term would like but nobody else.
+"""The total variation term: it removes speckle, and two kinds of fine detail that only the style loss asks for.
 
 *Weave*: fine horizontal and vertical lines in flat areas. Style statistics ask for an amount of fine detail, hardly for
 its direction, and the small filters of the feature networks answer most strongly to the finest lines along the axes, so
@@ -11,18 +11,19 @@ Shapes: images (B, 3, H, W) float32 sRGB in [0, 1]; everything else in squared p
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.optimize.losses import total_variation
 
-COLOR_FRACTION = 0.3
+COLOR_FRACTION = 0.2
 LINES_FRACTION = 0.1
 """What a frame may have of a style image's color variation and fine lines at no cost. In the style image they are where
 its strokes are; in frames the same amount would be spread over flat areas too, where it is grain and weave."""
-COLOR_SCALE = 10.0
-"""Weight of the variation of color beyond its limit, relative to total variation: by eye, in pale areas."""
-LINES_SCALE = 10.0
-"""Weight of the energy of fine lines beyond its limit: 5 leaves some weave, 20 makes the finest strokes soft."""
+COLOR_SCALE = 25.0
+"""Weight of the variation of color beyond its limit, relative to total variation: 10 leaves grain in warm frames."""
+LINES_SCALE = 15.0
+"""Weight of the energy of fine lines beyond its limit: 5 leaves some weave, 20 softens the finest strokes."""
 DIRECTED = 2.0
 """A style image has directed lines, such as hatching, where one axis has more than so many times the other's energy."""
 EPSILON = 1e-12
@@ -57,15 +58,14 @@ def line_energies(gray: Tensor) -> Tensor:
 
     The mean square of the second difference across the lines, [-1, 2, -1] / 4, after the binomial filter [1, 4, 6, 4,
     1] / 16 along them. Its response is 1 for the finest lines, 1/2 for a period of 4 px, 0.1 for one of 10 px, and near
-    0 for lines that are not along the axis. Images of less than 3 px across or 5 px along have none.
+    0 for lines that are not along the axis. Border pixels are repeated outside: where the filters ended before the
+    border, lines would gather there.
     """
     energies = []
     for across, along in ((3, 2), (2, 3)):
-        size = gray.shape[across] - 2
-        if size < 1 or gray.shape[along] < 5:
-            energies.append(gray.new_zeros(gray.shape[0]))
-            continue
-        lines = 2 * gray.narrow(across, 1, size) - gray.narrow(across, 0, size) - gray.narrow(across, 2, size)
+        padded = F.pad(gray, (1, 1, 2, 2) if across == 3 else (2, 2, 1, 1), mode="replicate")
+        size = gray.shape[across]
+        lines = 2 * padded.narrow(across, 1, size) - padded.narrow(across, 0, size) - padded.narrow(across, 2, size)
         for _ in range(4):
             length = lines.shape[along] - 1
             lines = lines.narrow(along, 0, length) + lines.narrow(along, 1, length)
