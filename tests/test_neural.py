@@ -202,11 +202,16 @@ def warm(content: Tensor, previous: Tensor, seeds: tuple[int, ...] = (2,)) -> Fr
     return FrameBatch("warm", content, previous, seeds, warped_previous=previous, confidence=confidence)
 
 
-def test_static_clip_stays_static_over_a_hundred_frames() -> None:
-    """Every frame starts from the previous one, rounded: brightness and strokes do not drift."""
-    settings = config(cold={"evaluations": 40, "min_scale_px": 33}, warm={"evaluations": 3})
-    neural, content = styler(settings), contents(1)
-    image = (neural.stylize(cold(content, (1,))).images * 255).round() / 255
+@pytest.mark.parametrize("seed", [1, 2])
+def test_static_clip_stays_static_over_a_hundred_frames(seed: int) -> None:
+    """Every frame starts from the previous one, rounded: brightness and strokes do not drift.
+
+    The cold frame has as many evaluations as by default. After few, the warm frames go on with what it left undone, and
+    rounding makes that come in leaps, after a number of frames that depends on the seed.
+    """
+    finished = {"evaluations": ColdSettings().evaluations, "min_scale_px": 33}
+    neural, content = styler(config(cold=finished, warm={"evaluations": 3})), contents(1)
+    image = (neural.stylize(cold(content, (seed,))).images * 255).round() / 255
     seen = [image]
     for _ in range(100):
         image = (neural.stylize(warm(content, image)).images * 255).round() / 255

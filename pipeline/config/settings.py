@@ -109,7 +109,7 @@ class StyleLossSettings(Settings):
 
 
 class TotalVariationSettings(Settings):
-    """Total variation: it removes speckle."""
+    """Total variation: it removes speckle, and grain and weave in flat areas."""
 
     weight: Weight = Field(0.5, description="Weight of total variation; larger is smoother.")
 

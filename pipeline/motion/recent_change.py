@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.motion.consistency import positions
-from pipeline.motion.exposure import at_exposure_of
 from pipeline.motion.light_change import light_size
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class RecentChanges:
         self._previous = current
         recent = np.zeros(current.shape[:2], np.float32)
         for frames, older in enumerate(reversed(self._kept)):
-            changed = 1 - (1 - _difference(at_exposure_of(current, older.content), current)) * older.confidence
+            changed = 1 - (1 - _difference(older.content, current)) * older.confidence
             np.maximum(recent, changed * np.float32(1 - frames / RECENT_FRAMES), out=recent)
         return recent
 

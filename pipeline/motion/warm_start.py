@@ -40,6 +40,9 @@ MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
 RECENT_RELEASE: Final = 1.0
 """How much of the confidence is taken away where the content has just changed."""
+RENEWAL: Final = 0.15
+"""How far a frame starts from its own content, as new pixels do, where the content has just changed. So what changes
+slowly (a scene that the day brings out of the dark) is stylized as what it has become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ def warm_start(
         init = _blend(init, target, confidence)
     new = (1 - confidence) * correspondences[nearest].change
     new_fraction = float(new.mean())
+    if recent_change is not None:
+        size = (content.shape[1], content.shape[0])
+        recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        new = np.maximum(new, np.float32(RENEWAL) * recent_change)
     if new.any():
         init = _with_new_pixels(init, new, content, target, style_colors)
     if next_keyframe is not None:
@@ -114,8 +121,6 @@ def warm_start(
         confidence = confidence + weight * (1 - confidence)
     confidence = np.minimum(confidence, 1)
     if recent_change is not None:
-        size = (content.shape[1], content.shape[0])
-        recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
         confidence = confidence * (1 - np.float32(RECENT_RELEASE) * recent_change)
     clipped = target.clip(0, 1)
     return WarmStart(clipped if init is target else init.clip(0, 1), clipped, confidence, new_fraction, recent_change)

@@ -9,10 +9,23 @@ every encoder, layer and size.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 EPSILON = 1e-16
 """Keeps a division by the energy of an all-zero target finite."""
+
+
+_LATER, _EARLIER, _ALL = slice(1, None), slice(None, -1), slice(None)
+NEIGHBORS = (
+    ((..., _ALL, _LATER), (..., _ALL, _EARLIER)),
+    ((..., _LATER, _ALL), (..., _EARLIER, _ALL)),
+    ((..., _LATER, _LATER), (..., _EARLIER, _EARLIER)),
+    ((..., _LATER, _EARLIER), (..., _EARLIER, _LATER)),
+)
+"""The two images of neighboring pixels for each direction: horizontal, vertical and the two diagonals."""
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -26,13 +39,39 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighboring pixels, horizontal plus vertical, in squared pixel values.
+    """Mean squared difference of neighboring pixels, in squared pixel values: (B, C, H, W) to (B,).
 
-    The quadratic form (Mahendran and Vedaldi 2015, eq. 3 with beta = 2): it removes speckle and leaves broad edges.
+    The quadratic form (Mahendran and Vedaldi 2015, eq. 3 with beta = 2): it removes speckle and leaves broad edges. We
+    depart from the paper by counting diagonal neighbors too, each of the four directions with a third. That leaves the
+    value of smooth images as it is. With two neighbors alone the finest diagonal lines cost half as much again as
+    horizontal and vertical ones, so that the fine detail that the style asks for comes along the axes.
     """
-    horizontal = (images[..., :, 1:] - images[..., :, :-1]).square().mean(dim=(1, 2, 3))
-    vertical = (images[..., 1:, :] - images[..., :-1, :]).square().mean(dim=(1, 2, 3))
-    return horizontal + vertical
+    value: Tensor = _TotalVariation.apply(images)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return value
+
+
+class _TotalVariation(torch.autograd.Function):
+    """The gradient is added up with the value: autograd would fill a full image for every slice of every direction."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        value = images.new_zeros(images.shape[0])
+        gradient = torch.zeros_like(images)
+        for ahead, behind in NEIGHBORS:
+            difference = images[ahead] - images[behind]
+            weight = 1 / max(3 * difference[0].numel(), 1)
+            value += weight * torch.linalg.vector_norm(difference, dim=(1, 2, 3)).square()
+            gradient[ahead].add_(difference, alpha=2 * weight)
+            gradient[behind].sub_(difference, alpha=2 * weight)
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (grad,) = grads
+        (gradient,) = ctx.saved_tensors
+        product: Tensor = gradient * grad[:, None, None, None]
+        return product
 
 
 def temporal_loss(images: Tensor, warped_previous: Tensor, confidence: Tensor) -> Tensor:

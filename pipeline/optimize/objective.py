@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from pipeline.optimize.light import LightTarget, light_loss
-from pipeline.optimize.losses import content_loss, temporal_loss, total_variation
+from pipeline.optimize.losses import content_loss, temporal_loss
 from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.style_losses import style_loss
+from pipeline.optimize.variation import variation_limits, variation_loss
 
 if TYPE_CHECKING:
     from pipeline.config.settings import LossSettings
@@ -32,10 +33,11 @@ of the style image and the content stays recognizable: chosen by eye, see script
 
 @dataclass(frozen=True, slots=True)
 class StyleTarget:
-    """The statistics of one style image by layer, and its weight."""
+    """The statistics of one style image by layer, its weight, and its limits (1, 3) of the total variation term."""
 
     weight: float
     statistics: Mapping[str, Any]
+    variation_limits: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,15 @@ class Objective:
             ),
             zero,
         )
+        limits = sum(
+            (target.weight / style_weight * target.variation_limits for target in self.styles), images.new_zeros((1, 3))
+        )
+        variation = variation_loss(images, limits)
         temporal = zero
         if self.warped_previous is not None and self.confidence is not None:
             temporal = temporal_loss(images, self.warped_previous, self.confidence)
         light = sum((light_loss(images, target) for target in self.light), zero)
-        terms = torch.stack((content, style, total_variation(images), temporal, light), dim=1)
+        terms = torch.stack((content, style, variation, temporal, light), dim=1)
         weights = images.new_tensor(
             [
                 CONTENT_SCALE * self.settings.content.weight * self.content_factor,
@@ -127,4 +133,5 @@ def style_target(encoder: Encoder, settings: LossSettings, style_image: Tensor, 
     statistics = style_loss(settings.style.loss).statistics
     with torch.no_grad():
         features = encoder(style_image, layers)
-        return StyleTarget(weight, {name: statistics(features[name]) for name in layers})
+        found = {name: statistics(features[name]) for name in layers}
+    return StyleTarget(weight, found, variation_limits(style_image))
