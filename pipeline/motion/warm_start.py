@@ -40,9 +40,10 @@ MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
 RECENT_RELEASE: Final = 1.0
 """How much of the confidence is taken away where the content has just changed."""
-RENEWAL: Final = 0.15
-"""How far a frame starts from its own content, as new pixels do, where the content has just changed. So what changes
-slowly (a scene that the day brings out of the dark) is stylized as what it has become."""
+RENEWAL: Final = 0.5
+"""How far a frame starts from its own content, as new pixels do, where the content changed since the previous frame;
+times the cube of how recent the change is. So what changes slowly (a scene that the day brings out of the dark, houses
+in rising fog) is stylized as what it has become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def warm_start(
     if recent_change is not None:
         size = (content.shape[1], content.shape[0])
         recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        new = np.maximum(new, np.float32(RENEWAL) * recent_change)
+        new = np.maximum(new, np.float32(RENEWAL) * recent_change**3)
     if new.any():
         init = _with_new_pixels(init, new, content, target, style_colors)
     if next_keyframe is not None:
