@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.reading import parse_config
-from pipeline.config.settings import ColdSettings, Config, MotionSettings, TemporalLossSettings
+from pipeline.config.settings import ColdSettings, Config, LightLossSettings, MotionSettings, TemporalLossSettings
 from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
 from pipeline.stylers.neural import NeuralStyler
@@ -231,7 +231,9 @@ def test_temporal_term_has_an_effect_only_where_confidence_is_high() -> None:
     settings = config(warm={"evaluations": 12})
 
     def change(weight: float) -> Tensor:
-        losses = settings.losses.model_copy(update={"temporal": TemporalLossSettings(weight=weight)})
+        # Without the light term, which is broad: held fast on the right, it would also change the left.
+        terms = {"temporal": TemporalLossSettings(weight=weight), "light": LightLossSettings(weight=0)}
+        losses = settings.losses.model_copy(update=terms)
         neural = styler(settings.model_copy(update={"losses": losses}))
         batch = FrameBatch("warm", content, previous, (1,), warped_previous=previous, confidence=confidence)
         return (neural.stylize(batch).images - previous).abs().mean(dim=(0, 1, 2))

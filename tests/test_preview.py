@@ -137,6 +137,7 @@ def test_failed_frame_is_told_without_a_render_to_go_on_with(clip: Path, monkeyp
 
     class SecondFails:
         uses_previous_frames = True
+        style_colors = None
         stylized = 0
 
         def stylize(self, batch: FrameBatch) -> StylizedBatch:
