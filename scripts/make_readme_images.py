@@ -29,7 +29,6 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.resources import find_resources
 from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
-from pipeline.workflows.demo import MATCH_LIGHT
 from pipeline.workflows.finished import finisher
 
 WIDTH_PX, HEIGHT_PX = 400, 225
@@ -55,7 +54,7 @@ def main() -> None:
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
         images = [load_rgb(photos[index]) for index in STRIP]
-        finished = finisher(directory.plan, load_style("swirl", [f"output.finish.match_light={MATCH_LIGHT}"]))
+        finished = finisher(directory.plan, load_style("swirl"))
         images += [
             finished(index, directory.read_frame(chain.id, index), content)
             for index, content in zip(STRIP, images, strict=True)

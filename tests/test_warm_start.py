@@ -11,7 +11,7 @@ from pipeline.config.settings import MotionSettings
 from pipeline.media.image.recolor import color_gaussian
 from pipeline.motion.correspondence import Correspondence, find_correspondence
 from pipeline.motion.estimate import motion_between
-from pipeline.motion.warm_start import RECENT_RELEASE, NextKeyframe, WarmStarter, warm_start
+from pipeline.motion.warm_start import NextKeyframe, WarmStarter, warm_start
 from pipeline.types import Motion, StyleColors
 
 RGB = NDArray[np.uint8]
@@ -218,7 +218,7 @@ def test_temporal_term_is_weaker_where_the_content_changed_recently() -> None:
     start = warm_start(noise(1), {0: noise(2)}, {0: corresponding(shift())}, recent_change=recent)
     assert start is not None and start.recent_change is not None
     assert start.confidence[:, 2].min() == 1
-    assert start.confidence[:, -2].max() == pytest.approx(1 - RECENT_RELEASE)
+    assert start.confidence[:, -2].max() == 0
     assert start.recent_change.shape == (HEIGHT, WIDTH)
 
 

@@ -38,9 +38,7 @@ COLD_BELOW: Final = 0.2
 """A frame starts cold if the mean confidence is below this."""
 MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
-RECENT_RELEASE: Final = 1.0
-"""How much of the confidence is taken away where the content has just changed."""
-RENEWAL: Final = 0.5
+RENEWAL: Final = 0.25
 """How far a frame starts from its own content, as new pixels do, where the content changed since the previous frame;
 times the cube of how recent the change is. So what changes slowly (a scene that the day brings out of the dark, houses
 in rising fog) is stylized as what it has become."""
@@ -122,7 +120,7 @@ def warm_start(
         confidence = confidence + weight * (1 - confidence)
     confidence = np.minimum(confidence, 1)
     if recent_change is not None:
-        confidence = confidence * (1 - np.float32(RECENT_RELEASE) * recent_change)
+        confidence = confidence * (1 - recent_change**1.5)
     clipped = target.clip(0, 1)
     return WarmStart(clipped if init is target else init.clip(0, 1), clipped, confidence, new_fraction, recent_change)
 

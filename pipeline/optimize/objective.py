@@ -26,7 +26,7 @@ CONTENT_SCALE = 0.7
 STYLE_SCALE = 1.0
 TV_SCALE = 10.0
 TEMPORAL_SCALE = 1.0
-LIGHT_SCALE = 3.0
+LIGHT_SCALE = 2.5
 """Multiply the user's weights, so that with the field's usual numbers (content 1, style 100) the result has the strokes
 of the style image and the content stays recognizable: chosen by eye, see scripts/bench/stills.py."""
 

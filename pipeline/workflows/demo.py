@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
 
 FRAMES: Final = 48
-MATCH_LIGHT: Final = 0.75
-"""The sample goes from dawn to night, and the video should show it."""
 SHEET_FRAMES: Final = (0, 12, 24, 36, 47)
 
 
@@ -50,7 +48,7 @@ def demo(folder: Path, style: str, reporter: Reporter, cancellation: Cancellatio
     if len(list(photos.glob("*.jpg"))) < FRAMES:
         with reporter.stage("making the sample timelapse", None):
             write_sample(photos, FRAMES)
-    config = load_style(style, [f"output.finish.match_light={MATCH_LIGHT}"])
+    config = load_style(style)
     video = folder / f"sample-{config.name}.mp4"
     render(RenderRequest(inputs=(str(photos),), styles=(config,), output=video), reporter, cancellation)
     directory = RenderDirectory.open(video.with_suffix(".render"))
