@@ -28,7 +28,7 @@ TONE_UNIT: Final = 1000
 MAX_TONE_SHIFT: Final = 750
 """Largest shift of a tone curve, up or down, in thousandths of a logit."""
 LEVEL_UNIT: Final = 100
-"""Levels of frames are stored in hundredths of a level of 255."""
+"""Levels and contrasts of frames are stored in hundredths of a level of 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class RenderPlan:
     for every frame of the source, or is empty: the content is corrected by it before
     it is stylized, and before the finish uses it. `levels` has the mean luma of every frame of the content, after its
     tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
-    it, so it is not in the digest.
+    it, so it is not in the digest. `contrasts` likewise has the standard deviation of luma of every frame.
     """
 
     digest: str
@@ -288,3 +288,4 @@ class RenderPlan:
     weights: Mapping[str, str] = field(default_factory=dict)
     exposure: tuple[ToneCurve, ...] = ()
     levels: tuple[int, ...] = ()
+    contrasts: tuple[int, ...] = ()

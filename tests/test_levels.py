@@ -1,7 +1,9 @@
-"""Levels: measured in the first pass, kept in the plan, and followed by the finish."""
+"""Levels and contrasts: measured in the first pass, kept in the plan, and followed by the finish."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,15 +37,43 @@ def luma(rgb: np.ndarray) -> float:
     return float((rgb.astype(float) @ [0.2126, 0.7152, 0.0722]).mean())
 
 
+def spread(rgb: np.ndarray) -> float:
+    """Standard deviation of luma."""
+    return float((rgb.astype(float) @ [0.2126, 0.7152, 0.0722]).std())
+
+
+def frame_levels_of(
+    levels: Iterable[float], contrasts: Iterable[float] = (), *, styler: str = "neural", cuts: tuple[int, ...] = ()
+) -> list[Level]:
+    """Those of a clip whose content has these mean lumas and these standard deviations of luma."""
+    means, deviations = ([round(100 * value) for value in values] for values in (levels, contrasts))
+    shots = [Shot(number, a, b) for number, (a, b) in enumerate(pairwise([0, *cuts, len(means)]))]
+    return frame_levels(means, deviations, shots, styler)
+
+
+def finished(found: Sequence[Level], amount: float = 1) -> list[np.ndarray]:
+    settings = FinishSettings(follow_level=amount)
+    return [finish(STYLIZED, STYLIZED, settings, index=index, seed=0, level=level) for index, level in enumerate(found)]
+
+
 def followed(levels: list[float], *, styler: str = "neural", cuts: tuple[int, ...] = ()) -> list[float]:
     """Mean luma of the finished frames of a clip whose content has these levels."""
-    edges = [0, *cuts, len(levels)]
-    shots = [Shot(number, a, b) for number, (a, b) in enumerate(pairwise(edges))]
-    found = frame_levels([round(100 * level) for level in levels], shots, styler)
-    return [
-        luma(finish(STYLIZED, STYLIZED, ONLY_LEVEL, index=index, seed=0, level=level))
-        for index, level in enumerate(found)
-    ]
+    return [luma(frame) for frame in finished(frame_levels_of(levels, styler=styler, cuts=cuts))]
+
+
+def calmed(
+    levels: Iterable[float],
+    contrasts: Iterable[float],
+    *,
+    styler: str = "neural",
+    cuts: tuple[int, ...] = (),
+    amount: float = 1,
+) -> list[float]:
+    """Contrast of the finished frames over that of the same frames in a clear view of the same level."""
+    found = frame_levels_of(levels, contrasts, styler=styler, cuts=cuts)
+    clear = [replace(level, contrast=1) for level in found]
+    both = zip(finished(found, amount), finished(clear, amount), strict=True)
+    return [spread(frame) / spread(other) for frame, other in both]
 
 
 def test_level_is_the_mean_luma_after_the_tone_curve() -> None:
@@ -58,6 +88,23 @@ def test_level_is_the_mean_luma_after_the_tone_curve() -> None:
     assert measurement.levels(curves) == tuple(round(100 * luma(frame)) for frame in corrected)
     with pytest.raises(ValueError, match="1 tone curves for 4 frames"):
         measurement.levels([()])
+
+
+def test_contrast_is_the_standard_deviation_of_luma_after_the_tone_curve() -> None:
+    halves = np.zeros((8, 12, 3), np.uint8)
+    halves[4:] = 255
+    frames = [halves, np.full_like(halves, 90), texture((60, 40), 3), STYLIZED]
+    measurement = LevelMeasurement()
+    for frame in frames:
+        measurement.add(frame)
+    assert measurement.contrasts()[:2] == (12750, 0)
+    assert measurement.contrasts() == pytest.approx([100 * spread(frame) for frame in frames], abs=5)
+    gray_curve = (*CURVE[:-3], 0, 0, 0)
+    for curve in (gray_curve, CURVE):
+        corrected = [spread(apply_tone_curve(frame, curve)) for frame in frames]
+        assert measurement.contrasts([curve] * 4) == pytest.approx([100 * value for value in corrected], abs=300)
+    with pytest.raises(ValueError, match="1 tone curves for 4 frames"):
+        measurement.contrasts([()])
 
 
 @pytest.mark.parametrize("end", [0.0, 255.0])
@@ -107,7 +154,7 @@ def test_shots_are_compared_with_themselves() -> None:
 
 
 def test_frames_of_unknown_level_stay_as_they_are() -> None:
-    assert frame_levels((), [Shot(0, 0, 5)], "neural") == []
+    assert frame_levels((), (), [Shot(0, 0, 5)], "neural") == []
     np.testing.assert_array_equal(finish(STYLIZED, STYLIZED, ONLY_LEVEL, index=0, seed=0, level=None), STYLIZED)
     dark = Level(0.1, 0.5)
     off = FinishSettings(follow_level=0)
@@ -119,12 +166,70 @@ def test_frames_of_unknown_level_stay_as_they_are() -> None:
     assert whole < half < luma(STYLIZED)
 
 
+def test_fog_is_calm_and_keeps_faint_strokes() -> None:
+    density = np.array([*[0.0] * 8, *np.linspace(0, 1, 10), *[1.0] * 4, *np.linspace(1, 0, 10), *[0.0] * 8])
+    left = calmed(110 + 95 * density, 45 * (1 - density))
+    assert left[:8] + left[-8:] == pytest.approx([1] * 16, abs=0.01)
+    assert max(left[18:22]) < 0.25 and min(left) > 0.1
+    assert (np.diff(left[8:19]) < 0.02).all() and (np.diff(left[21:32]) > -0.02).all()
+    frames = finished(frame_levels_of(110 + 95 * density, 45 * (1 - density)))
+    assert luma(frames[0]) == pytest.approx(luma(STYLIZED), abs=1) and luma(frames[20]) > luma(frames[0]) + 40
+
+
+def test_long_fog_is_no_full_light() -> None:
+    """The view keeps its light, even if it clears only at the end."""
+    frames = finished(frame_levels_of([110.0] * 6 + [205.0] * 40, [45.0] * 6 + [0.5] * 40))
+    assert luma(frames[0]) == pytest.approx(luma(STYLIZED), abs=1)
+    assert luma(frames[-1]) > luma(STYLIZED) + 40 and spread(frames[-1]) < 0.2 * spread(STYLIZED)
+
+
+def test_contrast_that_changes_little_is_not_followed() -> None:
+    """What moves through the view changes its contrast; the stylized frames must not pump with it."""
+    assert min(calmed([110.0] * 20, [*[45.0] * 10, *[34.0] * 10])) > 0.93
+    noise = np.random.default_rng(2).normal(0, 1, 40)
+    left = calmed([110.0] * 40, 30 + noise)
+    assert min(left) > 0.98 and np.abs(np.diff(left)).max() < 0.01
+    plain = calmed([110.0] * 40, 1.5 + noise / 2)
+    assert min(plain) > 0.85 and np.abs(np.diff(plain)).mean() < 0.02
+
+
+@pytest.mark.parametrize("contrast", [0.0, 2.0, 45.0, 127.5])
+def test_clip_of_constant_contrast_stays_as_it_is(contrast: float) -> None:
+    for frame in finished(frame_levels_of([110.0] * 7, [contrast] * 7)):
+        np.testing.assert_array_equal(frame, STYLIZED)
+
+
+def test_light_alone_leaves_the_contrast() -> None:
+    """Neither a night or a fade, nor a day after a long night with lamps, is a fog."""
+    levels = np.array([*[140.0] * 10, *np.linspace(140, 14, 20), *[14.0] * 10])
+    assert min(calmed(levels, 0.4 * levels)) > 0.98
+    lamps = [*[12.0] * 30, *[110.0] * 5], [*[25.0] * 30, *[45.0] * 5]
+    assert min(calmed(*lamps)) > 0.97
+    assert min(calmed([40.0] * 8 + [90.0] * 8, [15.0] * 8 + [20.0] * 8)) > 0.97
+    black = finished(
+        frame_levels_of([*[120.0] * 10, *np.linspace(120, 0, 8), 0.0], [*[50.0] * 10, *np.linspace(50, 0, 8), 0.0])
+    )
+    assert luma(black[-1]) < 1
+
+
+def test_contrast_is_followed_as_far_as_the_setting_says() -> None:
+    fog = [110.0] * 10 + [200.0] * 5, [45.0] * 10 + [0.0] * 5
+    whole, half, none = (calmed(*fog, amount=amount)[-1] for amount in (1, 0.5, 0))
+    assert whole < half < none == 1
+    assert calmed(*fog, styler="palette") == [1] * 15
+    assert calmed(*fog, cuts=(10,)) == [1] * 15
+
+
 def test_stylers_that_keep_the_lightness_of_the_content_are_known() -> None:
     images = [texture((64, 48), 50)]
     assert set(STYLERS) - LEVEL_STYLERS == {"neural"}
     for styler in (PaletteStyler(images, 12, 0), SuperpixelStyler(images, 30, 0)):
         dark, bright = (luma(styler.stylize_frame(np.full((32, 48, 3), value, np.uint8))) for value in (40, 200))
         assert bright > dark + 20
+        halves = np.full((96, 144, 3), 205, np.uint8)
+        halves[:48] = 60
+        clear, fog = (styler.stylize_frame(rgb) for rgb in (halves, np.full_like(halves, 205)))
+        assert abs(luma(fog[:48]) - luma(fog[48:])) < 0.2 * abs(luma(clear[:48]) - luma(clear[48:]))
 
 
 def test_level_is_not_applied_twice() -> None:
@@ -150,6 +255,7 @@ def test_video_of_a_fade_ends_in_black(tmp_path: Path) -> None:
     assert cli.run([*render, *options, "-o", str(tmp_path / "out" / "%02d.png")]) == 0
     directory = RenderDirectory.open(tmp_path / "x.render")
     assert directory.plan.levels == tuple(round(100 * luma(frame)) for frame in fade)
+    assert directory.plan.contrasts == pytest.approx([100 * spread(frame) for frame in fade], abs=5)
     stored = [luma(directory.read_frame("waves-s000", index)) for index in range(len(fade))]
     shown = [luma(read_rgb(path)) for path in sorted((tmp_path / "out").glob("*.png"))]
     assert shown[:4] == pytest.approx(stored[:4], abs=1)

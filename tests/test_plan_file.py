@@ -61,6 +61,7 @@ def plans(draw: st.DrawFn) -> RenderPlan:
     curve = st.tuples(*[st.integers(-750, 750)] * len(CURVE)) | st.just(())
     exposure = draw(st.just([]) | st.lists(curve, min_size=count, max_size=count))
     levels = draw(st.just([]) | st.lists(st.integers(0, 25500), min_size=count, max_size=count))
+    contrasts = draw(st.just([]) | st.lists(st.integers(0, 12750), min_size=len(levels), max_size=len(levels)))
     return make_plan(
         source,
         64,
@@ -71,6 +72,7 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         render_dir=Path("/out/x.render"),
         exposure=exposure,
         levels=levels,
+        contrasts=contrasts,
     )
 
 
@@ -93,11 +95,19 @@ def test_plan_is_restored_exactly_from_its_file(plan: RenderPlan) -> None:
 
 def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
-    old = {"tempera_plan": 2, **{key: value for key, value in written.items() if key not in ("tempera_plan", "levels")}}
+    new = ("tempera_plan", "levels", "contrasts")
+    old = {"tempera_plan": 2, **{key: value for key, value in written.items() if key not in new}}
     assert plan_from_json(sealed(old)) == a_plan()
-    for version, document in ((2, {**old, "levels": []}), (3, old), (1, old), (4, old)):
+    added = [(2, {**old, name: []}) for name in ("levels", "contrasts")]
+    for version, document in (*added, (3, old), (1, old), (4, old)):
         with pytest.raises(RenderDirectoryError):
             plan_from_json(sealed({**document, "tempera_plan": version}))
+
+
+def test_plan_without_contrasts_is_read() -> None:
+    written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
+    del written["contrasts"]
+    assert plan_from_json(sealed(written)) == a_plan(levels=[1200] * 6)
 
 
 def test_any_changed_byte_is_detected() -> None:
@@ -146,7 +156,9 @@ def sealed(document: dict[str, Any]) -> str:
 
 
 DOCUMENT = json.loads(
-    plan_to_json(a_plan(outputs={"swirl": "x.mp4"}, exposure=(CURVE, (), (), (), (), CURVE), levels=range(6)))
+    plan_to_json(
+        a_plan(outputs={"swirl": "x.mp4"}, exposure=(CURVE, (), (), (), (), CURVE), levels=range(6), contrasts=range(6))
+    )
 )
 JUNK: list[Any] = [None, True, -1, 0, 1.5, 10**30, "", "../../x", "\ud800", [], {}, [[]], {"a": 1}, [1, 2], ["x"]]
 
@@ -212,8 +224,14 @@ def test_impossible_levels_are_refused(levels: tuple[int, ...]) -> None:
         a_plan(levels=levels)
 
 
-def test_levels_are_not_in_the_digest() -> None:
-    assert a_plan(levels=[1200] * 6).digest == a_plan().digest
+@pytest.mark.parametrize("contrasts", [(0,), (0,) * 7, (-1,) * 6, (12751,) * 6])
+def test_impossible_contrasts_are_refused(contrasts: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="contrast"):
+        a_plan(levels=[1200] * 6, contrasts=contrasts)
+
+
+def test_levels_and_contrasts_are_not_in_the_digest() -> None:
+    assert a_plan(levels=[1200] * 6, contrasts=[900] * 6).digest == a_plan().digest
 
 
 def test_tone_curves_that_differ_from_the_identity_are_refused() -> None:

@@ -307,8 +307,8 @@ class FinishSettings(Settings):
         1.0,
         ge=0,
         le=1,
-        description="1: the video is darker or lighter where the input is, so that a fade ends in black and night is "
-        "darker than noon; 0: every frame is as bright as the style makes it.",
+        description="1: the video is darker, lighter or poorer in contrast where the input is, so that a fade ends in "
+        "black, night is darker than noon, and fog is calm; 0: every frame has the light and contrast of the style.",
     )
     match_light: float = Field(
         0.0,

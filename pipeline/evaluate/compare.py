@@ -231,7 +231,8 @@ class Comparison:
             if extreme.frame == frame and name in extreme.images:
                 image, settings = extreme.images[name], self.config.output.finish
                 if name != "input":
-                    levels = frame_levels(self.directory.plan.levels, self.directory.plan.shots, self.config.styler)
+                    plan = self.directory.plan
+                    levels = frame_levels(plan.levels, plan.contrasts, plan.shots, self.config.styler)
                     level = levels[frame] if levels else None
                     image = finish(image, extreme.content, settings, index=frame, seed=self.config.seed, level=level)
                 return mean_luma(image)

@@ -11,6 +11,8 @@ from pipeline.plan.identity import EXPOSURE_KEY, exposure_digest, identity_diges
 from pipeline.types import LEVEL_UNIT, MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
 
 MAX_SIDE_PX: Final = 65_535
+MAX_CONTRAST: Final = 255 * LEVEL_UNIT // 2
+"""Standard deviation of luma where half of a frame is black and half is white."""
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _MAX_TERM: Final = 10**18
 """Upper limit for numerators and denominators of rates: arithmetic on much longer integers would not end."""
@@ -38,6 +40,8 @@ def check_plan(plan: RenderPlan) -> None:
     _expect(plan.identity.get(EXPOSURE_KEY) == exposure_digest(plan.exposure), "the tone curves are not the identity's")
     _expect(len(plan.levels) in (0, count), "as many levels as frames are needed")
     _expect(all(0 <= level <= 255 * LEVEL_UNIT for level in plan.levels), "a level is out of range")
+    _expect(len(plan.contrasts) in (0, len(plan.levels)), "as many contrasts as levels are needed")
+    _expect(all(0 <= contrast <= MAX_CONTRAST for contrast in plan.contrasts), "a contrast is out of range")
     _expect(plan.digest == identity_digest(plan.identity), "the digest does not match the identity")
 
 

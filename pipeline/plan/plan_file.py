@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PLAN_VERSION: Final = 3
 _OLDER_VERSION: Final = 2
 """Still read: it has no levels, and the finish does without them."""
+_FIELDS_ADDED: Final = {_OLDER_VERSION: ("levels", "contrasts"), PLAN_VERSION: ("contrasts",)}
+"""Fields that plans of a version may lack; they are empty then."""
 _VERSION_KEY: Final = "tempera_plan"
 _CHECKSUM_KEY: Final = "checksum"
 
@@ -35,8 +37,8 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    A plan of version 2 is read as one without levels. `where` names the file in messages. Raises RenderDirectoryError
-    for everything that `plan_to_json` did not write.
+    A plan of version 2 is read as one without levels, and contrasts may be missing. `where` names the file in messages.
+    Raises RenderDirectoryError for everything else that `plan_to_json` did not write.
     """
     from pydantic import ValidationError
 
@@ -59,8 +61,9 @@ def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan
             raise _damaged(where, "was edited or damaged (its checksum does not match)")
         plan = _adapter().validate_python(document)
         written = _adapter().dump_python(plan, mode="json")
-        if version == _OLDER_VERSION:
-            del written["levels"]
+        for name in _FIELDS_ADDED[version]:
+            if name not in document or version == _OLDER_VERSION:
+                del written[name]
         if canonical_json(written) != canonical_json(document):
             raise _damaged(where, "has values that this version would not write")  # 1.0 for 1, unknown keys, gaps
         check_plan(plan)

@@ -35,14 +35,16 @@ def make_plan(
     render_dir: Path,
     exposure: Sequence[ToneCurve] = (),
     levels: Sequence[int] = (),
+    contrasts: Sequence[int] = (),
 ) -> RenderPlan:
     """Decide everything before the first frame.
 
     `width_px` and `height_px` are the size of the stylized frames; `shots` cover all frames of the source without gap;
     `outputs` maps style names to videos; `exposure` has a tone curve for every frame or is empty, `levels` the mean
-    luma of every frame in hundredths of a level of 255 or is empty. Paths are taken relative to the current folder and
-    stored relative to `render_dir`. Raises UsageError if two styles have the same name, ConfigError if they want the
-    input read differently, ValueError (a bug of the caller) if shots, curves, levels or sizes make no sense.
+    and `contrasts` the standard deviation of luma of every frame in hundredths of a level of 255, or they are empty.
+    Paths are taken relative to the current folder and stored relative to `render_dir`. Raises UsageError if two styles
+    have the same name, ConfigError if they want the input read differently, ValueError (a bug of the caller) if shots,
+    curves, levels, contrasts or sizes make no sense.
     """
     check_names([style.name for style in styles])
     identity = make_identity(source, width_px, height_px, shots, styles, exposure)
@@ -62,6 +64,7 @@ def make_plan(
         weights={style.name: relative_path(style.weights, render_dir) for style in styles if style.weights is not None},
         exposure=tuple(exposure),
         levels=tuple(levels),
+        contrasts=tuple(contrasts),
     )
     check_plan(plan)
     return plan

@@ -17,14 +17,16 @@ LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How bright the content of a frame is beside the rest of its shot: mean lumas in [0, 1].
+    """How bright and how rich in contrast the content of a frame is beside the rest of its shot.
 
-    `own` is that of the frame, `reference` that of the shot in full light. `followed`: the styler has transferred it
+    Mean lumas in [0, 1]: `own` is that of the frame, `reference` that of the shot in full light. `contrast` is a ratio
+    in [0, 1]: 1 in a clear view, near 0 in a fog in which nothing is seen. `followed`: the styler has transferred both
     already, as those do that keep the lightness of the content.
     """
 
     own: float
     reference: float
+    contrast: float = 1.0
     followed: bool = False
 
 

@@ -1,4 +1,4 @@
-"""The effect `follow_level`: a fade ends in black, a flash is white, and night is darker than noon.
+"""The effect `follow_level`: a fade ends in black, a flash is white, night is darker than noon, and fog is calm.
 
 Style statistics give every frame the mean brightness of the style image, so the stylized frames of a fade stay bright.
 Here each frame is compared with the others of its shot by the mean luma of their content, as a ratio to the reference
@@ -10,6 +10,13 @@ of the shot, r = (level + e) / (reference + e). Below the reference its gamma-en
 The slope of `soft` at r = 1 is k: small changes hardly act. `odds` darkens shadows and middle tones and leaves the
 lights of a night; `scale` dims these too, and closes a fade. Above the reference the same is done to the distance from
 white, with 1 - level and 1 - reference.
+
+The style has its full contrast in a fog too. So where the content has less contrast than in a clear view of the shot,
+by a ratio c, each value is moved toward the mean m of its channel in the stylized frame first:
+
+    x' = m + gain (x - m),   gain = LEAST_GAIN + (1 - LEAST_GAIN) (1 + FOG^3) c^3 / (c^3 + FOG^3)
+
+A ratio above 0.7 hardly acts, so that the video does not pump with what moves through the view.
 """
 
 from __future__ import annotations
@@ -43,36 +50,59 @@ EMPTY: Final = (10 / 255, 245 / 255)
 """Frames below or above these levels show nothing and do not count for the reference, unless all are such."""
 STILL: Final = 2 / 255
 """Nor do frames in a fade or a flash, whose level differs by more than this from both of their neighbors."""
+CLEAR: Final = 0.5
+"""Nor do frames with less of the contrast of a clear view: beside a long fog, which is brighter, it keeps its light."""
+
+CLEAR_QUANTILE: Final = 0.9
+"""The contrast of a clear view is what a tenth of the frames exceed: a fog may take most of the shot to clear."""
+FOG: Final = 0.28
+"""Ratio of contrasts at which half of the style's contrast above LEAST_GAIN is left."""
+LEAST_GAIN: Final = 0.15
+"""What is left of the style's contrast where nothing is seen: faint strokes. Chosen by eye, as FOG."""
+CONTRAST_EPSILON: Final = 0.02
+"""Added to contrasts relative to the level, so that noise on a plain wall is no contrast that comes and goes."""
 
 SMOOTH_FRAMES: Final = 3.0
 """Standard deviation, in frames, of the bilateral filter by which levels are smoothed."""
 SMOOTH_LEVELS: Final = 3.0 / 255
 """Its standard deviation in levels: flicker that is left is evened out, fades and flashes are not."""
+SMOOTH_CONTRASTS: Final = 0.05
+"""The same for ratios of contrasts, which are smoothed likewise."""
 
 LEVEL_STYLERS: Final = frozenset({"palette", "superpixel"})
 """Stylers whose frames have the lightness of the content already: only the ends of fades are closed."""
 
 
-def frame_levels(levels: Sequence[int], shots: Sequence[Shot], styler: str) -> list[Level]:
+def frame_levels(levels: Sequence[int], contrasts: Sequence[int], shots: Sequence[Shot], styler: str) -> list[Level]:
     """What `follow_level` needs of every frame; empty if `levels` is.
 
-    `levels` has the mean luma of every frame of the content in hundredths of a level of 255, `shots` cover all frames,
-    `styler` is the name of the styler.
+    `levels` has the mean and `contrasts` the standard deviation of luma of every frame of the content, in hundredths of
+    a level of 255; without contrasts all views are clear. `shots` cover all frames, `styler` is the name of the styler.
     """
     if not levels:
         return []
     found = []
     for shot in shots:
         own = np.asarray(levels[shot.start : shot.stop], np.float64) / (255 * LEVEL_UNIT)
-        reference = _reference(own)
-        found += [Level(level, reference, followed=styler in LEVEL_STYLERS) for level in _smoothed(own).tolist()]
+        clear = np.ones_like(own)
+        if contrasts:
+            deviations = np.asarray(contrasts[shot.start : shot.stop], np.float64) / (255 * LEVEL_UNIT)
+            clear = _contrast_ratios(deviations, own)
+        reference, followed = _reference(own, clear), styler in LEVEL_STYLERS
+        smooth = zip(_smoothed(own, SMOOTH_LEVELS), _smoothed(clear, SMOOTH_CONTRASTS), strict=True)
+        found += [Level(float(level), reference, float(contrast), followed) for level, contrast in smooth]
     return found
 
 
 def follow_level(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
-    """The image darker or lighter, as its content is beside the rest of the shot; `amount` in [0, 1] is an exponent."""
+    """The image darker, lighter, calmer, as its content is beside its shot; `amount` in [0, 1] is an exponent."""
     level = context.level
-    if level is None or level.own == level.reference:
+    if level is None:
+        return image
+    if level.contrast < 1 and not level.followed:
+        mean = image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        image = mean + np.float32(_gain(level.contrast) ** amount) * (image - mean)
+    if level.own == level.reference:
         return image
     if level.own < level.reference:
         ratio = (level.own + EPSILON) / (level.reference + EPSILON)
@@ -90,14 +120,22 @@ def _darker(image: NDArray[np.float32], ratio: float, amount: float, *, followed
     return image * (odds * np.float32((scale * _soft(ratio, DIM)) ** amount)) / (1 - (1 - odds) * image)
 
 
+def _gain(contrast: float) -> float:
+    """The fraction of the style's contrast that a ratio of the content's contrast leaves."""
+    return LEAST_GAIN + (1 - LEAST_GAIN) * (1 + FOG**3) * contrast**3 / (contrast**3 + FOG**3)
+
+
 def _soft(ratio: float, slope: float) -> float:
     """0 and 1 of the ratio as they are, with this slope at 1."""
     return ratio / (ratio + slope * (1 - ratio))
 
 
-def _reference(levels: NDArray[np.float64]) -> float:
-    """The level of full light in a shot; where there is nothing but a fade, the middle of it."""
-    showing = (levels > EMPTY[0]) & (levels < EMPTY[1])
+def _reference(levels: NDArray[np.float64], contrasts: NDArray[np.float64]) -> float:
+    """The level of full light in a shot whose contrasts are these ratios.
+
+    A fog, brighter than the view, is left out; where there is nothing but a fade, it is the middle of that.
+    """
+    showing = (levels > EMPTY[0]) & (levels < EMPTY[1]) & (contrasts > CLEAR)
     steps = np.abs(np.diff(levels, prepend=np.inf, append=np.inf))
     still = showing & (np.minimum(steps[:-1], steps[1:]) <= STILL)
     if still.any():
@@ -105,18 +143,39 @@ def _reference(levels: NDArray[np.float64]) -> float:
     return float(np.median(levels[showing] if showing.any() else levels))
 
 
-def _smoothed(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Levels of a shot after a bilateral filter (Tomasi and Manduchi 1998) over time.
+def _contrast_ratios(contrasts: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The contrast of each frame of a shot over that of a clear view, in [0, 1].
 
-    The shot is continued by its point reflection at both ends, so that a slow fade keeps its first and last level.
+    Fog takes contrast both by itself and relative to the level. Night takes only the former, and lamps in it or more
+    light on the same scene only the latter: so the larger ratio counts. Frames that show nothing are no reference.
     """
-    count = len(levels)
+    showing = (levels > EMPTY[0]) & (levels < EMPTY[1])
+    if not showing.any():
+        return np.ones_like(contrasts)
+    light = float(np.median(levels[showing]))
+    ratios = [
+        (values + least) / (np.quantile(values[showing], CLEAR_QUANTILE) + least)
+        for values, least in (
+            (contrasts / (levels + EPSILON), CONTRAST_EPSILON),
+            (contrasts, CONTRAST_EPSILON * light),
+        )
+    ]
+    return np.asarray(np.maximum(*ratios).clip(0, 1))
+
+
+def _smoothed(values: NDArray[np.float64], similar: float) -> NDArray[np.float64]:
+    """Values of a shot in [0, 1] after a bilateral filter (Tomasi and Manduchi 1998) over time.
+
+    `similar` is the standard deviation of the filter in values. The shot is continued by its point reflection at both
+    ends, so that a slow fade keeps its first and last level.
+    """
+    count = len(values)
     reach = min(round(2 * SMOOTH_FRAMES), count - 1)
-    before = 2 * levels[0] - levels[1 : reach + 1][::-1]
-    after = 2 * levels[-1] - levels[count - 1 - reach : count - 1][::-1]
-    extended = np.concatenate([before, levels, after])
+    before = 2 * values[0] - values[1 : reach + 1][::-1]
+    after = 2 * values[-1] - values[count - 1 - reach : count - 1][::-1]
+    extended = np.concatenate([before, values, after])
     windows = np.lib.stride_tricks.sliding_window_view(extended, 2 * reach + 1)
     distance = np.arange(-reach, reach + 1) / SMOOTH_FRAMES
-    change = (windows - levels[:, None]) / SMOOTH_LEVELS
+    change = (windows - values[:, None]) / similar
     weights = np.exp(-(distance**2 + change**2) / 2)
     return np.asarray((weights * windows).sum(axis=1) / weights.sum(axis=1)).clip(0, 1)

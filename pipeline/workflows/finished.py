@@ -24,7 +24,7 @@ def finisher(plan: RenderPlan, config: Config) -> Finisher:
     from pipeline.postprocess.finish import finish
     from pipeline.postprocess.level import frame_levels
 
-    levels = frame_levels(plan.levels, plan.shots, config.styler)
+    levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
 
     def finished(index: int, stylized: NDArray[np.uint8], content: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         level = levels[index] if levels else None

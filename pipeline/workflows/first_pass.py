@@ -1,4 +1,4 @@
-"""The first pass over the input, before any frame is stylized: cuts, exposure flicker, and the level of every frame."""
+"""The first pass over the input, before any frame is stylized: cuts, exposure flicker, level and contrast of frames."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class FirstPass:
     """What is known of the frames before one is stylized.
 
     `exposure` has a tone curve for every frame or none at all; `levels` the mean luma of every frame after its curve,
-    in hundredths of a level of 255, and none for a single frame.
+    and `contrasts` the standard deviation, in hundredths of a level of 255, and both are empty for a single frame.
     """
 
     shots: tuple[Shot, ...]
     exposure: tuple[ToneCurve, ...] = ()
     levels: tuple[int, ...] = ()
+    contrasts: tuple[int, ...] = ()
 
 
 def known_first_pass(path: Path, source: Source, settings: InputSettings) -> FirstPass | None:
@@ -46,13 +47,13 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
-    return FirstPass(plan.shots, plan.exposure, plan.levels)
+    return FirstPass(plan.shots, plan.exposure, plan.levels, plan.contrasts)
 
 
 def first_pass(
     source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
 ) -> FirstPass:
-    """Find the cuts, the flicker of exposure and the levels in small frames: those of `thumbnails`, else decoded anew.
+    """Find cuts, flicker of exposure, levels and contrasts in small frames: those of `thumbnails`, else decoded anew.
 
     Raises Interrupted if an end was requested.
     """
@@ -92,10 +93,11 @@ def first_pass(
             deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
     if flicker_of is None:
-        return FirstPass(shots, (), level_of.levels())
+        return FirstPass(shots, (), level_of.levels(), level_of.contrasts())
     flicker = flicker_of.flicker(shots, settings.deflicker)
     if flicker.curves:
         reporter.note(
             f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
         )
-    return FirstPass(shots, flicker.curves, level_of.levels(flicker.curves))
+    curves = flicker.curves
+    return FirstPass(shots, curves, level_of.levels(curves), level_of.contrasts(curves))

@@ -104,6 +104,7 @@ def _prepare(
         render_dir=path,
         exposure=looked.exposure,
         levels=looked.levels,
+        contrasts=looked.contrasts,
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)

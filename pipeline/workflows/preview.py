@@ -161,6 +161,7 @@ def _plan(
         outputs={},
         exposure=found.exposure,
         levels=found.levels,
+        contrasts=found.contrasts,
     )
 
 

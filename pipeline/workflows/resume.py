@@ -55,6 +55,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         render_dir=opened.path,
         exposure=plan.exposure,
         levels=plan.levels,
+        contrasts=plan.contrasts,
     )
     check_same(plan, wanted, where=str(opened.path))
     return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed)
