@@ -63,12 +63,14 @@ class RunningChain:
             keyframe = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
             next_keyframe = NextKeyframe(keyframe, frame.to_next_keyframe, frame.approach_fraction)
         stylized = {index: self.stored_frame(index) for index in frame.correspondences}
+        # Stylers without colors of their own choose them anew in every frame: there is nothing to let go of.
+        recent_change = None if self.style_colors is None else frame.recent_change
         warm = warm_start(
             frame.content,
             stylized,
             frame.correspondences,
             next_keyframe,
-            recent_change=frame.recent_change,
+            recent_change=recent_change,
             style_colors=self.style_colors,
         )
         return FrameTask(self.chain, frame.index, frame.content, warm)
