@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-
 Phase = Literal["cold", "warm"]
 
 ToneCurve = tuple[int, ...]
@@ -189,12 +188,16 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class FrameTask:
-    """One frame to be stylized: its content, and its warm start (None: cold)."""
+    """One frame to be stylized: its content, and its warm start (None: cold).
+
+    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds.
+    """
 
     chain: Chain
     index: int
     content: NDArray[np.uint8]
     warm: WarmStart | None = None
+    starts_anew: bool = False
 
     @property
     def phase(self) -> Phase:

@@ -92,7 +92,8 @@ def steady(config: Config) -> list[NDArray[Any]]:
                     contents[index - 1], content, config.motion, from_index=index - 1, to_index=index
                 )
                 found = find_correspondence(contents[index - 1], content, motion)
-                start = warm_start(content, {index - 1: stylized[-1]}, {index - 1: found})
+                colors = styler.style_colors
+                start = warm_start(content, {index - 1: stylized[-1]}, {index - 1: found}, style_colors=colors)
                 assert start is not None
                 init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
                 confidence = torch.from_numpy(start.confidence)[None, None]

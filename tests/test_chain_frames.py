@@ -80,18 +80,39 @@ def test_long_term_frames_are_compared_only_where_the_nearest_leaves_gaps(reader
 
 
 @pytest.mark.usefixtures("_no_motion")
-@pytest.mark.parametrize("start", range(1, 12))
+@pytest.mark.parametrize("start", [*range(1, 12), 17, 30])
 @pytest.mark.parametrize("hold", [1, 3])
 def test_continued_chain_has_the_frames_of_an_uninterrupted_one(reader: Reader, start: int, hold: int) -> None:
-    whole = frames_of(reader, a_chain(), long_term=(4,), hold=hold)
-    rest = frames_of(reader, a_chain(), start, long_term=(4,), hold=hold)
-    assert sorted(rest) == list(range(start, 12))
+    whole = frames_of(reader, a_chain(0, 40), long_term=(4,), hold=hold)
+    rest = frames_of(reader, a_chain(0, 40), start, long_term=(4,), hold=hold)
+    assert sorted(rest) == list(range(start, 40))
     for index, frame in rest.items():
         assert (
             sorted(frame.correspondences) == sorted(whole[index].correspondences)
             and frame.repeats == whole[index].repeats
         )
         assert (frame.content == index).all()
+        np.testing.assert_equal(frame.recent_change, whole[index].recent_change)
+
+
+def test_continued_chain_knows_what_changed_before_it() -> None:
+    """Levels jump in frames 3, 11 and 12; a chain continued later still knows how long ago that was."""
+    levels = [20, 20, 20, 90, *[90] * 7, 200, 40, *[40] * 14]
+
+    def read(start: int, stop: int) -> Generator[Frame]:
+        for index in range(start, stop):
+            yield Frame(index, index, np.full((8, 8, 3), levels[index], np.uint8))
+
+    def recent(start: int) -> dict[int, Any]:
+        settings = ChainSettings(MotionSettings(method="none"))
+        frames = chain_frames(a_chain(0, len(levels)), start, read, settings)
+        return {frame.index: frame.recent_change for frame in frames}
+
+    whole = recent(0)
+    assert whole[12].min() == 1 and 0 < whole[17].min() < 1 and whole[26].max() == 0
+    for start in (4, 12, 13, 20, 25):
+        for index, found in recent(start).items():
+            np.testing.assert_array_equal(found, whole[index])
 
 
 @pytest.mark.usefixtures("_no_motion")

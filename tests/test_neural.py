@@ -152,6 +152,46 @@ def test_warm_frame_does_not_depend_on_what_is_new_in_other_frames(minimizer: st
         assert together.stats[sample].loss == pytest.approx(alone.stats[0].loss, rel=1e-3)
 
 
+def test_warm_frame_does_not_depend_on_what_changed_in_other_frames() -> None:
+    content, start = contents(2), contents(2).roll(5, dims=3)
+    recent = torch.zeros((2, 1, *SIZE))
+    recent[1, :, :, 24:] = 1
+    neural = styler(config(warm={"evaluations": 4, "min_evaluations": 4}))
+
+    def warm(samples: slice, changed: Tensor | None) -> FrameBatch:
+        own, confidence = start[samples], torch.ones((2, 1, *SIZE))[samples]
+        seeds: tuple[int, ...] = (1, 2)
+        return FrameBatch("warm", content[samples], own, seeds[samples], own, confidence, recent_change=changed)
+
+    together = neural.stylize(warm(slice(0, 2), recent))
+    for sample in range(2):
+        chosen = slice(sample, sample + 1)
+        alone = neural.stylize(warm(chosen, recent[chosen]))
+        assert torch.allclose(together.images[sample], alone.images[0], atol=2e-3)
+    unchanged = neural.stylize(warm(slice(1, 2), None))
+    assert (unchanged.images[0] - together.images[1]).abs().max() > 0.01
+
+
+def test_light_of_a_warm_frame_follows_the_content() -> None:
+    """The content's bright side changes from left to right: with the light term the stylized one does too."""
+    shade = torch.linspace(0.2, 0.8, SIZE[1]).expand(1, 3, *SIZE)
+    detail = 0.1 * (contents(1) - 0.5)
+    before, after = (shade.flip(3) + detail).clamp(0, 1), (shade + detail).clamp(0, 1)
+
+    def slope(weight: float) -> float:
+        light = LightLossSettings(weight=weight)
+        base = config(warm={"evaluations": 20, "min_evaluations": 20})
+        neural = styler(base.model_copy(update={"losses": base.losses.model_copy(update={"light": light})}))
+        start = neural.stylize(cold(before, (1,))).images
+        batch = FrameBatch("warm", after, start, (2,), start, torch.zeros_like(after[:, :1]))
+        found = neural.stylize(batch).images.mean(dim=(0, 1, 2))
+        return float(found[24:].mean() - found[:24].mean())
+
+    with_light, without = slope(1), slope(0)
+    assert with_light > 0.1
+    assert with_light > without + 0.1
+
+
 def test_loss_is_the_weighted_sum_of_its_terms() -> None:
     from pipeline.optimize.objective import CONTENT_SCALE, LIGHT_SCALE, STYLE_SCALE, TV_SCALE
 

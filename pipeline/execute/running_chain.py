@@ -73,7 +73,8 @@ class RunningChain:
             recent_change=recent_change,
             style_colors=self.style_colors,
         )
-        return FrameTask(self.chain, frame.index, frame.content, warm)
+        starts_anew = warm is None and bool(frame.correspondences)
+        return FrameTask(self.chain, frame.index, frame.content, warm, starts_anew)
 
     def repeated_frame(self, frame: ChainFrame) -> NDArray[np.uint8]:
         """The stored frame that `frame` shows again: a previous one of the chain, or its keyframe."""

@@ -103,7 +103,6 @@ class _Scheduler:
         self._segments = Segments(directory.plan.chains)
         self._waiting = list(chains)
         self._incomplete = {chain.id for chain in chains}
-        self._anew: set[tuple[str, int]] = set()
         self._batch_size = batch_size
         self._writer = writer
         self._reporter = reporter
@@ -144,8 +143,7 @@ class _Scheduler:
         """Compute warm starts side by side: on a fast device they take longer than stylizing."""
         ready = [running for running in self.running if running.upcoming is not None]
         for running, task in zip(ready, pool.map(RunningChain.make_task, ready), strict=True):
-            if task.warm is None and running.upcoming is not None and running.upcoming.correspondences:
-                self._anew.add((task.chain.id, task.index))
+            if task.starts_anew:
                 self._reporter.started_anew(task.chain, task.index)
             running.upcoming, running.task = None, task
 
@@ -184,8 +182,7 @@ class _Scheduler:
         seconds = (time.perf_counter() - began) / len(batch)
         for running, task, image, stats in zip(batch, tasks, stylized.images, stylized.stats, strict=True):
             if bool(image.isfinite().all()):
-                anew = (task.chain.id, task.index) in self._anew
-                record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(batch), anew)
+                record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(batch), task.starts_anew)
                 self._store(running, record, image)
             else:
                 broken = StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT)

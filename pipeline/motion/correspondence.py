@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
 from pipeline.motion.consistency import inside, positions
 from pipeline.motion.exposure import at_exposure_of
@@ -47,8 +48,7 @@ class Correspondence:
 def find_correspondence(other: NDArray[np.uint8], content: NDArray[np.uint8], motion: Motion) -> Correspondence:
     """Compare two content frames, uint8 (H, W, 3) sRGB, along the motion from the other one to the current one."""
     height, width = content.shape[:2]
-    scale = min(1.0, COMPARED_SIDE_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(width, height, COMPARED_SIDE_PX)
     before, now, flow = (
         np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
         for plane in (other, content, motion.backward_flow)
@@ -56,18 +56,17 @@ def find_correspondence(other: NDArray[np.uint8], content: NDArray[np.uint8], mo
     flow *= np.array([size[0] / width, size[1] / height], np.float32)
     moved = cv2.remap(before, *positions(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     before, now, moved = (plane / np.float32(255) for plane in (before, now, moved))
-    before_colors, colors = color_gaussian(before), color_gaussian(now)
     # Exposure that changes is no change of what is shown, and strokes need not give way to it.
     difference = np.abs(now - at_exposure_of(now, moved)).mean(axis=2)
     blurred = cv2.GaussianBlur(difference, (0, 0), max(0.8, CHANGE_BLUR * max(size)))
     low, high = CHANGE_RAMP
     change = np.clip((blurred - low) / (high - low), 0, 1)
     valid = cv2.resize(motion.confidence, size, interpolation=cv2.INTER_AREA) * (1 - change)
-    small_now, small_moved, small_valid = (
+    small_before, small_now, small_moved, small_valid = (
         np.asarray(cv2.resize(plane, light_size(height, width), interpolation=cv2.INTER_AREA), np.float32)
-        for plane in (now, moved, valid)
+        for plane in (before, now, moved, valid)
     )
-    light = LightPair(small_now, small_moved, small_valid, colors, before_colors)
+    light = LightPair(small_now, small_moved, small_valid, color_gaussian(small_now), color_gaussian(small_before))
     change = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     change[~inside(motion.backward_flow)] = 1
     return Correspondence(motion, change, light)

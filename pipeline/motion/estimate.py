@@ -72,7 +72,8 @@ def motion_between(
     preset of the settings. Where the exposure differs, the previous frame is first taken to that of the current one.
     """
     method = METHODS[settings.method]
-    previous = at_exposure_of(current, previous)
+    if method.load is not None:
+        previous = at_exposure_of(current, previous)
     if method.load is None or (method.skip_static and is_static(previous, current)):
         height, width = current.shape[:2]
         return Motion(

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.arrays import size_within
+
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
 QUANTILES: Final = 65
@@ -49,8 +51,7 @@ def at_exposure_of(current: NDArray[Pixel], other: NDArray[Pixel]) -> NDArray[Pi
 
 def _small(image: NDArray[Pixel]) -> NDArray[np.float32]:
     """The image with a longer side of at most 160 px, without texture."""
-    scale = min(1.0, COMPARED_SIDE_PX / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    size = size_within(image.shape[1], image.shape[0], COMPARED_SIDE_PX)
     reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     return np.asarray(cv2.GaussianBlur(reduced, (0, 0), 1.0), np.float32)
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import style_map
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ class LightPair:
 
 def light_size(height: int, width: int) -> tuple[int, int]:
     """Width and height in px at which the light of frames of this size is compared."""
-    scale = min(1.0, LIGHT_SIDE_PX / max(height, width))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    return size_within(width, height, LIGHT_SIDE_PX)
 
 
 def light_change(pair: LightPair, style_colors: StyleColors, height: int, width: int) -> NDArray[np.float32]:

@@ -38,10 +38,13 @@ COLD_BELOW: Final = 0.2
 """A frame starts cold if the mean confidence is below this."""
 MIN_ADDED_CONFIDENCE: Final = 0.05
 """A farther frame that adds less confidence than this at every pixel is not warped."""
-RENEWAL: Final = 0.25
-"""How far a frame starts from its own content, as new pixels do, where the content changed since the previous frame;
-times the cube of how recent the change is. So what changes slowly (a scene that the day brings out of the dark, houses
-in rising fog) is stylized as what it has become."""
+RELEASE_EXPONENT: Final = 1.5
+"""Of how recent a change is, from 0 to 1: to its power the confidence is reduced, to 0 where the content changed since
+the previous frame."""
+RENEWAL, RENEWAL_EXPONENT = 0.25, 3
+"""How far a frame starts from its own content, as new pixels do, where the content changed since the previous frame,
+and the exponent of how recent the change is. So what changes slowly (a scene that the day brings out of the dark,
+houses in rising fog) is stylized as what it has become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,9 @@ class WarmStarter(Protocol):
         stored stylized frame and the correspondence from it; all frames are uint8 (H, W, 3) sRGB of one size. Where
         several frames correspond, the nearest one (the highest index) counts first. `next_keyframe` is blended in with
         the weight of its fraction, so that a segment ends in the stylized frame that the next segment begins with.
-        `recent_change` (h, w), of any size, says where the content changed recently: the temporal term is weaker there.
-        With `style_colors` the stylized frames are taken to the light of the current one.
+        `recent_change` (h, w) in [0, 1], of any size, says where the content changed recently (`RecentChanges`): there
+        the temporal term is weaker, and the start is renewed from the content. With `style_colors` the stylized frames
+        are taken to the light of the current one.
         """
         ...
 
@@ -110,9 +114,9 @@ def warm_start(
     if recent_change is not None:
         size = (content.shape[1], content.shape[0])
         recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
-        new = np.maximum(new, np.float32(RENEWAL) * recent_change**3)
+        new = np.maximum(new, np.float32(RENEWAL) * recent_change**RENEWAL_EXPONENT)
     if new.any():
-        init = _with_new_pixels(init, new, content, target, style_colors)
+        init = _blend(init, start_of_new_pixels(content, target, style_colors), new)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * next_keyframe.correspondence.confidence
         ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence, style_colors)
@@ -120,7 +124,7 @@ def warm_start(
         confidence = confidence + weight * (1 - confidence)
     confidence = np.minimum(confidence, 1)
     if recent_change is not None:
-        confidence = confidence * (1 - recent_change**1.5)
+        confidence = confidence * (1 - recent_change**RELEASE_EXPONENT)
     clipped = target.clip(0, 1)
     return WarmStart(clipped if init is target else init.clip(0, 1), clipped, confidence, new_fraction, recent_change)
 
@@ -144,18 +148,6 @@ def _combine(
             target = _blend(target, _warped(stylized[index], correspondences[index], style_colors), weight)
             confidence = confidence + added
     return target, confidence
-
-
-def _with_new_pixels(
-    init: Image, new: Plane, content: NDArray[np.uint8], target: Image, style_colors: StyleColors | None
-) -> Image:
-    """`init` with the start of new pixels blended in, as far as a pixel is new (H, W)."""
-    init = init.copy()
-    rows, columns = np.nonzero(new)
-    old = init[rows, columns]
-    start = start_of_new_pixels(content, target, rows, columns, style_colors)
-    init[rows, columns] += new[rows, columns, None] * (start - old)
-    return init
 
 
 def _blend(image: Image, other: Image, weight: Plane) -> Image:

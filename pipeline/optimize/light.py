@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -66,7 +67,7 @@ def gaussian_blur(height: int, width: int, scale: float, like: Tensor) -> Blur:
     Borders are those of an image that goes on with its mirror image.
     """
     sigma_px = max(0.5, scale * max(height, width))
-    return Blur(*(_weights(length, sigma_px).to(like.device, torch.float32) for length in (height, width)))
+    return Blur(*(_weights(length, sigma_px).to(like.device) for length in (height, width)))
 
 
 def light_target(recolored: Tensor, scale: float, changed: Tensor | None = None) -> LightTarget:
@@ -88,8 +89,12 @@ def light_loss(images: Tensor, target: LightTarget) -> Tensor:
     return squared.mean(dim=(1, 2, 3)) / target.variance
 
 
+@lru_cache(maxsize=32)
 def _weights(length: int, sigma_px: float) -> Tensor:
-    """Weights (samples, length), each row of sum 1: a Gaussian around a position, folded at both ends; float64."""
+    """Weights (samples, length), each row of sum 1: a Gaussian around a position, folded at both ends; float32.
+
+    Kept, because every frame of a clip needs the same ones; they must not be modified.
+    """
     count = max(2, math.ceil(SAMPLES_PER_SIGMA * length / sigma_px)) if length > 1 else 1
     count = min(count, length)
     centers = (torch.arange(count, dtype=torch.float64) + 0.5) * (length / count) - 0.5
@@ -101,4 +106,4 @@ def _weights(length: int, sigma_px: float) -> Tensor:
         mirrored = places if fold % 2 == 0 else length - 1 - places
         distance = (mirrored + fold * length - centers[:, None]) / sigma_px
         weights += torch.where(distance.abs() <= REACH, torch.exp(-0.5 * distance**2), 0.0)
-    return weights / weights.sum(dim=1, keepdim=True)
+    return (weights / weights.sum(dim=1, keepdim=True)).float()

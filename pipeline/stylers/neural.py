@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import StylizeError
+from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
 from pipeline.optimize.light import LightTarget, light_target
@@ -23,7 +24,7 @@ from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective, content_targets
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
-from pipeline.stylers.style_targets import StyleTargets, image_tensor, style_colors
+from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
 from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
@@ -229,7 +230,8 @@ class NeuralStyler:
         """One content frame (3, H, W) in the colors of the style images, not clipped."""
         if not bool(content.isfinite().all()):
             return content  # it has no colors to map; the loss will not be finite, which is reported
-        colors = content.flatten(1).double()
+        width, height = size_within(content.shape[-1], content.shape[-2], COLORS_SIDE_PX)
+        colors = resize(content[None], (height, width))[0].flatten(1).double()
         gaussian = ColorGaussian(colors.mean(dim=1).cpu().numpy(), torch.cov(colors).cpu().numpy())
         found = style_map(gaussian, self.style_colors)
         matrix, offset = (torch.from_numpy(part).to(content) for part in (found.matrix, found.offset))

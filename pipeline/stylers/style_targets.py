@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.media.image.arrays import resize as resize_rgb
+from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
 from pipeline.optimize.objective import StyleTarget, style_target
 from pipeline.stylers.scales import Size, resize, style_image_size
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.encoders.network import Encoder
 
 COLORS_SIDE_PX: Final = 256
-"""The colors of a style image are those of the image at this size: what is finer than a stroke is left out."""
+"""The colors of an image are those of the image at this size: what is finer than a stroke is left out."""
 
 
 class StyleTargets:
@@ -64,8 +65,7 @@ def style_colors(settings: StyleSettings, style_images: Sequence[NDArray[np.uint
     """The colors of the style images, uint8 (H, W, 3) sRGB, with the weights of the settings."""
     gaussians = []
     for rgb in style_images:
-        shrink = min(1.0, COLORS_SIDE_PX / max(rgb.shape[:2]))
-        height, width = (max(1, round(length * shrink)) for length in rgb.shape[:2])
+        width, height = size_within(rgb.shape[1], rgb.shape[0], COLORS_SIDE_PX)
         gaussians.append(color_gaussian(resize_rgb(rgb, width, height)))
     return StyleColors(tuple(gaussians), tuple(image.weight for image in settings.images))
 

@@ -47,6 +47,8 @@ def known_first_pass(path: Path, source: Source, settings: InputSettings) -> Fir
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
+    if plan.source.frame_count > 1 and not plan.levels:
+        return None  # a plan of version 2 knows no levels
     return FirstPass(plan.shots, plan.exposure, plan.levels, plan.contrasts)
 
 

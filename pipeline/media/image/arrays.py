@@ -70,6 +70,12 @@ def fit_size(width_px: int, height_px: int, width: int | None = None, height: in
     return max(2, round(width_px * height / height_px)), height
 
 
+def size_within(width_px: int, height_px: int, side_px: int) -> tuple[int, int]:
+    """(width, height) with the same aspect ratio and a longer side of at most `side_px`; never larger than it was."""
+    scale = min(1.0, side_px / max(width_px, height_px))
+    return max(1, round(width_px * scale)), max(1, round(height_px * scale))
+
+
 def to_tensor(rgb: RGB) -> torch.Tensor:
     """uint8 (H, W, 3) to float32 (3, H, W) in [0, 1], contiguous, on the CPU."""
     import torch

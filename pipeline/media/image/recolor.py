@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
 from pipeline.types import ColorGaussian, StyleColors
@@ -31,9 +32,9 @@ class ColorMap:
     offset: Matrix
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The image (..., 3), values of [0, 1], with its colors mapped; float32, not clipped."""
-        mapped: NDArray[np.float32] = image @ self.matrix.T.astype(np.float32) + self.offset.astype(np.float32)
-        return mapped
+        """The image (H, W, 3), values of [0, 1], with its colors mapped; float32, not clipped."""
+        affine = np.column_stack([self.matrix, self.offset]).astype(np.float32)
+        return np.asarray(cv2.transform(image, affine), np.float32)
 
 
 def color_gaussian(image: NDArray[np.uint8] | NDArray[np.float32]) -> ColorGaussian:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
+from pipeline.media.image.arrays import size_within
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,8 +41,7 @@ class Thumbnails:
 
     def size_of(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Width and height in px in which frames of this size are kept: never enlarged, at least 1 px a side."""
-        scale = min(1.0, self._longer_side_px / max(width_px, height_px))
-        return max(1, round(width_px * scale)), max(1, round(height_px * scale))
+        return size_within(width_px, height_px, self._longer_side_px)
 
     def start(self, width_px: int, height_px: int) -> None:
         """Begin, or begin again, with the frames of an input of this size."""
