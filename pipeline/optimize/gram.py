@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from pipeline.optimize.moments import moments
+from pipeline.optimize.moments import Moments
 
 EPSILON = 1e-16
 """Keeps a division by the energy of an all-zero target finite."""
@@ -20,16 +22,19 @@ class GramStatistics:
     energy: Tensor
 
 
-def statistics(features: Tensor) -> GramStatistics:
-    """Statistics of a style image's features (1, C, h, w)."""
-    _, second = moments(features.detach())
-    return GramStatistics(second, second.square().sum(dim=(1, 2)))
+def statistics(moments: Moments) -> GramStatistics:
+    """Statistics of a style image from the moments of its features (1, C)."""
+    return GramStatistics(moments.second, moments.second.square().sum(dim=(1, 2)))
 
 
-def distance(features: Tensor, target: GramStatistics) -> Tensor:
-    """Squared Frobenius distance of Gram matrices over the squared norm of the target's (Gatys et al. 2015, eq. 4).
+def distances(moments: Sequence[Moments], targets: Sequence[GramStatistics]) -> Tensor:
+    """Squared Frobenius distances of Gram matrices over the squared norms of the targets' (Gatys et al. 2015, eq. 4).
 
-    Gram matrices are means over positions, so that images of different size can be compared.
+    For L pairs of moments (B, C) and targets: (B, L). Gram matrices are means over positions, so that images of
+    different size can be compared.
     """
-    _, second = moments(features)
-    return (second - target.gram).square().sum(dim=(1, 2)) / (target.energy + EPSILON)
+    found = [
+        (own.second - target.gram).square().sum(dim=(1, 2)) / (target.energy + EPSILON)
+        for own, target in zip(moments, targets, strict=True)
+    ]
+    return torch.stack(found, dim=1)

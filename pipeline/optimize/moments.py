@@ -6,10 +6,17 @@ map overflow.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """Mean (B, C) and second moment E[x x^T] (B, C, C) of features over their positions, float32."""
+
+    mean: Tensor
+    second: Tensor
 
 
 class _Moments(torch.autograd.Function):
@@ -48,7 +55,6 @@ def _rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).float().reshape(batch, height * width, channels)
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, C) and second moment E[x x^T] (B, C, C) of features over all positions, float32, differentiable."""
-    mean, second = _Moments.apply(features)  # type: ignore[no-untyped-call]
-    return mean, second
+def moments(features: Tensor) -> Moments:
+    """The moments of features (B, C, h, w) over all positions, differentiable."""
+    return Moments(*_Moments.apply(features))  # type: ignore[no-untyped-call]

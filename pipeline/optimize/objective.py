@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.optimize.light import LightTarget, light_loss
 from pipeline.optimize.losses import content_loss, temporal_loss
 from pipeline.optimize.minimum import Evaluation
+from pipeline.optimize.moments import moments
 from pipeline.optimize.style_losses import style_loss
 from pipeline.optimize.variation import variation_limits, variation_loss
 
@@ -82,16 +83,16 @@ class Objective:
         content = sum(
             (weight * content_loss(features[name], self.content[name]) for name, weight in content_layers.items()), zero
         )
-        distance = style_loss(self.settings.style.loss).distance
         style_weight = sum(style.weight for style in self.styles)
-        style = sum(
-            (
-                (target.weight / style_weight) * weight * distance(features[name], target.statistics[name])
-                for target in self.styles
-                for name, weight in style_layers.items()
-            ),
-            zero,
+        found = {name: moments(features[name]) for name in style_layers}
+        distances = style_loss(self.settings.style.loss).distances(
+            [found[name] for _ in self.styles for name in style_layers],
+            [target.statistics[name] for target in self.styles for name in style_layers],
         )
+        fractions = [
+            target.weight / style_weight * weight for target in self.styles for weight in style_layers.values()
+        ]
+        style = distances @ distances.new_tensor(fractions)
         limits = sum(
             (target.weight / style_weight * target.variation_limits for target in self.styles), images.new_zeros((1, 3))
         )
@@ -133,5 +134,5 @@ def style_target(encoder: Encoder, settings: LossSettings, style_image: Tensor, 
     statistics = style_loss(settings.style.loss).statistics
     with torch.no_grad():
         features = encoder(style_image, layers)
-        found = {name: statistics(features[name]) for name in layers}
+        found = {name: statistics(moments(features[name])) for name in layers}
     return StyleTarget(weight, found, variation_limits(style_image))

@@ -1,8 +1,12 @@
-"""Style losses by name: a pair of plain functions, the statistics of a style image and the distance to them."""
+"""Style losses by name: a pair of plain functions, the statistics of a style image and the distances to them.
+
+Both are functions of the moments of the features and of nothing else, so that they do not depend on how the moments
+were added up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -11,26 +15,28 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.config.settings import STYLE_LOSSES
+from pipeline.optimize.moments import Moments
 
 
 @dataclass(frozen=True, slots=True)
 class StyleLoss:
-    """`statistics(features)` of a style image's features (1, C, h, w), and `distance(features, statistics)`.
+    """`statistics(moments)` of a style image's features, and `distances(moments, statistics)`.
 
-    The distance is float32 (B,) for features (B, C, h, w), dimensionless, and differentiable.
+    The distances of L pairs, each of the moments of a batch (B, C) and the statistics of a style image at the same
+    layer, are float32 (B, L), dimensionless, and differentiable.
     """
 
-    statistics: Callable[[Tensor], Any]
-    distance: Callable[[Tensor, Any], Tensor]
+    statistics: Callable[[Moments], Any]
+    distances: Callable[[Sequence[Moments], Sequence[Any]], Tensor]
 
 
 @cache  # asked for at every evaluation
 def style_loss(name: str) -> StyleLoss:
-    """The functions `statistics` and `distance` of the file of this room that is named like the style loss.
+    """The functions `statistics` and `distances` of the file of this room that is named like the style loss.
 
     Raises KeyError for a name that is not in `STYLE_LOSSES`.
     """
     if name not in STYLE_LOSSES:
         raise KeyError(name)
     module = import_module(f"pipeline.optimize.{name}")
-    return StyleLoss(module.statistics, module.distance)
+    return StyleLoss(module.statistics, module.distances)

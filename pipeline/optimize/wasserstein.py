@@ -5,13 +5,14 @@ It gives longer strokes and cleaner colors than Gram matrices, with the same lay
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipeline.optimize.moments import moments
+from pipeline.optimize.moments import Moments
 
 COVARIANCE_FLOOR = 1e-5
 """Added to the diagonal of covariances, relative to the target's mean variance: channels that never fire have none."""
@@ -65,9 +66,9 @@ def _precise(tensor: Tensor) -> Tensor:
     return tensor if tensor.device.type == "mps" else tensor.double()
 
 
-def statistics(features: Tensor) -> GaussianStatistics:
-    """The Gaussian of a style image's features (1, C, h, w)."""
-    mean, second = (_precise(moment) for moment in moments(features.detach()))
+def statistics(moments: Moments) -> GaussianStatistics:
+    """The Gaussian of a style image from the moments of its features (1, C)."""
+    mean, second = (_precise(moment) for moment in moments)
     covariance = second - mean[:, :, None] * mean[:, None, :]
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     channels = mean.shape[1]
@@ -79,13 +80,18 @@ def statistics(features: Tensor) -> GaussianStatistics:
     return GaussianStatistics(mean, trace + channels * floor, root, floor, energy)
 
 
-def distance(features: Tensor, target: GaussianStatistics) -> Tensor:
-    """Squared Wasserstein-2 distance between the Gaussians of two feature maps over the target's mean square.
+def distances(moments: Sequence[Moments], targets: Sequence[GaussianStatistics]) -> Tensor:
+    """Squared Wasserstein-2 distances between Gaussians of features over the targets' mean squares.
 
+    For L pairs of moments (B, C) and targets: (B, L).
     |m - m_t|^2 + tr(C + C_t - 2 (C_t^1/2 C C_t^1/2)^1/2) (Dowson and Landau 1982; as a style loss: Mroueh 2019,
     "Wasserstein Style Transfer"). We add the same small multiple of the identity to both covariances.
     """
-    mean, second = (_precise(moment) for moment in moments(features))
+    return torch.stack([_distance(own, target) for own, target in zip(moments, targets, strict=True)], dim=1)
+
+
+def _distance(moments: Moments, target: GaussianStatistics) -> Tensor:
+    mean, second = (_precise(moment) for moment in moments)
     covariance = second - mean[:, :, None] * mean[:, None, :]
     channels = mean.shape[1]
     floor = target.floor[:, None, None] * torch.eye(channels, device=mean.device, dtype=mean.dtype)
