@@ -1,9 +1,11 @@
-"""Stylizing tasks as one batch, with errors that say whether a smaller batch could help."""
+"""Frames as tensors, and stylizing some as one batch, with errors that say whether a smaller batch could help."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StylizeError
 from pipeline.plan.chains import frame_seed
@@ -20,22 +22,56 @@ NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weigh
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
 """Parts of torch's messages where it raises a plain RuntimeError: on the CPU, on Apple's GPUs, in CUDA's libraries."""
+_TENSORS: Final = ("content", "init", "warped_previous", "confidence", "recent_change")
+"""The fields of a `FrameBatch` that are tensors; all but the first may be None."""
 
 
 class BatchTooLargeError(Exception):
     """The batch did not fit into memory."""
 
 
-def stylize_tasks(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
-    """Stylize tasks of one style and one phase as a batch.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A frame that is ready to be stylized: its task, and the same as a batch of one."""
+
+    task: FrameTask
+    batch: FrameBatch
+
+
+def make_sample(task: FrameTask, device: torch.device | str = "cpu") -> Sample:
+    """A task with its tensors, on a device, or on the CPU where the device has no room for them.
+
+    Several threads may do this at once, if the device can take copies from several threads, as CUDA's can.
+    """
+    import torch
+
+    from pipeline.media.image.arrays import to_tensor
+
+    warm = task.warm
+    batch = FrameBatch(
+        phase=task.phase,
+        content=to_tensor(task.content)[None],
+        init=None if warm is None else _channels_first(warm.init),
+        seeds=(frame_seed(task.chain.seed, task.chain.style, task.index),),
+        warped_previous=None if warm is None else _channels_first(warm.target),
+        confidence=None if warm is None else torch.from_numpy(warm.confidence)[None, None],
+        new_fractions=() if warm is None else (warm.new_fraction,),
+        recent_change=None if warm is None else torch.from_numpy(_recent_change(warm))[None, None],
+    )
+    with suppress(torch.OutOfMemoryError):
+        batch = replace(batch, **_joined([batch], device))
+    return Sample(task, batch)
+
+
+def stylize_samples(styler: Styler, samples: Sequence[Sample]) -> StylizedBatch:
+    """Stylize frames of one style and one phase as a batch.
 
     Raises BatchTooLargeError if they do not fit into memory, StylizeError if a loss is not finite.
     """
     import torch
 
-    batch = make_batch(tasks)
     try:
-        return styler.stylize(batch)
+        return styler.stylize(join([sample.batch for sample in samples]))
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise BatchTooLargeError from error
@@ -50,23 +86,32 @@ def stylize_tasks(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
         raise
 
 
-def make_batch(tasks: Sequence[FrameTask]) -> FrameBatch:
-    """Tasks of one style, size and phase as tensors."""
+def join(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """Batches of one style, size and phase as one; a single one without a copy.
+
+    If some are on the CPU, because the device had no room for them, they follow the others.
+    """
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    device = max((batch.content.device for batch in batches), key=lambda device: device.type != "cpu")
+    return replace(
+        first,
+        seeds=tuple(seed for batch in batches for seed in batch.seeds),
+        new_fractions=tuple(fraction for batch in batches for fraction in batch.new_fractions),
+        **_joined(batches, device),
+    )
+
+
+def _joined(batches: Sequence[FrameBatch], device: torch.device | str) -> dict[str, Any]:
+    """The tensors of batches, (B, ...) on a device, by field; those of a single batch that is there without a copy."""
     import torch
 
-    from pipeline.media.image.arrays import to_tensor
-
-    warm = [task.warm for task in tasks if task.warm is not None]
-    return FrameBatch(
-        phase=tasks[0].phase,
-        content=torch.stack([to_tensor(task.content) for task in tasks]),
-        init=_stack([_channels_first(start.init) for start in warm]),
-        seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
-        warped_previous=_stack([_channels_first(start.target) for start in warm]),
-        confidence=_stack([torch.from_numpy(start.confidence)[None] for start in warm]),
-        new_fractions=tuple(start.new_fraction for start in warm),
-        recent_change=_stack([torch.from_numpy(_recent_change(start))[None] for start in warm]),
-    )
+    found: dict[str, Any] = {}
+    for name in _TENSORS:
+        parts = [part.to(device) for batch in batches if (part := getattr(batch, name)) is not None]
+        found[name] = (parts[0] if len(parts) == 1 else torch.cat(parts)) if parts else None
+    return found
 
 
 def _recent_change(start: WarmStart) -> NDArray[np.float32]:
@@ -76,17 +121,8 @@ def _recent_change(start: WarmStart) -> NDArray[np.float32]:
     return np.zeros_like(start.confidence) if start.recent_change is None else start.recent_change
 
 
-def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Images as a batch, None for none; a single one without a copy."""
-    import torch
-
-    if not images:
-        return None
-    return images[0][None] if len(images) == 1 else torch.stack(list(images))
-
-
 def _channels_first(image: NDArray[np.float32]) -> torch.Tensor:
-    """An image (H, W, 3) as (3, H, W)."""
+    """An image (H, W, 3) as (1, 3, H, W)."""
     import torch
 
-    return torch.from_numpy(image).permute(2, 0, 1)
+    return torch.from_numpy(image).permute(2, 0, 1)[None]

@@ -30,6 +30,16 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that torch can still use on an accelerator, with what it has freed and kept; None if that is unknown."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return None
+
+
 def keep_freed_memory() -> bool:
     """Make the C library keep large freed blocks for the next evaluation instead of returning them to the system.
 
