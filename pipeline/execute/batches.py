@@ -103,6 +103,15 @@ def join(batches: Sequence[FrameBatch]) -> FrameBatch:
     )
 
 
+def as_stored(image: torch.Tensor) -> NDArray[np.uint8] | None:
+    """A stylized frame (3, H, W) as it is stored, uint8 (H, W, 3); None if it has values that are not finite."""
+    from pipeline.media.image.arrays import to_uint8
+
+    with suppress(ValueError):
+        return to_uint8(image)
+    return None
+
+
 def _joined(batches: Sequence[FrameBatch], device: torch.device | str) -> dict[str, Any]:
     """The tensors of batches, (B, ...) on a device, by field; those of a single batch that is there without a copy."""
     import torch
