@@ -122,7 +122,7 @@ class RunningChain:
                 record = FrameRecord(self.chain, frame.index, "warm", _REPEATED, seconds=0.0, batch=1)
                 self.store(record, self._repeated(frame))
                 continue
-            ready.append(make_sample(self._task(frame), self.device))
+            ready.append(make_sample(self._task(frame, cold=bool(ready)), self.device))
             if ready[0].task.phase == "warm":
                 return ready
         return ready
@@ -135,12 +135,12 @@ class RunningChain:
             del self._recent[min(self._recent)]
         self.index = record.index + self.chain.interval
 
-    def _task(self, frame: ChainFrame) -> FrameTask:
-        """The frame with its warm start, if it has one.
+    def _task(self, frame: ChainFrame, *, cold: bool) -> FrameTask:
+        """The frame with its warm start, if it has one; `cold` says that it has none.
 
         Raises RenderDirectoryError if a stored frame that it starts from is damaged.
         """
-        warm = None if frame.known_cold else self._warm_start(frame)
+        warm = None if cold else self._warm_start(frame)
         return FrameTask(self.chain, frame.index, frame.content, warm, warm is None and bool(frame.correspondences))
 
     def _warm_start(self, frame: ChainFrame) -> WarmStart | None:
