@@ -109,10 +109,11 @@ def test_warm_starts_of_one_group_are_made_while_the_other_is_stylized(
             second_begun.set()
             wait_for(first_started)
 
-    def start(*arguments: object, **settings: object) -> WarmStart | None:
-        wait_for(second_begun)
-        first_started.set()
-        return warm_start(*arguments, **settings)  # type: ignore[arg-type]
+    def start(content: RGB, stylized: object, *arguments: object, **settings: object) -> WarmStart | None:
+        if stylized:
+            wait_for(second_begun)
+            first_started.set()
+        return warm_start(content, stylized, *arguments, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr("pipeline.execute.running_chain.warm_start", start)
     styler.on_batch = meanwhile
