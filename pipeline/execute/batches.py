@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StylizeError
@@ -22,8 +22,6 @@ NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weigh
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
 """Parts of torch's messages where it raises a plain RuntimeError: on the CPU, on Apple's GPUs, in CUDA's libraries."""
-_TENSORS: Final = ("content", "init", "warped_previous", "confidence", "recent_change")
-"""The fields of a `FrameBatch` that are tensors; all but the first may be None."""
 
 
 class BatchTooLargeError(Exception):
@@ -59,7 +57,7 @@ def make_sample(task: FrameTask, device: torch.device | str = "cpu") -> Sample:
         recent_change=None if warm is None else torch.from_numpy(_recent_change(warm))[None, None],
     )
     with suppress(torch.OutOfMemoryError):
-        batch = replace(batch, **_joined([batch], device))
+        batch = _joined([batch], device)
     return Sample(task, batch)
 
 
@@ -91,16 +89,9 @@ def join(batches: Sequence[FrameBatch]) -> FrameBatch:
 
     If some are on the CPU, because the device had no room for them, they follow the others.
     """
-    first = batches[0]
     if len(batches) == 1:
-        return first
-    device = max((batch.content.device for batch in batches), key=lambda device: device.type != "cpu")
-    return replace(
-        first,
-        seeds=tuple(seed for batch in batches for seed in batch.seeds),
-        new_fractions=tuple(fraction for batch in batches for fraction in batch.new_fractions),
-        **_joined(batches, device),
-    )
+        return batches[0]
+    return _joined(batches, max((batch.content.device for batch in batches), key=lambda device: device.type != "cpu"))
 
 
 def as_stored(image: torch.Tensor) -> NDArray[np.uint8] | None:
@@ -112,15 +103,18 @@ def as_stored(image: torch.Tensor) -> NDArray[np.uint8] | None:
     return None
 
 
-def _joined(batches: Sequence[FrameBatch], device: torch.device | str) -> dict[str, Any]:
-    """The tensors of batches, (B, ...) on a device, by field; those of a single batch that is there without a copy."""
+def _joined(batches: Sequence[FrameBatch], device: torch.device | str) -> FrameBatch:
+    """Batches as one on a device; tensors that are there already are copied only to join them."""
     import torch
 
-    found: dict[str, Any] = {}
-    for name in _TENSORS:
-        parts = [part.to(device) for batch in batches if (part := getattr(batch, name)) is not None]
-        found[name] = (parts[0] if len(parts) == 1 else torch.cat(parts)) if parts else None
-    return found
+    def joined(name: str) -> Any:
+        values = [getattr(batch, name) for batch in batches]
+        if isinstance(values[0], torch.Tensor):
+            there = [value.to(device) for value in values]
+            return there[0] if len(there) == 1 else torch.cat(there)
+        return tuple(item for value in values for item in value) if isinstance(values[0], tuple) else values[0]
+
+    return FrameBatch(**{field.name: joined(field.name) for field in fields(FrameBatch)})
 
 
 def _recent_change(start: WarmStart) -> NDArray[np.float32]:
