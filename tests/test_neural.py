@@ -329,7 +329,7 @@ def test_cold_frame_starts_from_a_given_image() -> None:
 
 
 def test_sample_that_is_not_finite_does_not_change_the_others() -> None:
-    from pipeline.optimize.objective import Objective, content_targets, style_target
+    from pipeline.optimize.objective import Objective, style_target
 
     content = contents(2)
     content[1, 0, 0, 0] = float("nan")
@@ -337,7 +337,7 @@ def test_sample_that_is_not_finite_does_not_change_the_others() -> None:
     style = style_target(encoder, settings, 1 - contents(2)[1:].flip(2), 100.0)
 
     def evaluated(images: Tensor) -> Any:
-        return Objective(encoder, settings, content_targets(encoder, settings, images), (style,))(images)
+        return Objective.of(encoder, settings, images, (style,))(images)
 
     together, alone = evaluated(content), evaluated(content[:1])
     assert together.losses[0].item() == pytest.approx(alone.losses[0].item(), rel=1e-5)

@@ -40,6 +40,10 @@ class Blur:
     def __call__(self, images: Tensor) -> Tensor:
         return self.rows @ (images @ self.columns.T)
 
+    def transposed(self, samples: Tensor) -> Tensor:
+        """The transposed map, from samples (..., h, w) to images (..., H, W)."""
+        return self.rows.T @ (samples @ self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class LightTarget:
@@ -78,15 +82,18 @@ def light_target(recolored: Tensor, scale: float, changed: Tensor | None = None)
     return LightTarget(blur, light, variance, None if changed is None else blur(changed).clamp(0, 1))
 
 
-def light_loss(images: Tensor, target: LightTarget) -> Tensor:
-    """Mean squared difference of the blurred images to the target over its variance, where it counts.
+def light_loss(images: Tensor, target: LightTarget, *, weight: float = 1.0, gradients: Tensor | None = None) -> Tensor:
+    """Mean squared difference of the blurred images to the target over its variance, where it counts: (B,).
 
-    0 is a perfect match, about 1 the value of an image without light and shade.
+    0 is a perfect match, about 1 the value of an image without light and shade. `weight` times the gradient is added to
+    `gradients` (B, 3, H, W).
     """
-    squared = (target.blur(images) - target.light).square()
-    if target.weight is not None:
-        squared = squared * target.weight
-    return squared.mean(dim=(1, 2, 3)) / target.variance
+    difference = target.blur(images) - target.light
+    weighted = difference if target.weight is None else difference * target.weight
+    scale = 1 / (target.variance * difference[0].numel())
+    if gradients is not None:
+        gradients += target.blur.transposed(weighted * (2 * weight * scale)[:, None, None, None])
+    return torch.einsum("bn,bn->b", difference.flatten(1), weighted.flatten(1)) * scale
 
 
 @lru_cache(maxsize=32)

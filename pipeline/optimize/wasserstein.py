@@ -68,7 +68,7 @@ def _precise(tensor: Tensor) -> Tensor:
 
 def statistics(moments: Moments) -> GaussianStatistics:
     """The Gaussian of a style image from the moments of its features (1, C)."""
-    mean, second = (_precise(moment) for moment in moments)
+    mean, second = (_precise(moment) for moment in (moments.mean, moments.second))
     covariance = second - mean[:, :, None] * mean[:, None, :]
     trace = covariance.diagonal(dim1=1, dim2=2).sum(dim=1)
     channels = mean.shape[1]
@@ -91,7 +91,7 @@ def distances(moments: Sequence[Moments], targets: Sequence[GaussianStatistics])
 
 
 def _distance(moments: Moments, target: GaussianStatistics) -> Tensor:
-    mean, second = (_precise(moment) for moment in moments)
+    mean, second = (_precise(moment) for moment in (moments.mean, moments.second))
     covariance = second - mean[:, :, None] * mean[:, None, :]
     channels = mean.shape[1]
     floor = target.floor[:, None, None] * torch.eye(channels, device=mean.device, dtype=mean.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -28,6 +29,15 @@ def choose_device(name: str) -> torch.device:
             hint="use --device cpu, or install the torch build for your accelerator; `tempera doctor` shows what works",
         )
     return torch.device(name)
+
+
+@lru_cache(maxsize=64)
+def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Numbers as a float32 tensor on a device, made once: each copy to an accelerator would make it wait.
+
+    The tensor is shared and must not be modified.
+    """
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def keep_freed_memory() -> bool:

@@ -19,9 +19,10 @@ from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
 from pipeline.optimize.light import LightTarget, light_target
+from pipeline.optimize.losses import TemporalTarget
 from pipeline.optimize.minimizers import MINIMIZERS
 from pipeline.optimize.minimum import Minimum, Observer
-from pipeline.optimize.objective import Objective, content_targets
+from pipeline.optimize.objective import Objective
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
@@ -200,17 +201,16 @@ class NeuralStyler:
         self, content: Tensor, content_factor: float, warm: FrameBatch | None = None, *, temporal_factor: float = 1.0
     ) -> Objective:
         """The objective of the contents at one scale; with the temporal term if a warm batch is given."""
-        losses = self.settings.losses
-        target = None if warm is None else warm.warped_previous
-        confidence = None if warm is None else warm.confidence
-        return Objective(
-            encoder=self.encoder,
-            settings=losses,
-            content=content_targets(self.encoder, losses, content),
-            styles=self._style_targets((content.shape[-2], content.shape[-1])),
+        temporal = None
+        if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
+            temporal = TemporalTarget.of(warm.warped_previous.to(self.device), warm.confidence.to(self.device))
+        return Objective.of(
+            self.encoder,
+            self.settings.losses,
+            content,
+            self._style_targets((content.shape[-2], content.shape[-1])),
             content_factor=content_factor,
-            warped_previous=None if target is None else target.to(self.device),
-            confidence=None if confidence is None else confidence.to(self.device),
+            temporal=temporal,
             temporal_factor=temporal_factor,
             light=self._light(content, None if warm is None else warm.recent_change),
         )

@@ -12,7 +12,8 @@ from torch import Tensor
 from pipeline.media.image.arrays import resize as resize_rgb
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
-from pipeline.optimize.objective import StyleTarget, style_target
+from pipeline.optimize.feature_terms import StyleTarget
+from pipeline.optimize.objective import style_target
 from pipeline.stylers.scales import Size, resize, style_image_size
 from pipeline.types import StyleColors
 

@@ -38,7 +38,7 @@ from machine import environment
 import pipeline.execute.frame_writer
 import pipeline.execute.prefetch
 import pipeline.execute.scheduler
-import pipeline.stylers.neural
+import pipeline.optimize.objective
 from pipeline.config.catalog import load_style
 from pipeline.media.image.arrays import resize
 from pipeline.media.image.load import load_rgb
@@ -102,7 +102,7 @@ def main() -> None:
     wrap(pipeline.execute.scheduler._Scheduler, "make_tasks", "warm start")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
-    wrap(pipeline.stylers.neural, "content_targets", "content target")
+    wrap(pipeline.optimize.objective, "content_targets", "content target")
     wrap(pipeline.execute.frame_writer.FrameWriter, "wait", "wait for the disk")
     rows: list[dict[str, float]] = []
     last = time.perf_counter()
