@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.optimize import variation
 from pipeline.optimize.variation import (
     COLOR_FRACTION,
     COLOR_SCALE,
@@ -128,6 +129,18 @@ def test_gradients_are_exact_and_those_of_a_black_frame_finite() -> None:
     gradient = torch.zeros(1, 3, 8, 9)
     variation_loss(torch.zeros_like(gradient), NOTHING, gradients=gradient)
     assert bool(torch.isfinite(gradient).all())
+
+
+def test_bands_of_rows_give_the_loss_and_the_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random(2, 3, 50, 21)
+    found = []
+    for pixels in (1 << 22, 17 * 21, 3 * 21):
+        monkeypatch.setattr(variation, "BAND_PIXELS", pixels)
+        gradient = torch.zeros_like(images)
+        found.append((variation_loss(images, NOTHING.double(), gradients=gradient), gradient))
+    for loss, gradient in found[1:]:
+        assert torch.allclose(loss, found[0][0])
+        assert torch.allclose(gradient, found[0][1], atol=1e-14)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 6), (7, 5), (33, 20)])

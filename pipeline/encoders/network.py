@@ -86,6 +86,10 @@ class Encoder:
         """How many px beyond its own square a feature of these layers depends on, at most; None: it is not known."""
         return self._network.reach_px(layers) if isinstance(self._network, Steps) else None
 
+    def bytes_per_px(self, layers: Sequence[str]) -> float | None:
+        """Bytes of features, for each px of the image, that the gradient of these layers needs; None: not known."""
+        return self._network.bytes_per_px(layers) if isinstance(self._network, Steps) else None
+
     def _check(self, images: Tensor, layers: Sequence[str]) -> None:
         unknown = [layer for layer in layers if layer not in self.layers]
         if unknown:

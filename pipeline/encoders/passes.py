@@ -90,8 +90,8 @@ class NetworkPass:
                     continue
                 if masked is None:
                     masked = _masked(gradient, result, 2 - step.padding)
-                shift = _shift_of_one(self._steps[position - 1], cotangents) if position else None
-                gradient, masked, shifted = F.conv2d(masked, step.reverse, shift), None, shift is not None
+                shifts = _shifts(self._steps[position - 1], cotangents, masked) if position else None
+                gradient, masked, shifted = _reverse_convolution(step, masked, shifts), None, shifts is not None
             elif gradient is not None and isinstance(step, Mirror):
                 gradient = _mirror_gradient(gradient, step.margin)
             elif gradient is not None and isinstance(step, Pool):
@@ -229,18 +229,27 @@ def _average_pool_gradient(gradient: Tensor, source: Tensor) -> Tensor:
     return found
 
 
-def _shift_of_one(step: Step, cotangents: Mapping[str, Cotangent]) -> Tensor | None:
-    """The shift of a convolution's cotangent in a batch of one: the bias of the convolution above can add it."""
+def _shifts(step: Step, cotangents: Mapping[str, Cotangent], like: Tensor) -> Tensor | None:
+    """The shifts (B, C) of a convolution's cotangent, if the bias of the convolution above can add them.
+
+    It is the same for a whole batch, so that on an accelerator a larger batch would need several calls.
+    """
     cotangent = cotangents.get(step.layer) if isinstance(step, Convolution) else None
-    if cotangent is None or cotangent.shift is None or cotangent.part is not None or len(cotangent.shift) > 1:
+    if cotangent is None or cotangent.shift is None or cotangent.part is not None:
+        return None
+    if len(cotangent.shift) > 1 and like.device.type != "cpu":
         return None
     assert isinstance(step, Convolution)
-    return _channels(cotangent.shift[0], step.bias)
+    missing = len(step.bias) - cotangent.shift.shape[1]
+    return F.pad(cotangent.shift.to(like.dtype), (0, missing))
 
 
-def _channels(vector: Tensor, like: Tensor) -> Tensor:
-    """A vector of a layer's channels in the precision of `like`, with zeros for the channels that it has more."""
-    return F.pad(vector.to(like.dtype), (0, len(like) - len(vector)))
+def _reverse_convolution(step: Convolution, masked: Tensor, shifts: Tensor | None) -> Tensor:
+    """The gradient of a convolution by its input, plus the shifts (B, C)."""
+    if shifts is None:
+        return F.conv2d(masked, step.reverse)
+    found = [F.conv2d(it[None], step.reverse, shift) for it, shift in zip(masked, shifts, strict=True)]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _added(
@@ -254,36 +263,29 @@ def _added(
         gradient = torch.zeros_like(features)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
     if cotangent.mixing is not None and cotangent.part is None:
-        _add_product(
-            cotangent.mixing,
-            step,
-            features,
-            gradient,
-            _shift_of_one(step, {step.layer: cotangent}) if shifted else None,
-        )
+        _add_product(cotangent, step, features, gradient, shifted=shifted)
         cotangent = replace(cotangent, mixing=None, shift=None if shifted else cotangent.shift)
     inside, own = (_inside(it, step.margin)[:, : step.channels] for it in (gradient, features))
     cotangent.add_to(inside, own)
     return gradient
 
 
-def _add_product(mixing: Tensor, step: Convolution, features: Tensor, gradient: Tensor, shift: Tensor | None) -> None:
-    """Add `features @ mixing` to the gradient in place, which is fastest for all of it; the margins are put back.
-
-    A `shift` that was added everywhere is taken from the margins.
-    """
+def _add_product(cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor, *, shifted: bool) -> None:
+    """Add `features @ mixing` to the gradient in place, which is fastest for all of it; the margins are put back."""
+    assert cotangent.mixing is not None
     batch, channels = features.shape[:2]
-    kept = [
-        (strip, strip.clone() if shift is None else strip - shift[:, None, None])
-        for strip in _margins(gradient, step.margin)
-    ]
-    missing = channels - mixing.shape[1]
-    mixing = F.pad(mixing.to(features.dtype), (0, missing, 0, missing))
+    kept = [(strip, strip.clone()) for strip in _margins(gradient, step.margin)]
+    if shifted:
+        shifts = _shifts(step, {step.layer: cotangent}, gradient)
+        kept = [(strip, old if shifts is None else old - shifts[:, :, None, None]) for strip, old in kept]
+    missing = channels - cotangent.mixing.shape[1]
+    mixing = F.pad(cotangent.mixing.to(features.dtype), (0, missing, 0, missing))
     own, other = (it.permute(0, 2, 3, 1).reshape(batch, -1, channels) for it in (gradient, features))
-    if batch == 1:
-        own[0].addmm_(other[0], mixing[0])
-    else:
+    if batch > 1 and features.device.type != "cpu":
         own.baddbmm_(other, mixing)
+    else:
+        for to, rows, product in zip(own, other, mixing, strict=True):
+            to.addmm_(rows, product)
     for strip, old in kept:
         strip.copy_(old)
 

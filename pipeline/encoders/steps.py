@@ -95,6 +95,11 @@ class Steps:
                 reach += stride
         return reach
 
+    def bytes_per_px(self, layers: Sequence[str]) -> float:
+        """Bytes of feature maps, for each px of the image, that the gradient of these layers needs."""
+        maps = [step for step in self.until(layers) if isinstance(step, Convolution)]
+        return sum(it.weight.element_size() * len(it.bias) / layer_stride(it.layer) ** 2 for it in maps)
+
     def to(self, device: torch.device, dtype: torch.dtype, channel_multiple: int = 1) -> Steps:
         """The same on a device and in a precision, channels padded with zeros to a multiple."""
         steps: list[Step] = []

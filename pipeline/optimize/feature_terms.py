@@ -63,7 +63,7 @@ class FeatureTerms:
     def __call__(self, images: Tensor, content_weight: float, style_weight: float) -> tuple[Tensor, Tensor, Tensor]:
         """The content term (B,), the style term (B,), and the gradient (B, 3, H, W) of their weighted sum."""
         style_layers = active_layers(self.settings.style.layers)
-        layers = tuple({**active_layers(self.settings.content.layers), **style_layers})
+        layers = needed_layers(self.settings)
         tiles = image_tiles(images, self.encoder, layers, self.tile_px)
         if len(tiles) == 1:
             found = self.encoder.forward_pass(images, layers)
@@ -121,6 +121,11 @@ class FeatureTerms:
             mean, second = (grad * (weight / found[name].positions) for grad in grads[2 * number : 2 * number + 2])
             cotangents[name] = Cotangent(mixing=second + second.mT, shift=mean)
         return style.detach(), cotangents
+
+
+def needed_layers(settings: LossSettings) -> tuple[str, ...]:
+    """The layers whose features the content and the style term need."""
+    return tuple({**active_layers(settings.content.layers), **active_layers(settings.style.layers)})
 
 
 def active_layers(layers: Mapping[str, float]) -> dict[str, float]:

@@ -59,8 +59,7 @@ def _blocks(features: Tensor) -> list[Tensor]:
     rows = features.permute(0, 2, 3, 1)
     if features.device.type != "cpu":
         return [rows]
-    batch, _, width, channels = rows.shape
-    lines = max(1, BLOCK_VALUES // (batch * width * channels))
+    lines = max(1, BLOCK_VALUES // (rows.shape[2] * rows.shape[3]))
     lines -= lines % BLOCK_PARTS if lines > BLOCK_PARTS else 0
     return [rows[:, start : start + lines] for start in range(0, rows.shape[1], lines)]
 

@@ -54,11 +54,12 @@ def make_tiles(height: int, width: int, side_px: int, *, stride: int, reach_px: 
 
     Each is computed from `reach_px` more on every side that is no border of the image.
     """
-    rows, columns = (_spans(length, side_px, stride, reach_px) for length in (height, width))
+    rows, columns = (make_spans(length, side_px, stride=stride, reach_px=reach_px) for length in (height, width))
     return [Tile(row, column) for row in rows for column in columns]
 
 
-def _spans(length: int, side_px: int, stride: int, reach_px: int) -> list[Span]:
+def make_spans(length: int, side_px: int, *, stride: int, reach_px: int) -> list[Span]:
+    """Tiles along an axis that is `length` px long; see `make_tiles`."""
     count = max(1, -(-length // side_px))
     side = max(stride, -(-length // (count * stride)) * stride)
     halo = -(-reach_px // stride) * stride

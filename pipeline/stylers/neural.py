@@ -7,7 +7,7 @@ large strokes form first. A warm frame continues from the warped previous styliz
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import size_within
-from pipeline.media.image.recolor import style_map
+from pipeline.media.image.recolor import IDENTITY, style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
 from pipeline.optimize.light import LightTarget, light_target
 from pipeline.optimize.losses import TemporalTarget
@@ -220,22 +220,25 @@ class NeuralStyler:
         settings = self.settings.losses.light
         if settings.weight == 0:
             return []
-        recolored = torch.stack([self._recolored(image) for image in content])
-        targets = [light_target(recolored, settings.scale)]
+        recolor = self._recoloring(content)
+        targets = [light_target(content, settings.scale, recolor=recolor)]
         if recent_change is not None and bool(recent_change.any()):
-            targets.append(light_target(recolored, settings.changed_scale, recent_change.to(self.device)))
+            changed = recent_change.to(self.device)
+            targets.append(light_target(content, settings.changed_scale, changed, recolor))
         return targets
 
-    def _recolored(self, content: Tensor) -> Tensor:
-        """One content frame (3, H, W) in the colors of the style images, not clipped."""
-        if not bool(content.isfinite().all()):
-            return content  # it has no colors to map; the loss will not be finite, which is reported
-        width, height = size_within(content.shape[-1], content.shape[-2], COLORS_SIDE_PX)
-        colors = resize(content[None], (height, width))[0].flatten(1).double()
-        gaussian = ColorGaussian(colors.mean(dim=1).cpu().numpy(), torch.cov(colors).cpu().numpy())
-        found = style_map(gaussian, self.style_colors)
-        matrix, offset = (torch.from_numpy(part).to(content) for part in (found.matrix, found.offset))
-        return torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None]
+    def _recoloring(self, contents: Tensor) -> Callable[[Tensor], Tensor]:
+        """The map of colors (B, 3, h, w) of content frames (B, 3, H, W) to those of the style images, not clipped."""
+        width, height = size_within(contents.shape[-1], contents.shape[-2], COLORS_SIDE_PX)
+        matrices, offsets = [], []
+        for colors in resize(contents, (height, width)).flatten(2).double().cpu():
+            # Content that is not finite has no colors to map; its loss will not be finite, which is reported.
+            gaussian = ColorGaussian(colors.mean(dim=1).numpy(), torch.cov(colors).numpy())
+            found = style_map(gaussian, self.style_colors) if bool(colors.isfinite().all()) else IDENTITY
+            matrices.append(torch.from_numpy(found.matrix))
+            offsets.append(torch.from_numpy(found.offset))
+        matrix, offset = (torch.stack(parts).to(contents) for parts in (matrices, offsets))
+        return lambda colors: torch.einsum("bcd,bdhw->bchw", matrix, colors) + offset[:, :, None, None]
 
 
 def _counting_from(before: int, observer: Observer | None) -> Observer | None:
