@@ -16,7 +16,7 @@ from pipeline.optimize.tiles import make_tiles
 IMAGES: Final = 12
 """Images of float32 that the minimizer and the terms of the objective hold at a time, beside the curvature pairs."""
 MAP_FACTOR: Final = 1.5
-"""Features need so many times the bytes that are kept for the gradient: maps that a step reads and writes come on top."""
+"""Features need so many times the bytes that are kept for the gradient: the maps that a step works on come on top."""
 RESERVE_BYTES: Final = 256 << 20
 """For everything else: blocks of float32 features, style statistics, frames that are read ahead and stored."""
 TILE_SIDES_PX: Final = (2048, 1536, 1024, 768, 512)
@@ -75,7 +75,6 @@ def fitting_plans(
     plans = list(memory_plans(pairs))
     if features is None:
         return plans[:1]
-    fitting = [
-        number for number, plan in enumerate(plans) if needed_bytes(plan, size, batch, features) <= available_bytes
-    ]
-    return plans[fitting[0] if fitting else -1 :]
+    while len(plans) > 1 and needed_bytes(plans[0], size, batch, features) > available_bytes:
+        del plans[0]
+    return plans

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import torch
-
-try:
-    import resource
-except ImportError:  # Windows has none
-    resource = None  # type: ignore[assignment]
 
 CGROUP_FILES = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
@@ -51,8 +47,10 @@ def _left(limit: Path, used: Path) -> int | None:
 
 
 def _address_space() -> int | None:
-    if resource is None:
+    if sys.platform == "win32":
         return None
+    import resource
+
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     used = _field(Path("/proc/self/status"), "VmSize")
     return None if limit == resource.RLIM_INFINITY or used is None else limit - used
