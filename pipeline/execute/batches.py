@@ -10,11 +10,9 @@ from pipeline.plan.chains import frame_seed
 from pipeline.types import FrameBatch, FrameTask, StylizedBatch
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
 
-    from pipeline.types import Styler, WarmStart
+    from pipeline.types import Styler
 
 NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
@@ -52,6 +50,7 @@ def stylize_tasks(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
 
 def make_batch(tasks: Sequence[FrameTask]) -> FrameBatch:
     """Tasks of one style, size and phase as tensors."""
+    import numpy as np
     import torch
 
     from pipeline.media.image.arrays import to_tensor
@@ -59,21 +58,19 @@ def make_batch(tasks: Sequence[FrameTask]) -> FrameBatch:
     warm = [task.warm for task in tasks if task.warm is not None]
     return FrameBatch(
         phase=tasks[0].phase,
-        content=torch.stack([to_tensor(task.content) for task in tasks]),
-        init=_stack([_channels_first(start.init) for start in warm]),
+        content=to_tensor(np.stack([task.content for task in tasks])),
+        init=_stack([start.init for start in warm]),
         seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
-        warped_previous=_stack([_channels_first(start.target) for start in warm]),
-        confidence=_stack([torch.from_numpy(start.confidence)[None] for start in warm]),
+        warped_previous=_stack([start.target for start in warm]),
+        confidence=_stack([start.confidence for start in warm]),
         new_fractions=tuple(start.new_fraction for start in warm),
-        recent_change=_stack([torch.from_numpy(_recent_change(start))[None] for start in warm]),
+        recent_change=_stack(
+            [
+                torch.zeros_like(start.confidence) if start.recent_change is None else start.recent_change
+                for start in warm
+            ]
+        ),
     )
-
-
-def _recent_change(start: WarmStart) -> NDArray[np.float32]:
-    """Where the content of a warm frame changed recently, (H, W); 0 where it is not known."""
-    import numpy as np
-
-    return np.zeros_like(start.confidence) if start.recent_change is None else start.recent_change
 
 
 def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
@@ -83,10 +80,3 @@ def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
     if not images:
         return None
     return images[0][None] if len(images) == 1 else torch.stack(list(images))
-
-
-def _channels_first(image: NDArray[np.float32]) -> torch.Tensor:
-    """An image (H, W, 3) as (3, H, W)."""
-    import torch
-
-    return torch.from_numpy(image).permute(2, 0, 1)

@@ -1,11 +1,13 @@
-"""The choice of the device and of the precision of the features, and a setting of the allocator."""
+"""The choice of the device and of the precision of the features, and what is set before anything is computed."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -13,6 +15,9 @@ from pipeline.errors import MissingPartError
 
 Precision = Literal["float32", "bfloat16"]
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
+"""Environment variables that torch's allocator for CUDA reads at the first allocation."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -54,6 +59,23 @@ def keep_freed_memory() -> bool:
         return False
     mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
     return bool(mallopt(mmap_threshold, 2**30) and mallopt(trim_threshold, no_limit))
+
+
+def prepare_device(device: torch.device, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Make the settings under which everything is computed on this device; to be called before anything is.
+
+    Products in float32 are never rounded to TF32 (ten bits), which torch allows convolutions by default. With CUDA,
+    cuDNN measures its algorithms for every new size, and unless the environment has settings for the allocator, its
+    segments can grow, so that memory is not fragmented by the many sizes of cold frames.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if device.type == "cpu":
+        keep_freed_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        if sys.platform.startswith("linux") and not ALLOCATOR_SETTINGS & environment.keys():
+            environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def choose_precision(setting: str, device: torch.device) -> Precision:
