@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import time
@@ -17,17 +18,19 @@ from numpy.typing import NDArray
 
 from gpu_phases import subjects
 from gpu_phases.setting import Row, Setting, attempt
-from gpu_phases.timing import measure
+from gpu_phases.timing import activity, measure
 
 FLOW_PX = 2.3
 """Not a whole number of pixels, which would only be copied."""
 
 
 def warp(setting: Setting) -> Iterator[Row]:
-    """One warp: the package's on the host, and torch's bicubic sampling on the device, which is a floor for a warp."""
+    """One warp: the package's on the host and on the device, and torch's bicubic sampling, which is a floor."""
     yield attempt({"what": "pipeline.motion.warp", "batch": 1}, partial(_host_warp, setting))
     for batch in (1, setting.batches[-1]):
-        yield attempt({"what": "grid_sample, bicubic", "batch": batch}, partial(_device_warp, setting, batch))
+        yield attempt({"what": "pipeline.motion.device_warp", "batch": batch}, partial(_package_warp, setting, batch))
+    for batch in (1, setting.batches[-1]):
+        yield attempt({"what": "grid_sample, bicubic", "batch": batch}, partial(_bicubic_warp, setting, batch))
 
 
 def _host_warp(setting: Setting) -> Row:
@@ -39,7 +42,15 @@ def _host_warp(setting: Setting) -> Row:
     return measure(lambda: warped(image, flow), "cpu")
 
 
-def _device_warp(setting: Setting, batch: int) -> Row:
+def _package_warp(setting: Setting, batch: int) -> Row:
+    warped = importlib.import_module("pipeline.motion.device_warp").device_warp  # not in every revision
+    images = subjects.contents(batch, setting.size, setting.device)
+    flows = torch.full((batch, *setting.size, 2), FLOW_PX, device=setting.device)
+    run = partial(warped, images, flows)
+    return {**measure(run, setting.device), **activity(run, setting.device)}
+
+
+def _bicubic_warp(setting: Setting, batch: int) -> Row:
     images = subjects.contents(batch, setting.size, setting.device)
     grid = F.affine_grid(torch.eye(2, 3).expand(batch, 2, 3), list(images.shape), align_corners=False).to(images)
     grid = grid + 2 * FLOW_PX / max(setting.size)

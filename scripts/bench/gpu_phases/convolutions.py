@@ -5,26 +5,25 @@ An evaluation computes each convolution and its gradient with respect to its inp
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gpu_phases import subjects
 from gpu_phases.setting import Row, Setting, attempt
 from gpu_phases.timing import measure_device
+from pipeline.encoders.steps import Convolution, Mirror, Pool, Steps
 
 BATCHES = (1, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class ConvShape:
-    """One convolution: B images of (`height`, `width`) px with `channels_in`, 3x3 or another square kernel."""
+    """One convolution with a square kernel of B maps of (`height`, `width`) px; `padding` is that of zeros."""
 
     batch: int
     channels_in: int
@@ -35,52 +34,58 @@ class ConvShape:
     padding: int
 
     @property
+    def size_out(self) -> tuple[int, int]:
+        """(height, width) of the result, px."""
+        missing = self.kernel - 1 - 2 * self.padding
+        return self.height - missing, self.width - missing
+
+    @property
     def flops(self) -> int:
-        """Floating-point operations of one pass, a multiplication and an addition each; its gradient has as many."""
-        positions = (self.height + 2 * self.padding - self.kernel + 1) * (
-            self.width + 2 * self.padding - self.kernel + 1
-        )
-        return 2 * self.batch * self.channels_out * self.channels_in * self.kernel**2 * positions
+        """Floating-point operations, a multiplication and an addition each; its gradient has as many."""
+        height, width = self.size_out
+        return 2 * self.batch * self.channels_out * self.channels_in * self.kernel**2 * height * width
 
 
-def conv_shapes(network: Any, batch: int, size: tuple[int, int]) -> list[ConvShape]:
-    """The convolutions of one forward pass of `network` to `LAYERS`. Moves the network to the device "meta"."""
+def conv_shapes(network: Steps, batch: int, size: tuple[int, int]) -> list[ConvShape]:
+    """The convolutions of one forward pass to `LAYERS`, from the first to the last."""
     found: list[ConvShape] = []
-
-    def note(module: nn.Module, arguments: tuple[Tensor, ...], _output: Tensor) -> None:
-        assert isinstance(module, nn.Conv2d)
-        count, channels, height, width = arguments[0].shape
-        kernel, padding = module.kernel_size[0], int(module.padding[0])
-        found.append(ConvShape(count, channels, module.out_channels, height, width, kernel, padding))
-
-    hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    with torch.no_grad():
-        network.to("meta")
-        network(torch.empty(batch, 3, *size, device="meta"), subjects.LAYERS)
-    for hook in hooks:
-        hook.remove()
+    height, width = size
+    for step in network.until(subjects.LAYERS):
+        if isinstance(step, Mirror):
+            height, width = height + 2 * step.margin, width + 2 * step.margin
+        elif isinstance(step, Pool):
+            height, width = height // 2, width // 2
+        elif isinstance(step, Convolution):
+            channels_out, channels_in, kernel, _ = step.weight.shape
+            found.append(ConvShape(batch, channels_in, channels_out, height, width, kernel, step.padding))
+            height, width = found[-1].size_out
     return found
 
 
 @cache
-def shapes_of(name: str, batch: int, size: tuple[int, int]) -> list[ConvShape]:
-    """The convolutions of the encoder called `name`, from the first to the last."""
-    loaded: Any = subjects.vgg19("meta") if name == "vgg19" else subjects.encoder(name, "cpu", torch.float32)._network
-    return conv_shapes(copy.deepcopy(loaded), batch, size)
+def shapes_of(name: str, device: str, batch: int, size: tuple[int, int]) -> list[ConvShape]:
+    """The convolutions of an encoder as they are on a device, where their channels may be padded."""
+    network = subjects.encoder(name, device, torch.bfloat16)._network
+    assert isinstance(network, Steps)
+    return conv_shapes(network, batch, size)
 
 
 def evaluation_flops(name: str, batch: int, size: tuple[int, int]) -> int:
-    """Floating-point operations of all convolutions in one evaluation, forward and backward."""
-    return sum(2 * shape.flops for shape in shapes_of(name, batch, size))
+    """Floating-point operations of all convolutions in one evaluation, forward and backward; padded channels apart."""
+    return sum(2 * shape.flops for shape in shapes_of(name, "cpu", batch, size))
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Milliseconds and TFLOP/s of every convolution in bfloat16, forward and for its gradient."""
+    """Milliseconds and TFLOP/s of every convolution in bfloat16, forward and for its gradient.
+
+    The gradient is computed in two ways: as a convolution with the reversed weights, and by the library's own function.
+    """
     torch.backends.cudnn.benchmark = True
     for batch in BATCHES[:1] if setting.small else BATCHES:
         for name in subjects.ENCODERS:
-            for position, shape in enumerate(shapes_of(name, batch, setting.size)):
-                facts = {"encoder": name, "convolution": position + 1, **asdict(shape), "gflop": shape.flops / 1e9}
+            for position, shape in enumerate(shapes_of(name, setting.device, batch, setting.size)):
+                gflop = round(shape.flops / 1e9, 3)
+                facts = {"encoder": name, "convolution": position + 1, **asdict(shape), "gflop": gflop}
                 yield attempt(facts, partial(_rates, shape, setting.device))
 
 
@@ -94,30 +99,41 @@ def _rates(shape: ConvShape, device: str) -> Row:
 
 
 def _passes(shape: ConvShape, device: str) -> dict[str, Callable[[], Tensor]]:
-    """The forward pass and the gradient of the input, bfloat16 and channels-last."""
-    options = {"device": device, "dtype": torch.bfloat16}
-    layout = torch.channels_last
-    images = torch.randn(shape.batch, shape.channels_in, shape.height, shape.width, **options)  # type: ignore[call-overload]
-    images = images.contiguous(memory_format=layout)
-    weights = torch.randn(shape.channels_out, shape.channels_in, shape.kernel, shape.kernel, **options) / 10  # type: ignore[call-overload]
-    weights = weights.contiguous(memory_format=layout)
-    gradient = torch.randn_like(F.conv2d(images, weights, padding=shape.padding))
+    """The forward pass and both ways to the gradient of the input, bfloat16 and channels-last."""
+    images = _random(device, shape.batch, shape.channels_in, shape.height, shape.width)
+    weights = _random(device, shape.channels_out, shape.channels_in, shape.kernel, shape.kernel)
+    reverse = weights.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    gradient = _random(device, shape.batch, shape.channels_out, *shape.size_out)
+    border = shape.kernel - 1 - shape.padding
+    bordered = F.pad(gradient, (border,) * 4)
+    pads = [shape.padding] * 2
 
-    def backward() -> Tensor:
-        pad = [shape.padding] * 2
-        arguments = (gradient, images, weights, None, [1, 1], pad, [1, 1], False, [0, 0], 1, [True, False, False])
+    def library() -> Tensor:
+        arguments = (gradient, images, weights, None, [1, 1], pads, [1, 1], False, [0, 0], 1, [True, False, False])
         found: Tensor = torch.ops.aten.convolution_backward(*arguments)[0]
         return found
 
-    return {"forward": lambda: F.conv2d(images, weights, padding=shape.padding), "gradient": backward}
+    return {
+        "forward": lambda: F.conv2d(images, weights, padding=shape.padding),
+        "gradient": lambda: F.conv2d(bordered, reverse),
+        "library_gradient": library,
+    }
 
 
-def ceiling_ms(measured: list[Row], name: str, batch: int, size: tuple[int, int]) -> float | None:
-    """Milliseconds of one evaluation's convolutions at the rates measured; those of the next smaller batch measured.
+def _random(device: str, *shape: int) -> Tensor:
+    return torch.randn(shape, device=device).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
 
-    None if a convolution was not measured.
+
+def ceiling_ms(measured: list[Row], name: str, count: int, batch: int) -> float | None:
+    """Milliseconds of one evaluation's `count` convolutions at the rates measured at the nearest smaller batch.
+
+    Of the gradients the faster ones. None if a convolution was not measured.
     """
-    known = [row for row in measured if row["encoder"] == name and row["batch"] <= batch and "gradient_ms" in row]
+    known = [row for row in measured if row["encoder"] == name and row["batch"] <= batch and "forward_ms" in row]
     nearest = max((row["batch"] for row in known), default=0)
-    times = [float(row["forward_ms"] + row["gradient_ms"]) for row in known if row["batch"] == nearest]
-    return sum(times) * batch / nearest if len(times) == len(shapes_of(name, 1, size)) else None
+    times = [
+        float(row["forward_ms"] + min(row["gradient_ms"], row["library_gradient_ms"]))
+        for row in known
+        if row["batch"] == nearest
+    ]
+    return sum(times) * batch / nearest if len(times) == count > 0 else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -13,16 +13,15 @@ from torch import Tensor
 from gpu_phases import subjects
 from gpu_phases.setting import Row, Setting, attempts
 from gpu_phases.timing import Run
-from pipeline.encoders.network import Encoder
-from pipeline.execute.batches import BatchTooLargeError, stylize_tasks
+from pipeline.config.settings import ColdSettings, OptimizeSettings
 from pipeline.optimize.lbfgs import lbfgs
 from pipeline.optimize.minimum import Evaluation
-from pipeline.stylers.neural import NeuralStyler
-from pipeline.types import Chain, FrameBatch, FrameTask, StylizedBatch
+from pipeline.types import FrameBatch, StylizedBatch
 
 LIMITS = {"float32": (1e-3, 1e-2), "bfloat16": (2e-2, 1e-1)}
 """Largest relative errors of the terms of the losses and of the gradients."""
-TASKS = 8
+FRAMES = 8
+"""Of the batch that does not fit into memory."""
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -32,7 +31,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         ({"check": "batched against single", "dtype": "float32"}, partial(_batches, setting, "float32")),
         ({"check": "batched against single", "dtype": "bfloat16"}, partial(_batches, setting, "bfloat16")),
         ({"check": "one NaN neighbor", "dtype": "float32"}, partial(_neighbor, setting)),
-        ({"check": "tiled against whole"}, _tiled),
+        ({"check": "tiled against whole", "dtype": "float32"}, partial(_tiles, setting)),
         ({"check": "halving when out of memory"}, partial(_halving, setting)),
     )
 
@@ -103,55 +102,45 @@ def _of(found: Evaluation, samples: list[int]) -> Evaluation:
     return Evaluation(found.losses[samples], found.gradients[samples], found.terms[samples])
 
 
-def _tiled() -> Row:
-    importlib.import_module("pipeline.optimize.tiling")
-    raise NotImplementedError("there is tiling now: compare it with a whole evaluation here")
-
-
-class _Limited:
-    """A styler without memory for more than so many frames, for devices whose memory cannot be limited."""
-
-    def __init__(self, most: int, encoder: Encoder) -> None:
-        self._most = most
-        self._styler = _two_evaluations(encoder)
-        self.uses_previous_frames, self.style_colors = True, self._styler.style_colors
-
-    def stylize(self, batch: FrameBatch) -> StylizedBatch:
-        if len(batch.content) > self._most:
-            raise torch.OutOfMemoryError
-        return self._styler.stylize(batch)
-
-
-def _two_evaluations(encoder: Encoder) -> NeuralStyler:
-    from pipeline.config.settings import ColdSettings, OptimizeSettings
-
-    cold = ColdSettings(evaluations=2, min_scale_px=4096)  # one scale
-    return subjects.styler(encoder, OptimizeSettings(cold=cold))
+def _tiles(setting: Setting) -> Row:
+    """The terms and the gradient in tiles of a fourth of the frame."""
+    content, images = _given(setting, 1)
+    encoder = subjects.encoder("compact", setting.device, torch.float32)
+    objective = subjects.warm_objective(encoder, content.to(setting.device))
+    tiled = replace(objective, features=replace(objective.features, tile_px=content.shape[-1] // 2))
+    start = images.to(setting.device)
+    return _difference(tiled(start), objective(start), "float32")
 
 
 def _halving(setting: Setting) -> Row:
-    """Out of memory, half a batch fits right after the whole one did not, and its frames are those of single ones."""
+    """Out of memory, half a batch fits right after the whole one did not, and its frames are those of single ones.
+
+    On the CPU, whose memory is not limited, batches of more than three frames are refused by hand.
+    """
+    content = subjects.contents(FRAMES, (48, 64) if setting.small else (384, 512), "cpu")
+    cold = ColdSettings(evaluations=2, min_scale_px=4096)  # one scale
     encoder = subjects.encoder("compact", setting.device, torch.float32)
-    frames = subjects.different(TASKS, (48, 64) if setting.small else (384, 512))
-    chain = Chain("chain", "texture", 0, 0, TASKS, seed=0)
-    tasks = [FrameTask(chain, index, frame) for index, frame in enumerate(frames)]
-    styler = _two_evaluations(encoder)
-    alone = stylize_tasks(styler, tasks[:1])
-    limited = styler if setting.device == "cuda" else _Limited(3, encoder)
-    size, refused = TASKS, 0
+    styler = subjects.styler(encoder, OptimizeSettings(cold=cold))
+
+    def stylize(size: int) -> StylizedBatch:
+        if setting.device == "cpu" and size > 3:
+            raise torch.OutOfMemoryError
+        return styler.stylize(FrameBatch("cold", content[:size], None, tuple(range(size))))
+
+    (alone,) = stylize(1).stats
     if setting.device == "cuda":
-        _limit_memory(lambda: stylize_tasks(styler, tasks[:2]))
-    stylized = None
-    while stylized is None and size:
+        _limit_memory(lambda: stylize(2))
+    size, refused = FRAMES, 0
+    found: StylizedBatch | None = None
+    while found is None and size:
         try:
-            stylized = stylize_tasks(limited, tasks[:size])
-        except BatchTooLargeError:
+            found = stylize(size)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
             size, refused = size // 2, refused + 1
     if setting.device == "cuda":
         torch.cuda.set_per_process_memory_fraction(1.0)
-    if stylized is None:
-        return {"refused": refused, "fits": 0, "ok": False}
-    error = abs(stylized.stats[0].loss / alone.stats[0].loss - 1)
+    error = math.inf if found is None else abs(found.stats[0].loss / alone.loss - 1)
     return {"refused": refused, "fits": size, "loss_error": error, "ok": refused > 0 and error < 0.05}
 
 

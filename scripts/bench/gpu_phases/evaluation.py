@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import torch
 
 from gpu_phases import subjects
-from gpu_phases.convolutions import ceiling_ms, evaluation_flops
+from gpu_phases.convolutions import ceiling_ms, evaluation_flops, shapes_of
 from gpu_phases.setting import Row, Setting, attempt
 from gpu_phases.timing import activity, captured, measure, peak_mb
 from pipeline.optimize.lbfgs import lbfgs
@@ -43,7 +45,8 @@ def _evaluation(setting: Setting, name: str, dtype: str, batch: int, measured: l
     objective = subjects.warm_objective(subjects.encoder(name, device, getattr(torch, dtype)), images)
     timed = measure(lambda: objective(images), device, seconds=1)
     milliseconds = timed["ms"]
-    ceiling = ceiling_ms(measured, name, batch, setting.size) if dtype == "bfloat16" else None
+    count = len(shapes_of(name, device, batch, setting.size))
+    ceiling = ceiling_ms(measured, name, count, batch) if dtype == "bfloat16" else None
     found = activity(lambda: objective(images), device)
     return {
         **timed,
@@ -61,29 +64,51 @@ def graph(setting: Setting) -> Iterator[Row]:
 
     A process of its own, because a failed capture can leave CUDA unusable.
     """
-    for batch in (1, setting.batches[-1]):
-        yield attempt({"encoder": "compact", "batch": batch}, partial(_graph, setting, batch))
-
-
-def _graph(setting: Setting, batch: int) -> Row:
     if setting.device != "cuda":
-        raise ModuleNotFoundError("graphs need CUDA")
+        yield {"encoder": "compact", "skipped": "graphs need CUDA"}
+        return
+    for batch in (1, setting.batches[-1]):
+        for how, make in (("here", _captured), ("pipeline.optimize.graphs", _packaged)):
+            yield attempt({"encoder": "compact", "batch": batch, "how": how}, partial(_graph, setting, batch, make))
+
+
+Evaluate = Callable[[torch.Tensor], Evaluation]
+
+
+def _graph(setting: Setting, batch: int, make: Callable[[Evaluate, torch.Tensor], Evaluate]) -> Row:
     images = subjects.contents(batch, setting.size, "cuda")
     objective = subjects.warm_objective(subjects.encoder("compact", "cuda", torch.bfloat16), images)
-    expected = objective(images)
+    replay = make(objective, images)
+    if replay is objective:
+        raise RuntimeError("it could not be recorded")
+    others = images.flip(3)  # not those that were recorded
+    expected, found = objective(others), replay(others)
+    error = float((found.gradients - expected.gradients).norm() / expected.gradients.norm())
+    eager, replayed = (measure(lambda run=run: run(images), "cuda", seconds=1) for run in (objective, replay))  # type: ignore[misc]
+    return {"ok": error < 1e-2, "error": error, "eager_ms": eager["ms"], **replayed}
+
+
+def _captured(objective: Evaluate, images: torch.Tensor) -> Evaluate:
+    fixed = images.clone()
     kept: list[Evaluation] = []
 
     def run() -> None:
-        kept[:] = [objective(images)]
+        kept[:] = [objective(fixed)]
 
     replay = captured(run)
-    replay()
-    torch.cuda.synchronize()
-    found = kept[0]
-    difference = (found.gradients - expected.gradients).norm() / expected.gradients.norm()
-    eager = measure(lambda: objective(images), "cuda", seconds=1)
-    replayed = measure(replay, "cuda", seconds=1)
-    return {"ok": bool(difference < 1e-2), "error": float(difference), "eager_ms": eager["ms"], **replayed}
+
+    def evaluate(given: torch.Tensor) -> Evaluation:
+        fixed.copy_(given)
+        replay()
+        return kept[0]
+
+    return evaluate
+
+
+def _packaged(objective: Evaluate, images: torch.Tensor) -> Evaluate:
+    graphs: Any = importlib.import_module("pipeline.optimize.graphs").Graphs()  # not in every revision
+    found: Evaluate = graphs.of(objective, images)
+    return found
 
 
 def minimizer(setting: Setting) -> Iterator[Row]:

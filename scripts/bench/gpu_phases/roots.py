@@ -98,10 +98,9 @@ def _style(setting: Setting, name: str, batch: int) -> Row:
         features = encoder(images, layers)
         targets = [loss.statistics(moments(features[layer][-1:])) for layer in layers]
         found = [moments(features[layer][:-1]) for layer in layers]
-    leaves = [type(each)(*(part.requires_grad_(True) for part in each)) for each in found]
+    leaves = [part.requires_grad_(True) for each in found for part in (each.mean, each.second)]
 
     def run() -> object:
-        total = loss.distances(leaves, targets).sum()
-        return torch.autograd.grad(total, [part for each in leaves for part in each])
+        return torch.autograd.grad(loss.distances(found, targets).sum(), leaves)
 
     return {**measure(run, device), **activity(run, device)}

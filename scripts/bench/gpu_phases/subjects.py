@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
-from pipeline.encoders.load import load_encoder
+from pipeline.encoders.load import frozen, load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.vgg import VggNetwork
+from pipeline.optimize.losses import TemporalTarget
 from pipeline.stylers.neural import NeuralStyler
 
 if TYPE_CHECKING:
@@ -39,17 +40,10 @@ def encoder(name: str, device: str, dtype: torch.dtype) -> Encoder:
     """The encoder that ships, or a VGG-19 up to relu5_1 with random weights, which are as fast as trained ones."""
     if name == "compact":
         return load_encoder("compact", device=device, dtype=dtype)
-    network = vgg19(device).eval().requires_grad_(False).to(dtype=dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Encoder(name, "", dtype, torch.device(device), network)
-
-
-def vgg19(device: str) -> VggNetwork:
-    """A VGG-19 up to relu5_1 with random weights."""
     torch.manual_seed(0)
     modules: list[nn.Module] = []
     channels = 3
-    with torch.device(device):
+    with torch.device(device):  # several times faster than on the host
         for block, (width, count) in enumerate(_VGG19):
             modules += [nn.MaxPool2d(2)] if block else []
             for _ in range(count):
@@ -57,7 +51,7 @@ def vgg19(device: str) -> VggNetwork:
                 nn.init.kaiming_normal_(convolution.weight)
                 modules += [convolution, nn.ReLU()]
                 channels = width
-    return VggNetwork(nn.Sequential(*modules))
+    return frozen(name, "", VggNetwork(nn.Sequential(*modules)), torch.device(device), dtype)
 
 
 def styler(encoder: Encoder, optimize: OptimizeSettings | None = None) -> NeuralStyler:
@@ -72,8 +66,7 @@ def styler(encoder: Encoder, optimize: OptimizeSettings | None = None) -> Neural
 def warm_objective(encoder: Encoder, content: Tensor) -> Objective:
     """The objective of warm frames (B, 3, H, W), with the temporal term."""
     objective = styler(encoder).objective(content)
-    confidence = torch.ones_like(content[:, :1])
-    return replace(objective, warped_previous=content.clone(), confidence=confidence)
+    return replace(objective, temporal=TemporalTarget.of(content, torch.ones_like(content[:, :1])))
 
 
 def contents(batch: int, size: tuple[int, int], device: str) -> Tensor:
