@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.config.settings import MotionSettings
 from pipeline.execute.chain_frames import APPROACH_FRAMES, ChainFrame, ChainSettings, chain_frames
+from pipeline.motion.correspondence import Correspondence
+from pipeline.motion.warm_start import COLD_BELOW, warm_start
 from pipeline.types import Chain, Frame, Motion
 
 
@@ -144,3 +146,19 @@ def test_segment_begins_with_its_keyframe_and_approaches_the_next_one(reader: Re
     fractions = [frames[index].approach_fraction for index in approaching]
     assert fractions == sorted(fractions) and 0 < fractions[0] < 0.1 and 0.9 < fractions[-1] < 1
     assert {frames[index].next_keyframe for index in approaching} == {stop}
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.1, 0.1999, COLD_BELOW, 0.2001, 0.5, 1.0])
+@pytest.mark.parametrize("change", [0.0, 0.03])
+def test_frame_is_known_to_be_cold_exactly_where_it_has_no_warm_start(confidence: float, change: float) -> None:
+    content = np.full((8, 8, 3), 90, np.uint8)
+    motion = Motion(3, 4, np.zeros((8, 8, 2), np.float32), np.full((8, 8), confidence, np.float32))
+    correspondence = Correspondence(motion, np.full((8, 8), change, np.float32))
+    frame = ChainFrame(4, content, {3: correspondence})
+    assert frame.known_cold == (warm_start(content, {3: content}, {3: correspondence}) is None)
+    assert not ChainFrame(4, content, {3: correspondence, 2: correspondence}).known_cold  # both count together
+
+
+def test_first_frame_is_known_to_be_cold_and_a_repeated_one_is_not() -> None:
+    content = np.full((8, 8, 3), 90, np.uint8)
+    assert ChainFrame(0, content).known_cold and not ChainFrame(0, content, repeats=0).known_cold

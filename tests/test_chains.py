@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.plan.chains import StyleChains, frame_seed, make_chains
-from pipeline.plan.segments import Segments
+from pipeline.plan.segments import BUSY_CHAINS, Segments, automatic_length
 from pipeline.types import Shot
 from tests.support.plans import NAMES, shots_of
 
@@ -69,6 +70,7 @@ def test_dependents_of_a_keyframe_are_the_segments_that_start_from_it_or_approac
     dependencies = Segments([keyframes, *segments])
     first, second, third = segments
     assert [dependencies.next_keyframe(segment) for segment in segments] == [4, 8, None]
+    assert [dependencies.last_keyframe(segment) for segment in segments] == [4, 8, 8]
     assert all(dependencies.keyframes(segment) == keyframes for segment in segments)
     assert dependencies.keyframes(keyframes) is None
     everything = {keyframes.id: 0, first.id: 0, second.id: 4, third.id: 8}
@@ -89,3 +91,31 @@ def test_segments_cover_every_frame_once(count: int, wanted: int, hold: int) -> 
         if chain.keyframe_chain:
             (keys,) = (other for other in chains if other.id == chain.keyframe_chain)
             assert chain.start in keys.frames
+
+
+@pytest.mark.parametrize(
+    ("frames", "styles", "length"),
+    [
+        (1, 1, 24),
+        (300, 1, 24),
+        (800, 1, 50),
+        (800, 2, 100),
+        (640, 2, 80),
+        (640, 5, 80),
+        (1600, 1, 100),
+        (10**6, 3, 100),
+    ],
+)
+def test_automatic_segments_keep_an_accelerator_busy_and_are_neither_short_nor_long(
+    frames: int, styles: int, length: int
+) -> None:
+    assert automatic_length(frames, styles) == length
+
+
+@given(st.integers(384, 1600), st.integers(1, 4))
+def test_automatic_segments_of_a_long_shot_are_as_many_as_are_stylized_side_by_side(frames: int, styles: int) -> None:
+    length = automatic_length(frames, styles)
+    chains = make_chains([StyleChains(str(style), 0, length) for style in range(styles)], [Shot(0, 0, frames)])
+    segments = [chain for chain in chains if chain.in_output]
+    assert len(segments) >= BUSY_CHAINS - styles
+    assert all(20 <= len(chain.frames) <= 105 for chain in segments if chain.stop < frames)

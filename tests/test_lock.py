@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime import atomic
-from pipeline.store.holder import Holder
+from pipeline.store.holder import Holder, read_holder
 from pipeline.store.lock import RenderLock, probe
 from pipeline.store.system_lock import try_lock
 
@@ -109,6 +110,27 @@ def test_taking_the_lock_twice_in_one_process_is_refused(tmp_path: Path) -> None
     lock.release()  # again, does nothing
     with pytest.raises(RuntimeError):
         lock.check()
+
+
+def test_several_threads_may_check_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read one open file, whose position they share: two at once would find an empty lock."""
+    reading = most = 0
+
+    def read(descriptor: int) -> Holder | None:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.005)
+        holder = read_holder(descriptor)
+        reading -= 1
+        return holder
+
+    with RenderLock(tmp_path) as lock, ThreadPoolExecutor(4) as pool:
+        monkeypatch.setattr("pipeline.store.lock.read_holder", read)
+        for done in [pool.submit(lock.check) for _ in range(12)]:
+            done.result()
+        monkeypatch.undo()
+    assert most == 1
 
 
 def test_released_lock_leaves_an_empty_file(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_frames_that_fit_are_taken_whole_and_large_ones_in_tiles() -> None:
 
 
 def test_frames_of_a_network_without_a_known_reach_are_whole() -> None:
-    assert [plan.tile_px for plan in fitting_plans((4320, 7680), 1, 12, 1 << 30, None)] == [None]
+    unknown = FeatureMemory(bytes_per_px=126, stride=16, reach_px=None)
+    assert [plan.tile_px for plan in fitting_plans((4320, 7680), 1, 12, 1 << 30, unknown)] == [None]
 
 
 @given(

@@ -104,3 +104,42 @@ def test_error_in_the_block_closes_the_prefetcher(reader: Reader) -> None:
     with pytest.raises(KeyError), a_prefetcher(reader, 0, 1000, ahead=1):
         raise KeyError("stylizing failed")
     assert prefetch_threads() == [] and reader.closed.is_set()
+
+
+def test_closing_makes_no_further_item(reader: Reader) -> None:
+    prefetcher = a_prefetcher(reader, 0, 1000, ahead=2)
+    wait_until(lambda: reader.read == 3)
+    prefetcher.close()
+    assert reader.read == 3
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_closing_frees_a_thread_that_waits_for_an_item(ahead: int) -> None:
+    begun, going_on = threading.Event(), threading.Event()
+
+    def items() -> Generator[int]:
+        begun.set()
+        assert going_on.wait(TIMEOUT_S)
+        yield 0
+
+    prefetcher, errors = Prefetcher(items(), ahead=ahead), list[BaseException]()
+
+    def take() -> None:
+        try:
+            prefetcher.next_item()
+        except EOFError as error:
+            errors.append(error)
+
+    takers = [threading.Thread(target=take, daemon=True) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    assert begun.wait(TIMEOUT_S)
+    closing = threading.Thread(target=prefetcher.close, daemon=True)
+    closing.start()
+    going_on.set()
+    for thread in (closing, *takers):
+        thread.join(TIMEOUT_S)
+        assert not thread.is_alive()
+    assert len(errors) >= 2  # one of them may have taken the item
+    with pytest.raises(EOFError):
+        prefetcher.next_item()

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from pipeline.errors import InputError, StylizeError, TemperaError, WriteError
-from pipeline.execute.chain_frames import ChainFrame
+from pipeline.errors import InputError, StylizeError, WriteError
 from pipeline.execute.scheduler import run_chains
-from pipeline.media.image.arrays import to_tensor, to_uint8
-from pipeline.motion.correspondence import Correspondence
+from pipeline.media.image.arrays import to_tensor
 from pipeline.motion.warm_start import warm_start
-from pipeline.plan.chains import StyleChains, frame_seed, make_chains
-from pipeline.plan.identity import identity_digest
+from pipeline.plan.chains import frame_seed
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.status import read_status
-from pipeline.types import (
-    Chain,
-    FrameBatch,
-    FrameStats,
-    Motion,
-    Phase,
-    RenderPlan,
-    Shot,
-    Source,
-    StylizedBatch,
-    WarmStart,
+from pipeline.types import Chain, FrameBatch, StylizedBatch, WarmStart
+from tests.support.scheduling import (
+    RGB,
+    FakeFrames,
+    FakeStyler,
+    Recorder,
+    a_plan,
+    assert_same,
+    content_of,
+    expected,
+    run,
+    segmented,
+    stored,
 )
-
-RGB = NDArray[np.uint8]
-WIDTH, HEIGHT = 6, 4
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,183 +39,6 @@ def _no_flush_to_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("os.fsync", lambda descriptor: None)
         yield
-
-
-def a_plan(styles: Sequence[str] = ("a",), cuts: Sequence[int] = (4,)) -> RenderPlan:
-    shots = tuple(Shot(index, a, b) for index, (a, b) in enumerate(zip((0, *cuts), cuts, strict=False)))
-    identity = {"styles": list(styles), "cuts": list(cuts)}
-    source = Source(
-        path="../in.mp4",
-        kind="video",
-        files=(),
-        width_px=WIDTH,
-        height_px=HEIGHT,
-        frame_rate=Fraction(25),
-        time_base=Fraction(1, 25),
-        pts=tuple(range(cuts[-1])),
-        duration_ticks=1,
-        decoded_indices=tuple(range(cuts[-1])),
-        digest="0" * 64,
-    )
-    chains = make_chains([StyleChains(style, seed) for seed, style in enumerate(styles, 1)], shots)
-    outputs = {style: f"../{style}.mp4" for style in styles}
-    digest = identity_digest(identity)
-    return RenderPlan(digest, identity, source, WIDTH, HEIGHT, shots, chains, {s: {} for s in styles}, outputs)
-
-
-def content_of(index: int) -> RGB:
-    return np.random.default_rng(index).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-
-
-def blend(content: torch.Tensor, init: torch.Tensor | None, seed: int) -> torch.Tensor:
-    """One frame as the fake stylers stylize it; values lie between the levels of uint8, so that rounding matters."""
-    start = torch.full_like(content, (seed % 997) / 997) if init is None else init
-    return (0.37 * content + 0.61 * start + 0.0013).clamp(0, 1)
-
-
-@dataclass
-class FakeStyler:
-    """Stylizes by `blend`, keeps every batch, and fails as its fields say."""
-
-    fits: int = 1000
-    broken: Callable[[torch.Tensor], bool] = lambda content: False
-    raises: bool = True
-    uses_previous_frames: bool = True
-    style_colors: None = None
-    failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
-    batches: list[FrameBatch] = field(default_factory=list)
-
-    def stylize(self, batch: FrameBatch) -> StylizedBatch:
-        self.batches.append(batch)
-        count = batch.content.shape[0]
-        if count > self.fits:
-            raise self.failure()
-        inits = [None] * count if batch.init is None else list(batch.init)
-        images = [blend(*sample) for sample in zip(batch.content, inits, batch.seeds, strict=True)]
-        for sample, content in enumerate(batch.content):
-            if self.broken(content):
-                if self.raises:
-                    raise StylizeError("the loss is nan", hint="smaller weights")
-                images[sample] = images[sample] * float("nan")
-        return StylizedBatch(torch.stack(images), tuple(FrameStats(5, 0.5) for _ in images))
-
-    @property
-    def sizes(self) -> list[int]:
-        return [batch.content.shape[0] for batch in self.batches]
-
-
-def nothing_moved(index: int, confidence: float = 1.0) -> Correspondence:
-    plane = np.full((HEIGHT, WIDTH), confidence, np.float32)
-    motion = Motion(index - 1, index, np.zeros((HEIGHT, WIDTH, 2), np.float32), plane)
-    return Correspondence(motion, np.zeros((HEIGHT, WIDTH), np.float32))
-
-
-class FakeFrames:
-    """Content by index in which nothing moves; raises at the frame `damaged`; `unrelated` ones do not correspond."""
-
-    def __init__(self, chain: Chain, start: int, damaged: int | None = None, unrelated: Collection[int] = ()) -> None:
-        self.chain, self.at, self.damaged, self.closed = chain, start, damaged, False
-        self.unrelated = unrelated
-
-    def next_item(self) -> ChainFrame:
-        index, self.at = self.at, self.at + self.chain.interval
-        if index == self.damaged:
-            raise InputError(f"frame {index} is damaged", hint="replace it")
-        first = index == self.chain.frames.start
-        if first and self.chain.keyframe_chain:
-            return ChainFrame(index, content_of(index), repeats=index)
-        confidence = 0.0 if index in self.unrelated else 1.0
-        correspondences = {} if first else {index - self.chain.interval: nothing_moved(index, confidence)}
-        return ChainFrame(index, content_of(index), correspondences)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@dataclass
-class Recorder(SilentReporter):
-    """Remembers what the scheduler reports, and requests an end after so many frames."""
-
-    stop_after: int | None = None
-    cancellation: Cancellation = field(default_factory=Cancellation)
-    notes: list[str] = field(default_factory=list)
-    frames: list[tuple[str, int, Phase]] = field(default_factory=list)
-    anew: list[tuple[str, int]] = field(default_factory=list)
-
-    def started_anew(self, chain: Chain, index: int) -> None:
-        self.anew.append((chain.id, index))
-
-    def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        self.frames.append((chain.id, index, phase))
-        if len(self.frames) == self.stop_after:
-            self.cancellation.request()
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-@dataclass
-class Run:
-    """One call of `run_chains`: its directory, outcome, reports and readers."""
-
-    directory: RenderDirectory
-    failed: dict[str, TemperaError]
-    recorder: Recorder
-    opened: list[FakeFrames]
-
-
-def run(
-    path: Path,
-    plan: RenderPlan,
-    styler: FakeStyler,
-    *,
-    batch_size: int = 1,
-    stop_after: int | None = None,
-    damaged: int | None = None,
-    unrelated: Collection[int] = (),
-) -> Run:
-    recorder, opened = Recorder(stop_after), list[FakeFrames]()
-
-    def open_frames(chain: Chain, start: int) -> FakeFrames:
-        opened.append(FakeFrames(chain, start, damaged if damaged in chain.frames else None, unrelated))
-        return opened[-1]
-
-    directory = RenderDirectory.create(path, plan)
-    with directory.lock():
-        failed = run_chains(
-            directory,
-            dict.fromkeys((chain.style for chain in plan.chains), styler),
-            open_frames,
-            starts={chain.id: directory.done(chain) for chain in plan.chains},
-            batch_size=batch_size,
-            reporter=recorder,
-            cancellation=recorder.cancellation,
-        )
-    assert all(frames.closed for frames in opened)
-    return Run(directory, failed, recorder, opened)
-
-
-def expected(plan: RenderPlan) -> dict[tuple[str, int], RGB]:
-    """Every frame of a plan, stylized one after the other from the rounded one before."""
-    frames = {}
-    for chain in plan.chains:
-        previous: RGB | None = None
-        for index in range(chain.start, chain.stop):
-            seed = frame_seed(chain.seed, chain.style, index)
-            init = None if previous is None else to_tensor(previous)
-            previous = frames[chain.id, index] = to_uint8(blend(to_tensor(content_of(index)), init, seed))
-    return frames
-
-
-def stored(directory: RenderDirectory) -> dict[tuple[str, int], RGB]:
-    plan = directory.plan
-    return {(c.id, i): directory.read_frame(c.id, i) for c in plan.chains for i in sorted(directory.stored(c))}
-
-
-def assert_same(found: dict[tuple[str, int], RGB], wanted: dict[tuple[str, int], RGB]) -> None:
-    assert found.keys() == wanted.keys()
-    for key, rgb in wanted.items():
-        assert np.array_equal(found[key], rgb), key
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
@@ -463,45 +277,46 @@ def test_frames_are_closed_when_stylizing_fails(tmp_path: Path) -> None:
     assert len(opened) == 2 and all(frames.closed for frames in opened)
 
 
-def segmented(stops: tuple[int, ...] = (12,), length: int = 4) -> RenderPlan:
-    plan = a_plan(("a",), stops)
-    return replace(plan, chains=make_chains([StyleChains("a", 1, length)], plan.shots))
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_segments_wait_for_their_keyframes_and_begin_with_them(tmp_path: Path, batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "groups"), [(1, 1), (2, 1), (8, 1), (2, 2), (8, 2)])
+def test_segments_begin_with_their_keyframes(tmp_path: Path, batch_size: int, groups: int) -> None:
     plan = segmented()
-    done = run(tmp_path, plan, FakeStyler(), batch_size=batch_size)
+    done = run(tmp_path, plan, FakeStyler(), batch_size=batch_size, groups=groups)
     assert not done.failed
-    order = [(name, index) for name, index, _ in done.recorder.frames]
+    assert_same(stored(done.directory), expected(plan))
     keyframes, *segments = plan.chains
-    assert order[:3] == [(keyframes.id, 0), (keyframes.id, 4), (keyframes.id, 8)]
+    order = [(name, index) for name, index, _ in done.recorder.frames]
     for segment in segments:
-        assert np.array_equal(
-            done.directory.read_frame(segment.id, segment.start), done.directory.read_frame(keyframes.id, segment.start)
-        )
-        assert done.directory.stored(segment) == set(segment.frames)
+        needed = [index for index in (segment.start, segment.stop) if index in keyframes.frames]
+        assert all(order.index((keyframes.id, index)) < order.index((segment.id, segment.start)) for index in needed)
     lines = done.directory.read_stats()
     again = [line for line in lines if line["chain"] != keyframes.id and line["frame"] % 4 == 0]
     assert len(again) == 3 and all(line["evaluations"] == 0 and line["loss"] is None for line in again)
 
 
-def test_segments_fail_with_their_keyframes_and_other_shots_go_on(tmp_path: Path) -> None:
-    plan = segmented((12, 15))
-    done = run(tmp_path, plan, FakeStyler(), damaged=4)
-    failed = {chain.id for chain in plan.chains if chain.shot == 0}
-    assert set(done.failed) == failed
-    other = plan.chains[-1]
-    assert done.directory.stored(other) == set(other.frames)
+@pytest.mark.parametrize(("damaged", "complete"), [(0, 0), (4, 0), (8, 1), (12, 2)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_segments_that_miss_a_keyframe_fail_with_it_and_the_others_go_on(
+    tmp_path: Path, damaged: int, complete: int, groups: int
+) -> None:
+    plan = segmented((16, 19))
+    keyframes, *segments, other = plan.chains
+    done = run(tmp_path, plan, FakeStyler(), damaged=damaged, batch_size=2, groups=groups)
+    assert set(done.failed) == {keyframes.id, *(segment.id for segment in segments[complete:])}
+    assert len({id(error) for error in done.failed.values()}) == 1
+    assert f"{keyframes.id}, frame {damaged}: frame {damaged} is damaged" in done.failed[keyframes.id].message
+    whole = expected(plan)
+    kept = {*(chain.id for chain in segments[:complete]), other.id}
+    left = {key: rgb for key, rgb in whole.items() if key[0] in kept or (key[0] == keyframes.id and key[1] < damaged)}
+    assert_same(stored(done.directory), left)
 
 
 def test_segments_stopped_anywhere_and_continued_have_the_same_pixels(tmp_path: Path) -> None:
     plan = segmented()
-    whole = stored(run(tmp_path / "whole", plan, FakeStyler()).directory)
+    whole = expected(plan, unrelated := (4, 6))
     for stop_after in range(1, len(whole)):
         path = tmp_path / str(stop_after)
-        first = run(path, plan, FakeStyler(), batch_size=2, stop_after=stop_after)
-        second = run(path, plan, FakeStyler(), batch_size=3)
+        first = run(path, plan, FakeStyler(), batch_size=2, groups=2, stop_after=stop_after, unrelated=unrelated)
+        second = run(path, plan, FakeStyler(), batch_size=3, groups=1 + stop_after % 2, unrelated=unrelated)
         assert_same(stored(second.directory), whole)
         stylized = first.recorder.frames + second.recorder.frames
         assert len(stylized) == len(set(stylized)) == len(whole)

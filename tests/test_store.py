@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,47 @@ def test_writing_without_the_lock_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RenderDirectoryError, match="removed"):
             directory.write_frame("a-s000", 0, noise(0))
     assert directory.stored(directory.plan.chains[0]) == set()
+
+
+def test_frame_is_not_stored_before_the_folder_that_another_thread_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two chains store their first frames at once. The one that finds the folder of all frames must not be faster."""
+    plan = small_plan()
+    events: list[str] = []
+    renamed = threading.Event()
+    flush, rename = disk.sync_folder, disk.replace
+
+    def sync_folder(path: Path) -> None:
+        if path == tmp_path:
+            renamed.wait(0.1)  # enough for the other thread to get there
+            events.append("the folder is flushed")
+        flush(path)
+
+    def replace(old: Path, new: Path) -> None:
+        events.append("a frame has its name")
+        renamed.set()
+        rename(old, new)
+
+    directory = RenderDirectory.create(tmp_path, plan)
+    with directory.lock(), ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(disk, "sync_folder", sync_folder)
+        monkeypatch.setattr(disk, "replace", replace)
+        writes = [pool.submit(directory.write_frame, chain.id, chain.start, noise(0)) for chain in plan.chains[:2]]
+        for write in writes:
+            write.result()
+    assert events == ["the folder is flushed", "a frame has its name", "a frame has its name"]
+
+
+def test_frames_of_many_threads_are_all_stored(tmp_path: Path) -> None:
+    plan = small_plan()
+    directory = RenderDirectory.create(tmp_path, plan)
+    frames = [(chain.id, index) for chain in plan.chains for index in chain.frames]
+    with directory.lock(), ThreadPoolExecutor(8) as pool:
+        for write in [pool.submit(directory.write_frame, *key, noise(seed)) for seed, key in enumerate(frames)]:
+            write.result()
+    for seed, key in enumerate(frames):
+        assert np.array_equal(directory.read_frame(*key), noise(seed))
 
 
 def test_atomic_write_flushes_before_and_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

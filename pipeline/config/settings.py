@@ -226,7 +226,7 @@ class MotionSettings(Settings):
     segment_frames: Literal["auto"] | Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         "auto",
         description="Split longer shots into segments of this length that are stylized in parallel; 0: never. "
-        "auto: 0 on the CPU, 48 on an accelerator.",
+        "auto: 0 on the CPU, 24 to 100 on an accelerator, by the number of frames and styles.",
     )
 
     @property
@@ -338,7 +338,9 @@ class OutputSettings(Settings):
 class RuntimeSettings(Settings):
     """How the work is done; can be changed at any time and never changes the result."""
 
-    batch_size: int = Field(0, ge=0, le=4096, description="Frames in a batch at most; 0: chosen by device.")
+    batch_size: int = Field(
+        0, ge=0, le=4096, description="Frames in a batch at most; 0: 1 on the CPU, by free memory on an accelerator."
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: chosen by torch.")
     prefetch: int = Field(

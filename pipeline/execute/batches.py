@@ -1,9 +1,10 @@
-"""Stylizing tasks as one batch, with errors that say whether a smaller batch could help."""
+"""Frames as tensors, and stylizing some as one batch, with errors that say whether a smaller batch could help."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import StylizeError
 from pipeline.plan.chains import frame_seed
@@ -18,22 +19,57 @@ NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weigh
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
 """Parts of torch's messages where it raises a plain RuntimeError: on the CPU, on Apple's GPUs, in CUDA's libraries."""
+_TENSORS: Final = ("content", "init", "warped_previous", "confidence", "recent_change")
+"""The fields of a `FrameBatch` that are tensors; all but the first may be None."""
 
 
 class BatchTooLargeError(Exception):
     """The batch did not fit into memory."""
 
 
-def stylize_tasks(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
-    """Stylize tasks of one style and one phase as a batch.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A frame that is ready to be stylized: its task, and the same as a batch of one."""
+
+    task: FrameTask
+    batch: FrameBatch
+
+
+def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
+    """A task with its tensors on a device (None: the CPU); what a warm start holds is there already.
+
+    Several threads may do this at once, if the device can take copies from several threads, as CUDA's can.
+    """
+    import torch
+
+    from pipeline.media.image.arrays import to_tensor
+
+    warm = task.warm
+    recent_change = None
+    if warm is not None:
+        recent_change = torch.zeros_like(warm.confidence) if warm.recent_change is None else warm.recent_change
+    batch = FrameBatch(
+        phase=task.phase,
+        content=to_tensor(task.content, device)[None],
+        init=None if warm is None else warm.init[None],
+        seeds=(frame_seed(task.chain.seed, task.chain.style, task.index),),
+        warped_previous=None if warm is None else warm.target[None],
+        confidence=None if warm is None else warm.confidence[None],
+        new_fractions=() if warm is None else (warm.new_fraction,),
+        recent_change=None if recent_change is None else recent_change[None],
+    )
+    return Sample(task, batch)
+
+
+def stylize_samples(styler: Styler, samples: Sequence[Sample]) -> StylizedBatch:
+    """Stylize frames of one style and one phase as a batch.
 
     Raises BatchTooLargeError if they do not fit into memory, StylizeError if a loss is not finite.
     """
     import torch
 
-    batch = make_batch(tasks)
     try:
-        return styler.stylize(batch)
+        return styler.stylize(join([sample.batch for sample in samples]))
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise BatchTooLargeError from error
@@ -48,35 +84,23 @@ def stylize_tasks(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
         raise
 
 
-def make_batch(tasks: Sequence[FrameTask]) -> FrameBatch:
-    """Tasks of one style, size and phase as tensors."""
-    import numpy as np
+def join(batches: Sequence[FrameBatch]) -> FrameBatch:
+    """Batches of one style, size and phase as one; a single one without a copy.
+
+    If some are on the CPU, because the device had no room for them, they follow the others.
+    """
+    if len(batches) == 1:
+        return batches[0]
     import torch
 
-    from pipeline.media.image.arrays import to_tensor
-
-    warm = [task.warm for task in tasks if task.warm is not None]
-    return FrameBatch(
-        phase=tasks[0].phase,
-        content=to_tensor(np.stack([task.content for task in tasks])),
-        init=_stack([start.init for start in warm]),
-        seeds=tuple(frame_seed(task.chain.seed, task.chain.style, task.index) for task in tasks),
-        warped_previous=_stack([start.target for start in warm]),
-        confidence=_stack([start.confidence for start in warm]),
-        new_fractions=tuple(start.new_fraction for start in warm),
-        recent_change=_stack(
-            [
-                torch.zeros_like(start.confidence) if start.recent_change is None else start.recent_change
-                for start in warm
-            ]
-        ),
+    device = max((batch.content.device for batch in batches), key=lambda device: device.type != "cpu")
+    tensors: dict[str, Any] = {}
+    for name in _TENSORS:
+        parts = [part.to(device) for batch in batches if (part := getattr(batch, name)) is not None]
+        tensors[name] = torch.cat(parts) if parts else None
+    return replace(
+        batches[0],
+        seeds=tuple(seed for batch in batches for seed in batch.seeds),
+        new_fractions=tuple(fraction for batch in batches for fraction in batch.new_fractions),
+        **tensors,
     )
-
-
-def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    """Images as a batch, None for none; a single one without a copy."""
-    import torch
-
-    if not images:
-        return None
-    return images[0][None] if len(images) == 1 else torch.stack(list(images))

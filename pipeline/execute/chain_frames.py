@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.motion.recent_change import RECENT_FRAMES, RecentChanges
+from pipeline.motion.warm_start import COLD_BELOW
 from pipeline.types import Chain, Frame
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class ChainFrame:
     to_next_keyframe: Correspondence | None = None
     approach_fraction: float = 0.0
     recent_change: NDArray[np.float32] | None = None
+
+    @property
+    def known_cold(self) -> bool:
+        """Whether the content alone says that the frame begins cold: it starts from none, or too little of one.
+
+        Exactly what `warm_start` decides. Of frames that start from several it is not known before they are warped.
+        """
+        if self.repeats is not None or len(self.correspondences) > 1:
+            return False
+        return all(found.confidence.mean() < COLD_BELOW for found in self.correspondences.values())
 
 
 @dataclass(frozen=True, slots=True)

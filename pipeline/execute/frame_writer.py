@@ -1,11 +1,11 @@
-"""Storing stylized frames on a thread, while the start of the next ones is computed."""
+"""Storing stylized frames on threads: several chains at a time, the frames of one chain in order."""
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
     from pipeline.types import Chain, FrameStats, Phase
+
+MAX_THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +37,37 @@ class FrameRecord:
 
 
 class FrameWriter:
-    """Writes frames in the order in which they are given, one at a time.
+    """Stores frames on up to `threads` threads. Nothing is stored behind a frame of the same chain that was not.
 
-    `wait` must be called before the next frame of a chain is stylized: the frame that the next one starts from must be
-    on the disk. Use as a context manager: leaving it waits for the frames that are still being written.
+    The next frame of a chain may be stylized only when `storing` of the chain is None: what it starts from must be on
+    the disk. Use as a context manager: leaving it waits for the frames that are still being written.
     """
 
-    def __init__(self, directory: RenderDirectory, reporter: Reporter) -> None:
+    def __init__(self, directory: RenderDirectory, reporter: Reporter, *, threads: int = 1) -> None:
         self._directory = directory
         self._reporter = reporter
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._pending: deque[tuple[Future[None], FrameRecord]] = deque()
+        self._pool = ThreadPoolExecutor(min(threads, MAX_THREADS), thread_name_prefix="store")
+        self._latest: dict[str, Future[None]] = {}
+        self._stored: SimpleQueue[FrameRecord] = SimpleQueue()
 
     def write(self, record: FrameRecord, rgb: NDArray[np.uint8]) -> None:
-        """Begin to store a frame, uint8 (H, W, 3) sRGB."""
-        future = self._pool.submit(self._directory.write_frame, record.chain.id, record.index, rgb)
-        self._pending.append((future, record))
+        """Begin to store a frame, uint8 (H, W, 3) sRGB. Threads may call this at once for different chains."""
+        chain_id = record.chain.id
+        self._latest[chain_id] = self._pool.submit(self._store, self._latest.get(chain_id), record, rgb)
 
-    def wait(self) -> None:
-        """Wait until every frame given so far is stored, and report it. Raises what the first failed write raised."""
-        while self._pending:
-            future, record = self._pending.popleft()
-            future.result()
+    def storing(self, chain: Chain) -> Future[None] | None:
+        """The latest frame of a chain that is not stored yet; None if all are. Raises what a failed write raised."""
+        latest = self._latest.get(chain.id)
+        if latest is None or not latest.done():
+            return latest
+        latest.result()
+        return None
+
+    def report(self) -> list[FrameRecord]:
+        """Report the frames that were stored since the last call, on the calling thread; returns them."""
+        reported = []
+        while not self._stored.empty():
+            record = self._stored.get()
             self._directory.append_stats(
                 {
                     "chain": record.chain.id,
@@ -69,6 +80,22 @@ class FrameWriter:
                 }
             )
             self._reporter.frame_stored(record.chain, record.index, record.phase, record.stats, record.seconds)
+            reported.append(record)
+        return reported
+
+    def wait(self) -> None:
+        """Wait until every frame given so far is stored, and report them. Raises what a failed write raised."""
+        errors = [latest.exception() for latest in list(self._latest.values())]
+        self.report()
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _store(self, before: Future[None] | None, record: FrameRecord, rgb: NDArray[np.uint8]) -> None:
+        if before is not None:
+            before.result()  # the pool began it first, so it ends
+        self._directory.write_frame(record.chain.id, record.index, rgb)
+        self._stored.put(record)
 
     def __enter__(self) -> Self:
         return self

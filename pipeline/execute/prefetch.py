@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Prefetcher(Generic[Item]):
     """Takes the items of a generator on a thread of its own and holds at most `ahead` of them.
 
     An error of the generator is raised after the items before it have been taken.
-    Use as a context manager: leaving it stops the thread, drains the queue and joins.
+    Use as a context manager: leaving it closes it.
     """
 
     def __init__(self, items: Generator[Item], *, ahead: int) -> None:
@@ -30,22 +30,29 @@ class Prefetcher(Generic[Item]):
         self._thread.start()
 
     def next_item(self) -> Item:
-        """The next item. Raises what the generator raised, or EOFError after the last one; then again at every call."""
+        """The next item. Raises what the generator raised, or EOFError after the last one and once it is closed.
+
+        What is raised is raised again at every further call.
+        """
         found = self._queue.get()
         if isinstance(found, BaseException):
-            self._queue.put(found)  # the thread has ended: nothing else will come
+            with suppress(queue.Full):  # the thread has ended: nothing else will come, unless it is closed meanwhile
+                self._queue.put_nowait(found)
             raise found
         return found[0]
 
     def close(self) -> None:
-        """Stop and wait for the thread; may be called twice."""
+        """Stop and wait for the thread; may be called twice, and while another thread waits for an item."""
         self._stopping.set()
         while self._thread.is_alive():
-            try:
+            with suppress(queue.Empty):
                 self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-        self._thread.join()
+        while True:
+            with suppress(queue.Full):
+                self._queue.put_nowait(EOFError("this prefetcher is closed"))
+                return
+            with suppress(queue.Empty):
+                self._queue.get_nowait()
 
     def __enter__(self) -> Self:
         return self
@@ -68,9 +75,7 @@ class Prefetcher(Generic[Item]):
     def _put(self, item: tuple[Item] | BaseException) -> bool:
         """Put an item into the queue; False if the prefetcher was closed meanwhile."""
         while not self._stopping.is_set():
-            try:
+            with suppress(queue.Full):
                 self._queue.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return True
+                return not self._stopping.is_set()
         return False

@@ -1,6 +1,8 @@
-"""The scheduler: decides which chains are in work and which frames make a batch.
+"""The scheduler: decides which chains are in work and which frames make a batch, so that nothing waits.
 
-`chain_frames` prepares the frames of a chain, `batches` stylizes batches, `frame_writer` stores frames.
+Batches are stylized on the main thread. Everything else that a chain needs runs on threads meanwhile: `chain_frames`
+reads content and estimates motion ahead, `running_chain` makes the warm start, `frame_writer` stores frames. With two
+groups of chains one half is prepared and stored while the other half is stylized. `waiting_chains` lets segments begin.
 """
 
 from __future__ import annotations
@@ -9,15 +11,14 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import StylizeError, TemperaError
-from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, stylize_tasks
+from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, Sample, stylize_samples
 from pipeline.execute.frame_writer import FrameRecord, FrameWriter
 from pipeline.execute.running_chain import ChainFrames, RunningChain
-from pipeline.plan.segments import Segments
-from pipeline.types import Chain, FrameStats
+from pipeline.execute.waiting_chains import WaitingChains
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Styler
+    from pipeline.types import Chain, Phase, Styler
+
+Batch: TypeAlias = list[tuple[RunningChain, Sample]]
 
 log = logging.getLogger(__name__)
-
-_REPEATED: Final = FrameStats(0, *(math.nan,) * 5)
-"""Nothing was stylized; NaN is written as null."""
-
-MAX_WARM_START_THREADS: Final = 8
 
 
 def run_chains(
@@ -42,45 +40,38 @@ def run_chains(
     *,
     starts: Mapping[str, int],
     batch_size: int,
+    groups: int = 1,
+    device: torch.device | None = None,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> dict[str, TemperaError]:
     """Stylize every frame that is not stored yet, of the chains of the plan that `starts` names.
 
     `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
-    `open_frames(chain, start)` gives the `ChainFrame`s from frame `start` on. At most `batch_size` chains
-    are open at a time, and each batch holds frames of one style and one phase. Out of memory halves the batches for the
-    rest of the session. A chain that fails is left where it is and the others go on. When an end is requested, the
-    frames in flight are finished and stored. Returns the chains that failed, with their errors.
+    `open_frames(chain, start)` gives the `ChainFrame`s from frame `start` on. At most `groups * batch_size` chains are
+    open at a time, and each batch holds frames of one style and one phase. Stylizing begins when one of `groups` equal
+    parts of the open chains is ready, so that it waits for no straggler; with one group batches do not depend on the
+    speed of threads. Out of memory halves the batches for the rest of the session. `device` is where frames that are
+    ready are sent ahead.
+
+    A chain that fails is left where it is and the others go on, except for segments that miss a keyframe. When an end
+    is requested, the frames in flight are finished and stored. Returns the chains that failed, with their errors.
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
-    chains = [chain for chain in directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
-    threads = min(batch_size, MAX_WARM_START_THREADS)
     with (
-        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="warm start") as pool,
-        FrameWriter(directory, reporter) as writer,
+        FrameWriter(directory, reporter, threads=batch_size) as writer,
+        ThreadPoolExecutor(batch_size * groups, thread_name_prefix="prepare") as pool,
     ):
-        scheduler = _Scheduler(directory, stylers, chains, batch_size, writer, reporter)
+        scheduler = _Scheduler(directory, stylers, starts, batch_size, groups, device, writer, pool, reporter)
         try:
-            while scheduler.unfinished and not cancellation.requested():
-                scheduler.open_chains(open_frames, starts)
-                for running in scheduler.running:
-                    if cancellation.requested():
-                        break
-                    scheduler.read_ahead(running)
-                scheduler.make_tasks(pool)
-                writer.wait()  # a callback that is told of a stored frame may request an end before the next one
-                for batch in scheduler.batches():
+            while ready := scheduler.wait_for_chains(open_frames, cancellation):
+                for batch in scheduler.batches(ready):
                     if cancellation.requested():
                         break
                     scheduler.stylize(batch)
-                scheduler.close_chains()
         finally:
-            try:
-                writer.wait()
-            finally:
-                scheduler.close_all()
+            scheduler.close()
     return scheduler.failed
 
 
@@ -91,124 +82,144 @@ class _Scheduler:
         self,
         directory: RenderDirectory,
         stylers: Mapping[str, Styler],
-        chains: Sequence[Chain],
+        starts: Mapping[str, int],
         batch_size: int,
+        groups: int,
+        device: torch.device | None,
         writer: FrameWriter,
+        pool: ThreadPoolExecutor,
         reporter: Reporter,
     ) -> None:
-        self.running: list[RunningChain] = []
         self.failed: dict[str, TemperaError] = {}
         self._directory = directory
         self._stylers = stylers
-        self._segments = Segments(directory.plan.chains)
-        self._waiting = list(chains)
-        self._incomplete = {chain.id for chain in chains}
+        self._starts = starts
+        self._waiting = WaitingChains(directory.plan.chains, starts)
+        self._running: list[RunningChain] = []  # the one that was stylized longest ago first
         self._batch_size = batch_size
+        self._groups = groups
+        self._device = device
         self._writer = writer
+        self._pool = pool
         self._reporter = reporter
+        self._last_batch_ended = time.perf_counter()
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether there is a chain in work or waiting."""
-        return bool(self.running or self._waiting)
+    def wait_for_chains(
+        self, open_frames: Callable[[Chain, int], ChainFrames], cancellation: Cancellation
+    ) -> list[RunningChain]:
+        """Chains that are ready, as soon as a group's part of those in work is; none at the end of the work.
 
-    def open_chains(self, open_frames: Callable[[Chain, int], ChainFrames], starts: Mapping[str, int]) -> None:
-        """Begin chains while there is room: a segment waits for its keyframes."""
-        for chain in list(self._waiting):
-            keyframes = self._segments.keyframes(chain)
-            if len(self.running) < self._batch_size and (keyframes is None or keyframes.id not in self._incomplete):
-                self._waiting.remove(chain)
-                start = starts[chain.id]
-                colors = self._stylers[chain.style].style_colors
-                self.running.append(RunningChain(chain, start, open_frames(chain, start), self._directory, colors))
-
-    def read_ahead(self, running: RunningChain) -> None:
-        """Take the next frame that must be stylized; frames before it that repeat a stored one are stored."""
-        while running.upcoming is None and running.task is None and not self._over(running):
-            try:
-                frame = running.frames.next_item()
-            except TemperaError as error:
-                self._fail(running.chain, running.index, error)
-                return
-            if frame.repeats is None:
-                running.upcoming = frame
-                return
-            rgb = running.repeated_frame(frame)
-            record = FrameRecord(running.chain, frame.index, "warm", _REPEATED, seconds=0.0, batch=1)
-            self._writer.write(record, rgb)
-            running.advance(frame.index, rgb)
-            self._writer.wait()
-
-    def make_tasks(self, pool: ThreadPoolExecutor) -> None:
-        """Compute warm starts side by side: on a fast device they take longer than stylizing."""
-        ready = [running for running in self.running if running.upcoming is not None]
-        for running, task in zip(ready, pool.map(RunningChain.make_task, ready), strict=True):
-            if task.starts_anew:
-                self._reporter.started_anew(task.chain, task.index)
-            running.upcoming, running.task = None, task
-
-    def batches(self) -> Iterator[list[RunningChain]]:
-        """Chains whose next frames may share a batch (same style, same phase), as many as fit, until none is left.
-
-        What did not fit is given again, in smaller batches.
+        Meanwhile frames that are stored are reported, chains that are over closed, and others begun in their place.
         """
-        groups: dict[tuple[str, bool], list[RunningChain]] = {}
-        for running in self.running:
-            if running.task is not None:
-                groups.setdefault((running.chain.style, running.task.warm is None), []).append(running)
-        for group in groups.values():
-            left = group
-            while left:
-                yield left[: self._batch_size]
-                left = [running for running in left if running.task is not None and not self._over(running)]
+        while not cancellation.requested():
+            pending: list[Future[Any]] = []
+            resting: list[RunningChain] = []
+            for running in self._running:
+                for sample in running.take_prepared():
+                    if sample.task.starts_anew:
+                        self._reporter.started_anew(running.chain, sample.task.index)
+                if waits_for := running.waits_for():
+                    pending += waits_for
+                else:
+                    resting.append(running)
+            for record in self._writer.report():
+                self._waiting.stored(record.chain, record.index)
+            for running in resting:
+                if not running.samples:
+                    self._close(running)
+            if self._open_chains(open_frames):
+                continue
+            ready = [running for running in resting if running.samples]
+            enough = math.ceil(len(self._running) / self._groups)
+            if len(ready) >= enough:
+                # The callback that is told of a stored frame may have requested an end.
+                return [] if cancellation.requested() else ready[:enough]
+            wait(pending, return_when=FIRST_COMPLETED)
+        return []
 
-    def stylize(self, batch: Sequence[RunningChain]) -> None:
-        """Stylize and store the next frames of some chains; if they do not fit into memory, smaller batches follow."""
-        self._writer.wait()
-        tasks = [running.task for running in batch if running.task is not None]
-        began = time.perf_counter()
+    def batches(self, ready: Sequence[RunningChain]) -> Iterator[Batch]:
+        """Of every style and phase among the next frames of some chains, as many as fit into a batch."""
+        kinds: dict[tuple[str, Phase], Batch] = {}
+        for running in ready:
+            for sample in running.samples:
+                kinds.setdefault((running.chain.style, sample.task.phase), []).append((running, sample))
+        for batch in kinds.values():
+            yield batch[: self._batch_size]
+
+    def stylize(self, batch: Batch) -> None:
+        """Stylize some frames, begin to store them, and prepare the next ones of their chains.
+
+        If they do not fit into memory, they stay ready and the next batches are smaller.
+        """
+        from pipeline.media.image.arrays import to_frames
+
         try:
-            stylized = stylize_tasks(self._stylers[tasks[0].chain.style], tasks)
+            stylized = stylize_samples(self._stylers[batch[0][0].chain.style], [sample for _, sample in batch])
         except BatchTooLargeError as error:
             self._halve_batches(len(batch), error)
             return
         except StylizeError as error:
             if len(batch) == 1:
-                self._fail(tasks[0].chain, tasks[0].index, error)
-            else:
-                for running in batch:  # one of them is to blame and the others must not suffer
-                    self.stylize([running])
+                batch[0][0].fail(error)
+                return
+            for running, sample in batch:  # one of them is to blame and the others must not suffer
+                if running.failure is None:
+                    running.wait_for_store()
+                    self.stylize([(running, sample)])
             return
-        seconds = (time.perf_counter() - began) / len(batch)
-        for running, task, image, stats in zip(batch, tasks, stylized.images, stylized.stats, strict=True):
-            if bool(image.isfinite().all()):
+        frames = to_frames(stylized.images)
+        now = time.perf_counter()
+        seconds, self._last_batch_ended = (now - self._last_batch_ended) / len(batch), now
+        for (running, sample), rgb, stats in zip(batch, frames, stylized.stats, strict=True):
+            task = sample.task
+            if rgb is None:
+                running.fail(StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT))
+            elif running.failure is None:
+                running.samples.popleft()
                 record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(batch), task.starts_anew)
-                self._store(running, record, image)
-            else:
-                broken = StylizeError("the stylized frame has values that are not finite", hint=NOT_FINITE_HINT)
-                self._fail(task.chain, task.index, broken)
+                running.store(record, rgb)
+        stylized_chains = {running.chain.id: running for running, _ in batch}
+        self._running = [running for running in self._running if running.chain.id not in stylized_chains]
+        for running in stylized_chains.values():
+            self._running.append(running)
+            self._begin_preparing(running)
 
-    def close_chains(self) -> None:
-        """Close the chains that are complete or have failed; segments fail with their keyframes."""
-        over = [running for running in self.running if self._over(running)]
-        if over:
-            self._writer.wait()  # segments read what their keyframes stored
-        for running in over:
-            running.frames.close()
-            self.running.remove(running)
-            if running.chain.id not in self.failed:
-                self._incomplete.discard(running.chain.id)
-        for chain in [chain for chain in self._waiting if chain.keyframe_chain in self.failed]:
-            self._waiting.remove(chain)
-            self.failed[chain.id] = self.failed[chain.keyframe_chain]
-
-    def close_all(self) -> None:
+    def close(self) -> None:
         """Close what is open, complete or not."""
-        for running in self.running:
-            running.frames.close()
+        for running in list(self._running):
+            self._close(running)
 
-    def _over(self, running: RunningChain) -> bool:
-        return running.complete or running.chain.id in self.failed
+    def _open_chains(self, open_frames: Callable[[Chain, int], ChainFrames]) -> bool:
+        """Begin chains while there is room; returns whether there was one."""
+        opened = []
+        while len(self._running) < self._groups * self._batch_size and (chain := self._waiting.take()) is not None:
+            start = self._starts[chain.id]
+            colors = self._stylers[chain.style].style_colors
+            frames = open_frames(chain, start)
+            opened.append(RunningChain(chain, start, frames, self._directory, self._writer, colors, self._device))
+            self._running.append(opened[-1])
+        for running in opened:
+            self._begin_preparing(running)
+        return bool(opened)
+
+    def _begin_preparing(self, running: RunningChain) -> None:
+        """Prepare what comes next in a chain. Keyframes that begin cold may fill a batch, so that segments can begin.
+
+        Other chains make more than one frame ready only if there are too few chains to fill a batch.
+        """
+        part = max(1, self._groups * self._batch_size // len(self._running))
+        running.begin_preparing(self._pool, self._batch_size if running.chain.interval > 1 else part)
+
+    def _close(self, running: RunningChain) -> None:
+        """Close a chain that is complete, has failed, or is left where it is; segments fail with their keyframes."""
+        running.frames.close()
+        self._running.remove(running)
+        error = running.failure
+        if error is not None:
+            error.message = f"chain {running.chain.id}, frame {running.index}: {error.message}"
+            log.error("%s", error.message)
+            self.failed[running.chain.id] = error
+            self.failed.update((segment.id, error) for segment in self._waiting.failed(running.chain))
 
     def _halve_batches(self, size: int, error: BatchTooLargeError) -> None:
         """Go on with smaller batches. Raises StylizeError if there is no smaller one."""
@@ -220,17 +231,3 @@ class _Scheduler:
             ) from error
         self._batch_size = size // 2
         self._reporter.note(f"out of memory with {size} frames at once: going on with {self._batch_size}")
-
-    def _store(self, running: RunningChain, record: FrameRecord, image: torch.Tensor) -> None:
-        """Store a stylized frame. What the chain carries on is exactly what is stored: the rounded pixels."""
-        from pipeline.media.image.arrays import to_uint8
-
-        rgb = to_uint8(image)
-        self._writer.write(record, rgb)
-        running.advance(record.index, rgb)
-
-    def _fail(self, chain: Chain, index: int, error: TemperaError) -> None:
-        """Record that a chain cannot continue, and add the chain and the frame to the error's message."""
-        error.message = f"chain {chain.id}, frame {index}: {error.message}"
-        log.error("%s", error.message)
-        self.failed[chain.id] = error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
+from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from pipeline.stylers.resources import Resources
     from pipeline.types import Chain, Frame, Phase, Source, Styler
 
-ACCELERATOR_BATCH: Final = 8
-"""Frames in a batch on an accelerator, unless `runtime.batch_size` is set; the CPU gains nothing from batches."""
+ACCELERATOR_GROUPS: Final = 2
+"""Groups of chains on an accelerator: one is prepared on the CPU while the other is stylized. On the CPU there is one,
+because preparing takes the cores from stylizing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Session:
         stylers = {name: build_styler(self.configs[name], self.resources[name]) for name in styles}
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
+        size = self.directory.plan.height_px, self.directory.plan.width_px
+        largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
         left = _frames_left(chains, starts, cold_styles)
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
@@ -63,7 +67,9 @@ class Session:
                 stylers,
                 lambda chain, start: self._open_frames(chain, start, every_frame_cold=chain.style in cold_styles),
                 starts=starts,
-                batch_size=runtime.batch_size or (1 if device.type == "cpu" else ACCELERATOR_BATCH),
+                batch_size=runtime.batch_size or automatic_batch_size(device, largest),
+                groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
+                device=device if device.type == "cuda" else None,  # others may not take copies from several threads
                 reporter=reporter,
                 cancellation=cancellation,
             )

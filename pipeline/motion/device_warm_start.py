@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from pipeline.motion.correspondence import Correspondence
 
 
-def warm_starter(device: torch.device) -> WarmStarter:
-    """What makes warm starts on a device."""
-    return warm_start if device.type == "cpu" else partial(device_warm_start, device)
+def warm_starter(device: torch.device | None) -> WarmStarter:
+    """What makes warm starts on a device (None: the CPU)."""
+    return warm_start if device is None or device.type == "cpu" else partial(device_warm_start, device)
 
 
 def device_warm_start(

@@ -34,7 +34,7 @@ class ResolvedStyle:
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
     by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is the value that was chosen for `motion.segment_frames` on this machine. `encoder` and
+    `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
     `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
     is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
     must be unique among the styles of a render: it enters the seeds.
@@ -86,6 +86,12 @@ def make_identity(
     for style in styles:
         identity.update(_flat(f"styles.{style.name}", _style_identity(style)))
     return identity
+
+
+def planned_segment_frames(plan: RenderPlan, style: str) -> int | None:
+    """The length of segments that was chosen for a style when a plan was made; None if the plan has no such style."""
+    chosen = plan.identity.get(f"styles.{style}.motion.segment_frames")
+    return chosen if isinstance(chosen, int) else None
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """How the chains of a plan depend on each other: keyframes, and the segments that start from and approach them.
 
 A long shot may be split into segments that are stylized side by side. A chain of *keyframes*, every so many frames of
-the shot, is stylized first. Each segment starts with its keyframe as it is and approaches the next one towards its end,
-so that the end of a segment matches the start of the next one. These are the only frames that a chain reads from
-another chain; all knowledge of them is in this file.
+the shot, goes ahead of them. Each segment starts with its keyframe as it is and approaches the next one towards its
+end, so that the end of a segment matches the start of the next one; it can begin as soon as both are stored. These are
+the only frames that a chain reads from another chain; all knowledge of them is in this file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pipeline.types import Chain, Shot
+
+BUSY_CHAINS: Final = 16
+"""Chains that keep an accelerator busy: two batches of 8, one of which is prepared while the other is stylized."""
+SHORTEST_SEGMENT: Final = 24
+"""Frames. A segment approaches the next keyframe over its last 16; most of what is shorter would be approach."""
+LONGEST_SEGMENT: Final = 100
+"""Frames. Longer ones would leave more chains for the end, when there are too few to fill a batch."""
 
 
 def segment_length(shot: Shot, wanted: int, hold: int) -> int:
@@ -29,6 +36,16 @@ def segment_length(shot: Shot, wanted: int, hold: int) -> int:
     return length if length < count else 0
 
 
+def automatic_length(frames: int, styles: int) -> int:
+    """Length of segments for an accelerator that renders so many frames in so many styles: `segment_frames` of "auto".
+
+    About `BUSY_CHAINS` chains can then be stylized side by side, and enough of each style for a batch of its own. The
+    length changes pixels, so it depends on nothing that differs from one accelerator to another.
+    """
+    segments = max(BUSY_CHAINS / styles, BUSY_CHAINS / 2)
+    return round(min(LONGEST_SEGMENT, max(SHORTEST_SEGMENT, frames / segments)))
+
+
 class Segments:
     """The dependencies among the chains of a plan."""
 
@@ -40,13 +57,18 @@ class Segments:
                 self._of_keyframes.setdefault(chain.keyframe_chain, []).append(chain)
 
     def keyframes(self, chain: Chain) -> Chain | None:
-        """The chain of keyframes that must be complete before `chain` can begin; None if it needs none."""
+        """The chain of keyframes that a segment reads; None if `chain` reads none."""
         return self._by_id[chain.keyframe_chain] if chain.keyframe_chain else None
 
     def next_keyframe(self, chain: Chain) -> int | None:
         """Index of the keyframe that a segment approaches, the one behind its last frame; None if there is none."""
         keyframes = self.keyframes(chain)
         return chain.stop if keyframes is not None and chain.stop in keyframes.frames else None
+
+    def last_keyframe(self, segment: Chain) -> int:
+        """Index of the last keyframe that a segment reads, which must be stored before it can begin."""
+        following = self.next_keyframe(segment)
+        return segment.start if following is None else following
 
     def dependents(self, chain: Chain, index: int) -> dict[str, int]:
         """Which stored frames become invalid if frame `index` of `chain` is stylized again: by chain id, the first one.
@@ -58,7 +80,6 @@ class Segments:
             return {}
         first = {chain.id: index}
         for segment in self._of_keyframes.get(chain.id, ()):
-            following = self.next_keyframe(segment)
-            if max(segment.start, -1 if following is None else following) >= index:
+            if self.last_keyframe(segment) >= index:
                 first[segment.id] = segment.start
         return first

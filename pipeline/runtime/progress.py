@@ -39,7 +39,7 @@ class Reporter(Protocol):
         ...
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
-        """A frame is stored; `seconds` is the wall time of its batch over the batch size (0 for a repeated frame)."""
+        """A frame is stored; `seconds` is its part of the time since the batch before (0 for a repeated frame)."""
         ...
 
     def note(self, message: str) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,6 +54,7 @@ class RenderDirectory:
         self._chains: Final = {chain.id: chain for chain in plan.chains}
         self._lock: RenderLock | JoinedLock | None = None
         self._repair_stats = True
+        self._making_folders: Final = threading.Lock()
 
     @classmethod
     def create(cls, path: str | Path, plan: RenderPlan) -> RenderDirectory:
@@ -170,8 +172,9 @@ class RenderDirectory:
     def write_frame(self, chain_id: str, index: int, rgb: NDArray[np.uint8]) -> None:
         """Store one stylized frame, uint8 (H, W, 3) sRGB of the plan's size. When this returns it survives a crash.
 
-        Raises WriteError if the disk refuses, RenderDirectoryError if the lock was taken from us or the folder has
-        vanished; then the frame is as it was before. ValueError for an array of another shape or type.
+        May be called from several threads, for different frames. Raises WriteError if the disk refuses,
+        RenderDirectoryError if the lock was taken from us or the folder has vanished; then the frame is as it was
+        before. ValueError for an array of another shape or type.
         """
         from pipeline.media.image.png import encode_png  # needs OpenCV, which takes a while to import
 
@@ -181,10 +184,11 @@ class RenderDirectory:
         path = self.frame_path(chain_id, index)
         self.check_lock()
         with writing(path):
-            for folder in (self.frames_path, path.parent):  # not the render directory, which may have been moved
-                if not folder.is_dir():
-                    atomic.make_folder(folder)
-                    atomic.sync_folder(folder.parent)
+            with self._making_folders:  # a folder that another thread has made counts only when its name is flushed
+                for folder in (self.frames_path, path.parent):  # not the render directory, which may have been moved
+                    if not folder.is_dir():
+                        atomic.make_folder(folder)
+                        atomic.sync_folder(folder.parent)
             atomic.write_bytes(path, encode_png(rgb))
 
     def read_frame(self, chain_id: str, index: int) -> NDArray[np.uint8]:
@@ -231,7 +235,8 @@ class RenderDirectory:
     def append_stats(self, record: Mapping[str, Any]) -> None:
         """Add one line to `stats.jsonl`: `chain`, `frame`, `phase`, `evaluations`, losses, `seconds`.
 
-        `seconds` is this frame's part of the working time: a batch of 4 that took 8 seconds gives 2 to each frame.
+        `seconds` is this frame's part of the working time, waiting included: a batch of 4 that ended 8 seconds after
+        the one before it gives 2 to each frame.
         The key `session` is added; it is the same for all lines written under one holding of the lock. The line is not
         flushed to the disk (it is advisory) but written in one call; an incomplete line that a crash or a full disk
         left is repaired before the next one. Raises WriteError if the disk refuses.

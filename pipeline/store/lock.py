@@ -11,6 +11,7 @@ as its holder lives and holds the lock. A write that has begun when the holder d
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class RenderLock:
         self.path: Final = Path(directory) / LOCK_NAME
         self.holder: Holder | None = None
         self._descriptor: int | None = None
+        self._reading: Final = threading.Lock()
 
     def __enter__(self) -> RenderLock:
         self.acquire()
@@ -139,7 +141,8 @@ class RenderLock:
     def check(self) -> None:
         """Raise RenderDirectoryError if the lock is no longer ours: then another process may be working here.
 
-        That is so when its file was deleted to take over, or when another machine wrote its name into it.
+        That is so when its file was deleted to take over, or when another machine wrote its name into it. May be
+        called from several threads.
         """
         if self._descriptor is None:
             raise RuntimeError("this lock is not held")
@@ -150,7 +153,8 @@ class RenderLock:
                 f"{self.path}: the lock was removed while this render was working",
                 hint="was it taken over by another process? if not, run the same command again to continue",
             )
-        holder = read_holder(self._descriptor)
+        with self._reading:  # two threads that read the file by one descriptor would move each other's position
+            holder = read_holder(self._descriptor)
         if holder != self.holder:
             raise RenderDirectoryError(
                 f"{self.path}: the lock was taken over while this render was working ({holder or 'no name in it'})",

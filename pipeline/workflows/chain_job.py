@@ -60,12 +60,11 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
 def _resources(opened: OpenedRender, style: str) -> Resources:
     """The networks of a style on this machine. Raises RenderDirectoryError if they are not those of the plan."""
     plan = opened.plan
-    resolved, resources = resolve_styles((opened.configs[style],), opened.weights.get(style))
+    resolved, resources = resolve_styles((opened.configs[style],), opened.weights.get(style), plan=plan)
     here = make_identity(opened.source, plan.width_px, plan.height_px, plan.shots, resolved)
     prefix = f"styles.{style}."
     for key, value in here.items():
-        # How shots are split depends on the device and stands in the plan's chains.
-        if key.startswith(prefix) and key != f"{prefix}motion.segment_frames" and plan.identity.get(key) != value:
+        if key.startswith(prefix) and plan.identity.get(key) != value:
             raise RenderDirectoryError(
                 f"{opened.path}: {key} was {plan.identity.get(key)!r} when the render began, and is {value!r} here",
                 hint="give this machine the same style images and weights",

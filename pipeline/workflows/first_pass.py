@@ -6,12 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import TemperaError
-from pipeline.store.directory import RenderDirectory
-from pipeline.types import Shot, Source, ToneCurve
+from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +34,8 @@ class FirstPass:
     contrasts: tuple[int, ...] = ()
 
 
-def known_first_pass(path: Path, source: Source, settings: InputSettings) -> FirstPass | None:
-    """What an existing plan for the same frames knows; None if there is no such plan."""
-    try:
-        plan = RenderDirectory.open(path).plan
-    except TemperaError:
-        return None  # the error is reported when the directory is opened for work
+def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) -> FirstPass | None:
+    """What an existing plan knows; None if it is for other frames, or for other settings of what is looked for."""
     same = plan.source.digest == source.digest and plan.source.decoded_indices == source.decoded_indices
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.settings import Config
-from pipeline.errors import InputError
+from pipeline.errors import InputError, TemperaError
 from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
+from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
 from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
@@ -85,14 +86,15 @@ def _prepare(
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
-    resolved, resources = resolve_styles(request.styles, request.weights)
+    existing = None if request.fresh else _existing_plan(path)
+    resolved, resources = resolve_styles(request.styles, request.weights, frame_count=source.frame_count, plan=existing)
     least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
     if min(width_px, height_px) < least_px:
         raise InputError(
             f"{source.path}: {width_px}x{height_px} px is too small, the encoder needs {least_px} px along each side",
             hint="ask for a larger --width or --height",
         )
-    known = None if request.fresh else known_first_pass(path, source, read)
+    known = None if existing is None else known_first_pass(existing, source, read)
     looked = known or first_pass(source, request.styles[0], reporter, cancellation, thumbnails)
     plan = make_plan(
         source,
@@ -108,6 +110,14 @@ def _prepare(
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)
+
+
+def _existing_plan(path: Path) -> RenderPlan | None:
+    """The plan of the render in a directory, None if there is none that can be read."""
+    try:
+        return RenderDirectory.open(path).plan
+    except TemperaError:
+        return None  # the error is reported when the directory is opened for work
 
 
 def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
-from pipeline.plan.identity import ResolvedStyle
+from pipeline.plan.identity import ResolvedStyle, planned_segment_frames
+from pipeline.plan.segments import automatic_length
 
 if TYPE_CHECKING:
     from pipeline.stylers.resources import Resources
-
-ACCELERATOR_SEGMENT_FRAMES: Final = 48
-"""Shots are split for accelerators, which stylize several segments in the time of one; the CPU gains nothing."""
+    from pipeline.types import RenderPlan
 
 
 def check_same_runtime(styles: Sequence[Config]) -> None:
@@ -34,11 +33,15 @@ def check_same_runtime(styles: Sequence[Config]) -> None:
                 )
 
 
-def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
+def resolve_styles(
+    styles: Sequence[Config], weights: Path | None, *, frame_count: int = 1, plan: RenderPlan | None = None
+) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """Load what each style needs and resolve its settings; equal encoders are loaded once.
 
-    Returns the resolved styles in order, and their networks by style name. Raises InputError for a style image that
-    cannot be read, MissingPartError for a device or weights that are not there."""
+    `frame_count` is that of the source. Segments are as long as in `plan`, if there is one: a render that is continued
+    on another device stays the same. Returns the resolved styles in order, and their networks by style name. Raises
+    InputError for a style image that cannot be read, MissingPartError for a device or weights that are not there.
+    """
     from pipeline.stylers.resources import image_digest
 
     resolved: list[ResolvedStyle] = []
@@ -57,7 +60,7 @@ def resolve_styles(styles: Sequence[Config], weights: Path | None) -> tuple[list
                 precision=found.precision,
                 init_digest=image_digest(init) if isinstance(init, Path) else "",
                 weights=weights,
-                segment_frames=_segment_frames(config, found),
+                segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
                 flow_digest=found.flow.digest if found.flow else "",
             )
         )
@@ -81,11 +84,19 @@ def load_resources(configs: Sequence[Config], weights: Path | None) -> list[Reso
     return found
 
 
-def _segment_frames(config: Config, resources: Resources) -> int:
-    """Length of the segments that long shots are split into; 0: they stay whole."""
+def _segment_frames(
+    config: Config, resources: Resources, frame_count: int, styles: int, plan: RenderPlan | None
+) -> int:
+    """Length of the segments that long shots are split into; 0: they stay whole.
+
+    "auto" splits for accelerators, which stylize several segments in the time of one; the CPU gains nothing.
+    """
     if config.styler != "neural" or config.motion.every_frame_cold:
         return 0
     chosen = config.motion.segment_frames
-    if chosen == "auto":
-        return 0 if resources.device.type == "cpu" else ACCELERATOR_SEGMENT_FRAMES
-    return chosen
+    if chosen != "auto":
+        return chosen
+    planned = None if plan is None else planned_segment_frames(plan, config.name)
+    if planned is not None:
+        return planned
+    return 0 if resources.device.type == "cpu" else automatic_length(frame_count, styles)

@@ -66,7 +66,7 @@ def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str,
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for name, config in opened.configs.items():
-        styles, own = resolve_styles((config,), opened.weights.get(name))
+        styles, own = resolve_styles((config,), opened.weights.get(name), plan=opened.plan)
         resolved += styles
         resources.update(own)
     return resolved, resources

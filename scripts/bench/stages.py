@@ -4,10 +4,11 @@
 
 A moving camera (a window that slides over a photograph by 2.3, 0.7 px per frame) is rendered as `tempera render` does
 it, with every stage wrapped in a clock. Mean over the warm frames after the first two, in ms of wall time on the main
-thread: waiting for the feed, the warm start (warp and blend), the content target (features of the content), the
-objective (forward and backward), the rest of the minimizer and of the styler, waiting for the previous frame to be
-stored (PNG, sync, rename; this began with the warm start), and what is left. `feed_cpu_ms` is the processor
-time that the feed's thread spends meanwhile on decoding, motion and comparison. The last line on stdout is JSON.
+thread: waiting for the next frame, the content target (features of the content), the objective (forward and backward),
+the rest of the minimizer and of the styler, and what is left. `beside_ms` is what other threads do meanwhile, in ms of
+wall time: waiting for the next content, the warm start (warp and blend), and storing the previous frame (PNG, sync,
+rename). `feed_cpu_ms` is the processor time that the feed's thread spends on decoding, motion and comparison. The last
+line on stdout is JSON.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ import numpy as np
 import torch
 from machine import environment
 
-import pipeline.execute.frame_writer
 import pipeline.execute.prefetch
+import pipeline.execute.running_chain
 import pipeline.execute.scheduler
 import pipeline.optimize.objective
 from pipeline.config.catalog import load_style
@@ -58,20 +59,21 @@ SKIPPED = 2
 MIN_FRAMES = 1 + SKIPPED + 2
 
 clock: dict[str, float] = defaultdict(float)
-"""Seconds by stage since the last stored frame."""
+"""Seconds on the main thread by stage, since the last stored frame."""
+beside: dict[str, float] = defaultdict(float)
+"""The same on other threads."""
 
 
 def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, its time on the main thread added to a stage."""
+    """The function, its time added to a stage."""
 
     def run(*arguments: Any, **named: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread():
-            return function(*arguments, **named)
         began = time.perf_counter()
         try:
             return function(*arguments, **named)
         finally:
-            clock[name] += time.perf_counter() - began
+            on_main_thread = threading.current_thread() is threading.main_thread()
+            (clock if on_main_thread else beside)[name] += time.perf_counter() - began
 
     return run
 
@@ -99,12 +101,14 @@ def main() -> None:
     if options.frames < MIN_FRAMES:
         parser.error(f"--frames {options.frames}: expected at least {MIN_FRAMES}")
     wrap(pipeline.execute.prefetch.Prefetcher, "next_item", "wait for the next content")
-    wrap(pipeline.execute.scheduler._Scheduler, "make_tasks", "warm start")
+    wrap(pipeline.execute.running_chain, "warm_start", "warm start")
+    wrap(pipeline.execute.scheduler._Scheduler, "wait_for_chains", "wait for the next frame")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
     wrap(pipeline.optimize.objective, "content_targets", "content target")
-    wrap(pipeline.execute.frame_writer.FrameWriter, "wait", "wait for the disk")
+    wrap(RenderDirectory, "write_frame", "store")
     rows: list[dict[str, float]] = []
+    rows_beside: list[dict[str, float]] = []
     last = time.perf_counter()
     append = RenderDirectory.append_stats
 
@@ -114,7 +118,9 @@ def main() -> None:
         now = time.perf_counter()
         if record["phase"] == "warm":
             rows.append({**clock, "total": now - last, "evaluations": record["evaluations"]})
+            rows_beside.append({**beside})
         clock.clear()
+        beside.clear()
         last = now
 
     RenderDirectory.append_stats = note  # type: ignore[method-assign, assignment]
@@ -122,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         render_window(Path(scratch), options)
     kept = rows[SKIPPED:]
-    stages = {name: statistics.fmean(row.get(name, 0.0) for row in kept) for name in clock_names(kept)}
+    stages = means(kept)
     total, objective = stages["total"], stages["objective"]
     stages["rest of the minimizer"] = stages.pop("stylize") - objective - stages["content target"]
     named = sum(stages[name] for name in stages if name not in ("total", "evaluations"))
@@ -135,6 +141,7 @@ def main() -> None:
         "frames": len(kept),
         "evaluations": evaluations,
         "ms": {name: round(1000 * seconds, 1) for name, seconds in stages.items()},
+        "beside_ms": {name: round(1000 * seconds, 1) for name, seconds in means(rows_beside[SKIPPED:]).items()},
         "objective_fraction": round((objective + stages["content target"]) / total, 3),
         "feed_cpu_ms": round(1000 * sum(feed_s) / max(1, len(feed_s)), 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -147,8 +154,10 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def clock_names(rows: list[dict[str, float]]) -> list[str]:
-    return sorted({name for row in rows for name in row})
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of every stage."""
+    names = sorted({name for row in rows for name in row})
+    return {name: statistics.fmean(row.get(name, 0.0) for row in rows) for name in names}
 
 
 def prefetch_seconds() -> list[float]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.types import FrameTask, Styler, StylizedBatch
+    from pipeline.execute.batches import Sample
+    from pipeline.types import Styler, StylizedBatch
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,18 @@ class SignalAtFrame:
         from pipeline.runtime import atomic
         from pipeline.store.directory import RenderDirectory
 
-        stylize, store, replace = batches.stylize_tasks, RenderDirectory.write_frame, atomic.replace
+        stylize, store, replace = batches.stylize_samples, RenderDirectory.write_frame, atomic.replace
 
         def send() -> None:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
 
-        def stylizing(styler: Styler, tasks: Sequence[FrameTask]) -> StylizedBatch:
-            if self.moment == "stylizing" and any(f"{it.chain.id}/{it.index:08d}.png" == self.name for it in tasks):
+        def stylizing(styler: Styler, samples: Sequence[Sample]) -> StylizedBatch:
+            if self.moment == "stylizing" and any(
+                f"{it.task.chain.id}/{it.task.index:08d}.png" == self.name for it in samples
+            ):
                 send()
-            return stylize(styler, tasks)
+            return stylize(styler, samples)
 
         def write_frame(directory: RenderDirectory, chain: str, index: int, rgb: NDArray[np.uint8]) -> None:
             this = f"{chain}/{index:08d}.png" == self.name
@@ -62,7 +65,7 @@ class SignalAtFrame:
                 send()
             replace(source, target)
 
-        setattr(scheduler, "stylize_tasks", stylizing)  # noqa: B010
+        setattr(scheduler, "stylize_samples", stylizing)  # noqa: B010
         setattr(RenderDirectory, "write_frame", write_frame)  # noqa: B010 - mypy refuses to assign to a method
         setattr(atomic, "replace", rename)  # noqa: B010
 

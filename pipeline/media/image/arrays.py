@@ -91,7 +91,8 @@ def to_tensor(rgb: RGB, device: torch.device | None = None) -> torch.Tensor:
 def to_uint8(image: torch.Tensor) -> RGB:
     """Float (3, H, W) in [0, 1], on any device, to uint8 (H, W, 3): clamped and rounded to nearest, never truncated.
 
-    Raises ValueError if a value is not finite. `to_uint8(to_tensor(rgb))` is exactly `rgb`.
+    The device of the image does the rounding, so that a quarter of the bytes are transferred. Raises ValueError if a
+    value is not finite. `to_uint8(to_tensor(rgb))` is exactly `rgb`.
     """
     (rgb,) = to_frames(image[None])
     if rgb is None:
