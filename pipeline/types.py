@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -264,6 +264,15 @@ class Styler(Protocol):
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch; the result of a frame does not depend on the others in the batch."""
+        ...
+
+
+@runtime_checkable
+class SavesMemory(Protocol):
+    """A styler that can do with less memory, at the cost of time."""
+
+    def save_memory(self) -> str | None:
+        """After a single frame did not fit: choose a smaller way, and return what it is; None: there is none."""
         ...
 
 

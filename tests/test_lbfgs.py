@@ -25,7 +25,7 @@ from pipeline.optimize.lbfgs import (
     next_steps,
 )
 from pipeline.optimize.minimum import Evaluation, ObjectiveFunction
-from pipeline.optimize.objective import Objective, content_targets, style_target
+from pipeline.optimize.objective import Objective, style_target
 from tests.support.clips import texture
 from tests.support.transfers import HostTransfers
 
@@ -256,7 +256,7 @@ def test_bfloat16_pairs_reach_the_losses_of_float32_pairs() -> None:
     settings = StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path("style")),))).losses
     encoder = load_encoder("compact")
     style = style_target(encoder, settings, to_tensor(texture((64, 48), 9))[None], 100.0)
-    objective = Objective(encoder, settings, content_targets(encoder, settings, contents), (style,))
+    objective = Objective.of(encoder, settings, contents, (style,))
     full = lbfgs(objective, contents, evaluations=20)
     half = lbfgs(objective, contents, evaluations=20, history_dtype=torch.bfloat16)
     assert not torch.equal(half.images, full.images)

@@ -19,6 +19,7 @@ from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, Sample
 from pipeline.execute.frame_writer import FrameRecord, FrameWriter
 from pipeline.execute.running_chain import ChainFrames, RunningChain
 from pipeline.execute.waiting_chains import WaitingChains
+from pipeline.types import SavesMemory
 
 if TYPE_CHECKING:
     import torch
@@ -156,7 +157,7 @@ class _Scheduler:
         try:
             stylized = stylize_samples(self._stylers[batch[0][0].chain.style], [sample for _, sample in batch])
         except BatchTooLargeError as error:
-            self._halve_batches(len(batch), error)
+            self._save_memory(batch, error)
             return
         except StylizeError as error:
             if len(batch) == 1:
@@ -221,10 +222,15 @@ class _Scheduler:
             self.failed[running.chain.id] = error
             self.failed.update((segment.id, error) for segment in self._waiting.failed(running.chain))
 
-    def _halve_batches(self, size: int, error: BatchTooLargeError) -> None:
-        """Go on with smaller batches. Raises StylizeError if there is no smaller one."""
+    def _save_memory(self, batch: Batch, error: BatchTooLargeError) -> None:
+        """Go on with smaller batches, and single frames in tiles. Raises StylizeError if nothing smaller is left."""
+        size = len(batch)
         if size == 1:
-            plan = self._directory.plan
+            plan, styler = self._directory.plan, self._stylers[batch[0][0].chain.style]
+            smaller = styler.save_memory() if isinstance(styler, SavesMemory) else None
+            if smaller is not None:
+                self._reporter.note(f"out of memory with a single frame: now {smaller}")
+                return
             raise StylizeError(
                 f"out of memory with a single frame of {plan.width_px} x {plan.height_px} px",
                 hint="choose a smaller --width, or close other programs; what is stored stays",

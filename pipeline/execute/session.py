@@ -54,7 +54,7 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: build_styler(self.configs[name], self.resources[name]) for name in styles}
+        stylers = {name: build_styler(self.configs[name], self.resources[name], reporter.note) for name in styles}
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px

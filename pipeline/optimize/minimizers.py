@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import torch
+
 from pipeline.optimize.adam import adam
 from pipeline.optimize.graphs import Graphs
 from pipeline.optimize.lbfgs import FIRST_STEP_RMS, lbfgs
@@ -35,17 +37,40 @@ class Minimizer(Protocol):
 
 
 class MinimizerFactory(Protocol):
-    """Makes a minimizer from the settings; with `graphs` it replays the objective as a CUDA graph where it can."""
+    """Makes a minimizer from the settings.
 
-    def __call__(self, settings: OptimizeSettings, *, graphs: bool = False) -> Minimizer: ...
+    `pairs` are the curvature pairs that it keeps, and `pairs_dtype` their precision, where the settings ask for more
+    than fits into memory. With `graphs` it replays the objective as a CUDA graph where it can.
+    """
+
+    def __call__(
+        self,
+        settings: OptimizeSettings,
+        *,
+        pairs: int | None = None,
+        pairs_dtype: torch.dtype = torch.float32,
+        graphs: bool = False,
+    ) -> Minimizer: ...
 
 
-def _lbfgs(settings: OptimizeSettings, *, graphs: bool = False) -> Minimizer:
-    minimize: Minimizer = partial(lbfgs, history=settings.history)
+def _lbfgs(
+    settings: OptimizeSettings,
+    *,
+    pairs: int | None = None,
+    pairs_dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
+) -> Minimizer:
+    minimize: Minimizer = partial(lbfgs, history=pairs or settings.history, history_dtype=pairs_dtype)
     return replaying(minimize, Graphs()) if graphs else minimize
 
 
-def _adam(settings: OptimizeSettings, *, graphs: bool = False) -> Minimizer:
+def _adam(
+    settings: OptimizeSettings,
+    *,
+    pairs: int | None = None,  # noqa: ARG001 - it keeps no curvature
+    pairs_dtype: torch.dtype = torch.float32,  # noqa: ARG001
+    graphs: bool = False,
+) -> Minimizer:
     def minimize(
         objective: ObjectiveFunction,
         start: Tensor,

@@ -20,10 +20,11 @@ from pipeline.media.image.recolor import IDENTITY, style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
 from pipeline.optimize.light import LightTarget, light_target
 from pipeline.optimize.losses import TemporalTarget
-from pipeline.optimize.minimizers import MINIMIZERS
+from pipeline.optimize.minimizers import MINIMIZERS, Minimizer
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective
 from pipeline.stylers.boil import boiling_frame
+from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
 from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
@@ -57,8 +58,11 @@ class NeuralStyler:
         device: torch.device,
         init_image: NDArray[np.uint8] | None = None,
         observer: Observer | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         """`style_images` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`.
+
+        `note` is told what a user should know, such as that frames are computed in tiles.
 
         `init_image` is where cold frames start, instead of what the settings say. `observer` is called after every
         evaluation; it counts on from scale to scale of a frame, whose images have the size of the scale.
@@ -70,7 +74,7 @@ class NeuralStyler:
         self._style_targets = StyleTargets(settings, style_images, encoder, device)
         self.style_colors = style_colors(settings.style, style_images)
         self._init_image = init_image
-        self._minimize = MINIMIZERS[settings.optimize.minimizer](settings.optimize)
+        self._memory = FrameMemory(settings, encoder, device, note)
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch.
@@ -91,6 +95,17 @@ class NeuralStyler:
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
         return StylizedBatch(minimum.images, stats)
+
+    def save_memory(self) -> str | None:
+        """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
+        plan = self._memory.reduce()
+        return None if plan is None else f"computed {plan}"
+
+    def _minimizer(self, images: Tensor) -> Minimizer:
+        """What minimizes images of this size (B, 3, H, W) within the memory that is free."""
+        plan = self._memory(_size(images), len(images))
+        optimize = self.settings.optimize
+        return MINIMIZERS[optimize.minimizer](optimize, pairs=plan.pairs, pairs_dtype=plan.pairs_dtype)
 
     def objective(self, content: Tensor) -> Objective:
         """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term."""
@@ -117,7 +132,7 @@ class NeuralStyler:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
         objective = self._objective(content, 1.0, batch)
-        return self._minimize(
+        return self._minimizer(content)(
             objective,
             batch.init.to(self.device),
             evaluations=self._limits(batch),
@@ -178,7 +193,7 @@ class NeuralStyler:
             objective = self._objective(
                 resize(content, size), content_factors[level], warm, temporal_factor=temporal_factor
             )
-            minimum = self._minimize(
+            minimum = self._minimizer(begin)(
                 objective,
                 begin,
                 evaluations=evaluations,
@@ -201,6 +216,7 @@ class NeuralStyler:
         self, content: Tensor, content_factor: float, warm: FrameBatch | None = None, *, temporal_factor: float = 1.0
     ) -> Objective:
         """The objective of the contents at one scale; with the temporal term if a warm batch is given."""
+        tile_px = self._memory(_size(content), len(content)).tile_px
         temporal = None
         if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
             temporal = TemporalTarget.of(warm.warped_previous.to(self.device), warm.confidence.to(self.device))
@@ -208,11 +224,12 @@ class NeuralStyler:
             self.encoder,
             self.settings.losses,
             content,
-            self._style_targets((content.shape[-2], content.shape[-1])),
+            self._style_targets(_size(content), tile_px),
             content_factor=content_factor,
             temporal=temporal,
             temporal_factor=temporal_factor,
             light=self._light(content, None if warm is None else warm.recent_change),
+            tile_px=tile_px,
         )
 
     def _light(self, content: Tensor, recent_change: Tensor | None) -> list[LightTarget]:
@@ -239,6 +256,10 @@ class NeuralStyler:
             offsets.append(torch.from_numpy(found.offset))
         matrix, offset = (torch.stack(parts).to(contents) for parts in (matrices, offsets))
         return lambda colors: torch.einsum("bcd,bdhw->bchw", matrix, colors) + offset[:, :, None, None]
+
+
+def _size(images: Tensor) -> Size:
+    return images.shape[-2], images.shape[-1]
 
 
 def _counting_from(before: int, observer: Observer | None) -> Observer | None:
