@@ -8,15 +8,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import InputError, StylizeError, WriteError
 from pipeline.execute.chain_frames import ChainFrame
 from pipeline.execute.scheduler import run_chains
-from pipeline.media.image.arrays import to_tensor
+from pipeline.media.image.arrays import to_tensor, to_uint8
 from pipeline.motion.warm_start import warm_start
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
@@ -28,9 +30,11 @@ from tests.support.scheduling import (
     Recorder,
     a_plan,
     assert_same,
+    blend,
     content_of,
     expected,
     frames_of,
+    nothing_moved,
     run,
     segmented,
     stored,
@@ -227,6 +231,44 @@ def test_chain_without_warm_frames_fills_the_batches_alone(tmp_path: Path) -> No
     assert styler.sizes == [3, 3, 2]
 
 
+class FramesFromFarBack(FakeFrames):
+    """Eight cold frames, and a ninth that starts from the first one alone. `taken` is set when that is reached."""
+
+    taken = threading.Event()
+
+    def next_item(self) -> ChainFrame:
+        frame = super().next_item()
+        if frame.index < 8:
+            return frame
+        self.taken.set()
+        return replace(frame, correspondences={0: nothing_moved(8)})
+
+
+def test_frame_far_back_is_read_once_it_is_stored(tmp_path: Path, on_write: OnWrite) -> None:
+    """More frames are being stored than are kept in memory."""
+    plan = a_plan(cuts=(9,))
+
+    def storing(chain_id: str, index: int) -> None:
+        wait_for(FramesFromFarBack.taken)
+        time.sleep(0.002)
+
+    on_write(storing)
+    directory = RenderDirectory.create(tmp_path, plan)
+    with directory.lock():
+        failed = run_chains(
+            directory,
+            {"a": FakeStyler()},
+            lambda chain, start: FramesFromFarBack(chain, start, unrelated=range(8)),
+            starts={"a-s000": 0},
+            batch_size=8,
+            reporter=Recorder(),
+            cancellation=Cancellation(),
+        )
+    assert not failed
+    first = to_tensor(directory.read_frame("a-s000", 0))
+    assert np.array_equal(directory.read_frame("a-s000", 8), to_uint8(blend(to_tensor(content_of(8)), first, 0)))
+
+
 @pytest.mark.parametrize("raises", [True, False], ids=["the styler raises", "the image is not finite"])
 def test_cold_frame_that_is_not_finite_ends_its_chain_before_it(tmp_path: Path, raises: bool) -> None:
     bad = to_tensor(content_of(2))
@@ -252,8 +294,8 @@ def test_disk_that_is_full_for_one_chain_loses_nothing_of_the_others(tmp_path: P
         if index == 4:
             failed.set()
             raise WriteError("disk full", hint="free some space")
-        if failed.is_set() or index % 3 == 1:
-            wait_for(failed)  # frames of the same batch are stored after it has failed
+        if index == 1:
+            wait_for(failed)  # what is being stored meanwhile is stored
 
     on_write(storing)
     recorder, styler = Recorder(), FakeStyler()

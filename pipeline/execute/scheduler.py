@@ -60,9 +60,10 @@ def run_chains(
 
     Raises what concerns the whole render: a full disk, a lost lock, out of memory at a batch of one.
     """
+    most_chains = groups * batch_size
     with (
-        FrameWriter(directory, reporter, threads=batch_size) as writer,
-        ThreadPoolExecutor(batch_size * groups, thread_name_prefix="prepare") as pool,
+        FrameWriter(directory, reporter, threads=most_chains) as writer,
+        ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
         scheduler = _Scheduler(directory, stylers, starts, batch_size, groups, device, writer, pool, reporter)
         try:
