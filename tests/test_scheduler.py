@@ -212,7 +212,7 @@ def test_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
 
     styler, recorder = FakeStyler(), Recorder()
     monkeypatch.setattr(RenderDirectory, "write_frame", write)
-    monkeypatch.setattr("pipeline.execute.running_chain.warm_start", start)
+    monkeypatch.setattr("pipeline.motion.device_warm_start.warm_start", start)
     directory = RenderDirectory.create(tmp_path, a_plan())
     with directory.lock(), pytest.raises(WriteError if disk_is_full else MemoryError):
         run_chains(

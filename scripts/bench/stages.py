@@ -101,7 +101,7 @@ def main() -> None:
     if options.frames < MIN_FRAMES:
         parser.error(f"--frames {options.frames}: expected at least {MIN_FRAMES}")
     wrap(pipeline.execute.prefetch.Prefetcher, "next_item", "wait for the next content")
-    wrap(pipeline.execute.running_chain, "warm_start", "warm start")
+    wrap(pipeline.execute.running_chain.RunningChain, "_warm_start", "warm start")
     wrap(pipeline.execute.scheduler._Scheduler, "wait_for_chains", "wait for the next frame")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")

@@ -40,10 +40,15 @@ def measure(run: Run, device: str, *, seconds: float = 0.3, repeat: int = 1) -> 
     count = min(MOST, max(FEWEST, int((seconds if device == "cuda" else seconds / 10) / one)))
     found = [each / repeat for each in (_event_ms if device == "cuda" else _clock_ms)(run, count)]
     return {
-        "ms": round(statistics.median(found), 4),
-        "ms_range": [round(min(found), 4), round(max(found), 4)],
+        "ms": significant(statistics.median(found)),
+        "ms_range": [significant(min(found)), significant(max(found))],
         "runs": count,
     }
+
+
+def significant(value: float) -> float:
+    """The number with four significant digits."""
+    return float(f"{value:.4g}")
 
 
 def _event_ms(run: Run, count: int) -> list[float]:
