@@ -1,8 +1,9 @@
 """What a warm frame starts from: previous stylized frames, warped to the current one.
 
 Correspondences between content frames (`find_correspondence`) can be computed ahead, because they need no stylized
-frame; `warm_start` needs both. The `WarmStarter` protocol is the seam for devices: the scheduler calls one, and
-`warm_start` is the implementation in NumPy and OpenCV on the CPU.
+frame; `warm_start` needs both. The `WarmStarter` protocol is the seam for devices: `warm_start` is the implementation
+in NumPy and OpenCV on the CPU, `pipeline.motion.device_warm_start` the one in torch for accelerators. What changes here
+changes there too; a test compares them.
 
 The target and weight of the temporal term are made here too, from several previous frames at once: with the weights c_j
 of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest previous frame that shows it),
