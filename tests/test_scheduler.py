@@ -139,7 +139,7 @@ def test_out_of_memory_with_one_frame_goes_on_in_a_smaller_way(tmp_path: Path) -
     class Frugal(FakeStyler):
         """Fits after it was asked to save memory twice."""
 
-        ways = ("in tiles", "in small tiles")
+        ways: tuple[str, ...] = ("in tiles", "in small tiles")
 
         def save_memory(self) -> str | None:
             way, self.ways = self.ways[0], self.ways[1:]
