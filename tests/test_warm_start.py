@@ -23,6 +23,7 @@ from pipeline.motion.device_warm_start import device_warm_start, warm_starter
 from pipeline.motion.estimate import motion_between
 from pipeline.motion.warm_start import NextKeyframe, WarmStarter, warm_start
 from pipeline.types import Motion, StyleColors, WarmStart
+from tests.support.transfers import HostTransfers
 
 RGB = NDArray[np.uint8]
 HEIGHT, WIDTH = 48, 64
@@ -311,6 +312,19 @@ def test_both_implementations_agree(size: tuple[int, int], style_colors: StyleCo
     for name in ("init", "target", "confidence", "recent_change"):
         torch.testing.assert_close(getattr(there, name), getattr(here, name), rtol=0, atol=1e-5)
     assert there.new_fraction == pytest.approx(here.new_fraction, abs=1e-6)
+
+
+def test_warm_start_in_torch_waits_for_the_device_once() -> None:
+    recent_change = np.full((6, 8), 0.5, np.float32)
+    correspondences = {index: corresponding(shift(1, 0, confidence=0.6)) for index in (0, 3)}
+    next_keyframe = NextKeyframe(noise(4), corresponding(shift()), 0.5)
+    stylized = {index: noise(index) for index in (0, 3)}
+    with HostTransfers() as transfers:
+        start = device_warm_start(
+            CPU, noise(1), stylized, correspondences, next_keyframe, recent_change=recent_change, style_colors=STYLE
+        )
+    assert start is not None
+    assert transfers.count == 1
 
 
 def test_numpy_is_for_the_cpu_and_torch_for_accelerators() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.motion.warp import MARGIN, QUINTIC, WHOLE_PX, phases
+from pipeline.runtime.transfers import upload
 
 
 def device_warp(images: Tensor, backward_flows: Tensor) -> Tensor:
@@ -36,10 +37,8 @@ def device_warp(images: Tensor, backward_flows: Tensor) -> Tensor:
 def _doubled(images: Tensor) -> Tensor:
     """Spline coefficients of the images at twice their size, with a margin: float32 (B, 3, 2(H+8), 2(W+8))."""
     batch, channels, height, width = images.shape
-    taps = torch.from_numpy(np.stack(phases())).to(images.device)
-    rows, columns = (
-        torch.from_numpy(_padded(count, taps.shape[1] // 2)).to(images.device) for count in (height, width)
-    )
+    taps = _taps(images.device)
+    rows, columns = (_padded(count, taps.shape[1] // 2, images.device) for count in (height, width))
     padded = images.index_select(2, rows).index_select(3, columns).flatten(0, 1)[:, None]
     across = F.conv2d(padded, taps[:, None, None, :]).flatten(0, 1)[:, None]
     both = F.conv2d(across, taps[:, None, :, None])
@@ -50,13 +49,20 @@ def _doubled(images: Tensor) -> Tensor:
 
 
 @cache
-def _padded(count: int, reach: int) -> NDArray[np.int64]:
+def _taps(device: torch.device) -> Tensor:
+    """The filters of both phases, one in each row."""
+    return upload(np.stack(phases()), device)
+
+
+@cache
+def _padded(count: int, reach: int, device: torch.device) -> Tensor:
     """Which of `count` pixels stand in a line with its margin and, on both sides, `reach` more for the filters.
 
     Mirrored about the outermost pixels, first of the image, then of the image with its margin, as on the CPU.
     """
     with_margin = count + 2 * MARGIN
-    return _mirrored(_mirrored(np.arange(-reach, with_margin + reach), with_margin) - MARGIN, count)
+    indices = _mirrored(_mirrored(np.arange(-reach, with_margin + reach), with_margin) - MARGIN, count)
+    return upload(indices, device)
 
 
 def _mirrored(indices: NDArray[np.int64], count: int) -> NDArray[np.int64]:
