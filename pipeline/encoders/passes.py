@@ -235,7 +235,7 @@ def _shifts(step: Step, cotangents: Mapping[str, Cotangent], like: Tensor) -> Te
     It is the same for a whole batch, so that on an accelerator a larger batch would need several calls.
     """
     cotangent = cotangents.get(step.layer) if isinstance(step, Convolution) else None
-    if cotangent is None or cotangent.shift is None or cotangent.part is not None:
+    if cotangent is None or cotangent.shift is None:
         return None
     if len(cotangent.shift) > 1 and like.device.type != "cpu":
         return None
@@ -262,7 +262,7 @@ def _added(
     if gradient is None:
         gradient = torch.zeros_like(features)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
-    if cotangent.mixing is not None and cotangent.part is None:
+    if cotangent.mixing is not None:
         _add_product(cotangent, step, features, gradient, shifted=shifted)
         cotangent = replace(cotangent, mixing=None, shift=None if shifted else cotangent.shift)
     inside, own = (_inside(it, step.margin)[:, : step.channels] for it in (gradient, features))
@@ -271,10 +271,10 @@ def _added(
 
 
 def _add_product(cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor, *, shifted: bool) -> None:
-    """Add `features @ mixing` to the gradient in place, which is fastest for all of it; the margins are put back."""
+    """Add `features @ mixing` to the gradient in place, which is fastest for all of it; what is outside is put back."""
     assert cotangent.mixing is not None
     batch, channels = features.shape[:2]
-    kept = [(strip, strip.clone()) for strip in _margins(gradient, step.margin)]
+    kept = [(strip, strip.clone()) for strip in _outside(gradient, step.margin, cotangent.part)]
     if shifted:
         shifts = _shifts(step, {step.layer: cotangent}, gradient)
         kept = [(strip, old if shifts is None else old - shifts[:, :, None, None]) for strip, old in kept]
@@ -290,10 +290,10 @@ def _add_product(cotangent: Cotangent, step: Convolution, features: Tensor, grad
         strip.copy_(old)
 
 
-def _margins(x: Tensor, margin: int) -> list[Tensor]:
-    """The four strips of `margin` px along the sides."""
-    if margin == 0:
-        return []
-    return [
-        part for axis in (2, 3) for part in (x.narrow(axis, 0, margin), x.narrow(axis, x.shape[axis] - margin, margin))
-    ]
+def _outside(x: Tensor, margin: int, part: tuple[slice, slice] | None) -> list[Tensor]:
+    """The strips of a map with a margin that lie outside a part of its inside; None: outside all of it."""
+    height, width = x.shape[2:]
+    rows, columns = part or (slice(0, height - 2 * margin), slice(0, width - 2 * margin))
+    top, bottom, left, right = (margin + edge for edge in (rows.start, rows.stop, columns.start, columns.stop))
+    strips = (x[:, :, :top], x[:, :, bottom:], x[:, :, top:bottom, :left], x[:, :, top:bottom, right:])
+    return [strip for strip in strips if strip.numel()]

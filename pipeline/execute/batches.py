@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 NOT_FINITE_HINT: Final = "try --set optimize.precision=float32, or smaller weights; `tempera doctor` tests the encoder"
 
-_OUT_OF_MEMORY: Final = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed")
+_OUT_OF_MEMORY: Final = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+    "could not create a",  # oneDNN: "a primitive", "a memory object"
+    "unable to find an engine",  # cuDNN, without memory for the workspace of any algorithm
+)
 """Parts of torch's messages where it raises a plain RuntimeError: on the CPU, on Apple's GPUs, in CUDA's libraries."""
 _TENSORS: Final = ("content", "init", "warped_previous", "confidence", "recent_change")
 """The fields of a `FrameBatch` that are tensors; all but the first may be None."""
