@@ -65,9 +65,11 @@ def run_chains(
         FrameWriter(directory, reporter, threads=most_chains) as writer,
         ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
-        scheduler = _Scheduler(directory, stylers, starts, batch_size, groups, device, writer, pool, reporter)
+        scheduler = _Scheduler(
+            directory, stylers, open_frames, starts, batch_size, groups, device, writer, pool, reporter
+        )
         try:
-            while ready := scheduler.wait_for_chains(open_frames, cancellation):
+            while ready := scheduler.wait_for_chains(cancellation):
                 for batch in scheduler.batches(ready):
                     if cancellation.requested():
                         break
@@ -84,6 +86,7 @@ class _Scheduler:
         self,
         directory: RenderDirectory,
         stylers: Mapping[str, Styler],
+        open_frames: Callable[[Chain, int], ChainFrames],
         starts: Mapping[str, int],
         batch_size: int,
         groups: int,
@@ -95,6 +98,7 @@ class _Scheduler:
         self.failed: dict[str, TemperaError] = {}
         self._directory = directory
         self._stylers = stylers
+        self._open_frames = open_frames
         self._starts = starts
         self._waiting = WaitingChains(directory.plan.chains, starts)
         self._running: list[RunningChain] = []  # the one that was stylized longest ago first
@@ -106,9 +110,7 @@ class _Scheduler:
         self._reporter = reporter
         self._last_batch_ended = time.perf_counter()
 
-    def wait_for_chains(
-        self, open_frames: Callable[[Chain, int], ChainFrames], cancellation: Cancellation
-    ) -> list[RunningChain]:
+    def wait_for_chains(self, cancellation: Cancellation) -> list[RunningChain]:
         """Chains that are ready, as soon as a group's part of those in work is; none at the end of the work.
 
         Meanwhile frames that are stored are reported, chains that are over closed, and others begun in their place.
@@ -129,10 +131,12 @@ class _Scheduler:
             for running in resting:
                 if not running.samples:
                     self._close(running)
-            if self._open_chains(open_frames):
+            if self._open_chains():
                 continue
             ready = [running for running in resting if running.samples]
             enough = math.ceil(len(self._running) / self._groups)
+            if self._groups > 1:
+                enough = min(enough, self._batch_size)  # after out of memory
             if len(ready) >= enough:
                 # The callback that is told of a stored frame may have requested an end.
                 return [] if cancellation.requested() else ready[:enough]
@@ -188,16 +192,19 @@ class _Scheduler:
 
     def close(self) -> None:
         """Close what is open, complete or not."""
+        with ThreadPoolExecutor(thread_name_prefix="close") as pool:  # each waits for the frame that is being prepared
+            for running in self._running:
+                pool.submit(running.frames.close)
         for running in list(self._running):
             self._close(running)
 
-    def _open_chains(self, open_frames: Callable[[Chain, int], ChainFrames]) -> bool:
+    def _open_chains(self) -> bool:
         """Begin chains while there is room; returns whether there was one."""
         opened = []
         while len(self._running) < self._groups * self._batch_size and (chain := self._waiting.take()) is not None:
             start = self._starts[chain.id]
             colors = self._stylers[chain.style].style_colors
-            frames = open_frames(chain, start)
+            frames = self._open_frames(chain, start)
             opened.append(RunningChain(chain, start, frames, self._directory, self._writer, colors, self._device))
             self._running.append(opened[-1])
         for running in opened:

@@ -67,7 +67,8 @@ class TemporalTarget:
 
     @classmethod
     def of(cls, warped_previous: Tensor, confidence: Tensor) -> TemporalTarget:
-        """The target with these frames."""
+        """The target with these frames, in the memory order of the images that are compared with them."""
+        warped_previous, confidence = warped_previous.contiguous(), confidence.contiguous()
         variance = warped_previous.var(dim=(2, 3), correction=0).mean(dim=1)
         return cls(warped_previous, confidence, variance + VARIANCE_FLOOR)
 
