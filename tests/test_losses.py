@@ -9,10 +9,18 @@ import torch
 from torch import Tensor
 
 from pipeline.config.settings import STYLE_LOSSES
+from pipeline.optimize import wasserstein
 from pipeline.optimize.losses import ContentTarget, TemporalTarget, content_loss, temporal_loss
+from pipeline.optimize.matrix_root import RootMethod, overlap_by_eigenvectors, overlap_by_products
 from pipeline.optimize.moments import BLOCK_VALUES, Moments, MomentSums, moments
 from pipeline.optimize.style_losses import StyleLoss, style_loss
 from pipeline.optimize.variation import total_variation
+
+METHODS = {
+    "eigenvectors": RootMethod(overlap_by_eigenvectors, torch.float64, pads=False),
+    "products": RootMethod(overlap_by_products, torch.float64, pads=True),
+    "products in float32": RootMethod(overlap_by_products, torch.float32, pads=True),
+}
 
 
 def features(*shape: int, seed: int = 0) -> Tensor:
@@ -107,6 +115,7 @@ def test_moments_of_large_maps_and_of_views_are_those_of_their_values() -> None:
     assert positions == 999 * 1001
     assert torch.allclose(mean.double(), rows.mean(dim=2), atol=1e-6)
     assert torch.allclose(second.double(), rows @ rows.mT / positions, atol=1e-5)
+    assert torch.equal(second, second.mT)
 
 
 def test_moments_can_be_added_up_over_parts() -> None:
@@ -142,15 +151,46 @@ def test_wasserstein_distance_of_gaussians_whose_covariances_commute() -> None:
     assert found.item() == pytest.approx((expected / energy).item(), rel=1e-3)
 
 
-def test_wasserstein_distance_to_itself_with_channels_of_zeros_is_zero() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_wasserstein_distance_to_itself_with_channels_of_zeros_is_zero(method: str) -> None:
     style_image = features(1, 6, 9, 9)
     style_image[:, 4:] = 0
-    target = statistics(style_loss("wasserstein"), style_image)
-    image = style_image.clone().requires_grad_()
-    found = distance(style_loss("wasserstein"), image, target)
-    assert found.item() == pytest.approx(0.0, abs=1e-4)
-    (gradient,) = torch.autograd.grad(found.sum(), image)
-    assert torch.isfinite(gradient).all()
+    target = wasserstein.statistics(moments(style_image), METHODS[method])
+    itself, other = style_image.clone().requires_grad_(), features(1, 6, 9, 9, seed=1).requires_grad_()
+    found = distance(style_loss("wasserstein"), torch.cat((itself, other)), target)
+    here, there = torch.autograd.grad(found.sum(), (itself, other))
+    assert found[0].item() == pytest.approx(0.0, abs=1e-6)
+    assert here.norm() < 1e-3 * there.norm()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wasserstein_distances_of_layers_do_not_depend_on_each_other(method: str) -> None:
+    own = [moments(features(2, channels, 12, 13, seed=channels)) for channels in (5, 3, 140, 5)]
+    targets = [
+        wasserstein.statistics(moments(features(1, channels, 9, 9, seed=channels + 1)), METHODS[method])
+        for channels in (5, 3, 140, 5)
+    ]
+    parts = [[part.requires_grad_() for part in (pair.mean, pair.second)] for pair in own]
+    together = wasserstein.distances(own, targets)
+    weights = features(2, 4)
+    gradients = torch.autograd.grad((together * weights).sum(), [part for pair in parts for part in pair])
+    for layer, (whole, pair, target) in enumerate(zip(own, parts, targets, strict=True)):
+        alone = wasserstein.distances([whole], [target])
+        assert torch.allclose(together[:, layer : layer + 1], alone, rtol=1e-5)
+        for part, gradient in zip(pair, gradients[2 * layer : 2 * layer + 2], strict=True):
+            (expected,) = torch.autograd.grad((alone[:, 0] * weights[:, layer]).sum(), part, retain_graph=True)
+            assert (gradient - expected).norm() < 1e-2 * expected.norm()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wasserstein_gradient_of_features_without_contrast_is_not_rounding_error(method: str) -> None:
+    target = wasserstein.statistics(moments(features(1, 16, 24, 24).relu()), METHODS[method])
+    sizes = []
+    for contrast in (1.0, 1e-4, 0.0):
+        image = (features(1, 16, 1, 1, seed=1).abs() * 3 + contrast * features(1, 16, 24, 24, seed=2)).requires_grad_()
+        found = distance(style_loss("wasserstein"), image, target)
+        sizes.append(torch.autograd.grad(found.sum(), image)[0].norm().item())
+    assert max(sizes[1:]) < 3 * sizes[0]
 
 
 @pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
@@ -175,6 +215,19 @@ def test_large_sample_does_not_change_the_others(name: str) -> None:
     alone = distance(loss, ordinary, target)
     together = distance(loss, torch.cat((large, ordinary)), target)
     assert together[1].item() == pytest.approx(alone.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", sorted(STYLE_LOSSES))
+def test_sample_that_is_not_finite_does_not_change_the_others(name: str, value: float) -> None:
+    loss = style_loss(name)
+    target = statistics(loss, features(1, 4, 8, 8, seed=3))
+    images = features(3, 4, 6, 7)
+    expected = distance(loss, images, target)
+    images[1, 2, 3, 4] = value
+    found = distance(loss, images, target)
+    assert not found[1].isfinite()
+    assert torch.equal(found[::2], expected[::2])
 
 
 def test_gram_distance_of_large_half_precision_features_does_not_overflow() -> None:

@@ -44,7 +44,9 @@ class MomentSums:
         """The moments of all features added so far. Raises ValueError if there are none."""
         if self._sums is None:
             raise ValueError("no features were added")
-        return Moments(self._sums[0] / self._count, self._sums[1] / self._count, self._count)
+        mean, second = (total / self._count for total in self._sums)
+        # A product of a matrix with its own transpose is rounded differently on both sides of the diagonal.
+        return Moments(mean, 0.5 * (second + second.mT), self._count)
 
 
 def moments(features: Tensor) -> Moments:

@@ -14,6 +14,8 @@ import torch
 from pipeline.errors import MissingPartError
 
 Precision = Literal["float32", "bfloat16"]
+KEPT_BYTES: Final = 1 << 28
+"""Freed blocks up to this size are kept. Images of 8K are larger: kept in pieces they would not fit again."""
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
@@ -58,7 +60,7 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-    return bool(mallopt(mmap_threshold, 2**30) and mallopt(trim_threshold, no_limit))
+    return bool(mallopt(mmap_threshold, KEPT_BYTES) and mallopt(trim_threshold, no_limit))
 
 
 def prepare_device(device: torch.device, environment: MutableMapping[str, str] = os.environ) -> None:
