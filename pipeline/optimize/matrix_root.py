@@ -4,9 +4,8 @@ For covariances C and roots R of others, both symmetric positive definite, tr (R
 common, and R (R C R)^-1/2 R, twice its gradient in C, is the map that transports the one to the other (Dowson and
 Landau 1982). The caller sees to it that the eigenvalues of every C and R^2 are at least `CONDITION` times their sum.
 
-On the CPU one eigendecomposition costs as much as 20 products and is the fastest. Accelerators decompose slowly and one
-matrix at a time; there, a fixed number of batched products finds both, whatever the values, without waiting for the
-host.
+On the CPU one eigendecomposition costs as much as 6 to 24 matrix products, depending on the size, and is the fastest.
+Accelerators get 73 products: a fixed number, whatever the values, each of a whole batch, and none waits for the host.
 """
 
 from __future__ import annotations
@@ -45,19 +44,19 @@ ROOT_STEPS = 8
 """The root of a covariance needs fewer: its eigenvalues span the square root of what those of the product span."""
 
 SMALLEST_SIZE = 128
-"""Matrices for products are not smaller: one of 128 takes an accelerator no longer than one of 16."""
+"""Matrices for products are filled up to at least this, so that all small ones make one batch."""
 FAST_FLOAT64 = ((6, 0), (7, 0), (8, 0), (9, 0), (10, 0))
-"""Compute capabilities of CUDA devices that multiply float64 at half the speed of float32 or more."""
+"""Compute capabilities of CUDA devices that multiply float64 at half the speed of float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootMethod:
     """How to find traces and transports.
 
-    `overlap` maps covariances and roots (N, n, n) to traces (N,) in the precision of the covariances and transports
-    (N, n, n) in the precision of the roots, which is `dtype`. Where a matrix is not finite, its trace is NaN; it does
-    not change the others. `pads` says whether matrices of different sizes should be filled up with zeros to the sizes
-    of `padded_size`, to be taken together; zeros in the root and the covariance change nothing.
+    `overlap` maps covariances and roots (N, n, n) to the traces of (R C R)^1/2, (N,) in the precision of the
+    covariances, and the transports (N, n, n) in that of the roots, which is `dtype`. A covariance that is not finite
+    has the trace NaN and does not change the others. `pads` says whether matrices are filled up with zeros to the sizes
+    of `padded_size`, to be taken together: rows of zeros in the root change nothing.
     """
 
     overlap: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -65,12 +64,12 @@ class RootMethod:
     pads: bool
 
     def padded_size(self, channels: int) -> int:
-        """The size of the matrices in which those of `channels` rows are computed: few sizes make few launches."""
+        """The size of the matrices that those of `channels` rows are filled up to."""
         return max(SMALLEST_SIZE, 1 << (channels - 1).bit_length()) if self.pads else channels
 
 
 def root_method(device: torch.device) -> RootMethod:
-    """The fastest method for a device that is exact enough."""
+    """By eigenvectors on the CPU, by products on accelerators, in float64 where they are made for it."""
     if device.type == "cpu":
         return RootMethod(overlap_by_eigenvectors, torch.float64, pads=False)
     return RootMethod(overlap_by_products, torch.float64 if _wants_float64(device) else torch.float32, pads=True)
@@ -79,7 +78,7 @@ def root_method(device: torch.device) -> RootMethod:
 def _wants_float64(device: torch.device) -> bool:
     """Whether products are in float64: where that is fast, and where float32 would be rounded to TF32.
 
-    PyTorch multiplies float32 without TF32 unless it is told otherwise.
+    TF32 keeps ten bits, too few for these products. PyTorch does not use it for them unless it is told to.
     """
     if device.type != "cuda":
         return False
@@ -89,10 +88,7 @@ def _wants_float64(device: torch.device) -> bool:
 
 
 def overlap_by_eigenvectors(covariances: Tensor, roots: Tensor) -> tuple[Tensor, Tensor]:
-    """`RootMethod.overlap` by eigendecomposition of R C R.
-
-    Autograd through `eigh` would divide by differences of eigenvalues; the gradient of the trace needs none of them.
-    """
+    """`RootMethod.overlap` by eigendecomposition of R C R; for the CPU, because it looks at values on the way."""
     products = roots @ covariances @ roots
     finite = products.sum(dim=(1, 2)).isfinite()
     if not finite.all():  # The decomposition fails for the whole batch if one value is NaN.
@@ -121,7 +117,7 @@ def overlap_by_products(covariances: Tensor, roots: Tensor) -> tuple[Tensor, Ten
     # The trace at C is that at F F and, to first order, half the transport of the difference. It matters in float32.
     defects = covariances - factors @ factors
     traces = (orthogonal * products + 0.5 * transports * defects).sum(dim=(1, 2), dtype=covariances.dtype)
-    # Where a covariance is indefinite, the iteration overflows; else this is the inequality of Cauchy and Schwarz.
+    # The inequality of Cauchy and Schwarz. Where a covariance is indefinite, the iteration overflows and breaks it.
     bounds = covariances.diagonal(dim1=1, dim2=2).sum(dim=1).sqrt() * torch.linalg.matrix_norm(roots)
     return _sound(traces <= 1.001 * bounds, traces, transports, covariances, roots)
 

@@ -67,18 +67,18 @@ def statistics(moments: Moments, method: RootMethod | None = None) -> GaussianSt
     device = moments.mean.device
     method = method or root_method(device)
     home, precision = ("cpu", torch.float32) if device.type == "mps" else (device, torch.float64)
-    mean, second = (moment.to(home, torch.float64) for moment in (moments.mean, moments.second))
+    mean, second = (moment.to(home).double() for moment in (moments.mean, moments.second))
     channels = mean.new_full((1,), mean.shape[1])
     gaussian = _gaussians(mean, second, channels)
     values, vectors = torch.linalg.eigh(gaussian.covariance)
     root = (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.mT
     missing = method.padded_size(mean.shape[1]) - mean.shape[1]
     return GaussianStatistics(
-        mean=F.pad(mean, (0, missing)).to(device, precision),
-        root=F.pad(root, (0, missing, 0, missing)).to(device, method.dtype),
-        trace=gaussian.trace.to(device, precision),
-        energy=gaussian.energy.to(device, precision),
-        channels=channels.to(device, precision),
+        mean=F.pad(mean, (0, missing)).to(precision).to(device),
+        root=F.pad(root, (0, missing, 0, missing)).to(method.dtype).to(device),
+        trace=gaussian.trace.to(precision).to(device),
+        energy=gaussian.energy.to(precision).to(device),
+        channels=channels.to(precision).to(device),
         method=method,
     )
 
@@ -96,7 +96,10 @@ def distances(moments: Sequence[Moments], targets: Sequence[GaussianStatistics])
 
 
 class _Distances(torch.autograd.Function):
-    """The gradient is found with the value, and layers whose matrices have one size are taken together."""
+    """Finds the gradient with the value, and takes layers together whose matrices have one size.
+
+    By hand: autograd through a matrix root would divide by differences of eigenvalues.
+    """
 
     @staticmethod
     def forward(ctx: Any, targets: Sequence[GaussianStatistics], *moments: Tensor) -> Tensor:
