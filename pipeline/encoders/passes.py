@@ -109,7 +109,7 @@ class NetworkPass:
 def centered(images: Tensor, mean: tuple[float, float, float], dtype: torch.dtype) -> Tensor:
     """Images minus the mean color, channels-last: in float32 first, because half precision is finer near 0."""
     difference = images - constants(mean, images.device).to(images.dtype)[:, None, None]
-    return difference.to(dtype).contiguous(memory_format=torch.channels_last)
+    return difference.to(dtype=dtype, memory_format=torch.channels_last)
 
 
 def _forward(step: Step, x: Tensor) -> Tensor:
