@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,16 +174,17 @@ class Motion:
 class WarmStart:
     """Where a warm frame starts (`init`), and the target of its temporal loss, weighted by `confidence`.
 
-    float32 (H, W, 3) sRGB in [0, 1]; `confidence` float32 (H, W) in [0, 1]. `new_fraction` is how much of the frame
-    shows what was not there before, in [0, 1]. `recent_change` is float32 (H, W) in [0, 1]: 1 where the content changed
-    in this frame, less where it changed a few frames ago; None: nowhere.
+    float32 (3, H, W) sRGB in [0, 1]; `confidence` float32 (1, H, W) in [0, 1]. `new_fraction` is how much of the frame
+    shows what was not there before, in [0, 1]. `recent_change` is float32 (1, H, W) in [0, 1]: 1 where the content
+    changed in this frame, less where it changed a few frames ago; None: nowhere. The tensors are on the device on which
+    the start was computed.
     """
 
-    init: NDArray[np.float32]
-    target: NDArray[np.float32]
-    confidence: NDArray[np.float32]
+    init: torch.Tensor
+    target: torch.Tensor
+    confidence: torch.Tensor
     new_fraction: float = 0.0
-    recent_change: NDArray[np.float32] | None = None
+    recent_change: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +264,15 @@ class Styler(Protocol):
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch; the result of a frame does not depend on the others in the batch."""
+        ...
+
+
+@runtime_checkable
+class SavesMemory(Protocol):
+    """A styler that can do with less memory, at the cost of time."""
+
+    def save_memory(self) -> str | None:
+        """After a single frame did not fit: choose a smaller way, and return what it is; None: there is none."""
         ...
 
 

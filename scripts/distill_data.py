@@ -24,7 +24,7 @@ from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.network import Encoder
 from pipeline.optimize.lbfgs import lbfgs
 from pipeline.optimize.minimum import Evaluation
-from pipeline.optimize.objective import Objective, content_targets, style_target
+from pipeline.optimize.objective import Objective, style_target
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -145,13 +145,8 @@ class Iterates:
             target, style = (F.interpolate(t, size=size, mode="area") for t in (content, style_image))
             start = F.interpolate(image, size=size, mode="bicubic", align_corners=False)
             start = start + uniform(generator, 0.05, 0.25) * torch.randn(start.shape, generator=generator)
-            objective = Objective(
-                encoder=encoder,
-                settings=settings,
-                content=content_targets(encoder, settings, target.to(encoder.device)),
-                styles=(style_target(encoder, settings, style.to(encoder.device), 100.0),),
-                content_factor=factor,
-            )
+            targets = (style_target(encoder, settings, style.to(encoder.device), 100.0),)
+            objective = Objective.of(encoder, settings, target.to(encoder.device), targets, content_factor=factor)
             seen: list[Tensor] = []
             evaluations = 6 + choice(generator, 18)
             found = lbfgs(_recording(objective, seen), start.to(encoder.device), evaluations=evaluations)

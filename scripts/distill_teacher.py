@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.encoders.compact import MEAN, Architecture, CompactNetwork
-from pipeline.encoders.network import Pooling
+from pipeline.encoders.steps import Pooling
 
 STAGES = (2, 2, 4, 4, 1)
 """Convolutions by stage, as far as relu5_1."""

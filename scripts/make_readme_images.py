@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -95,9 +94,8 @@ def steady(config: Config) -> list[NDArray[Any]]:
                 colors = styler.style_colors
                 start = warm_start(content, {index - 1: stylized[-1]}, {index - 1: found}, style_colors=colors)
                 assert start is not None
-                init, target = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in (start.init, start.target))
-                confidence = torch.from_numpy(start.confidence)[None, None]
-                batch = FrameBatch("warm", to_tensor(content)[None], init, (index,), target, confidence)
+                tensors = (start.init[None], (index,), start.target[None], start.confidence[None])
+                batch = FrameBatch("warm", to_tensor(content)[None], *tensors)
             stylized.append(to_uint8(styler.stylize(batch).images[0]))
         difference = np.zeros_like(stylized[-1])
         change = stylized[-1][:, :-STEP_PX].astype(int) - stylized[-2][:, STEP_PX:]

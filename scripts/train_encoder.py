@@ -42,7 +42,9 @@ from distill_teacher import (
 from torch import Tensor, nn
 
 from pipeline.encoders.compact import PUBLIC_LAYERS, CompactNetwork, save_compact
-from pipeline.encoders.network import Encoder, Pooling
+from pipeline.encoders.load import frozen as freeze
+from pipeline.encoders.network import Encoder
+from pipeline.encoders.steps import Pooling
 
 LAYER_WEIGHTS = {"relu4_2": 2.0, "relu1_2": 0.5, "relu2_2": 0.5, "relu3_2": 0.5}
 """Of the loss, where not 1: the content layer is learned worst; the others are not in the default objective."""
@@ -236,12 +238,7 @@ def identity(arguments: argparse.Namespace) -> str:
 def frozen(network: CompactNetwork, arguments: argparse.Namespace) -> Encoder:
     """The network as an encoder, to stylize with."""
     dtype = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
-    copy = CompactNetwork(network.architecture)
-    copy.load_state_dict(network.state_dict())
-    copy.eval().requires_grad_(False)
-    device = torch.device(arguments.device)
-    copy.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Encoder("student", "", dtype, device, copy)
+    return freeze("student", "", network, torch.device(arguments.device), dtype)
 
 
 def prepare(arguments: argparse.Namespace) -> Run:

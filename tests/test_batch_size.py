@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from pipeline.config.settings import Config
 from pipeline.encoders import load_encoder
-from pipeline.execute.batch_size import MAX_BATCH, UNKNOWN_MEMORY_BATCH, automatic_batch_size, frame_bytes
+from pipeline.execute.batch_size import MAX_BATCH, automatic_batch_size, frame_bytes
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.resources import Resources
 from pipeline.types import FrameBatch
@@ -43,9 +43,8 @@ def test_memory_that_torch_keeps_counts_as_free(monkeypatch: pytest.MonkeyPatch)
     assert automatic_batch_size(MPS, GB) == 4
 
 
-def test_cpu_has_batches_of_one_and_unknown_devices_a_moderate_one() -> None:
+def test_cpu_has_batches_of_one() -> None:
     assert automatic_batch_size(CPU, 1) == 1
-    assert automatic_batch_size(torch.device("xpu"), 1) == UNKNOWN_MEMORY_BATCH
 
 
 class PeakBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -79,10 +78,10 @@ def test_frame_takes_the_memory_that_is_expected(precision: str) -> None:
     styler.stylize(FrameBatch("warm", image, image, (1,), image, plane, (0.1,), plane))  # the targets of the style
     with PeakBytes() as peak:
         styler.stylize(FrameBatch("warm", image + 0, image + 0, (1,), image + 0, plane + 0, (0.1,), plane + 0))
-    expected = frame_bytes(config, Resources(CPU, encoder=encoder, precision=precision), side * side)  # type: ignore[arg-type]
+    expected = frame_bytes(config, Resources(CPU, encoder=encoder, precision=precision), (side, side))  # type: ignore[arg-type]
     assert 0.6 * expected < peak.most <= expected
 
 
 def test_stylers_without_a_network_take_little() -> None:
     config = Config.model_validate({"style": {"images": [{"path": "x.png"}]}, "styler": "palette"})
-    assert frame_bytes(config, Resources(CPU, "float32", None), 1000) < 1000 * 300
+    assert frame_bytes(config, Resources(CPU, "float32", None), (20, 50)) < 1000 * 300

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.execute.batches import join, make_sample
+from pipeline.execute import running_chain
+from pipeline.execute.batches import Sample, join, make_sample
+from pipeline.execute.chain_frames import ChainFrame
+from pipeline.execute.running_chain import RunningChain
 from pipeline.media.image.arrays import to_tensor
 from pipeline.plan.chains import frame_seed
 from pipeline.types import Chain, FrameTask, WarmStart
@@ -19,18 +23,18 @@ TENSORS = ("content", "init", "warped_previous", "confidence", "recent_change")
 
 
 def a_task(index: int, *, warm: bool, recent: bool = True) -> FrameTask:
-    generator = np.random.default_rng(index)
-    content = generator.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    content = np.random.default_rng(index).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     if not warm:
         return FrameTask(CHAIN, index, content)
-    init, target = (generator.random((*SIZE, 3), np.float32) for _ in range(2))
-    confidence, change = (generator.random(SIZE, np.float32) for _ in range(2))
+    generator = torch.Generator().manual_seed(index)
+    init, target = (torch.rand((3, *SIZE), generator=generator) for _ in range(2))
+    confidence, change = (torch.rand((1, *SIZE), generator=generator) for _ in range(2))
     return FrameTask(
         CHAIN, index, content, WarmStart(init, target, confidence, 0.1 * index, change if recent else None)
     )
 
 
-def test_sample_holds_the_frame_channels_first() -> None:
+def test_sample_holds_the_frame_as_a_batch_of_one() -> None:
     task = a_task(3, warm=True)
     batch = make_sample(task).batch
     assert task.warm is not None and task.warm.recent_change is not None
@@ -38,9 +42,9 @@ def test_sample_holds_the_frame_channels_first() -> None:
     assert batch.seeds == (frame_seed(5, "a", 3),)
     assert torch.equal(batch.content, to_tensor(task.content)[None])
     for found, wanted in ((batch.init, task.warm.init), (batch.warped_previous, task.warm.target)):
-        assert found is not None and np.array_equal(found[0].permute(1, 2, 0), wanted)
+        assert found is not None and torch.equal(found[0], wanted)
     for found, plane in ((batch.confidence, task.warm.confidence), (batch.recent_change, task.warm.recent_change)):
-        assert found is not None and np.array_equal(found[0, 0], plane)
+        assert found is not None and torch.equal(found[0], plane)
     unknown = make_sample(a_task(3, warm=True, recent=False)).batch.recent_change
     assert unknown is not None and not unknown.any()
 
@@ -65,21 +69,27 @@ def test_joined_batch_holds_its_frames_in_order(warm: bool) -> None:
     assert join(batches[:1]) is batches[0]
 
 
-def test_samples_are_on_the_device_or_where_it_is_full_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch of both kinds is made on the device. `meta` stands in for an accelerator."""
-    there = make_sample(a_task(1, warm=True), "meta")
-    real = torch.Tensor.to
-
-    def full(self: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
-        if "meta" in arguments and self.shape[1] == 1:  # after some tensors of the frame were copied
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(self, *arguments, **named)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(torch.Tensor, "to", full)
-        here = make_sample(a_task(2, warm=True), "meta")
-    devices = [{getattr(sample.batch, name).device.type for name in TENSORS} for sample in (there, here)]
-    assert devices == [{"meta"}, {"cpu"}]
+def test_batch_of_samples_on_the_device_and_on_the_cpu_is_made_on_the_device() -> None:
+    """Where the device was full some are on the CPU. `meta` stands in for an accelerator."""
+    here, there = (make_sample(a_task(index, warm=True)).batch for index in (1, 2))
+    there = replace(there, **{name: getattr(there, name).to("meta") for name in TENSORS})
     for order in ([there, here], [here, there]):
-        joined = join([sample.batch for sample in order])
+        joined = join(order)
         assert {(getattr(joined, name).device.type, len(getattr(joined, name))) for name in TENSORS} == {("meta", 2)}
+
+
+def test_frame_that_does_not_fit_on_the_device_is_made_ready_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[torch.device | None] = []
+
+    def full(task: FrameTask, device: torch.device | None = None) -> Sample:
+        tried.append(device)
+        if device is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return make_sample(task)
+
+    monkeypatch.setattr(running_chain, "make_sample", full)
+    directory: Any = None
+    running = RunningChain(CHAIN, 0, directory, directory, directory, device=torch.device("cuda"))
+    sample = running._sample(ChainFrame(0, a_task(0, warm=False).content))
+    assert sample.batch.content.device.type == "cpu"
+    assert tried == [torch.device("cuda"), None]

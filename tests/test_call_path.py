@@ -36,14 +36,14 @@ def call_path() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def path_to_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The calls under way when the content loss of a warm frame is computed."""
+    """The calls under way when the temporal loss of a warm frame is computed."""
     paths: list[list[tuple[str, str]]] = []
 
-    def observed(*arguments: Any) -> Any:
+    def observed(*arguments: Any, **named: Any) -> Any:
         paths.append(call_path())
-        return losses.content_loss(*arguments)
+        return losses.temporal_loss(*arguments, **named)
 
-    monkeypatch.setattr(objective, "content_loss", observed)
+    monkeypatch.setattr(objective, "temporal_loss", observed)
     clip = write_video(tmp_path / "clip.mp4", moving_square(2, size=(48, 32)))
     Image.fromarray(texture((48, 40), 3)).save(tmp_path / "style.png")
     words = ["render", str(clip), "--style", str(tmp_path / "style.png"), "-o", str(tmp_path / "out.mp4")]

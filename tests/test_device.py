@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
 from pipeline.errors import MissingPartError
-from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory
+from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory, prepare_device
 from pipeline.runtime.threads import BRIEF, limit_spinning
 
 CPU = torch.device("cpu")
@@ -77,6 +78,36 @@ def test_freed_memory_is_kept_only_where_the_c_library_supports_it(monkeypatch: 
     assert not keep_freed_memory()
     monkeypatch.setattr("pipeline.runtime.device.sys.platform", "darwin")
     assert not keep_freed_memory()
+
+
+@pytest.fixture
+def _flags_of_torch() -> Iterator[None]:
+    """As torch sets them, and after the test as they were."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = True, True, False
+    yield
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
+@pytest.mark.usefixtures("_flags_of_torch")
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_float32_is_never_rounded_and_only_cuda_is_tuned(device: str) -> None:
+    environment: dict[str, str] = {}
+    prepare_device(torch.device(device), environment)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.benchmark == (device == "cuda")
+    expected = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"} if device == "cuda" else {}
+    assert environment == (expected if sys.platform.startswith("linux") else {})
+
+
+@pytest.mark.usefixtures("_flags_of_torch")
+@pytest.mark.parametrize("name", ["PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"])
+def test_allocator_settings_of_the_environment_are_kept(name: str) -> None:
+    environment = {name: "max_split_size_mb:64"}
+    prepare_device(torch.device("cuda"), environment)
+    assert environment == {name: "max_split_size_mb:64"}
 
 
 @pytest.mark.parametrize("chosen", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])

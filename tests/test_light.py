@@ -80,6 +80,9 @@ def test_gradient_matches_finite_differences() -> None:
         target.variance.double(),
     )
     (gradient,) = torch.autograd.grad(light_loss(image, double).sum(), image)
+    ours = torch.zeros_like(image)
+    light_loss(image.detach(), double, weight=2.0, gradients=ours)
+    assert torch.allclose(ours, 2 * gradient)
     step = torch.zeros_like(image)
     step[0, 1, 20, 33] = 1e-4
     change = (light_loss(image + step, double) - light_loss(image - step, double)) / 2e-4

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pipeline.optimize.adam import adam
-from pipeline.optimize.curvature import CurvatureHistory
 from pipeline.optimize.lbfgs import MAX_STEP_RMS, lbfgs
 from pipeline.optimize.minimum import Evaluation, Minimum, ObjectiveFunction
+from tests.support.transfers import HostTransfers
 
 Minimize = Callable[..., Minimum]
 SHAPE = (3, 8, 8)
@@ -247,41 +247,15 @@ def test_observer_receives_finished_samples_unchanged() -> None:
     assert all(torch.equal(images[0], found.images[0]) for images in seen[1:])
 
 
-def test_direction_equals_the_two_loop_recursion() -> None:
-    """Also after old pairs were dropped, after a pair of negative curvature, and after the history was cleared."""
-    generator = torch.Generator().manual_seed(3)
-    count, size = 40, 3
-    curvatures = 0.5 + torch.rand(count, generator=generator)
-    history = CurvatureHistory(1, size, count, torch.zeros(1))
-    kept: list[tuple[Tensor, Tensor]] = []
-    point = torch.randn(count, generator=generator)
-    for update in range(9):
-        following = point + 0.3 * torch.randn(count, generator=generator)
-        sign = -1.0 if update == 4 else 1.0  # negative curvature: not kept
-        old, new = sign * curvatures * point, sign * curvatures * following
-        if update == 7:
-            history.forget(0)
-            kept.clear()
-        history.add(0, (point, following), (old, new))
-        if update != 4:
-            kept = [*kept, (following - point, new - old)][-size:]
-        found = history.direction(0, new)
-        assert found is not None
-        step, squared, slope = found
-        torch.testing.assert_close(step, two_loops(kept, new), rtol=1e-4, atol=1e-5)
-        assert squared == pytest.approx(float(step @ step), rel=1e-4)
-        assert slope == pytest.approx(float(step @ new), rel=1e-4)
-        point = following
+def test_adam_gives_each_sample_its_evaluations() -> None:
+    problem, start = Quadratic(2), random(2, 5)
+    found = adam(problem, start, evaluations=[4, 12])
+    for sample, limit in enumerate((4, 12)):
+        alone = adam(problem.only(sample), start[sample, None], evaluations=limit)
+        assert torch.allclose(found.images[sample], alone.images[0], atol=1e-6)
 
 
-def two_loops(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
-    """Nocedal and Wright, algorithm 7.4, as printed."""
-    q, alphas = gradient.clone(), []
-    for step, change in reversed(pairs):
-        alphas.append((step @ q) / (step @ change))
-        q -= alphas[-1] * change
-    step, change = pairs[-1]
-    r = (step @ change) / (change @ change) * q
-    for (step, change), alpha in zip(pairs, reversed(alphas), strict=True):
-        r += step * (alpha - (change @ r) / (step @ change))
-    return -r
+def test_adam_does_not_wait_for_the_device_before_the_end() -> None:
+    with HostTransfers() as transfers:
+        adam(Quadratic(2), random(2, 5), evaluations=[3, 9])
+    assert transfers.count == 2

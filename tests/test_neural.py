@@ -16,9 +16,11 @@ from pipeline.config.reading import parse_config
 from pipeline.config.settings import ColdSettings, Config, LightLossSettings, MotionSettings, TemporalLossSettings
 from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
+from pipeline.media.image.arrays import to_tensor
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.scales import cold_scales, resample_curve, style_image_size
-from pipeline.types import FrameBatch
+from pipeline.types import FrameBatch, StylizedBatch
+from tests.support.clips import texture
 
 SIZE = (40, 48)
 
@@ -329,7 +331,7 @@ def test_cold_frame_starts_from_a_given_image() -> None:
 
 
 def test_sample_that_is_not_finite_does_not_change_the_others() -> None:
-    from pipeline.optimize.objective import Objective, content_targets, style_target
+    from pipeline.optimize.objective import Objective, style_target
 
     content = contents(2)
     content[1, 0, 0, 0] = float("nan")
@@ -337,7 +339,7 @@ def test_sample_that_is_not_finite_does_not_change_the_others() -> None:
     style = style_target(encoder, settings, 1 - contents(2)[1:].flip(2), 100.0)
 
     def evaluated(images: Tensor) -> Any:
-        return Objective(encoder, settings, content_targets(encoder, settings, images), (style,))(images)
+        return Objective.of(encoder, settings, images, (style,))(images)
 
     together, alone = evaluated(content), evaluated(content[:1])
     assert together.losses[0].item() == pytest.approx(alone.losses[0].item(), rel=1e-5)
@@ -352,3 +354,35 @@ def test_loss_that_is_not_finite_is_an_error_with_a_hint() -> None:
     with pytest.raises(StylizeError, match="expected a finite number") as caught:
         styler().stylize(cold(content, (1,)))
     assert "float32" in caught.value.hint
+
+
+def test_frame_in_tiles_with_half_the_precision_of_curvature_looks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(cold={"evaluations": 8, "min_scale_px": 64})
+    content = torch.stack([to_tensor(texture((160, 112), 5))])
+    notes: list[str] = []
+
+    def stylized() -> StylizedBatch:
+        encoder = load_encoder("compact")
+        neural = NeuralStyler(settings, style_images(), encoder, device=torch.device("cpu"), note=notes.append)
+        return neural.stylize(cold(content, (1,)))
+
+    whole = stylized()
+    assert not notes
+    monkeypatch.setattr("pipeline.optimize.memory.TILE_SIDES_PX", (48,))
+    monkeypatch.setattr("pipeline.stylers.frame_memory.free_bytes", lambda device: 1)
+    tiled = stylized()
+    assert "160x112 px" in notes[-1] and "tiles of 48 px" in notes[-1] and "half precision" in notes[-1]
+    assert tiled.stats[0].loss == pytest.approx(whole.stats[0].loss, rel=0.03)
+    assert (tiled.images - whole.images).abs().mean() < 0.03
+
+
+def test_styler_finds_smaller_ways_until_none_is_left() -> None:
+    neural = styler()
+    assert neural.save_memory() is None
+    neural.stylize(cold(contents(1), (1,)))
+    ways: list[str] = []
+    while (way := neural.save_memory()) is not None:
+        ways.append(way)
+    assert "tiles of 2048 px, with 12" in ways[0]
+    assert "tiles of 512 px, with 3 curvature pairs in half precision" in ways[-1]
+    assert neural.stylize(cold(contents(1), (1,))).stats[0].loss > 0

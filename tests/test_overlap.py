@@ -115,7 +115,7 @@ def test_warm_starts_of_one_group_are_made_while_the_other_is_stylized(
             first_started.set()
         return warm_start(content, stylized, *arguments, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("pipeline.execute.running_chain.warm_start", start)
+    monkeypatch.setattr("pipeline.motion.device_warm_start.warm_start", start)
     styler.on_batch = meanwhile
     assert_same(stored(run(tmp_path, plan, styler, groups=2).directory), expected(plan))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,70 @@ def test_network_is_given_large_frames_at_half_size() -> None:
     motion = motion_of(blotches(300, 800, 1), blotches(300, 800, 2), stubbed(network))
     assert network.calls[0][0].shape == (2, 3, 152, 400)
     np.testing.assert_array_equal(motion.backward_flow, constant_flow(-12, 4, 300, 800))
+
+
+class Busy(torch.nn.Module):
+    """A network whose flow is the mean color of each frame; its first call lasts until `waiting` pairs wait.
+
+    Batches of more than `fits` images are out of memory.
+    """
+
+    def __init__(self, waiting: int, fits: int = 1000) -> None:
+        super().__init__()
+        self.waiting, self.fits = waiting, fits
+        self.sizes: list[int] = []
+        self.raft: Raft | None = None
+
+    def forward(self, start: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+        self.sizes.append(len(start))
+        assert self.raft is not None
+        while len(self.sizes) == 1 and len(self.raft._waiting) < self.waiting:
+            time.sleep(0.001)
+        if len(start) > self.fits:
+            raise torch.OutOfMemoryError("out of memory")
+        means = torch.stack([start.mean(dim=(1, 2, 3)), target.mean(dim=(1, 2, 3))], dim=1)
+        return [means[..., None, None].expand(-1, -1, *start.shape[2:])]
+
+
+def flows_at_once(network: Busy, sizes: Sequence[tuple[int, int]], max_pairs: int) -> None:
+    """Ask for the flows of many pairs at the same time, and compare each with that of the pair alone."""
+    pairs = [(blotches(*size, 2 * seed), blotches(*size, 2 * seed + 1)) for seed, size in enumerate(sizes)]
+    network.raft = raft = Raft("raft_small", "0" * 64, network, torch.device("cpu"), max_pairs=max_pairs)
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        found = list(pool.map(lambda pair: raft(*pair), pairs))
+    alone = Busy(1)
+    alone.raft = single = Raft("raft_small", "0" * 64, alone, torch.device("cpu"))
+    for pair, flows in zip(pairs, found, strict=True):
+        for flow, expected in zip(flows, single(*pair), strict=True):
+            np.testing.assert_allclose(flow, expected, atol=1e-6)
+    assert not raft._waiting
+
+
+def test_pairs_that_wait_are_one_batch_and_get_their_own_flows() -> None:
+    network = Busy(6)
+    flows_at_once(network, [(130, 200)] * 6, max_pairs=3)
+    assert network.sizes == [2, 6, 4]  # images: two for each pair
+
+
+def test_pairs_of_other_sizes_wait_for_their_own_batch() -> None:
+    network = Busy(5)
+    flows_at_once(network, [(130, 200), (144, 160), (130, 200), (144, 160), (130, 200)], max_pairs=8)
+    assert sorted(network.sizes) in ([2, 4, 4], [2, 2, 6])
+
+
+def test_batch_of_pairs_that_does_not_fit_into_memory_is_halved() -> None:
+    network = Busy(5, fits=4)
+    flows_at_once(network, [(130, 200)] * 5, max_pairs=4)
+    assert network.sizes == [2, 8, 4, 4]
+
+
+def test_single_pair_that_does_not_fit_into_memory_is_an_error_of_its_own() -> None:
+    network = Busy(1, fits=0)
+    network.raft = raft = Raft("raft_small", "0" * 64, network, torch.device("cpu"), max_pairs=4)
+    with pytest.raises(torch.OutOfMemoryError):
+        raft(blotches(130, 200, 1), blotches(130, 200, 2))
+    network.fits = 2
+    assert raft(blotches(130, 200, 1), blotches(130, 200, 2))[0].shape == (130, 200, 2)
 
 
 @pytest.fixture(scope="module", params=["raft_small", "raft_large"])

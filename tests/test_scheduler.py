@@ -135,6 +135,23 @@ def test_out_of_memory_halves_the_batch_permanently_with_one_note(
     assert_same(stored(done.directory), expected(plan))
 
 
+def test_out_of_memory_with_one_frame_goes_on_in_a_smaller_way(tmp_path: Path) -> None:
+    class Frugal(FakeStyler):
+        """Fits after it was asked to save memory twice."""
+
+        ways: tuple[str, ...] = ("in tiles", "in small tiles")
+
+        def save_memory(self) -> str | None:
+            way, self.ways = self.ways[0], self.ways[1:]
+            self.fits = 0 if self.ways else 1
+            return way
+
+    plan = a_plan(cuts=(3,))
+    done = run(tmp_path, plan, Frugal(fits=0))
+    assert [note.rsplit("now ")[-1] for note in done.recorder.notes] == ["in tiles", "in small tiles"]
+    assert_same(stored(done.directory), expected(plan))
+
+
 def test_out_of_memory_with_one_frame_ends_the_render_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(StylizeError, match=r"single frame of 6 x 4 px") as caught:
         run(tmp_path, a_plan(), FakeStyler(fits=0))
@@ -212,7 +229,7 @@ def test_stylized_frame_is_stored_and_reported_when_the_next_one_fails(
 
     styler, recorder = FakeStyler(), Recorder()
     monkeypatch.setattr(RenderDirectory, "write_frame", write)
-    monkeypatch.setattr("pipeline.execute.running_chain.warm_start", start)
+    monkeypatch.setattr("pipeline.motion.device_warm_start.warm_start", start)
     directory = RenderDirectory.create(tmp_path, a_plan())
     with directory.lock(), pytest.raises(WriteError if disk_is_full else MemoryError):
         run_chains(

@@ -27,7 +27,7 @@ def options_on(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **s
     directory = RenderDirectory(tmp_path, a_plan(cuts=(4, 8)))
     given: dict[str, Any] = {}
     monkeypatch.setattr("pipeline.execute.session.run_chains", lambda *_, **options: given.update(options) or {})
-    monkeypatch.setattr("pipeline.runtime.device.free_memory", lambda device: 1 << 40)
+    monkeypatch.setattr("pipeline.runtime.memory.free_bytes", lambda device: 1 << 40)
     session = Session(
         directory, directory.plan.source, {"a": config}, {"a": Resources(torch.device(device), "float32", None)}
     )
@@ -36,10 +36,10 @@ def options_on(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **s
 
 
 def test_cpu_has_one_chain_in_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert options_on("cpu", tmp_path, monkeypatch) == {"batch_size": 1, "groups": 1, "device": "cpu"}
+    assert options_on("cpu", tmp_path, monkeypatch) == {"batch_size": 1, "groups": 1, "device": None}
 
 
-@pytest.mark.parametrize(("device", "sent_to"), [("cuda", torch.device("cuda")), ("mps", "cpu")])
+@pytest.mark.parametrize(("device", "sent_to"), [("cuda", torch.device("cuda")), ("mps", None)])
 def test_accelerator_has_two_groups_of_chains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, sent_to: object
 ) -> None:

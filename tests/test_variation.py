@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.optimize.losses import total_variation
+from pipeline.optimize import variation
 from pipeline.optimize.variation import (
     COLOR_FRACTION,
     COLOR_SCALE,
     LINES_FRACTION,
     excess,
     line_energies,
+    total_variation,
     variation_limits,
     variation_loss,
 )
@@ -109,19 +110,37 @@ def test_color_variation_costs_only_beyond_a_fraction_of_that_of_the_style_image
 
 def test_excess_is_the_energy_far_above_the_limit_and_smooth_at_it() -> None:
     energies = torch.tensor([[1.0, 0.25, 0.1]], dtype=torch.float64, requires_grad=True)
-    values = excess(energies, torch.tensor([[0.0, 0.25, 1.0]], dtype=torch.float64))
+    values, slopes = excess(energies, torch.tensor([[0.0, 0.25, 1.0]], dtype=torch.float64))
     assert values[0].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=1e-5)
     (gradient,) = torch.autograd.grad(values.sum(), energies)
     assert gradient[0].tolist() == pytest.approx([1.0, 0.0, 0.0], abs=1e-5)
+    assert torch.allclose(slopes, gradient)
 
 
 def test_gradients_are_exact_and_those_of_a_black_frame_finite() -> None:
     limits = torch.tensor([[1e-3, 0.0, 1e-3]], dtype=torch.float64)
+    for size in ((6, 7), (1, 5), (12, 9)):
+        images, ours = random(2, 3, *size).requires_grad_(), torch.zeros(2, 3, *size, dtype=torch.float64)
+        (expected,) = torch.autograd.grad(variation_loss(images, limits).sum(), images)
+        variation_loss(images.detach(), limits, weight=1.5, gradients=ours)
+        assert torch.allclose(ours, 1.5 * expected, atol=1e-12)
     assert torch.autograd.gradcheck(total_variation, random(2, 3, 5, 6).requires_grad_())
     assert torch.autograd.gradcheck(lambda images: variation_loss(images, limits), random(2, 3, 6, 7).requires_grad_())
-    black = torch.zeros((1, 3, 8, 9), requires_grad=True)
-    (gradient,) = torch.autograd.grad(variation_loss(black, NOTHING).sum(), black)
+    gradient = torch.zeros(1, 3, 8, 9)
+    variation_loss(torch.zeros_like(gradient), NOTHING, gradients=gradient)
     assert bool(torch.isfinite(gradient).all())
+
+
+def test_bands_of_rows_give_the_loss_and_the_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = random(2, 3, 50, 21)
+    found = []
+    for pixels in (1 << 22, 17 * 21, 3 * 21):
+        monkeypatch.setattr(variation, "BAND_PIXELS", pixels)
+        gradient = torch.zeros_like(images)
+        found.append((variation_loss(images, NOTHING.double(), gradients=gradient), gradient))
+    for loss, gradient in found[1:]:
+        assert torch.allclose(loss, found[0][0])
+        assert torch.allclose(gradient, found[0][1], atol=1e-14)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (4, 6), (7, 5), (33, 20)])

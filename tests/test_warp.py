@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.motion.device_warp import device_warp
 from pipeline.motion.warp import warp
 from tests.support.frames import HEIGHT, WIDTH, Array, blotches, constant_flow
 
@@ -102,3 +106,56 @@ def test_image_stays_sharp_after_fifty_steps() -> None:
 def test_image_and_flow_of_different_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="belong together"):
         warp(blotches(20, 20, 1), constant_flow(0, 0))
+
+
+def warp_in_torch(image: Array, flow: Array) -> Array:
+    """One image (H, W, 3) by the warp for accelerators, here on the CPU."""
+    moved = device_warp(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(flow)[None])
+    return moved[0].permute(1, 2, 0).numpy()
+
+
+def grid(height: int, width: int) -> Array:
+    """Positions of the pixels about the middle, float32 (H, W, 2), (x, y)."""
+    y, x = np.indices((height, width), np.float32)
+    return np.stack([x - width / 2, y - height / 2], axis=2)
+
+
+FLOWS: dict[str, Callable[[np.random.Generator, int, int], Array]] = {
+    "pan": lambda random, height, width: np.broadcast_to(random.normal(0, 3, 2), (height, width, 2)),
+    "zoom": lambda random, height, width: grid(height, width) * random.uniform(-0.1, 0.1),
+    "turn": lambda random, height, width: grid(height, width)[..., ::-1] * (-0.07, 0.07),
+    "noise": lambda random, height, width: random.normal(0, 0.02, (height, width, 2)),
+    "out of the frame": lambda random, height, width: random.normal(0, 40, (height, width, 2)),
+    "partly whole": lambda random, height, width: np.rint(random.normal(0, 1, (height, width, 2)) * 2) / 2,
+}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (7, 40), (60, 80), (12, 4096)])
+@pytest.mark.parametrize("kind", FLOWS)
+def test_warp_for_accelerators_equals_that_on_the_cpu(kind: str, size: tuple[int, int]) -> None:
+    """On white noise, and on a wide frame, where positions in float32 are coarse."""
+    random = np.random.default_rng(len(kind))
+    image = random.random((*size, 3)).astype(np.float32)
+    flow = np.asarray(FLOWS[kind](random, *size), np.float32)
+    expected, found = warp(image, flow), warp_in_torch(image, flow)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    whole = (flow == np.rint(flow)).all(axis=2)
+    np.testing.assert_array_equal(found[whole], expected[whole])
+
+
+def test_warp_for_accelerators_gives_the_same_levels() -> None:
+    image = blotches(HEIGHT, WIDTH, 14)
+    flow = FLOWS["zoom"](np.random.default_rng(3), HEIGHT, WIDTH).astype(np.float32)
+    exact = 255 * warp_in_torch((image / np.float32(255)).astype(np.float32), flow)
+    rounded = np.rint(exact).clip(0, 255).astype(np.uint8)
+    between_levels = np.abs(exact - np.floor(exact) - 0.5) > 1e-3
+    np.testing.assert_array_equal(rounded[between_levels], warp(image, flow)[between_levels])
+
+
+def test_warp_for_accelerators_warps_every_image_of_a_batch_alone() -> None:
+    random = np.random.default_rng(4)
+    images = random.random((3, HEIGHT, WIDTH, 3)).astype(np.float32)
+    flows = random.normal(0, 2, (3, HEIGHT, WIDTH, 2)).astype(np.float32)
+    together = device_warp(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(flows))
+    for image, flow, moved in zip(images, flows, together, strict=True):
+        np.testing.assert_allclose(moved.permute(1, 2, 0), warp_in_torch(image, flow), rtol=0, atol=1e-6)

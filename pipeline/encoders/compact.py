@@ -26,7 +26,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.encoders.network import Pooling, branch_off, pad, pad_and_convert, pool
+from pipeline.encoders.passes import centered, mirrored
+from pipeline.encoders.steps import Mirror, Pool, Pooling, Step, Steps, convolution
 from pipeline.errors import MissingPartError
 from pipeline.runtime.hashing import file_digest
 
@@ -77,8 +78,8 @@ class Architecture:
 class CompactNetwork(nn.Module):
     """Convolutions named `conv1_1` and so on, each followed by ReLU.
 
-    In training mode ReLU does not work in place, so that a forward hook on a convolution sees pre-activations (with the
-    margin that later convolutions of the same group take away).
+    The frozen network that stylizes is made of `steps`. A forward hook on a convolution sees pre-activations, with the
+    margin that later convolutions of the same group take away.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -97,39 +98,45 @@ class CompactNetwork(nn.Module):
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Features at `layers`, any of `all_layers`. `images` is float32 (B, 3, H, W) sRGB in [0, 1]."""
         wanted, found = set(layers), dict[str, Tensor]()
-        weight = self._conv("conv1_1").weight
-        mean = images.new_tensor(MEAN)[:, None, None]
-        x = pad_and_convert(images - mean, min(2, len(self.architecture.widths[0])), weight.dtype)
+        x = centered(images, MEAN, self._conv("conv1_1").weight.dtype)
         for stage, widths in enumerate(self.architecture.widths):
-            last = stage == len(self.architecture.widths) - 1
-            reduction = None if last else self.architecture.reductions[stage]
-            for start in range(0, len(widths), 2):
-                group = range(start, min(start + 2, len(widths)))
-                margin = len(group)
-                x = x if stage == start == 0 else pad(x, margin)
-                for index in group:
-                    margin -= 1
-                    name = self.architecture.layer(stage, index)
-                    x = self._conv(f"conv{stage + 1}_{index + 1}")(x)
-                    if reduction == "max" and index == len(widths) - 1 and name not in wanted:
-                        # Maximum and ReLU commute, and after pooling ReLU has a quarter of the work.
-                        x, reduction = pool(x, "max"), None
-                    x = self._relu(x)
-                    if name in wanted:
-                        x, found[name] = branch_off(x, margin)
-                    if len(found) == len(wanted):
-                        return found
-            if reduction is not None:
-                x = pool(x, reduction)
+            for index in range(len(widths)):
+                if index % 2 == 0:
+                    margin = min(2, len(widths) - index)
+                    x = mirrored(x, margin)
+                margin -= 1
+                name = self.architecture.layer(stage, index)
+                x = F.relu(self._conv(f"conv{stage + 1}_{index + 1}")(x))
+                if name in wanted:
+                    found[name] = x[:, :, margin:-margin, margin:-margin] if margin else x
+                if len(found) == len(wanted):
+                    return found
+            if stage < len(self.architecture.reductions):
+                average = self.architecture.reductions[stage] == "average"
+                x = F.avg_pool2d(x, 2) if average else F.max_pool2d(x, 2)
         return found
+
+    def steps(self) -> Steps:
+        """The same computation as a list of steps, with the weights as they are now."""
+        steps: list[Step] = []
+        for stage, widths in enumerate(self.architecture.widths):
+            for index in range(len(widths)):
+                if index % 2 == 0:
+                    margin = min(2, len(widths) - index)
+                    steps.append(Mirror(margin))
+                margin -= 1
+                module = self._conv(f"conv{stage + 1}_{index + 1}")
+                assert module.bias is not None
+                weight, bias = module.weight.detach(), module.bias.detach()
+                steps.append(convolution(self.architecture.layer(stage, index), weight, bias, margin=margin))
+            if stage < len(self.architecture.reductions):
+                steps.append(Pool(self.architecture.reductions[stage]))
+        return Steps(MEAN, tuple(steps), self.layers, self.min_side_px)
 
     def _conv(self, name: str) -> nn.Conv2d:
         module = self.get_submodule(name)
         assert isinstance(module, nn.Conv2d)
         return module
-
-    def _relu(self, x: Tensor) -> Tensor:
-        return F.relu(x) if self.training else F.relu_(x)
 
 
 def save_compact(

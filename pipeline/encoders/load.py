@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
-from torch import nn
 
-from pipeline.encoders.compact import is_compact
+from pipeline.encoders.compact import CompactNetwork, is_compact
 from pipeline.encoders.fetch import Progress, fetch, weights_path
-from pipeline.encoders.network import Encoder, Pooling
+from pipeline.encoders.network import Encoder
 from pipeline.encoders.registry import AUTO, ENCODERS, encoder_names
+from pipeline.encoders.steps import Pooling
 from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.encoders.vgg import VggNetwork
 
 
 def load_encoder(
@@ -47,11 +50,13 @@ def load_encoder(
     if path is None and entry.weights is not None:
         path = fetch(name, progress=progress) if entry.weights.torchvision else weights_path(name)
     network, digest = import_module(f"pipeline.encoders.{entry.module}").load(name, path, pooling)
-    return _frozen(name, digest, network, torch.device(device), dtype)
+    return frozen(name, digest, network, torch.device(device), dtype)
 
 
-def _frozen(name: str, digest: str, network: nn.Module, device: torch.device, dtype: torch.dtype) -> Encoder:
-    network.eval().requires_grad_(False)
-    network.to(device=device, dtype=dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Encoder(name, digest, dtype, device, network)  # type: ignore[arg-type]
+def frozen(
+    name: str, digest: str, network: CompactNetwork | VggNetwork, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """An encoder with the weights that a network has now."""
+    # Tensor cores take channels in groups of 8.
+    steps = network.steps().to(device, dtype, channel_multiple=8 if device.type == "cuda" else 1)
+    return Encoder(name, digest, dtype, device, steps)

@@ -1,22 +1,31 @@
-"""The callable `Encoder`, and the layers that several feature networks are built of."""
+"""The callable `Encoder`: a frozen feature network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.encoders.passes import Cotangent, NetworkPass
+from pipeline.encoders.steps import Steps
 from pipeline.errors import ConfigError, InputError
 
-Pooling = Literal["max", "average"]
+
+class FeaturePass(Protocol):
+    """The features (B, C, h, w) of images by layer, and once the gradient from their cotangents."""
+
+    features: dict[str, Tensor]
+
+    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
+        """The gradient with respect to the images, float32 (B, 3, H, W)."""
+        ...
 
 
 class FeatureNetwork(Protocol):
-    """Computes named feature maps; `layers` are the valid names, shallow to deep."""
+    """Computes named feature maps, differentiable by autograd; `layers` are the valid names, shallow to deep."""
 
     layers: tuple[str, ...]
     min_side_px: int
@@ -40,7 +49,7 @@ class Encoder:
     """SHA-256 of the weights, hexadecimal: of the file, or of the tensors where there is no file."""
     dtype: torch.dtype
     device: torch.device
-    _network: FeatureNetwork = field(repr=False)
+    _network: Steps | FeatureNetwork = field(repr=False)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -57,7 +66,37 @@ class Encoder:
 
         Raises ConfigError for a name that is not a layer, InputError for images below `min_side_px`.
         """
-        self._check(layers)
+        if torch.is_grad_enabled() and images.requires_grad and isinstance(self._network, Steps):
+            self._check(images, layers)
+            return dict(zip(layers, _Features.apply(images, self, tuple(layers)), strict=True))  # type: ignore[no-untyped-call]
+        found = self.forward_pass(images, layers, keep=False)
+        return {layer: found.features[layer] for layer in layers}
+
+    def forward_pass(self, images: Tensor, layers: Sequence[str], *, keep: bool = True) -> FeaturePass:
+        """The features of `images` at `layers`, with what their gradient needs if it is to be kept.
+
+        Raises what calling the encoder raises.
+        """
+        self._check(images, layers)
+        if isinstance(self._network, Steps):
+            return NetworkPass(self._network, images, layers, keep=keep)
+        return _AutogradPass(self._network, images, layers)
+
+    def reach_px(self, layers: Sequence[str]) -> int | None:
+        """How many px beyond its own square a feature of these layers depends on, at most; None: it is not known."""
+        return self._network.reach_px(layers) if isinstance(self._network, Steps) else None
+
+    def bytes_per_px(self, layers: Sequence[str]) -> float | None:
+        """Bytes of features, for each px of the image, that the gradient of these layers needs; None: not known."""
+        return self._network.bytes_per_px(layers) if isinstance(self._network, Steps) else None
+
+    def _check(self, images: Tensor, layers: Sequence[str]) -> None:
+        unknown = [layer for layer in layers if layer not in self.layers]
+        if unknown:
+            raise ConfigError(
+                f"the encoder {self.name!r} has no layer {', '.join(map(repr, unknown))}",
+                hint=f"its layers are {', '.join(self.layers)}",
+            )
         height, width = images.shape[-2:]
         if min(height, width) < self.min_side_px:
             raise InputError(
@@ -65,114 +104,35 @@ class Encoder:
                 f"which needs {self.min_side_px} px along each side",
                 hint="use larger images, or a larger --width",
             )
-        features = self._network(images, layers)
-        return {layer: features[layer] for layer in layers}
-
-    def _check(self, layers: Sequence[str]) -> None:
-        unknown = [layer for layer in layers if layer not in self.layers]
-        if unknown:
-            raise ConfigError(
-                f"the encoder {self.name!r} has no layer {', '.join(map(repr, unknown))}",
-                hint=f"its layers are {', '.join(self.layers)}",
-            )
 
 
-class _BranchOff(torch.autograd.Function):
-    """Returns features and their middle, without `margin` px of every side.
-
-    The same as slicing, but the gradient of the slice is added in place to the gradient of the whole instead of being
-    spread over a zero-filled map first: at full resolution that costs more than the convolution.
-    """
+class _Features(torch.autograd.Function):
+    """The features of an encoder, with the gradient of its backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
-        ctx.margin = margin
-        ctx.shape = features.shape
-        ctx.set_materialize_grads(False)
-        return features, features[:, :, margin:-margin, margin:-margin]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None]:
-        whole, middle = grads
-        margin = ctx.margin
-        if whole is None:
-            return (None if middle is None else F.pad(middle, (margin,) * 4)), None
-        if middle is not None:
-            # Safe: `whole` was made by the backward pass of the next convolution, and nothing else refers to it.
-            whole[:, :, margin:-margin, margin:-margin] += middle
-        return whole, None
-
-
-def branch_off(features: Tensor, margin: int) -> tuple[Tensor, Tensor]:
-    """`(features, middle)`, the middle without `margin` px of every side; the first must go into another layer."""
-    if margin == 0:
-        return features, features
-    whole, middle = _BranchOff.apply(features, margin)  # type: ignore[no-untyped-call]
-    return whole, middle
-
-
-def pad(features: Tensor, margin: int) -> Tensor:
-    """Features (B, C, h, w) with `margin` px more on every side: mirrored, or repeated where there is too little."""
-    mode = "reflect" if min(features.shape[-2:]) > margin else "replicate"
-    return F.pad(features, (margin,) * 4, mode=mode)
-
-
-class _PadAndConvert(torch.autograd.Function):
-    """Mirrors `margin` px around images and converts them; its backward pass converts first and folds in place."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
-        ctx.margin, ctx.dtype = margin, images.dtype
-        return F.pad(images, (margin,) * 4, mode="reflect").to(dtype=dtype, memory_format=torch.channels_last)
+    def forward(ctx: Any, images: Tensor, encoder: Encoder, layers: tuple[str, ...]) -> tuple[Tensor, ...]:
+        found = encoder.forward_pass(images, layers)
+        ctx.network_pass, ctx.layers = found, layers
+        return tuple(found.features[layer].detach() for layer in layers)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        margin = ctx.margin
-        whole = grads[0].to(dtype=ctx.dtype, memory_format=torch.contiguous_format, copy=True)
-        for axis in (2, 3):
-            side = whole.shape[axis]
-            inside = side - 2 * margin
-            first, last = whole.narrow(axis, 0, margin), whole.narrow(axis, side - margin, margin)
-            whole.narrow(axis, margin + 1, margin).add_(first.flip(axis))
-            whole.narrow(axis, inside - 1, margin).add_(last.flip(axis))
-        height, width = whole.shape[-2:]
-        return whole[:, :, margin : height - margin, margin : width - margin].contiguous(), None, None
+        cotangents = {layer: Cotangent(dense=grad) for layer, grad in zip(ctx.layers, grads, strict=True)}
+        return ctx.network_pass.gradient(cotangents), None, None
 
 
-def pad_and_convert(images: Tensor, margin: int, dtype: torch.dtype) -> Tensor:
-    """Images (B, 3, H, W) with `margin` px more on every side, as `pad` does, in `dtype` and channels-last."""
-    if min(images.shape[-2:]) <= margin:
-        return pad(images, margin).to(dtype=dtype, memory_format=torch.channels_last)
-    padded: Tensor = _PadAndConvert.apply(images, margin, dtype)  # type: ignore[no-untyped-call]
-    return padded
+class _AutogradPass:
+    """The same for a network of any kind."""
 
+    def __init__(self, network: FeatureNetwork, images: Tensor, layers: Sequence[str]) -> None:
+        with torch.enable_grad():
+            self._images = images.detach().requires_grad_(True)
+            self._found = network(self._images, layers)
+        self.features = {layer: features.detach() for layer, features in self._found.items()}
 
-class _MaxPool(torch.autograd.Function):
-    """Maximum pooling by 2 whose backward pass writes every gradient instead of adding it.
-
-    Windows do not overlap, so the sums and the bytes are the same. torch cannot know that: its own backward pass
-    takes three times as long, on one core.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.size = features.shape[-2:]
-        pooled: Tensor
-        pooled, indices = torch.ops.aten.max_pool2d_with_indices(features, [2, 2])
-        ctx.save_for_backward(indices)
-        return pooled
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (indices,) = ctx.saved_tensors
-        return F.max_unpool2d(grads[0], indices, [2, 2], output_size=ctx.size)
-
-
-def pool(features: Tensor, kind: Pooling) -> Tensor:
-    """Features at half the resolution; an odd last row or column is dropped, as VGG does."""
-    if kind == "average":
-        return F.avg_pool2d(features, 2)
-    if features.device.type != "cpu":
-        return F.max_pool2d(features, 2)
-    pooled: Tensor = _MaxPool.apply(features)  # type: ignore[no-untyped-call]
-    return pooled
+    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
+        given = {layer: torch.zeros_like(self.features[layer]) for layer in cotangents}
+        for layer, cotangent in cotangents.items():
+            cotangent.add_to(given[layer], self.features[layer])
+        (gradient,) = torch.autograd.grad([self._found[layer] for layer in given], self._images, list(given.values()))
+        return gradient

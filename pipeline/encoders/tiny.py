@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pipeline.encoders.compact import Architecture, CompactNetwork
-from pipeline.encoders.network import Pooling
+from pipeline.encoders.steps import Pooling
 from pipeline.errors import ConfigError
 
 TINY = Architecture(((4, 4), (6, 6), (8, 8), (8, 8), (8,)), ("max", "average", "max", "average"))

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.encoders.network import Pooling, pool
+from pipeline.encoders.passes import centered
 from pipeline.encoders.pretrained import read_state, torchvision_module
+from pipeline.encoders.steps import Pool, Pooling, Step, Steps, convolution
 from pipeline.errors import MissingPartError
 from pipeline.runtime.hashing import file_digest
 
@@ -40,20 +42,33 @@ class VggNetwork(nn.Module):
         wanted, found = set(layers), dict[str, Tensor]()
         if not wanted:
             return found
-        mean, deviation = (images.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+        deviation = images.new_tensor(DEVIATION)[:, None, None]
         convolutions = _numbered(self.features)
-        dtype = convolutions[0][2].weight.dtype
-        x = ((images.float() - mean) / deviation).to(dtype=dtype, memory_format=torch.channels_last)
-        for block, index, convolution in convolutions:
+        x = centered(images, MEAN, torch.float32) / deviation
+        x = x.to(convolutions[0][2].weight.dtype)
+        for block, index, module in convolutions:
             if index == 1 and block > 1:
-                x = pool(x, self.pooling)
-            x = torch.relu_(convolution(x))
+                x = F.avg_pool2d(x, 2) if self.pooling == "average" else F.max_pool2d(x, 2)
+            x = torch.relu(module(x))
             name = f"relu{block}_{index}"
             if name in wanted:
                 found[name] = x
             if len(found) == len(wanted):
                 break
         return found
+
+    def steps(self) -> Steps:
+        """The same computation as a list of steps; the first convolution divides by the deviation."""
+        steps: list[Step] = []
+        for block, index, module in _numbered(self.features):
+            if index == 1 and block > 1:
+                steps.append(Pool(self.pooling))
+            assert module.bias is not None
+            weight, bias = module.weight.detach(), module.bias.detach()
+            if not steps:
+                weight = weight / weight.new_tensor(DEVIATION)[:, None, None]
+            steps.append(convolution(f"relu{block}_{index}", weight, bias, padding=1))
+        return Steps(MEAN, tuple(steps), self.layers, self.min_side_px)
 
 
 def _numbered(features: nn.Sequential) -> list[tuple[int, int, nn.Conv2d]]:

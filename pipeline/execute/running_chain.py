@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pipeline.errors import TemperaError
 from pipeline.execute.batches import Sample, make_sample
 from pipeline.execute.frame_writer import FrameRecord
-from pipeline.motion.warm_start import NextKeyframe, warm_start
+from pipeline.motion.warm_start import NextKeyframe
 from pipeline.types import FrameStats, FrameTask
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class ChainFrames(Protocol):
 class RunningChain:
     """The state of one chain: `index` is its next frame, `samples` the frames that are ready, in order.
 
-    `device` is where these are. `failure` is why the chain cannot go on. One thread at a time works on a chain: that of
-    `begin_preparing` until its end, else the main thread.
+    `device` is where these are (None: the CPU). `failure` is why the chain cannot go on. One thread at a time works on
+    a chain: that of `begin_preparing` until its end, else the main thread.
     """
 
     chain: Chain
@@ -61,7 +62,7 @@ class RunningChain:
     directory: RenderDirectory
     writer: FrameWriter
     style_colors: StyleColors | None = None
-    device: torch.device | str = "cpu"
+    device: torch.device | None = None
     samples: deque[Sample] = field(default_factory=deque)
     failure: TemperaError | None = None
     _preparing: Future[list[Sample]] | None = None
@@ -122,7 +123,7 @@ class RunningChain:
                 record = FrameRecord(self.chain, frame.index, "warm", _REPEATED, seconds=0.0, batch=1)
                 self.store(record, self._repeated(frame))
                 continue
-            ready.append(make_sample(self._task(frame, cold=bool(ready)), self.device))
+            ready.append(self._sample(frame))
             if ready[0].task.phase == "warm":
                 return ready
         return ready
@@ -135,20 +136,33 @@ class RunningChain:
             del self._recent[min(self._recent)]
         self.index = record.index + self.chain.interval
 
-    def _task(self, frame: ChainFrame, *, cold: bool) -> FrameTask:
-        """The frame with its warm start, if it has one; `cold` says that it has none.
+    def _sample(self, frame: ChainFrame) -> Sample:
+        """The frame, ready on the device, or on the CPU where the device has no room for it.
 
         Raises RenderDirectoryError if a stored frame that it starts from is damaged.
         """
-        warm = None if cold else self._warm_start(frame)
+        import torch
+
+        with suppress(torch.OutOfMemoryError):
+            return make_sample(self._task(frame, self.device), self.device)
+        return make_sample(self._task(frame, None), None)
+
+    def _task(self, frame: ChainFrame, device: torch.device | None) -> FrameTask:
+        """The frame with its warm start, if it has one.
+
+        The content decides first, so that a frame is cold in every batch also where the device rounds differently.
+        """
+        warm = None if frame.known_cold else self._warm_start(frame, device)
         return FrameTask(self.chain, frame.index, frame.content, warm, warm is None and bool(frame.correspondences))
 
-    def _warm_start(self, frame: ChainFrame) -> WarmStart | None:
+    def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:
+        from pipeline.motion.device_warm_start import warm_starter
+
         next_keyframe = None
         if frame.to_next_keyframe is not None and frame.next_keyframe is not None:
             keyframe = self.directory.read_frame(self.chain.keyframe_chain, frame.next_keyframe)
             next_keyframe = NextKeyframe(keyframe, frame.to_next_keyframe, frame.approach_fraction)
-        return warm_start(
+        return warm_starter(device)(
             frame.content,
             {index: self._stored(index) for index in frame.correspondences},
             frame.correspondences,

@@ -15,10 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import StylizeError, TemperaError
-from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, Sample, as_stored, stylize_samples
+from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, Sample, stylize_samples
 from pipeline.execute.frame_writer import FrameRecord, FrameWriter
 from pipeline.execute.running_chain import ChainFrames, RunningChain
 from pipeline.execute.waiting_chains import WaitingChains
+from pipeline.types import SavesMemory
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def run_chains(
     starts: Mapping[str, int],
     batch_size: int,
     groups: int = 1,
-    device: torch.device | str = "cpu",
+    device: torch.device | None = None,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> dict[str, TemperaError]:
@@ -89,7 +90,7 @@ class _Scheduler:
         starts: Mapping[str, int],
         batch_size: int,
         groups: int,
-        device: torch.device | str,
+        device: torch.device | None,
         writer: FrameWriter,
         pool: ThreadPoolExecutor,
         reporter: Reporter,
@@ -156,10 +157,12 @@ class _Scheduler:
 
         If they do not fit into memory, they stay ready and the next batches are smaller.
         """
+        from pipeline.media.image.arrays import to_frames
+
         try:
             stylized = stylize_samples(self._stylers[batch[0][0].chain.style], [sample for _, sample in batch])
         except BatchTooLargeError as error:
-            self._halve_batches(len(batch), error)
+            self._save_memory(batch, error)
             return
         except StylizeError as error:
             if len(batch) == 1:
@@ -170,7 +173,7 @@ class _Scheduler:
                     running.wait_for_store()
                     self.stylize([(running, sample)])
             return
-        frames = [as_stored(image) for image in stylized.images]
+        frames = to_frames(stylized.images)
         now = time.perf_counter()
         seconds, self._last_batch_ended = (now - self._last_batch_ended) / len(batch), now
         for (running, sample), rgb, stats in zip(batch, frames, stylized.stats, strict=True):
@@ -227,10 +230,15 @@ class _Scheduler:
             self.failed[running.chain.id] = error
             self.failed.update((segment.id, error) for segment in self._waiting.failed(running.chain))
 
-    def _halve_batches(self, size: int, error: BatchTooLargeError) -> None:
-        """Go on with smaller batches. Raises StylizeError if there is no smaller one."""
+    def _save_memory(self, batch: Batch, error: BatchTooLargeError) -> None:
+        """Go on with smaller batches, and single frames in tiles. Raises StylizeError if nothing smaller is left."""
+        size = len(batch)
         if size == 1:
-            plan = self._directory.plan
+            plan, styler = self._directory.plan, self._stylers[batch[0][0].chain.style]
+            smaller = styler.save_memory() if isinstance(styler, SavesMemory) else None
+            if smaller is not None:
+                self._reporter.note(f"out of memory with a single frame: now {smaller}")
+                return
             raise StylizeError(
                 f"out of memory with a single frame of {plan.width_px} x {plan.height_px} px",
                 hint="choose a smaller --width, or close other programs; what is stored stays",

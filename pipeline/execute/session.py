@@ -54,11 +54,11 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: build_styler(self.configs[name], self.resources[name]) for name in styles}
+        stylers = {name: build_styler(self.configs[name], self.resources[name], reporter.note) for name in styles}
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
-        pixels = self.directory.plan.width_px * self.directory.plan.height_px
-        frame_size = max(frame_bytes(self.configs[name], self.resources[name], pixels) for name in styles)
+        size = self.directory.plan.height_px, self.directory.plan.width_px
+        largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
         left = _frames_left(chains, starts, cold_styles)
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
@@ -67,9 +67,9 @@ class Session:
                 stylers,
                 lambda chain, start: self._open_frames(chain, start, every_frame_cold=chain.style in cold_styles),
                 starts=starts,
-                batch_size=runtime.batch_size or automatic_batch_size(device, frame_size),
+                batch_size=runtime.batch_size or automatic_batch_size(device, largest),
                 groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
-                device=device if device.type == "cuda" else "cpu",  # others may not take copies from several threads
+                device=device if device.type == "cuda" else None,  # others may not take copies from several threads
                 reporter=reporter,
                 cancellation=cancellation,
             )

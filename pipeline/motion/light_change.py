@@ -48,8 +48,8 @@ def light_size(height: int, width: int) -> tuple[int, int]:
     return size_within(width, height, LIGHT_SIDE_PX)
 
 
-def light_change(pair: LightPair, style_colors: StyleColors, height: int, width: int) -> NDArray[np.float32]:
-    """What must be added to a stylized frame (height, width) that was moved along the flow: float32 (H, W, 3).
+def light_change(pair: LightPair, style_colors: StyleColors) -> NDArray[np.float32]:
+    """What must be added to a stylized frame that was moved along the flow, at the small size: float32 (h, w, 3).
 
     Where the two frames do not show the same, the change is that of the surroundings, so that an object that enters
     throws no halo of its color.
@@ -59,5 +59,4 @@ def light_change(pair: LightPair, style_colors: StyleColors, height: int, width:
     sigma = LIGHT_SIGMA * max(pair.valid.shape)
     difference = cv2.GaussianBlur((now - then) * pair.valid[..., None], (0, 0), sigma)
     weight = cv2.GaussianBlur(pair.valid, (0, 0), sigma)
-    change = difference / (weight + np.float32(MIN_VALID))[..., None]
-    return np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(difference / (weight + np.float32(MIN_VALID))[..., None], np.float32)

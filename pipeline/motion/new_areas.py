@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.media.image.recolor import color_gaussian, linear_map, style_map
+from pipeline.media.image.recolor import ColorMap, color_gaussian, style_map
 from pipeline.motion.light_change import LIGHT_SIGMA, light_size
 from pipeline.types import StyleColors
 
@@ -29,16 +29,33 @@ def start_of_new_pixels(
     height, width = content.shape[:2]
     size = light_size(height, width)
     small = np.asarray(cv2.resize(stylized, size, interpolation=cv2.INTER_AREA), np.float32)
-    colors = color_gaussian(np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_AREA), np.uint8))
-    recolor = linear_map(colors, color_gaussian(small)) if style_colors is None else style_map(colors, style_colors)
+    recolor = recoloring(content, style_colors or colors_of(small))
     blurred = cv2.GaussianBlur(small, (0, 0), LIGHT_SIGMA * max(size))
-    strokes = stylized - cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
-    strokes = strokes[_towards_middle(height)][:, _towards_middle(width)]
-    start = recolor(content.astype(np.float32) / np.float32(255))
-    return np.asarray(cv2.scaleAdd(strokes, STROKES, start), np.float32)
+    strokes = np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    np.subtract(stylized, strokes, out=strokes)
+    strokes *= STROKES
+    start = recolor(np.divide(content, 255, dtype=np.float32))
+    for rows, from_rows in towards_middle(height):
+        for columns, from_columns in towards_middle(width):
+            start[rows, columns] += strokes[from_rows, from_columns]
+    return start
 
 
-def _towards_middle(count: int) -> NDArray[np.intp]:
-    """Indices in [0, count), moved by a sixth of `count` towards the opposite side."""
-    indices, distance = np.arange(count), count // 6
-    return np.where(indices < count // 2, indices + distance, indices - distance)
+def recoloring(content: NDArray[np.uint8], style_colors: StyleColors) -> ColorMap:
+    """The map of the colors of a content frame, uint8 (H, W, 3), to those of the style."""
+    small = cv2.resize(content, light_size(*content.shape[:2]), interpolation=cv2.INTER_AREA)
+    return style_map(color_gaussian(np.asarray(small, np.uint8)), style_colors)
+
+
+def colors_of(stylized: NDArray[np.float32]) -> StyleColors:
+    """The colors of a stylized frame (h, w, 3), for stylers that have none of their own."""
+    return StyleColors((color_gaussian(stylized),), (1.0,))
+
+
+def towards_middle(count: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """For both halves of [0, count): the half, and the range that lies a sixth of `count` closer to the other half."""
+    half, distance = count // 2, count // 6
+    return (
+        (slice(0, half), slice(distance, half + distance)),
+        (slice(half, count), slice(half - distance, count - distance)),
+    )

@@ -1,13 +1,15 @@
 """RAFT (Teed and Deng 2020, arXiv:2003.12039), torchvision's definition and weights: a `FlowEstimator`.
 
-No other file of motion imports torch or torchvision, and this one is imported only if a render asks for RAFT.
+No other file of motion imports torchvision, and this one is imported only if a render asks for RAFT.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from pipeline.encoders.fetch import Progress, fetch
 from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.runtime.hashing import file_digest
+from pipeline.runtime.transfers import download, upload
 
 Name = Literal["raft_small", "raft_large"]
 
@@ -30,21 +33,37 @@ MIN_SIDE_PX = 128
 """The coarsest of its four correlation maps is an eighth of an eighth of the frame, and must be two pixels wide."""
 
 
+ACCELERATOR_PAIRS: Final = 4
+"""Pairs of frames in a batch on an accelerator; on the CPU, which gains nothing from batches, there is one."""
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    """A pair of frames, uint8 (2, H, W, 3), and its flows, float32 (2, H, W, 2), as soon as they are there."""
+
+    frames: NDArray[np.uint8]
+    flows: NDArray[np.float32] | None = None
+
+
 class Raft:
     """A frozen RAFT on a device: called with two frames it returns the flows between them, both ways in one batch.
 
-    May be called from several threads; one runs at a time, because the network stores its correlations in itself.
-    `name` and `digest` (SHA-256 of the weights file) belong to the identity of a render.
+    May be called from several threads. One at a time uses the network, because that stores its correlations in itself;
+    pairs of the same size that wait meanwhile are the next batch, of `max_pairs` at most. `name` and `digest` (SHA-256
+    of the weights file) belong to the identity of a render.
     """
 
     max_side_px = MAX_SIDE_PX
 
-    def __init__(self, name: str, digest: str, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, name: str, digest: str, network: nn.Module, device: torch.device, *, max_pairs: int = 1) -> None:
         self.name = name
         self.digest = digest
         self._network = network.eval().requires_grad_(False).to(device)
         self._device = device
-        self._lock = threading.Lock()
+        self._max_pairs = max_pairs
+        self._network_lock = threading.Lock()
+        self._waiting: list[_Request] = []
+        self._waiting_lock = threading.Lock()
 
     def __call__(
         self, previous: NDArray[np.uint8], current: NDArray[np.uint8]
@@ -59,12 +78,53 @@ class Raft:
             cv2.copyMakeBorder(frame, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
             for frame in (previous, current)
         ]
-        images = torch.from_numpy(np.stack(padded)).to(self._device).permute(0, 3, 1, 2)
-        images = (images.float() / 127.5 - 1).contiguous()  # [-1, 1], like torchvision's transforms
-        with self._lock, torch.inference_mode():
-            flows = self._network(images.flip(0), images)[-1]
-        found = flows[..., :height, :width].permute(0, 2, 3, 1).float().cpu().numpy()
-        return np.ascontiguousarray(found[0]), np.ascontiguousarray(found[1])
+        backward, forward = self._flows_of(_Request(np.stack(padded)))
+        return np.ascontiguousarray(backward[:height, :width]), np.ascontiguousarray(forward[:height, :width])
+
+    def _flows_of(self, request: _Request) -> NDArray[np.float32]:
+        """The flows of a request, computed by this thread or, while it waited, by another one."""
+        with self._waiting_lock:
+            self._waiting.append(request)
+        try:
+            with self._network_lock:
+                if request.flows is None:
+                    self._estimate(request)
+        finally:
+            with self._waiting_lock:
+                self._waiting.remove(request)
+        assert request.flows is not None
+        return request.flows
+
+    def _estimate(self, request: _Request) -> None:
+        """Compute a request together with others that wait; with fewer of them if they do not fit into memory."""
+        with self._waiting_lock:
+            others = [
+                other
+                for other in self._waiting
+                if other is not request and other.flows is None and other.frames.shape == request.frames.shape
+            ]
+        batch = [request, *others[: self._max_pairs - 1]]
+        try:
+            found = self._flows([pair.frames for pair in batch])
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            self._max_pairs = len(batch) // 2
+        else:
+            for pair, flows in zip(batch, found, strict=True):
+                pair.flows = flows
+            return
+        self._estimate(request)  # after the exception, which holds the memory of the batch, is gone
+
+    def _flows(self, pairs: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Flows (N, 2, H, W, 2) of N pairs of frames, each (2, H, W, 3)."""
+        targets = upload(np.concatenate(pairs), self._device).permute(0, 3, 1, 2)
+        targets = (targets.float() / 127.5 - 1).contiguous()  # [-1, 1], like torchvision's transforms
+        starts = targets.view(len(pairs), 2, *targets.shape[1:]).flip(1).flatten(0, 1)
+        with torch.inference_mode():
+            flows = self._network(starts, targets)[-1]
+        (found,) = download(flows.float().permute(0, 2, 3, 1).contiguous())
+        return found.reshape(len(pairs), 2, *found.shape[1:])
 
 
 def load_raft(
@@ -95,4 +155,6 @@ def load_raft(
     if mismatched:
         raise MissingPartError(f"{path} does not hold the weights of {name}: {mismatched[0]} differs", hint=hint)
     network.load_state_dict(state, assign=True)
-    return Raft(name, file_digest(path), network, torch.device(device))
+    device = torch.device(device)
+    max_pairs = 1 if device.type == "cpu" else ACCELERATOR_PAIRS
+    return Raft(name, file_digest(path), network, device, max_pairs=max_pairs)

@@ -1,8 +1,9 @@
 """What a warm frame starts from: previous stylized frames, warped to the current one.
 
 Correspondences between content frames (`find_correspondence`) can be computed ahead, because they need no stylized
-frame; `warm_start` needs both. The `WarmStarter` protocol is the seam for devices: the scheduler calls one, and
-`warm_start` is the implementation in NumPy and OpenCV on the CPU.
+frame; `warm_start` needs both. The `WarmStarter` protocol is the seam for devices: `warm_start` is the implementation
+in NumPy and OpenCV on the CPU, `pipeline.motion.device_warm_start` the one in torch for accelerators. What changes here
+changes there too; a test compares them.
 
 The target and weight of the temporal term are made here too, from several previous frames at once: with the weights c_j
 of Ruder et al. 2016, section 4.3 (each pixel counts for the nearest previous frame that shows it),
@@ -29,6 +30,8 @@ from pipeline.motion.warp import warp
 from pipeline.types import StyleColors, WarmStart
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pipeline.motion.correspondence import Correspondence
 
 Plane = NDArray[np.float32]
@@ -112,8 +115,7 @@ def warm_start(
     new = (1 - confidence) * correspondences[nearest].change
     new_fraction = float(new.mean())
     if recent_change is not None:
-        size = (content.shape[1], content.shape[0])
-        recent_change = np.asarray(cv2.resize(recent_change, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        recent_change = _enlarged(recent_change, *content.shape[:2])
         new = np.maximum(new, np.float32(RENEWAL) * recent_change**RENEWAL_EXPONENT)
     if new.any():
         init = _blend(init, start_of_new_pixels(content, target, style_colors), new)
@@ -125,8 +127,14 @@ def warm_start(
     confidence = np.minimum(confidence, 1)
     if recent_change is not None:
         confidence = confidence * (1 - recent_change**RELEASE_EXPONENT)
-    clipped = target.clip(0, 1)
-    return WarmStart(clipped if init is target else init.clip(0, 1), clipped, confidence, new_fraction, recent_change)
+    clipped = _tensor(target.clip(0, 1))
+    return WarmStart(
+        clipped if init is target else _tensor(init.clip(0, 1)),
+        clipped,
+        _tensor(confidence),
+        new_fraction,
+        None if recent_change is None else _tensor(recent_change),
+    )
 
 
 def _combine(
@@ -152,8 +160,23 @@ def _combine(
 
 def _blend(image: Image, other: Image, weight: Plane) -> Image:
     """`image` where `weight` (H, W) is 0, `other` where it is 1."""
-    mixed: Image = image + weight[..., None] * (other - image)
+    mixed: Image = other - image
+    mixed *= np.asarray(cv2.merge([weight] * 3))  # broadcasting along the last axis is several times slower
+    mixed += image
     return mixed
+
+
+def _enlarged(image: Image, height: int, width: int) -> Image:
+    """An image (h, w) or (h, w, C) of a small size at that of the frame."""
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _tensor(image: NDArray[np.float32]) -> Tensor:
+    """An image (H, W, 3) or a plane (H, W) as a tensor (3, H, W) or (1, H, W) that shares its memory."""
+    import torch
+
+    tensor = torch.from_numpy(image)
+    return tensor[None] if image.ndim == 2 else tensor.permute(2, 0, 1)
 
 
 def _warped(stylized: NDArray[np.uint8], correspondence: Correspondence, style_colors: StyleColors | None) -> Image:
@@ -161,7 +184,7 @@ def _warped(stylized: NDArray[np.uint8], correspondence: Correspondence, style_c
 
     float32 (H, W, 3), values of [0, 1].
     """
-    moved = warp(stylized.astype(np.float32) / np.float32(255), correspondence.motion.backward_flow)
+    moved = warp(np.divide(stylized, 255, dtype=np.float32), correspondence.motion.backward_flow)
     if style_colors is not None and correspondence.light is not None:
-        moved = moved + light_change(correspondence.light, style_colors, *stylized.shape[:2])
+        moved += _enlarged(light_change(correspondence.light, style_colors), *stylized.shape[:2])
     return moved

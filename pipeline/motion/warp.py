@@ -14,8 +14,7 @@ The figures are in `scripts/bench/results/warp.json`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
@@ -35,6 +34,7 @@ WHOLE_PX = 1e-3
 """Displacements as close as this to whole pixels copy pixels."""
 
 MARGIN = 4
+ONE_TAP = np.ones(1, np.float32)
 ROWS = 32
 """Rows at a time, so that all intermediate arrays stay in the processor's cache."""
 
@@ -59,16 +59,28 @@ def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[P
     x, y = positions(backward_flow)
     np.clip(x, 0, width - 1, out=x)
     np.clip(y, 0, height - 1, out=y)
+    moved = np.empty_like(image)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="warp") as pool:
+        fine = _double(image.astype(np.float32, copy=False), pool)
+
+        def fill(start: int) -> None:
+            rows = slice(start, start + ROWS)
+            moved[rows] = _moved_rows(image, fine, x[rows], y[rows])
+
+        list(pool.map(fill, range(0, height, ROWS)))
+    return moved
+
+
+def _moved_rows(image: NDArray[Pixel], fine: Plane, x: Plane, y: Plane) -> NDArray[Pixel]:
+    """The pixels at positions x, y (h, W) in px of the image, of which `fine` are the doubled coefficients."""
     whole = (np.abs(x - np.rint(x)) < WHOLE_PX) & (np.abs(y - np.rint(y)) < WHOLE_PX)
     if whole.all():
         return _nearest(image, x, y)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="warp") as pool:
-        fine = _double(image.astype(np.float32, copy=False), pool)
-        smooth = _interpolate(fine, 2 * (x + MARGIN), 2 * (y + MARGIN), pool)
+    smooth = _interpolate(fine, 2 * (x + MARGIN), 2 * (y + MARGIN))
     out = smooth if image.dtype == np.float32 else np.rint(smooth).clip(0, 255)
     result: NDArray[Pixel] = out.astype(image.dtype, copy=False)
     if whole.any():
-        result[whole] = _nearest(image, x, y)[whole]
+        np.copyto(result, _nearest(image, x, y), where=whole[..., None])
     return result
 
 
@@ -78,27 +90,28 @@ def _nearest(image: NDArray[Pixel], x: Plane, y: Plane) -> NDArray[Pixel]:
 
 def _double(image: Plane, pool: Executor) -> Plane:
     """Spline coefficients of the image at twice its size, with a margin: float32 (2(H+8), 2(W+8), 3)."""
-    padded = cv2.copyMakeBorder(image, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REFLECT_101)
+    margins = (MARGIN, MARGIN, MARGIN, MARGIN)
+    padded = np.asarray(cv2.copyMakeBorder(image, *margins, cv2.BORDER_REFLECT_101), np.float32)
     height, width = padded.shape[:2]
-    fine = np.empty((2 * height, 2 * width, 3), np.float32)
+    fine = np.empty((height, 2, width, 6), np.float32)  # rows of both phases, and columns of both beside each other
 
-    def fill(row: int, column: int) -> None:
-        fine[row::2, column::2] = cv2.sepFilter2D(
-            padded, cv2.CV_32F, _phases()[column], _phases()[row], borderType=cv2.BORDER_REFLECT_101
-        )
+    def filtered(column: int) -> list[Plane]:
+        across = _filtered(padded, phases()[column], ONE_TAP)
+        return [_filtered(across, ONE_TAP, taps) for taps in phases()]
 
-    _wait(pool.submit(fill, row, column) for row in (0, 1) for column in (0, 1))
-    return fine
+    def interleave(row: int, even: Plane, odd: Plane) -> None:
+        cv2.merge([even, odd], dst=fine[:, row])
+
+    list(pool.map(interleave, (0, 1), *pool.map(filtered, (0, 1))))
+    return fine.reshape(2 * height, 2 * width, 3)
 
 
-def _wait(work: Iterable[Future[None]]) -> None:
-    """Wait for all of it, and raise the first exception that it raised."""
-    for part in list(work):
-        part.result()
+def _filtered(image: Plane, across: Plane, down: Plane) -> Plane:
+    return np.asarray(cv2.sepFilter2D(image, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 @cache
-def _phases() -> tuple[Plane, Plane]:
+def phases() -> tuple[Plane, Plane]:
     """Filters that make the even and the odd coefficients of the doubled image; float32, symmetric about a pixel."""
     offsets = np.arange(HALF_BAND_TAPS) - (HALF_BAND_TAPS - 1) / 2
     between = np.sinc(offsets) * np.kaiser(HALF_BAND_TAPS, KAISER_BETA)
@@ -123,24 +136,20 @@ def _centered(taps: NDArray[np.float64]) -> Plane:
     return np.asarray(kept / kept.sum(), np.float32)
 
 
-def _interpolate(coefficients: Plane, x: Plane, y: Plane, pool: Executor) -> Plane:
+def _interpolate(coefficients: Plane, x: Plane, y: Plane) -> Plane:
     """The quintic spline with these coefficients (h, w, 3) at positions x, y (H, W) in px: float32 (H, W, 3).
 
     Neighboring weights are taken in pairs, each pair by one bilinear lookup at the right position between the two (Sigg
     and Hadwiger 2005, GPU Gems 2, chapter 20): 9 lookups instead of 36.
     """
     out = np.zeros((*x.shape, 3), np.float32)
-
-    def fill(start: int) -> None:
-        columns, rows = _pairs(x[start : start + ROWS]), _pairs(y[start : start + ROWS])
-        for row_weight, row in rows:
-            line = np.zeros((*row.shape, 3), np.float32)
-            for column_weight, column in columns:
-                looked_up = cv2.remap(coefficients, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                cv2.accumulateProduct(looked_up, column_weight, line)
-            cv2.accumulateProduct(line, row_weight, out[start : start + ROWS])
-
-    _wait(pool.submit(fill, start) for start in range(0, x.shape[0], ROWS))
+    columns, rows = _pairs(x), _pairs(y)
+    for row_weight, row in rows:
+        line = np.zeros_like(out)
+        for column_weight, column in columns:
+            looked_up = cv2.remap(coefficients, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cv2.accumulateProduct(looked_up, column_weight, line)
+        cv2.accumulateProduct(line, row_weight, out)
     return out
 
 
@@ -150,12 +159,13 @@ def _pairs(position: Plane) -> list[tuple[Plane, Plane]]:
     """
     below = np.floor(position)
     t = position - below
-    weights = [_polynomial(t, coefficients) for coefficients in QUINTIC]
     pairs: list[tuple[Plane, Plane]] = []
     for first in (0, 2, 4):
-        joint = weights[first] + weights[first + 1]
-        lookup = below + (first - 2) + weights[first + 1] / joint
-        pairs.append((np.repeat(joint[..., None], 3, axis=2), lookup))
+        joint, second = (_polynomial(t, coefficients) for coefficients in QUINTIC[first : first + 2])
+        joint += second
+        second /= joint
+        second += below + (first - 2)
+        pairs.append((np.asarray(cv2.merge([joint] * 3), np.float32), second))
     return pairs
 
 
@@ -171,8 +181,9 @@ QUINTIC = (
 
 
 def _polynomial(t: Plane, coefficients: tuple[int, ...]) -> Plane:
-    value = np.full_like(t, coefficients[0] / 120)
-    for coefficient in coefficients[1:]:
-        value *= t
+    value = t * np.float32(coefficients[0] / 120)
+    for coefficient in coefficients[1:-1]:
         value += np.float32(coefficient / 120)
+        value *= t
+    value += np.float32(coefficients[-1] / 120)
     return value

@@ -1,95 +1,102 @@
-"""The curvature pairs of L-BFGS, one history per sample, and the direction that they give."""
+"""The dot products of L-BFGS on the host, and the directions that follow from them, for all samples of a batch at once.
+
+Arrays: float64. Row 0 of the matrices is the gradient, row 1 + 2 k the step of the pair in slot k, row 2 + 2 k its
+gradient change.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+NEGLIGIBLE_CURVATURE = 1e-10
+"""A pair is kept if step times change exceeds this fraction of the squared change: the Hessian stays positive."""
 
 
-class CurvatureHistory:
-    """Curvature pairs of B samples, and the L-BFGS direction from their dot products.
+class Curvature:
+    """Dot products of the gradient and up to `size` curvature pairs of each of B samples.
 
-    The two-loop recursion runs on the small matrix of dot products between all pairs and the gradient instead of on
-    full images ("vector-free L-BFGS", Chen, Wang and Zhou 2014): two passes over the history, whatever its length,
-    and every sample may hold a different number of pairs.
+    L-BFGS needs full vectors for these products and for one linear combination only ("vector-free L-BFGS", Chen, Wang
+    and Zhou 2014). Every sample has its own number of pairs, whose slots are filled in turn.
     """
 
-    def __init__(self, batch: int, size: int, length: int, like: Tensor) -> None:
-        """At most `size` pairs for each of `batch` samples of `length` values, of the dtype and device of `like`."""
+    def __init__(self, batch: int, size: int) -> None:
         self.size = size
-        # Row 2 k holds step k and row 2 k + 1 its gradient difference; only rows that are filled are ever read.
-        self.pairs = like.new_empty(batch, 2 * size, length)
-        self.latest = like.new_empty(3, length)
-        self.dots = np.zeros((batch, 2 * size, 2 * size))
-        self.gradient_products = np.zeros((batch, 2 * size))
-        self.energy = np.zeros(batch)
-        self.order: list[list[int]] = [[] for _ in range(batch)]
+        self.products = np.zeros((batch, 1 + 2 * size, 1 + 2 * size))
+        self._added = np.zeros(batch, np.int64)
 
-    def forget(self, sample: int) -> None:
-        """Drop the pairs of one sample."""
-        self.order[sample].clear()
+    @property
+    def energy(self) -> Floats:
+        """Squared lengths (B,) of the gradients."""
+        return self.products[:, 0, 0]
 
-    def add(self, sample: int, points: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor]) -> None:
-        """Keep the pair (step, gradient change) of one sample if its curvature is positive.
+    def filled(self, samples: Integers) -> int:
+        """The number of slots, from the first, in which some of these samples have pairs."""
+        return int(np.minimum(self._added[samples], self.size).max())
 
-        Points and gradients are (N,), the old and the new one. The products of the new gradient with all pairs are
-        taken in the same passes.
+    def forget(self, samples: Booleans) -> None:
+        """Drop the pairs of the samples marked (B,)."""
+        self._added[samples] = 0
+
+    def add(self, found: Floats, accepted: Booleans) -> tuple[Booleans, Integers]:
+        """Take over new gradients, and their pairs where the curvature is positive, of the samples marked (B,).
+
+        `found` (B, 3, 3 + 2 F) are the products of new gradient, step and change with each other and with the pairs in
+        the first F slots. Returns the samples whose pair is kept (B,), and the slots that it goes to (B,).
         """
-        vectors = self.latest
-        vectors[0] = gradients[1]
-        torch.sub(points[1], points[0], out=vectors[1])
-        torch.sub(gradients[1], gradients[0], out=vectors[2])
-        own = _float64(vectors @ vectors.mT)
-        self.energy[sample] = own[0, 0]
-        order, dots, gradient_products = self.order[sample], self.dots[sample], self.gradient_products[sample]
-        filled = 2 * len(order)
-        products = _float64(torch.einsum("kn,rn->kr", vectors, self.pairs[sample, :filled]))
-        gradient_products[:filled] = products[0]
-        curvature, strength = own[1, 2], own[2, 2]
-        if not curvature > 1e-10 * strength or strength == 0.0:
-            return
-        slot = order.pop(0) if len(order) == self.size else len(order)
-        order.append(slot)
-        rows = slice(2 * slot, 2 * slot + 2)
-        self.pairs[sample, rows] = vectors[1:]
-        dots[rows, :filled] = products[1:]
-        dots[:filled, rows] = products[1:].T
-        dots[rows, rows] = own[1:, 1:]
-        gradient_products[rows] = own[0, 1:]
+        rows = np.zeros((len(found), 3, 1 + 2 * self.size))
+        rows[:, :, 0] = found[:, :, 0]
+        rows[:, :, 1 : found.shape[2] - 2] = found[:, :, 3:]
+        self.products[accepted, 0] = self.products[accepted, :, 0] = rows[accepted, 0]
+        curvature, strength = found[:, 1, 2], found[:, 2, 2]
+        kept = accepted & (curvature > NEGLIGIBLE_CURVATURE * strength) & (strength > 0)
+        slots = self._added % self.size
+        samples = np.flatnonzero(kept)
+        step, change = 1 + 2 * slots[samples], 2 + 2 * slots[samples]
+        for new, place in ((1, step), (2, change)):
+            row = rows[samples, new]
+            row[np.arange(len(samples)), step] = found[samples, new, 1]
+            row[np.arange(len(samples)), change] = found[samples, new, 2]
+            self.products[samples, place] = self.products[samples, :, place] = row
+        self._added[samples] += 1
+        return kept, slots
 
-    def direction(self, sample: int, gradient: Tensor) -> tuple[Tensor, float, float] | None:
-        """The quasi-Newton direction for the gradient (N,) of the last `add`, or None without pairs.
+    def directions(self) -> tuple[Floats, Floats, Floats]:
+        """The quasi-Newton direction of every sample, as weights (B, 1 + 2 size) of its gradient and pairs.
 
-        Returned with its squared length and its product with the gradient, which follow from the small matrix.
+        With its squared length (B,) and its product with the gradient (B,). All are 0 for a sample without pairs.
         """
-        order = self.order[sample]
-        if not order:
-            return None
-        dots, gradient_products = self.dots[sample], self.gradient_products[sample]
+        count = np.minimum(self._added, self.size)
+        place = np.arange(self.size)
+        used = place < count[:, None]
+        slots = (np.maximum(self._added - self.size, 0)[:, None] + place) % self.size  # from the oldest pair on
+        samples, steps, changes = np.arange(len(slots))[:, None], 1 + 2 * slots, 2 + 2 * slots
+        both = used[:, :, None] & used[:, None]
+        across, own = (  # of steps with changes, and of changes with changes
+            np.where(both, self.products[samples[:, :, None], rows[:, :, None], changes[:, None]], 0)
+            for rows in (steps, changes)
+        )
+        along_steps, along_changes = (np.where(used, self.products[samples, 0, rows], 0) for rows in (steps, changes))
+        newest = np.arange(len(slots)), count - 1, count - 1
+        scale = np.divide(across[newest], own[newest], out=np.zeros(len(slots)), where=count > 0)[:, None]
 
-        # Nocedal and Wright, Numerical Optimization, algorithm 7.4, on coefficients of the pairs and the gradient.
-        weights, alphas = np.zeros(2 * self.size), np.zeros(self.size)
-        for slot in reversed(order):
-            step, change = 2 * slot, 2 * slot + 1
-            alphas[slot] = (gradient_products[step] + dots[step] @ weights) / dots[step, change]
-            weights[change] -= alphas[slot]
-        newest = 2 * order[-1]
-        gamma = float(dots[newest, newest + 1] / dots[newest + 1, newest + 1])
-        weights *= gamma
-        for slot in order:
-            step, change = 2 * slot, 2 * slot + 1
-            beta = (gamma * gradient_products[change] + dots[change] @ weights) / dots[step, change]
-            weights[step] += alphas[slot] - beta
-        filled = 2 * len(order)
-        found = torch.from_numpy(-weights[:filled]).to(gradient) @ self.pairs[sample, :filled]
-        found.sub_(gradient, alpha=gamma)
-        energy, across = self.energy[sample], float(weights @ gradient_products)
-        squared = float(weights @ dots @ weights) + 2 * gamma * across + gamma**2 * energy
-        return found, squared, -(across + gamma * energy)
+        # Byrd, Nocedal and Schnabel 1994, theorem 2.2: the two-loop recursion as two triangular systems. Places without
+        # a pair have a 1 on the diagonal and nothing else.
+        upper = np.triu(across) + np.eye(self.size) * ~used[:, None]
+        inner = _solve(upper, along_steps)
+        outer = np.einsum("bii->bi", across) * inner + scale * (np.einsum("bij,bj->bi", own, inner) - along_changes)
+        weights = np.zeros(self.products.shape[:2])
+        weights[:, :1] = -scale
+        weights[samples, steps] = -_solve(upper.mT, outer)
+        weights[samples, changes] = scale * inner
+        squared = np.einsum("bi,bij,bj->b", weights, self.products, weights)
+        return weights, squared, np.einsum("bi,bi->b", weights, self.products[:, 0])
 
 
-def _float64(small: Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = small.double().cpu().numpy()
-    return found
+def _solve(matrices: Floats, vectors: Floats) -> Floats:
+    """The solutions (B, n) of linear systems (B, n, n) and (B, n)."""
+    return np.asarray(np.linalg.solve(matrices, vectors[..., None])[..., 0], np.float64)

@@ -7,13 +7,14 @@ Shapes: images (B, 3, H, W) float32 in [0, 1].
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.optimize.curvature import CurvatureHistory
+from pipeline.optimize.curvature import Curvature, Floats, Integers
+from pipeline.optimize.history import History, assign
 from pipeline.optimize.minimum import Evaluation, Minimum, ObjectiveFunction, Observer, evaluation_limits
 
 MAX_STEP_RMS = 0.08
@@ -35,6 +36,8 @@ def lbfgs(
     *,
     evaluations: int | Sequence[int],
     history: int = 12,
+    history_dtype: torch.dtype = torch.float32,
+    history_device: torch.device | None = None,
     first_step_rms: float = FIRST_STEP_RMS,
     min_evaluations: int = 1,
     tolerance: float = 0.0,
@@ -44,100 +47,108 @@ def lbfgs(
     """Minimize a batch of images with at most `evaluations` calls of the objective, or as many for each as given.
 
     Limited-memory BFGS (Liu and Nocedal 1989) without a line search: the unit step is taken, capped at `MAX_STEP_RMS`,
-    and rejected and quartered where it raised that sample's loss by more than `ALLOWED_RISE` or made it non-finite.
-    Pixels are clamped to [0, 1]; a curvature pair is formed from the clamped step.
-    A sample whose first loss is not finite stays where it started and reports that loss.
+    and rejected and quartered where it raised that sample's loss by more than `ALLOWED_RISE`, or where the loss or the
+    squared length of the gradient is not finite. Pixels are clamped to [0, 1]; a curvature pair is formed from the
+    clamped step. A sample whose first loss or gradient is not finite stays where it started and reports that loss.
 
     With a `tolerance` a sample is done, after `min_evaluations`, when its last two accepted evaluations lowered its
     loss by less than this fraction each (on average); the others go on. It does not change any more then, so that a
     batch does not change a result. `subset` gives the objective of some of the samples; without it the ones that are
     done are still evaluated, and their values are not used. `observer` is called after every evaluation.
+
+    The device is waited for once per evaluation: losses, terms and all dot products come to the host together, which
+    decides for every sample and sends back the weights of the next steps. While the objective is computed, three
+    tensors of the size of the images are held, and two for each of `history` pairs. These may have another dtype
+    (`torch.bfloat16`) or be on another device (the host's memory), which saves memory and takes time.
     """
-    batch, shape = start.shape[0], start.shape
-    limits = evaluation_limits(evaluations, batch)
-    points = list(start.detach().clamp(0, 1).reshape(batch, -1))
-    values, gradients, terms = _per_sample(objective(_joined(points).reshape(shape)))
-    pairs = CurvatureHistory(batch, max(1, min(history, max(limits) - 1)), len(points[0]), points[0])
-    alive = [math.isfinite(value) and _finite(gradient) for value, gradient in zip(values, gradients, strict=True)]
-    steps = [
-        _first_step(gradient, first_step_rms) if going else torch.zeros_like(gradient)
-        for gradient, going in zip(gradients, alive, strict=True)
-    ]
-    rejections = [0] * batch
-    spent = [1] * batch
-    gains: list[list[float]] = [[] for _ in range(batch)]
-    evaluated = list(range(batch))
+    batch, shape = len(start), start.shape[1:]
+    limits = np.array(evaluation_limits(evaluations, batch))
+    trial = start.detach().clamp(0, 1).reshape(batch, -1).contiguous()
+    points = trial.clone()
+    size = max(1, min(history, int(limits.max()) - 1))
+    vectors = History(start, size, dtype=history_dtype, device=history_device)
+    curvature, filled = Curvature(batch, size), 0
+    images, evaluated = points, np.arange(batch)  # of all samples; and the samples that `points` and `trial` hold
+    alive = np.ones(batch, np.bool_)
+    spent, rejections = np.zeros((2, batch), np.int64)
+    losses, gains, terms = np.full(batch, np.inf), np.full((batch, 2), np.inf), np.zeros((batch, 0))
 
     def minimum() -> Minimum:
-        return Minimum(_joined(points).reshape(shape), torch.tensor(values), torch.stack(terms), tuple(spent))
+        everything = points
+        if len(evaluated) < batch:
+            everything = images
+            everything[torch.from_numpy(evaluated)] = points
+        found_losses, found_terms = (torch.from_numpy(values).float() for values in (losses, terms))
+        return Minimum(everything.view(batch, *shape), found_losses, found_terms, tuple(spent.tolist()))
 
-    for number in range(1, max(limits) + 1):
+    for number in range(1, int(limits.max()) + 1):
+        found = objective(trial.view(-1, *shape))
+        latest, products = vectors.products(points, trial, found.gradients, filled)
+        new_losses, new_terms, dots = _on_host(found, products, evaluated, batch)
+        del found
+        spent += alive
+        finite = np.isfinite(new_losses) & np.isfinite(dots[:, 0, 0])
+        accepted = alive & finite & (new_losses <= losses + ALLOWED_RISE * np.abs(losses))
+        rejections = np.where(accepted, 0, rejections + 1)
+        gain = (losses[accepted] - new_losses[accepted]) / (np.abs(new_losses[accepted]) + EPSILON)
+        gains[accepted] = np.stack((gains[accepted, 1], gain), axis=1)
+        if number == 1:  # also what is not finite is reported
+            alive, losses, terms = accepted.copy(), new_losses, new_terms
+        losses, terms = np.where(accepted, new_losses, losses), np.where(accepted[:, None], new_terms, terms)
+
+        if accepted[evaluated].all():
+            points, trial = trial, points
+        else:
+            assign(points, trial, accepted[evaluated])
+        kept, slots = curvature.add(dots, accepted)
+        vectors.accept(latest, accepted[evaluated], kept[evaluated], slots[evaluated])
+        del latest  # the next evaluation needs the memory, as it does that of `found`
+        curvature.forget((rejections > 0) & (rejections % MAX_REJECTIONS == 0))
+
+        alive &= ~(accepted & (spent >= min_evaluations) & (gains.sum(axis=1) < 2 * tolerance))
         if observer is not None:
             so_far = minimum()
             observer(number, so_far.images, so_far.losses, so_far.terms)
-        alive = [going and used < limit for going, used, limit in zip(alive, spent, limits, strict=True)]
-        if not any(alive):
+        alive &= spent < limits
+        if not alive.any():
             break
-        if subset is not None and sum(alive) < len(evaluated):
-            evaluated = [b for b in range(batch) if alive[b]]
-            objective = subset(evaluated)
-        trials = [(points[b] + steps[b]).clamp_(0, 1) for b in evaluated]
-        found = _per_sample(objective(_joined(trials).reshape(-1, *shape[1:])))
-        for b, trial, value, gradient, term in zip(evaluated, trials, *found, strict=True):
-            if not alive[b]:
-                continue
-            spent[b] += 1
-            ceiling = values[b] + ALLOWED_RISE * abs(values[b])
-            if not value <= ceiling or not _finite(gradient):
-                rejections[b] += 1
-                if rejections[b] % MAX_REJECTIONS == 0:
-                    pairs.forget(b)
-                    steps[b] = _first_step(gradients[b], first_step_rms) * 0.25 ** (rejections[b] // MAX_REJECTIONS)
-                else:
-                    steps[b] = steps[b] * 0.25
-                continue
-            rejections[b] = 0
-            pairs.add(b, (points[b], trial), (gradients[b], gradient))
-            gains[b].append((values[b] - value) / (abs(value) + EPSILON))
-            points[b], gradients[b], values[b], terms[b] = trial, gradient, value, term
-            if spent[b] >= min_evaluations and len(gains[b]) >= 2 and sum(gains[b][-2:]) < 2 * tolerance:
-                alive[b] = False
-                continue
-            steps[b] = _next_step(pairs, b, gradients[b], first_step_rms)
+        if subset is not None and alive.sum() < len(evaluated):
+            images = minimum().images.flatten(1)
+            places = np.flatnonzero(alive[evaluated])
+            evaluated = evaluated[places]
+            points = points[torch.from_numpy(places)]
+            trial = torch.empty_like(points)
+            vectors.narrow(places)
+            objective = subset(evaluated.tolist())
+        weights = next_steps(curvature, rejections, points.shape[1], first_step_rms)
+        filled = curvature.filled(evaluated)
+        vectors.combine(points, weights[evaluated, : 1 + 2 * filled], out=trial)
     return minimum()
 
 
-def _per_sample(found: Evaluation) -> tuple[list[float], list[Tensor], list[Tensor]]:
-    """Losses, gradients (N,) and terms (K,) of every sample."""
-    gradients = found.gradients.reshape(len(found.gradients), -1)
-    return found.losses.tolist(), list(gradients), list(found.terms.float().cpu())
+def _on_host(found: Evaluation, products: Tensor, evaluated: Integers, batch: int) -> tuple[Floats, Floats, Floats]:
+    """Losses (B,), terms (B, K) and dot products (B, 3, R) on the host, 0 for the samples that were not evaluated.
+
+    In one transfer: it waits for the device.
+    """
+    packed = torch.cat((found.losses[:, None], found.terms, products.flatten(1)), dim=1).cpu().numpy()
+    values = np.zeros((batch, packed.shape[1]))
+    values[evaluated] = packed
+    losses, terms, dots = np.split(values, (1, 1 + found.terms.shape[1]), axis=1)
+    return losses[:, 0], terms, dots.reshape(batch, *products.shape[1:])
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    """Vectors as rows; a single one without a copy."""
-    return parts[0][None] if len(parts) == 1 else torch.stack(parts)
+def next_steps(curvature: Curvature, rejections: Integers, length: int, first_step_rms: float) -> Floats:
+    """Weights (B, 1 + 2 size) of the next steps, of `length` values each, after so many rejections (B,) in a row.
 
-
-def _finite(vector: Tensor) -> bool:
-    """Whether all values are finite: if one is not, their sum is not either."""
-    return math.isfinite(float(vector.sum()))
-
-
-def _rms(vector: Tensor) -> float:
-    return float(vector.square().mean().sqrt())
-
-
-def _first_step(gradient: Tensor, length_rms: float) -> Tensor:
-    size = _rms(gradient)
-    return -gradient * (length_rms / size) if size > 0 else torch.zeros_like(gradient)
-
-
-def _next_step(pairs: CurvatureHistory, sample: int, gradient: Tensor, first_step_rms: float) -> Tensor:
-    found = pairs.direction(sample, gradient)
-    if found is not None:
-        step, squared, slope = found
-        if math.isfinite(squared) and squared > 0 and slope < 0:
-            size = math.sqrt(squared / len(step))
-            return step.mul_(MAX_STEP_RMS / size) if size > MAX_STEP_RMS else step
-    pairs.forget(sample)
-    return _first_step(gradient, first_step_rms)
+    The quasi-Newton step, or one down the gradient where there is none that descends; the pairs are dropped there.
+    """
+    directions, squared, slopes = curvature.directions()
+    descends = np.isfinite(squared) & (squared > 0) & (slopes < 0)
+    curvature.forget(~descends)
+    directions[~descends] = -np.eye(1, directions.shape[1])
+    rms = np.sqrt(np.where(descends, squared, curvature.energy) / length)
+    wanted = np.where(descends, np.minimum(rms, MAX_STEP_RMS), first_step_rms)
+    factors = np.divide(wanted, rms, out=np.zeros_like(rms), where=rms > 0)
+    factors *= 0.25 ** (rejections // MAX_REJECTIONS + rejections % MAX_REJECTIONS)
+    return directions * factors[:, None]

@@ -14,7 +14,7 @@ the longer side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -39,6 +39,11 @@ class Blur:
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.rows @ (images @ self.columns.T)
+
+    def add_transposed(self, samples: Tensor, images: Tensor) -> None:
+        """Add the transposed map of samples (B, C, h, w) to images (B, C, H, W), which are contiguous, in place."""
+        spread = (samples @ self.columns).flatten(0, 1)
+        images.view(-1, *images.shape[2:]).baddbmm_(self.rows.T.expand(len(spread), -1, -1), spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +75,35 @@ def gaussian_blur(height: int, width: int, scale: float, like: Tensor) -> Blur:
     return Blur(*(_weights(length, sigma_px).to(like.device) for length in (height, width)))
 
 
-def light_target(recolored: Tensor, scale: float, changed: Tensor | None = None) -> LightTarget:
-    """The target at one scale from recolored content (B, 3, H, W); `changed` (B, 1, H, W) restricts where it counts."""
-    blur = gaussian_blur(recolored.shape[-2], recolored.shape[-1], scale, recolored)
-    light = blur(recolored)
+def light_target(
+    content: Tensor,
+    scale: float,
+    changed: Tensor | None = None,
+    recolor: Callable[[Tensor], Tensor] = lambda colors: colors,
+) -> LightTarget:
+    """The target at one scale from content (B, 3, H, W); `changed` (B, 1, H, W) restricts where it counts.
+
+    `recolor` maps the colors of blurred content (B, 3, h, w). For an affine map that is the same as to recolor the
+    content and blur the result, at a thousandth of the cost.
+    """
+    blur = gaussian_blur(content.shape[-2], content.shape[-1], scale, content)
+    light = recolor(blur(content))
     variance = light.var(dim=(2, 3), correction=0).mean(dim=1) + VARIANCE_FLOOR
     return LightTarget(blur, light, variance, None if changed is None else blur(changed).clamp(0, 1))
 
 
-def light_loss(images: Tensor, target: LightTarget) -> Tensor:
-    """Mean squared difference of the blurred images to the target over its variance, where it counts.
+def light_loss(images: Tensor, target: LightTarget, *, weight: float = 1.0, gradients: Tensor | None = None) -> Tensor:
+    """Mean squared difference of the blurred images to the target over its variance, where it counts: (B,).
 
-    0 is a perfect match, about 1 the value of an image without light and shade.
+    0 is a perfect match, about 1 the value of an image without light and shade. `weight` times the gradient is added to
+    `gradients` (B, 3, H, W).
     """
-    squared = (target.blur(images) - target.light).square()
-    if target.weight is not None:
-        squared = squared * target.weight
-    return squared.mean(dim=(1, 2, 3)) / target.variance
+    difference = target.blur(images) - target.light
+    weighted = difference if target.weight is None else difference * target.weight
+    scale = 1 / (target.variance * difference[0].numel())
+    if gradients is not None:
+        target.blur.add_transposed(weighted * (2 * weight * scale)[:, None, None, None], gradients)
+    return torch.einsum("bn,bn->b", difference.flatten(1), weighted.flatten(1)) * scale
 
 
 @lru_cache(maxsize=32)

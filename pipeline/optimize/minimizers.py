@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import torch
 
 from pipeline.optimize.adam import adam
+from pipeline.optimize.graphs import Graphs
 from pipeline.optimize.lbfgs import FIRST_STEP_RMS, lbfgs
 from pipeline.optimize.minimum import Minimum, ObjectiveFunction, Observer
 
@@ -33,11 +36,41 @@ class Minimizer(Protocol):
     ) -> Minimum: ...
 
 
-def _lbfgs(settings: OptimizeSettings) -> Minimizer:
-    return partial(lbfgs, history=settings.history)
+class MinimizerFactory(Protocol):
+    """Makes a minimizer from the settings.
+
+    `pairs` are the curvature pairs that it keeps, and `pairs_dtype` their precision, where the settings ask for more
+    than fits into memory. With `graphs` it replays the objective as a CUDA graph where it can.
+    """
+
+    def __call__(
+        self,
+        settings: OptimizeSettings,
+        *,
+        pairs: int | None = None,
+        pairs_dtype: torch.dtype = torch.float32,
+        graphs: bool = False,
+    ) -> Minimizer: ...
 
 
-def _adam(settings: OptimizeSettings) -> Minimizer:
+def _lbfgs(
+    settings: OptimizeSettings,
+    *,
+    pairs: int | None = None,
+    pairs_dtype: torch.dtype = torch.float32,
+    graphs: bool = False,
+) -> Minimizer:
+    minimize: Minimizer = partial(lbfgs, history=pairs or settings.history, history_dtype=pairs_dtype)
+    return replaying(minimize, Graphs()) if graphs else minimize
+
+
+def _adam(
+    settings: OptimizeSettings,
+    *,
+    pairs: int | None = None,  # noqa: ARG001 - it keeps no curvature
+    pairs_dtype: torch.dtype = torch.float32,  # noqa: ARG001
+    graphs: bool = False,
+) -> Minimizer:
     def minimize(
         objective: ObjectiveFunction,
         start: Tensor,
@@ -51,7 +84,26 @@ def _adam(settings: OptimizeSettings) -> Minimizer:
     ) -> Minimum:
         return adam(objective, start, evaluations=evaluations, learning_rate=settings.learning_rate, observer=observer)
 
-    return minimize
+    return replaying(minimize, Graphs()) if graphs else minimize
 
 
-MINIMIZERS: Final[dict[str, Callable[[OptimizeSettings], Minimizer]]] = {"lbfgs": _lbfgs, "adam": _adam}
+def replaying(minimize: Minimizer, graphs: Graphs) -> Minimizer:
+    """The minimizer, with objectives replayed as graphs where they can be.
+
+    A graph has a fixed batch: samples that are done are evaluated with it and not used.
+    """
+
+    def minimize_replayed(
+        objective: ObjectiveFunction,
+        start: Tensor,
+        *,
+        subset: Callable[[list[int]], ObjectiveFunction] | None = None,
+        **options: Any,
+    ) -> Minimum:
+        replayed = graphs.of(objective, start)
+        return minimize(replayed, start, subset=subset if replayed is objective else None, **options)
+
+    return minimize_replayed
+
+
+MINIMIZERS: Final[dict[str, MinimizerFactory]] = {"lbfgs": _lbfgs, "adam": _adam}

@@ -21,7 +21,8 @@ class Evaluation:
 
 
 ObjectiveFunction = Callable[[Tensor], Evaluation]
-"""Evaluates B images; the values of one sample do not depend on the others."""
+"""Evaluates B images; the values of one sample do not depend on the others. The images may be overwritten after the
+call, and what it returns by the next call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Minimum:
 
 Observer = Callable[[int, Tensor, Tensor, Tensor], None]
 """Called after every evaluation with its number (from 1), and with the images (B, 3, H, W), losses (B,) and terms
-(B, K) that would be returned if it were the last. It must not modify them."""
+(B, K) that would be returned if it were the last. It must not modify them, and must copy what it keeps."""
 
 
 def evaluation_limits(evaluations: int | Sequence[int], batch: int) -> list[int]:

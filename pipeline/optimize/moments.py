@@ -6,55 +6,73 @@ map overflow.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
+BLOCK_VALUES: Final = 1 << 21
+"""Features are converted to float32 in blocks of so many values, which stay in the processor's cache."""
+BLOCK_PARTS: Final = 8
+"""Parts of a block whose products are taken side by side: one product of so narrow matrices would use one core."""
+
 
 class Moments(NamedTuple):
-    """Mean (B, C) and second moment E[x x^T] (B, C, C) of features over their positions, float32."""
+    """Mean (B, C) and second moment E[x x^T] (B, C, C) of features over so many `positions`, float32."""
 
     mean: Tensor
     second: Tensor
+    positions: int
 
 
-class _Moments(torch.autograd.Function):
-    """Mean (B, C) and second moment E[x x^T] (B, C, C) of features over their positions, float32.
+class MomentSums:
+    """Moments that are added up over the parts of a feature map."""
 
-    Written by hand so that only the low-precision features are kept for the backward pass, and the float32 copy of a
-    full-resolution map lives no longer than its matrix product, forward only.
-    """
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: tuple[Tensor, Tensor] | None = None
 
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(features)
-        rows = _rows(features)
-        count = rows.shape[1]
-        return rows.mean(dim=1), rows.mT @ rows / count
+    def add(self, features: Tensor) -> None:
+        """Add features (B, C, h, w), of any precision."""
+        self._count += features.shape[2] * features.shape[3]
+        for block in _blocks(features):
+            found = _sums(block)
+            self._sums = found if self._sums is None else (self._sums[0] + found[0], self._sums[1] + found[1])
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        grad_mean, grad_second = grads
-        (features,) = ctx.saved_tensors
-        batch, channels, height, width = features.shape
-        count = height * width
-        # In the precision of the features: rounding this small matrix changes the gradient by less than a percent
-        # (bfloat16 features change it by ten), and float32 copies at full resolution would take most of the time.
-        shift, mixing = (
-            grad.to(features.dtype) for grad in (grad_mean / count, (grad_second + grad_second.mT) / count)
-        )
-        rows = features.permute(0, 2, 3, 1).reshape(batch, count, channels)
-        gradient = torch.baddbmm(shift[:, None, :], rows, mixing)
-        return gradient.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _rows(features: Tensor) -> Tensor:
-    """Features as float32 (B, h*w, C): a view when they are dense channels-last float32, else one copy, never two."""
-    batch, channels, height, width = features.shape
-    return features.permute(0, 2, 3, 1).float().reshape(batch, height * width, channels)
+    def moments(self) -> Moments:
+        """The moments of all features added so far. Raises ValueError if there are none."""
+        if self._sums is None:
+            raise ValueError("no features were added")
+        mean, second = (total / self._count for total in self._sums)
+        # A product of a matrix with its own transpose is rounded differently on both sides of the diagonal.
+        return Moments(mean, 0.5 * (second + second.mT), self._count)
 
 
 def moments(features: Tensor) -> Moments:
-    """The moments of features (B, C, h, w) over all positions, differentiable."""
-    return Moments(*_Moments.apply(features))  # type: ignore[no-untyped-call]
+    """The moments of features (B, C, h, w) over all positions."""
+    sums = MomentSums()
+    sums.add(features)
+    return sums.moments()
+
+
+def _blocks(features: Tensor) -> list[Tensor]:
+    """Rows of features (B, C, h, w), channels last: one block on an accelerator, some of a cache's size on the CPU."""
+    rows = features.permute(0, 2, 3, 1)
+    if features.device.type != "cpu":
+        return [rows]
+    lines = max(1, BLOCK_VALUES // (rows.shape[2] * rows.shape[3]))
+    lines -= lines % BLOCK_PARTS if lines > BLOCK_PARTS else 0
+    return [rows[:, start : start + lines] for start in range(0, rows.shape[1], lines)]
+
+
+def _sums(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the positions of rows (B, h, w, C): of the features, and of their products."""
+    batch, height, _, channels = rows.shape
+    if rows.dtype != torch.float32 and rows.device.type == "cuda":
+        dense = rows.reshape(batch, -1, channels)
+        return dense.sum(dim=1, dtype=torch.float32), torch.bmm(dense.mT, dense, out_dtype=torch.float32)
+    parts = math.gcd(height, BLOCK_PARTS)
+    dense = rows.float().reshape(batch * parts, -1, channels)
+    products = torch.bmm(dense.mT, dense).view(batch, parts, channels, channels)
+    return dense.sum(dim=1).view(batch, parts, channels).sum(dim=1), products.sum(dim=1)

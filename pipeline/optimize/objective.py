@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from pipeline.optimize.feature_terms import FeatureTerms, StyleTarget, active_layers, feature_moments, whole_features
 from pipeline.optimize.light import LightTarget, light_loss
-from pipeline.optimize.losses import content_loss, temporal_loss
+from pipeline.optimize.losses import ContentTarget, TemporalTarget, temporal_loss
 from pipeline.optimize.minimum import Evaluation
-from pipeline.optimize.moments import moments
 from pipeline.optimize.style_losses import style_loss
 from pipeline.optimize.variation import variation_limits, variation_loss
+from pipeline.runtime.device import constants
 
 if TYPE_CHECKING:
     from pipeline.config.settings import LossSettings
@@ -33,106 +34,83 @@ of the style image and the content stays recognizable: chosen by eye, see script
 
 
 @dataclass(frozen=True, slots=True)
-class StyleTarget:
-    """The statistics of one style image by layer, its weight, and its limits (1, 3) of the total variation term."""
-
-    weight: float
-    statistics: Mapping[str, Any]
-    variation_limits: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class Objective:
     """Maps images (B, 3, H, W) in [0, 1] to losses, gradients and terms; those of one frame depend on no other.
 
-    `content` holds the target features (B, C, h, w) by layer. `warped_previous` (B, 3, H, W) and `confidence`
-    (B, 1, H, W) switch the temporal term on; `temporal_factor` scales its weight. `light` are the targets of the light
-    term, whose values are added up (none: off).
+    `content_factor` and `temporal_factor` scale the weights of two terms. `temporal` is the target of the temporal term
+    (None: off), `light` are those of the light term, whose values are added up (none: off).
     """
 
-    encoder: Encoder
-    settings: LossSettings
-    content: Mapping[str, Tensor]
-    styles: Sequence[StyleTarget]
+    features: FeatureTerms
     content_factor: float = 1.0
-    warped_previous: Tensor | None = None
-    confidence: Tensor | None = None
+    temporal: TemporalTarget | None = None
     temporal_factor: float = 1.0
     light: Sequence[LightTarget] = ()
 
+    @classmethod
+    def of(
+        cls,
+        encoder: Encoder,
+        settings: LossSettings,
+        contents: Tensor,
+        styles: Sequence[StyleTarget],
+        *,
+        content_factor: float = 1.0,
+        temporal: TemporalTarget | None = None,
+        temporal_factor: float = 1.0,
+        light: Sequence[LightTarget] = (),
+        tile_px: int | None = None,
+    ) -> Objective:
+        """The objective of content frames (B, 3, H, W) in [0, 1]; features in tiles of `tile_px`, None: whole."""
+        targets = content_targets(encoder, settings, contents, tile_px)
+        features = FeatureTerms(encoder, settings, targets, styles, tile_px)
+        return cls(features, content_factor, temporal, temporal_factor, light)
+
     def subset(self, samples: Sequence[int]) -> Objective:
         """The objective of some of the frames."""
-        chosen = list(samples)
         return replace(
             self,
-            content={
-                name: features[chosen].contiguous(memory_format=torch.channels_last)
-                for name, features in self.content.items()
-            },
-            warped_previous=None if self.warped_previous is None else self.warped_previous[chosen],
-            confidence=None if self.confidence is None else self.confidence[chosen],
-            light=[target.subset(chosen) for target in self.light],
+            features=self.features.subset(samples),
+            temporal=None if self.temporal is None else self.temporal.subset(samples),
+            light=[target.subset(samples) for target in self.light],
         )
 
     def __call__(self, images: Tensor) -> Evaluation:
-        images = images.detach().requires_grad_(True)
-        content_layers = active_layers(self.settings.content.layers)
-        style_layers = active_layers(self.settings.style.layers)
-        features = self.encoder(images, tuple({**content_layers, **style_layers}))
-        zero = images.new_zeros(images.shape[0])
-        content = sum(
-            (weight * content_loss(features[name], self.content[name]) for name, weight in content_layers.items()), zero
-        )
-        style_weight = sum(style.weight for style in self.styles)
-        found = {name: moments(features[name]) for name in style_layers}
-        distances = style_loss(self.settings.style.loss).distances(
-            [found[name] for _ in self.styles for name in style_layers],
-            [target.statistics[name] for target in self.styles for name in style_layers],
-        )
-        fractions = [
-            target.weight / style_weight * weight for target in self.styles for weight in style_layers.values()
-        ]
-        style = distances @ distances.new_tensor(fractions)
-        limits = sum(
-            (target.weight / style_weight * target.variation_limits for target in self.styles), images.new_zeros((1, 3))
-        )
-        variation = variation_loss(images, limits)
-        temporal = zero
-        if self.warped_previous is not None and self.confidence is not None:
-            temporal = temporal_loss(images, self.warped_previous, self.confidence)
-        light = sum((light_loss(images, target) for target in self.light), zero)
+        images = images.detach()
+        settings = self.features.settings
+        style_weight = sum(style.weight for style in self.features.styles)
+        content_scale = CONTENT_SCALE * settings.content.weight * self.content_factor
+        style_scale = STYLE_SCALE * style_weight
+        tv_scale = TV_SCALE * settings.tv.weight
+        temporal_scale = TEMPORAL_SCALE * settings.temporal.weight * self.temporal_factor
+        light_scale = LIGHT_SCALE * settings.light.weight
+        content, style, gradients = self.features(images, content_scale, style_scale)
+        variation = variation_loss(images, self.features.variation_limits, weight=tv_scale, gradients=gradients)
+        temporal = light = torch.zeros_like(variation)
+        if self.temporal is not None:
+            temporal = temporal_loss(images, self.temporal, weight=temporal_scale, gradients=gradients)
+        for target in self.light:
+            light = light + light_loss(images, target, weight=light_scale, gradients=gradients)
         terms = torch.stack((content, style, variation, temporal, light), dim=1)
-        weights = images.new_tensor(
-            [
-                CONTENT_SCALE * self.settings.content.weight * self.content_factor,
-                STYLE_SCALE * style_weight,
-                TV_SCALE * self.settings.tv.weight,
-                TEMPORAL_SCALE * self.settings.temporal.weight * self.temporal_factor,
-                LIGHT_SCALE * self.settings.light.weight,
-            ]
-        )
-        losses = terms @ weights
-        (gradients,) = torch.autograd.grad(losses.sum(), images)
-        return Evaluation(losses.detach(), gradients, terms.detach())
+        weights = (content_scale, style_scale, tv_scale, temporal_scale, light_scale)
+        return Evaluation(terms @ constants(weights, images.device), gradients, terms)
 
 
-def active_layers(layers: Mapping[str, float]) -> dict[str, float]:
-    """Layers with a weight above 0, their weights normalized to a sum of 1."""
-    total = sum(layers.values())
-    return {name: weight / total for name, weight in layers.items() if weight > 0}
+def content_targets(
+    encoder: Encoder, settings: LossSettings, images: Tensor, tile_px: int | None = None
+) -> dict[str, ContentTarget]:
+    """Features of the content frames (B, 3, H, W) in [0, 1] at the content layers, in tiles of `tile_px` if given."""
+    layers = tuple(active_layers(settings.content.layers))
+    return {name: ContentTarget.of(whole) for name, whole in whole_features(encoder, images, layers, tile_px).items()}
 
 
-def content_targets(encoder: Encoder, settings: LossSettings, images: Tensor) -> dict[str, Tensor]:
-    """Features of the content frames (B, 3, H, W) in [0, 1] at the content layers."""
-    with torch.no_grad():
-        return encoder(images, tuple(active_layers(settings.content.layers)))
-
-
-def style_target(encoder: Encoder, settings: LossSettings, style_image: Tensor, weight: float) -> StyleTarget:
+def style_target(
+    encoder: Encoder, settings: LossSettings, style_image: Tensor, weight: float, tile_px: int | None = None
+) -> StyleTarget:
     """Statistics of one style image (1, 3, H, W) in [0, 1] at the style layers."""
     layers = tuple(active_layers(settings.style.layers))
     statistics = style_loss(settings.style.loss).statistics
-    with torch.no_grad():
-        features = encoder(style_image, layers)
-        found = {name: statistics(moments(features[name])) for name in layers}
+    found = {
+        name: statistics(moments) for name, moments in feature_moments(encoder, style_image, layers, tile_px).items()
+    }
     return StyleTarget(weight, found, variation_limits(style_image))

@@ -1,17 +1,25 @@
-"""The choice of the device and of the precision of the features, and a setting of the allocator."""
+"""The choice of the device and of the precision of the features, and what is set before anything is computed."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
-from typing import Literal
+from collections.abc import MutableMapping
+from functools import lru_cache
+from typing import Final, Literal
 
 import torch
 
 from pipeline.errors import MissingPartError
 
 Precision = Literal["float32", "bfloat16"]
+KEPT_BYTES: Final = 1 << 28
+"""Freed blocks up to this size are kept. Images of 8K are larger: kept in pieces they would not fit again."""
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
+"""Environment variables that torch's allocator for CUDA reads at the first allocation."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,14 +38,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that torch can still use on an accelerator, with what it has freed and kept; None if that is unknown."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return None
+@lru_cache(maxsize=64)
+def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Numbers as a float32 tensor on a device, made once: each copy to an accelerator would make it wait.
+
+    The tensor is shared and must not be modified.
+    """
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def keep_freed_memory() -> bool:
@@ -53,7 +60,24 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-    return bool(mallopt(mmap_threshold, 2**30) and mallopt(trim_threshold, no_limit))
+    return bool(mallopt(mmap_threshold, KEPT_BYTES) and mallopt(trim_threshold, no_limit))
+
+
+def prepare_device(device: torch.device, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Make the settings under which everything is computed on this device; to be called before anything is.
+
+    Products in float32 are never rounded to TF32 (ten bits), which torch allows convolutions by default. With CUDA,
+    cuDNN measures its algorithms for every new size, and unless the environment has settings for the allocator, its
+    segments can grow, so that memory is not fragmented by the many sizes of cold frames.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if device.type == "cpu":
+        keep_freed_memory()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        if sys.platform.startswith("linux") and not ALLOCATOR_SETTINGS & environment.keys():
+            environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def choose_precision(setting: str, device: torch.device) -> Precision:

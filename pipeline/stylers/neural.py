@@ -7,7 +7,7 @@ large strokes form first. A warm frame continues from the warped previous styliz
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +16,15 @@ from torch import Tensor
 
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import size_within
-from pipeline.media.image.recolor import style_map
+from pipeline.media.image.recolor import IDENTITY, style_map
 from pipeline.optimize.lbfgs import WARM_FIRST_STEP_RMS
 from pipeline.optimize.light import LightTarget, light_target
-from pipeline.optimize.minimizers import MINIMIZERS
+from pipeline.optimize.losses import TemporalTarget
+from pipeline.optimize.minimizers import MINIMIZERS, Minimizer
 from pipeline.optimize.minimum import Minimum, Observer
-from pipeline.optimize.objective import Objective, content_targets
+from pipeline.optimize.objective import Objective
 from pipeline.stylers.boil import boiling_frame
+from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
 from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
@@ -56,8 +58,11 @@ class NeuralStyler:
         device: torch.device,
         init_image: NDArray[np.uint8] | None = None,
         observer: Observer | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         """`style_images` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`.
+
+        `note` is told what a user should know, such as that frames are computed in tiles.
 
         `init_image` is where cold frames start, instead of what the settings say. `observer` is called after every
         evaluation; it counts on from scale to scale of a frame, whose images have the size of the scale.
@@ -69,7 +74,7 @@ class NeuralStyler:
         self._style_targets = StyleTargets(settings, style_images, encoder, device)
         self.style_colors = style_colors(settings.style, style_images)
         self._init_image = init_image
-        self._minimize = MINIMIZERS[settings.optimize.minimizer](settings.optimize)
+        self._memory = FrameMemory(settings, encoder, device, note)
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch.
@@ -90,6 +95,17 @@ class NeuralStyler:
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
         return StylizedBatch(minimum.images, stats)
+
+    def save_memory(self) -> str | None:
+        """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
+        plan = self._memory.reduce()
+        return None if plan is None else f"computed {plan}"
+
+    def _minimizer(self, images: Tensor) -> Minimizer:
+        """What minimizes images of this size (B, 3, H, W) within the memory that is free."""
+        plan = self._memory(_size(images), len(images))
+        optimize = self.settings.optimize
+        return MINIMIZERS[optimize.minimizer](optimize, pairs=plan.pairs, pairs_dtype=plan.pairs_dtype)
 
     def objective(self, content: Tensor) -> Objective:
         """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term."""
@@ -116,7 +132,7 @@ class NeuralStyler:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
         objective = self._objective(content, 1.0, batch)
-        return self._minimize(
+        return self._minimizer(content)(
             objective,
             batch.init.to(self.device),
             evaluations=self._limits(batch),
@@ -177,7 +193,7 @@ class NeuralStyler:
             objective = self._objective(
                 resize(content, size), content_factors[level], warm, temporal_factor=temporal_factor
             )
-            minimum = self._minimize(
+            minimum = self._minimizer(begin)(
                 objective,
                 begin,
                 evaluations=evaluations,
@@ -200,19 +216,20 @@ class NeuralStyler:
         self, content: Tensor, content_factor: float, warm: FrameBatch | None = None, *, temporal_factor: float = 1.0
     ) -> Objective:
         """The objective of the contents at one scale; with the temporal term if a warm batch is given."""
-        losses = self.settings.losses
-        target = None if warm is None else warm.warped_previous
-        confidence = None if warm is None else warm.confidence
-        return Objective(
-            encoder=self.encoder,
-            settings=losses,
-            content=content_targets(self.encoder, losses, content),
-            styles=self._style_targets((content.shape[-2], content.shape[-1])),
+        tile_px = self._memory(_size(content), len(content)).tile_px
+        temporal = None
+        if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
+            temporal = TemporalTarget.of(warm.warped_previous.to(self.device), warm.confidence.to(self.device))
+        return Objective.of(
+            self.encoder,
+            self.settings.losses,
+            content,
+            self._style_targets(_size(content), tile_px),
             content_factor=content_factor,
-            warped_previous=None if target is None else target.to(self.device),
-            confidence=None if confidence is None else confidence.to(self.device),
+            temporal=temporal,
             temporal_factor=temporal_factor,
             light=self._light(content, None if warm is None else warm.recent_change),
+            tile_px=tile_px,
         )
 
     def _light(self, content: Tensor, recent_change: Tensor | None) -> list[LightTarget]:
@@ -220,22 +237,29 @@ class NeuralStyler:
         settings = self.settings.losses.light
         if settings.weight == 0:
             return []
-        recolored = torch.stack([self._recolored(image) for image in content])
-        targets = [light_target(recolored, settings.scale)]
+        recolor = self._recoloring(content)
+        targets = [light_target(content, settings.scale, recolor=recolor)]
         if recent_change is not None and bool(recent_change.any()):
-            targets.append(light_target(recolored, settings.changed_scale, recent_change.to(self.device)))
+            changed = recent_change.to(self.device)
+            targets.append(light_target(content, settings.changed_scale, changed, recolor))
         return targets
 
-    def _recolored(self, content: Tensor) -> Tensor:
-        """One content frame (3, H, W) in the colors of the style images, not clipped."""
-        if not bool(content.isfinite().all()):
-            return content  # it has no colors to map; the loss will not be finite, which is reported
-        width, height = size_within(content.shape[-1], content.shape[-2], COLORS_SIDE_PX)
-        colors = resize(content[None], (height, width))[0].flatten(1).double()
-        gaussian = ColorGaussian(colors.mean(dim=1).cpu().numpy(), torch.cov(colors).cpu().numpy())
-        found = style_map(gaussian, self.style_colors)
-        matrix, offset = (torch.from_numpy(part).to(content) for part in (found.matrix, found.offset))
-        return torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None]
+    def _recoloring(self, contents: Tensor) -> Callable[[Tensor], Tensor]:
+        """The map of colors (B, 3, h, w) of content frames (B, 3, H, W) to those of the style images, not clipped."""
+        width, height = size_within(contents.shape[-1], contents.shape[-2], COLORS_SIDE_PX)
+        matrices, offsets = [], []
+        for colors in resize(contents, (height, width)).flatten(2).double().cpu():
+            # Content that is not finite has no colors to map; its loss will not be finite, which is reported.
+            gaussian = ColorGaussian(colors.mean(dim=1).numpy(), torch.cov(colors).numpy())
+            found = style_map(gaussian, self.style_colors) if bool(colors.isfinite().all()) else IDENTITY
+            matrices.append(torch.from_numpy(found.matrix))
+            offsets.append(torch.from_numpy(found.offset))
+        matrix, offset = (torch.stack(parts).to(contents) for parts in (matrices, offsets))
+        return lambda colors: torch.einsum("bcd,bdhw->bchw", matrix, colors) + offset[:, :, None, None]
+
+
+def _size(images: Tensor) -> Size:
+    return images.shape[-2], images.shape[-1]
 
 
 def _counting_from(before: int, observer: Observer | None) -> Observer | None:

@@ -40,11 +40,10 @@ def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
     Raises MissingPartError if the device or the weights are missing.
     """
     from pipeline.motion.methods import load_estimator
-    from pipeline.runtime.device import DTYPES, choose_device, choose_precision, keep_freed_memory
+    from pipeline.runtime.device import DTYPES, choose_device, choose_precision, prepare_device
 
     device = choose_device(config.runtime.device)
-    if device.type == "cpu":
-        keep_freed_memory()
+    prepare_device(device)
     flow = load_estimator(config.motion, device=device)
     if config.styler != "neural":
         return Resources(device, "float32", None, flow)

@@ -12,7 +12,8 @@ from torch import Tensor
 from pipeline.media.image.arrays import resize as resize_rgb
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
-from pipeline.optimize.objective import StyleTarget, style_target
+from pipeline.optimize.feature_terms import StyleTarget
+from pipeline.optimize.objective import style_target
 from pipeline.stylers.scales import Size, resize, style_image_size
 from pipeline.types import StyleColors
 
@@ -42,11 +43,12 @@ class StyleTargets:
         self._device = device
         # Kept as uint8 in main memory: as float tensors on the device, two of 24 megapixels would take 600 MB there.
         self._style_images = tuple(style_images)
-        self._targets: dict[Size, tuple[StyleTarget, ...]] = {}
+        self._targets: dict[tuple[Size, int | None], tuple[StyleTarget, ...]] = {}
 
-    def __call__(self, size: Size) -> tuple[StyleTarget, ...]:
-        """One target for each style image with a weight above 0."""
-        if size not in self._targets:
+    def __call__(self, size: Size, tile_px: int | None = None) -> tuple[StyleTarget, ...]:
+        """One target for each style image with a weight above 0; features in tiles of `tile_px`, None: whole."""
+        key = size, tile_px
+        if key not in self._targets:
             style = self._settings.style
             targets = []
             for image, rgb in zip(style.images, self._style_images, strict=True):
@@ -56,9 +58,9 @@ class StyleTargets:
                 scale = image.scale or style.scale
                 compared = style_image_size(own, size, scale, min_side_px=self._encoder.min_side_px)
                 resized = resize(image_tensor(rgb, self._device), compared)
-                targets.append(style_target(self._encoder, self._settings.losses, resized, image.weight))
-            self._targets[size] = tuple(targets)
-        return self._targets[size]
+                targets.append(style_target(self._encoder, self._settings.losses, resized, image.weight, tile_px))
+            self._targets[key] = tuple(targets)
+        return self._targets[key]
 
 
 def style_colors(settings: StyleSettings, style_images: Sequence[NDArray[np.uint8]]) -> StyleColors:

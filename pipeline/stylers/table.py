@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+Note = Callable[[str], None]
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
     from pipeline.types import Styler
 
 
-def build_styler(config: Config, resources: Resources) -> Styler:
-    """The styler of a config, with its style images loaded.
+def build_styler(config: Config, resources: Resources, note: Note | None = None) -> Styler:
+    """The styler of a config, with its style images loaded; `note` is told what a user should know while it works.
 
     Raises InputError if an image cannot be read.
     """
-    return STYLERS[config.styler](config, resources)
+    return STYLERS[config.styler](config, resources, note)
 
 
-def _neural(config: Config, resources: Resources) -> Styler:
+def _neural(config: Config, resources: Resources, note: Note | None) -> Styler:
     from pipeline.media.image.load import load_rgb
     from pipeline.stylers.neural import NeuralStyler
 
@@ -35,16 +37,17 @@ def _neural(config: Config, resources: Resources) -> Styler:
         resources.encoder,
         device=resources.device,
         init_image=load_rgb(init) if isinstance(init, Path) else None,
+        note=note,
     )
 
 
-def _palette(config: Config, resources: Resources) -> Styler:  # noqa: ARG001 - all stylers are made alike
+def _palette(config: Config, resources: Resources, note: Note | None) -> Styler:  # noqa: ARG001 - all stylers are made alike
     from pipeline.stylers.palette import PaletteStyler
 
     return PaletteStyler(_style_images(config), config.palette.colors, config.seed)
 
 
-def _superpixel(config: Config, resources: Resources) -> Styler:  # noqa: ARG001 - all stylers are made alike
+def _superpixel(config: Config, resources: Resources, note: Note | None) -> Styler:  # noqa: ARG001 - all stylers are made alike
     from pipeline.stylers.superpixel import SuperpixelStyler
 
     return SuperpixelStyler(_style_images(config), config.superpixel.cells, config.seed)
@@ -56,7 +59,7 @@ def _style_images(config: Config) -> list[NDArray[np.uint8]]:
     return [load_rgb(image.path) for image in config.style.images]
 
 
-STYLERS: dict[str, Callable[[Config, Resources], Styler]] = {
+STYLERS: dict[str, Callable[[Config, Resources, Note | None], Styler]] = {
     "neural": _neural,
     "palette": _palette,
     "superpixel": _superpixel,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.workflows.request import RenderRequest
 
 DEFAULT_MAX_SIDE_PX: Final = 1920
-"""Inputs larger than this are stylized at this size unless --width or --height asks for another."""
+"""Larger inputs of several frames are stylized at this size unless --width or --height asks for another."""
 
 THUMBNAIL_SIDE_PX: Final = 160
 """Longer side of the frames in which cuts, exposure flicker and levels are found."""
@@ -125,7 +125,8 @@ def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[i
     from pipeline.media.image.arrays import fit_size
 
     width, height = request.width_px, request.height_px
-    if width is None and height is None and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX:
+    large = source.frame_count > 1 and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX
+    if large and width is None and height is None:
         if source.width_px >= source.height_px:
             width = DEFAULT_MAX_SIDE_PX
         else:

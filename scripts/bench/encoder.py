@@ -21,8 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +42,14 @@ from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
 from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
 from pipeline.encoders.fetch import weights_path
 from pipeline.encoders.load import load_encoder
-from pipeline.encoders.network import Encoder, pool
+from pipeline.encoders.network import Encoder
 from pipeline.optimize.moments import moments
-from pipeline.optimize.objective import Objective, content_targets, style_target
+from pipeline.optimize.objective import Objective, style_target
 from pipeline.runtime.device import keep_freed_memory
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.scales import resize
 from pipeline.types import FrameBatch
 
-POOLED_TEACHER = "teacher, our pooling"
 OBJECTIVE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 CONTENT_WEIGHT = 0.004
 SEED, CONTROL_SEED = 7, 8
@@ -96,9 +94,8 @@ class PublishedTeacher:
     )  # fmt: skip
     min_side_px = 32
 
-    def __init__(self, path: Path, dtype: torch.dtype, pooling: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.pooling = pooling or partial(F.max_pool2d, kernel_size=2)
         self.weights = {
             name: value.to(dtype).contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value.to(dtype)
             for name, value in load_file(path).items()
@@ -111,7 +108,7 @@ class PublishedTeacher:
         x = F.conv2d(x, self.weights["conv0.weight"], self.weights["conv0.bias"])
         for name in self.ORDER:
             if not name:
-                x = self.pooling(x)
+                x = F.max_pool2d(x, 2)
                 continue
             padded = F.pad(x, (1,) * 4, mode="reflect")
             x = F.relu_(F.conv2d(padded, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]))
@@ -124,10 +121,9 @@ class PublishedTeacher:
 
 
 def load(network: str, teacher: Path, weights: Path | None, dtype: torch.dtype) -> Encoder:
-    """The encoder called "teacher", "teacher, our pooling" or "student"."""
+    """The encoder called "teacher" or "student"."""
     if network != "student":
-        pooling = partial(pool, kind="max") if network == POOLED_TEACHER else None
-        return Encoder(network, "", dtype, torch.device("cpu"), PublishedTeacher(teacher, dtype, pooling))
+        return Encoder(network, "", dtype, torch.device("cpu"), PublishedTeacher(teacher, dtype))
     return load_encoder("compact", weights=weights, dtype=dtype)
 
 
@@ -164,7 +160,7 @@ def objective_for(encoder: Encoder, content: Any, style_image: Any) -> Objective
     factor = min(1.0, max(height, width) / max(style_image.shape[:2]))
     size = (round(style_image.shape[0] * factor), round(style_image.shape[1] * factor))
     target = style_target(encoder, losses, resize(as_tensor(style_image), size), 100.0)
-    return Objective(encoder, losses, content_targets(encoder, losses, pixels), (target,))
+    return Objective.of(encoder, losses, pixels, (target,))
 
 
 def judge(objective: Objective, images: Tensor) -> dict[str, float]:
@@ -189,7 +185,7 @@ def feature_errors(student: Encoder, teacher: Encoder, weights: Path, images: Se
             margin = min(5, min(mine.shape[-2:]) // 4)
             mine, theirs = (f[..., margin:-margin, margin:-margin].contiguous() for f in (mine, theirs))
             errors.append(float((mine - theirs).norm() / theirs.norm()))
-            (_, my_gram), (_, their_gram) = moments(mine), moments(theirs)
+            my_gram, their_gram = moments(mine).second, moments(theirs).second
             gram_errors.append(float((my_gram - their_gram).norm() / their_gram.norm()))
         result[layer] = {"feature": round(statistics.mean(errors), 4), "gram": round(statistics.mean(gram_errors), 4)}
     return result
@@ -243,9 +239,7 @@ def measure_time(options: argparse.Namespace, size: str, dtype_name: str) -> Non
     keep_freed_memory()
     width, height = map(int, size.split("x"))
     dtype = getattr(torch, dtype_name)
-    encoders = {
-        name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", POOLED_TEACHER, "student")
-    }
+    encoders = {name: load(name, options.teacher, options.weights, dtype) for name in ("teacher", "student")}
     images = torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     cotangents = {
         name: [torch.randn_like(f) for f in encoder(images, OBJECTIVE_LAYERS).values()]
@@ -268,9 +262,6 @@ def measure_time(options: argparse.Namespace, size: str, dtype_name: str) -> Non
             for name, q in quartiles.items()
         }
         result[kind]["ratio"] = round(quartiles["student"][1] / quartiles["teacher"][1], 3)
-        result[kind]["ratio_to_teacher_with_our_pooling"] = round(
-            quartiles["student"][1] / quartiles[POOLED_TEACHER][1], 3
-        )
     print(json.dumps(result))
 
 

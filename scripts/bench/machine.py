@@ -16,10 +16,13 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Short name of the commit that is checked out, "" outside of a repository."""
+    """Short name of the commit that is checked out, "" outside of a repository or without git."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     here = Path(__file__).resolve().parent
-    return subprocess.run(command, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def environment() -> dict[str, str]:

@@ -66,7 +66,7 @@ def measure(*, keep: bool) -> None:
 
     from pipeline.config.settings import LossSettings
     from pipeline.encoders.load import load_encoder
-    from pipeline.optimize.objective import Objective, content_targets, style_target
+    from pipeline.optimize.objective import Objective, style_target
     from pipeline.runtime.device import keep_freed_memory
 
     if keep:
@@ -74,7 +74,7 @@ def measure(*, keep: bool) -> None:
     encoder = load_encoder("compact", dtype=torch.bfloat16)
     images, settings = torch.rand(1, 3, 384, 512), LossSettings()
     style = style_target(encoder, settings, torch.rand(1, 3, 384, 512), 100.0)
-    objective = Objective(encoder, settings, content_targets(encoder, settings, images), (style,))
+    objective = Objective.of(encoder, settings, images, (style,))
     times = []
     for run in range(RUNS + 3):
         began = time.perf_counter()

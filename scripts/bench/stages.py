@@ -39,7 +39,7 @@ from machine import environment
 import pipeline.execute.prefetch
 import pipeline.execute.running_chain
 import pipeline.execute.scheduler
-import pipeline.stylers.neural
+import pipeline.optimize.objective
 from pipeline.config.catalog import load_style
 from pipeline.media.image.arrays import resize
 from pipeline.media.image.load import load_rgb
@@ -101,11 +101,11 @@ def main() -> None:
     if options.frames < MIN_FRAMES:
         parser.error(f"--frames {options.frames}: expected at least {MIN_FRAMES}")
     wrap(pipeline.execute.prefetch.Prefetcher, "next_item", "wait for the next content")
-    wrap(pipeline.execute.running_chain, "warm_start", "warm start")
+    wrap(pipeline.execute.running_chain.RunningChain, "_warm_start", "warm start")
     wrap(pipeline.execute.scheduler._Scheduler, "wait_for_chains", "wait for the next frame")
     wrap(NeuralStyler, "stylize", "stylize")
     wrap(Objective, "__call__", "objective")
-    wrap(pipeline.stylers.neural, "content_targets", "content target")
+    wrap(pipeline.optimize.objective, "content_targets", "content target")
     wrap(RenderDirectory, "write_frame", "store")
     rows: list[dict[str, float]] = []
     rows_beside: list[dict[str, float]] = []

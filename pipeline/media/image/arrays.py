@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.errors import UsageError
 from pipeline.media.image.load import MAX_SIDE_PX
+from pipeline.runtime.transfers import download, upload
 
 if TYPE_CHECKING:
     import torch
@@ -76,13 +77,15 @@ def size_within(width_px: int, height_px: int, side_px: int) -> tuple[int, int]:
     return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
 
-def to_tensor(rgb: RGB) -> torch.Tensor:
-    """uint8 (H, W, 3) to float32 (3, H, W) in [0, 1], contiguous, on the CPU."""
-    import torch
+def to_tensor(rgb: RGB, device: torch.device | None = None) -> torch.Tensor:
+    """uint8 (..., H, W, 3) to float32 (..., 3, H, W) in [0, 1], contiguous, on a device (None: the CPU).
 
-    # NumPy's division: torch would start a team of threads in every thread that calls this.
-    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1))
-    return torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32))
+    It goes there as uint8, a quarter of the bytes.
+    """
+    if device is None or device.type == "cpu":
+        # NumPy's division: torch would start a team of threads in every thread that calls this.
+        return upload(np.divide(np.ascontiguousarray(np.moveaxis(rgb, -1, -3)), 255, dtype=np.float32))
+    return upload(rgb, device).movedim(-1, -3).contiguous().float().div_(255)
 
 
 def to_uint8(image: torch.Tensor) -> RGB:
@@ -91,10 +94,21 @@ def to_uint8(image: torch.Tensor) -> RGB:
     The device of the image does the rounding, so that a quarter of the bytes are transferred. Raises ValueError if a
     value is not finite. `to_uint8(to_tensor(rgb))` is exactly `rgb`.
     """
+    (rgb,) = to_frames(image[None])
+    if rgb is None:
+        raise ValueError("the image has values that are not finite")
+    return rgb
+
+
+def to_frames(images: torch.Tensor) -> list[RGB | None]:
+    """Float (B, 3, H, W) in [0, 1] to B frames as `to_uint8` makes them; None where a value is not finite.
+
+    Computed on the device of the images, which sends uint8 and is waited for once.
+    """
     import torch
 
-    values = image.detach().to(torch.float32)
-    if not torch.isfinite(values).all():
-        raise ValueError("the image has values that are not finite")
-    rounded = values.mul(255).round().clamp(0, 255).to(torch.uint8)
-    return rounded.permute(1, 2, 0).contiguous().cpu().numpy()
+    images = images.detach().to(torch.float32)
+    finite = images.isfinite().flatten(1).all(dim=1)
+    rounded = images.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    frames, usable = download(rounded, finite)
+    return [frame if keep else None for frame, keep in zip(frames, usable, strict=True)]

@@ -37,6 +37,10 @@ class ColorMap:
         return np.asarray(cv2.transform(image, affine), np.float32)
 
 
+IDENTITY: Final = ColorMap(np.eye(3), np.zeros(3))
+"""Leaves all colors as they are."""
+
+
 def color_gaussian(image: NDArray[np.uint8] | NDArray[np.float32]) -> ColorGaussian:
     """The Gaussian of an image (..., 3): uint8, or float32 in [0, 1]."""
     colors = image.reshape(-1, 3).astype(np.float64)

@@ -56,7 +56,8 @@ def resources() -> dict[str, int]:
     return {
         "rss_kb": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only their number is needed
-        "threads": threading.active_count(),  # of Python: FFmpeg's come and go
+        # Of Python (FFmpeg's come and go), without those of a warp, which end with it.
+        "threads": sum(not thread.name.startswith("warp") for thread in threading.enumerate()),
     }
 
 

@@ -1,0 +1,299 @@
+"""The forward and the backward pass of a feature network, written out step by step.
+
+What autograd cannot know makes the two passes several times faster, mostly on the CPU, where moving feature maps takes
+longer than multiplying them:
+
+- ReLU leaves values that are not negative, whose order is that of their bits as integers. Maxima and selections of
+  integers are several times as fast as those of half-precision numbers.
+- The gradient of a pooling is written straight into a map with a border of zeros, on which the next convolution needs
+  no padding. No indices of maxima are kept.
+- The gradient of a style loss is linear in the features (`Cotangent`), and is added by one product of matrices.
+
+Shapes: images (B, 3, H, W) float32 sRGB in [0, 1]; feature maps (B, C, h, w) in the precision of the weights, in
+channels-last memory order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.encoders.steps import Convolution, Mirror, Pool, Step, Steps
+from pipeline.runtime.device import constants
+
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers by the bytes of a floating-point number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cotangent:
+    """The derivative of a loss with respect to the features (B, C, h, w) of one layer.
+
+    At each position with features f it is `f @ mixing + shift`, with `mixing` (B, C, C) and `shift` (B, C), plus the
+    value of `dense` (B, C, h, w) there. What is None counts as 0. `part` are the rows and columns of the map to which
+    `dense` belongs, and outside of which the derivative is 0; None: all.
+    """
+
+    dense: Tensor | None = None
+    mixing: Tensor | None = None
+    shift: Tensor | None = None
+    part: tuple[slice, slice] | None = None
+
+    def add_to(self, gradient: Tensor, features: Tensor) -> None:
+        """Add the derivative at `features` to a map of the same shape."""
+        if self.part is not None:
+            gradient, features = (it[:, :, self.part[0], self.part[1]] for it in (gradient, features))
+        if self.mixing is not None:
+            gradient += torch.einsum("bchw,bcd->bdhw", features, self.mixing.to(features.dtype))
+        if self.shift is not None:
+            gradient += self.shift.to(features.dtype)[:, :, None, None]
+        if self.dense is not None:
+            gradient += self.dense
+
+
+class NetworkPass:
+    """The features of images, and from their cotangents the gradient with respect to the images, once.
+
+    With `keep` False nothing is kept for the gradient.
+    """
+
+    def __init__(self, network: Steps, images: Tensor, layers: Sequence[str], *, keep: bool = True) -> None:
+        self.features: dict[str, Tensor] = {}
+        self._steps = network.until(layers)
+        self._results: list[Tensor] = []
+        self._dtype = images.dtype
+        x = centered(images, network.mean, network.dtype)
+        for step in self._steps:
+            x = _forward(step, x)
+            if isinstance(step, Convolution) and step.layer in layers:
+                self.features[step.layer] = _inside(x, step.margin)[:, : step.channels]
+            if keep:
+                self._results.append(x)
+
+    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
+        """The gradient with respect to the images (B, 3, H, W), in their precision, from cotangents of some layers."""
+        gradient: Tensor | None = None
+        masked: Tensor | None = None
+        shifted = False
+        for position in reversed(range(len(self._steps))):
+            step, result = self._steps[position], self._results.pop()
+            if isinstance(step, Convolution):
+                cotangent = cotangents.get(step.layer)
+                if cotangent is not None:
+                    gradient = _added(cotangent, step, result, gradient, shifted=shifted)
+                    masked = None
+                if gradient is None:
+                    continue
+                if masked is None:
+                    masked = _masked(gradient, result, 2 - step.padding)
+                shifts = _shifts(self._steps[position - 1], cotangents, masked) if position else None
+                gradient, masked, shifted = _reverse_convolution(step, masked, shifts), None, shifts is not None
+            elif gradient is not None and isinstance(step, Mirror):
+                gradient = _mirror_gradient(gradient, step.margin)
+            elif gradient is not None and isinstance(step, Pool):
+                source, below = self._results[-1], self._steps[position - 1]
+                border = 2 - below.padding if isinstance(below, Convolution) else 0
+                if step.kind == "max":
+                    masked = _max_pool_gradient(gradient, source, result, border)
+                    gradient = _inside(masked, border)
+                else:
+                    gradient = _average_pool_gradient(gradient, source)
+        assert gradient is not None
+        return gradient.to(self._dtype, memory_format=torch.contiguous_format)
+
+
+def centered(images: Tensor, mean: tuple[float, float, float], dtype: torch.dtype) -> Tensor:
+    """Images minus the mean color, channels-last: in float32 first, because half precision is finer near 0."""
+    difference = images - constants(mean, images.device).to(images.dtype)[:, None, None]
+    return difference.to(dtype=dtype, memory_format=torch.channels_last)
+
+
+def _forward(step: Step, x: Tensor) -> Tensor:
+    if isinstance(step, Convolution):
+        return _relu_(F.conv2d(x, step.weight, step.bias, padding=step.padding))
+    if isinstance(step, Mirror):
+        return mirrored(x, step.margin)
+    if step.kind == "average":
+        return F.avg_pool2d(x, 2)
+    left, right = _columns(_higher(x))
+    return torch.maximum(left, right).view(x.dtype)
+
+
+def _relu_(x: Tensor) -> Tensor:
+    """ReLU in place: numbers below 0 are integers below 0, and so are some NaN, which become 0."""
+    integers(x).clamp_min_(0)
+    return x
+
+
+def integers(x: Tensor) -> Tensor:
+    """The bits of floating-point numbers as integers."""
+    return x.view(INTEGERS[x.element_size()])
+
+
+def _rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The even and the odd rows; an odd last one is dropped."""
+    height = x.shape[2] // 2 * 2
+    return x[:, :, 0:height:2], x[:, :, 1:height:2]
+
+
+def _columns(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The even and the odd columns; an odd last one is dropped."""
+    width = x.shape[3] // 2 * 2
+    return x[:, :, :, 0:width:2], x[:, :, :, 1:width:2]
+
+
+def _higher(x: Tensor) -> Tensor:
+    """The larger of two neighboring rows, as integers; `x` is nowhere below 0."""
+    return torch.maximum(*_rows(integers(x)))
+
+
+def mirrored(x: Tensor, margin: int) -> Tensor:
+    """`x` with `margin` px more on every side: mirrored, or repeated where there is too little."""
+    mode = "reflect" if min(x.shape[-2:]) > margin else "replicate"
+    return F.pad(x, (margin,) * 4, mode=mode)
+
+
+def _mirror_gradient(gradient: Tensor, margin: int) -> Tensor:
+    """The inside of `gradient`, to which what lies on the margins is added where it was mirrored from."""
+    for axis in (2, 3):
+        inside = gradient.shape[axis] - 2 * margin
+        first, last = gradient.narrow(axis, 0, margin), gradient.narrow(axis, margin + inside, margin)
+        if min(gradient.shape[-2:]) - 2 * margin > margin:
+            gradient.narrow(axis, margin + 1, margin).add_(first.flip(axis))
+            gradient.narrow(axis, inside - 1, margin).add_(last.flip(axis))
+        else:
+            gradient.narrow(axis, margin, 1).add_(first.sum(dim=axis, keepdim=True))
+            gradient.narrow(axis, margin + inside - 1, 1).add_(last.sum(dim=axis, keepdim=True))
+    return _inside(gradient, margin)
+
+
+def _inside(x: Tensor, margin: int) -> Tensor:
+    """`x` without `margin` px of every side."""
+    return x[:, :, margin:-margin, margin:-margin] if margin else x
+
+
+def _bordered(like: Tensor, border: int) -> Tensor:
+    """A map of the size of `like` with `border` px of zeros around it; what is inside is not set."""
+    batch, channels, height, width = like.shape
+    size = (batch, channels, height + 2 * border, width + 2 * border)
+    found = torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    for axis in (2, 3):
+        found.narrow(axis, 0, border).zero_()
+        found.narrow(axis, found.shape[axis] - border, border).zero_()
+    return found
+
+
+def _masked(gradient: Tensor, features: Tensor, border: int) -> Tensor:
+    """The gradient where the features are above 0 (the gradient of ReLU), else 0, with a border of zeros."""
+    found = _bordered(features, border)
+    torch.ops.aten.threshold_backward.grad_input(gradient, features, 0, grad_input=_inside(found, border))
+    return found
+
+
+def _max_pool_gradient(gradient: Tensor, source: Tensor, pooled: Tensor, border: int) -> Tensor:
+    """The gradient of ReLU and maximum pooling from `source` to `pooled`, with a border of zeros.
+
+    It goes to the largest of four values, and to one of them where several are equal.
+    """
+    found = _bordered(source, border)
+    inside, numbers = integers(_inside(found, border)), integers(source)
+    height, width = (side // 2 * 2 for side in source.shape[2:])
+    inside[:, :, height:].zero_()
+    inside[:, :, :, width:].zero_()
+    sign = 8 * source.element_size() - 1
+    given = integers(torch.ops.aten.threshold_backward(gradient, pooled, 0))
+    left, right = _columns(_higher(source))
+    columns = torch.empty_like(numbers[:, :, : height // 2, :width], memory_format=torch.channels_last)
+    to_left, to_right = _columns(columns)
+    # All bits are set where the difference is below 0, so that `and` selects and `xor` leaves the rest.
+    torch.bitwise_and(given, torch.sub(left, right).bitwise_right_shift_(sign), out=to_right)
+    torch.bitwise_xor(given, to_right, out=to_left)
+    top, bottom = _rows(numbers[:, :, :, :width])
+    to_top, to_bottom = _rows(inside[:, :, :, :width])
+    torch.bitwise_and(columns, torch.sub(top, bottom).bitwise_right_shift_(sign), out=to_bottom)
+    torch.bitwise_xor(columns, to_bottom, out=to_top)
+    return found
+
+
+def _average_pool_gradient(gradient: Tensor, source: Tensor) -> Tensor:
+    """The gradient of average pooling: a quarter to each of four values."""
+    found = torch.zeros_like(source)
+    quarter = gradient / 4
+    for rows in _rows(found):
+        for part in _columns(rows):
+            part.copy_(quarter)
+    return found
+
+
+def _shifts(step: Step, cotangents: Mapping[str, Cotangent], like: Tensor) -> Tensor | None:
+    """The shifts (B, C) of a convolution's cotangent, if the bias of the convolution above can add them.
+
+    It is the same for a whole batch, so that on an accelerator a larger batch would need several calls.
+    """
+    cotangent = cotangents.get(step.layer) if isinstance(step, Convolution) else None
+    if cotangent is None or cotangent.shift is None:
+        return None
+    if len(cotangent.shift) > 1 and like.device.type != "cpu":
+        return None
+    assert isinstance(step, Convolution)
+    missing = len(step.bias) - cotangent.shift.shape[1]
+    return F.pad(cotangent.shift.to(like.dtype), (0, missing))
+
+
+def _reverse_convolution(step: Convolution, masked: Tensor, shifts: Tensor | None) -> Tensor:
+    """The gradient of a convolution by its input, plus the shifts (B, C)."""
+    if shifts is None:
+        return F.conv2d(masked, step.reverse)
+    found = [F.conv2d(it[None], step.reverse, shift) for it, shift in zip(masked, shifts, strict=True)]
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def _added(
+    cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor | None, *, shifted: bool
+) -> Tensor:
+    """The gradient with a cotangent of the layer added inside its margin; None counts as 0.
+
+    `shifted`: the shift has been added everywhere already.
+    """
+    if gradient is None:
+        gradient = torch.zeros_like(features)
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    if cotangent.mixing is not None:
+        _add_product(cotangent, step, features, gradient, shifted=shifted)
+        cotangent = replace(cotangent, mixing=None, shift=None if shifted else cotangent.shift)
+    inside, own = (_inside(it, step.margin)[:, : step.channels] for it in (gradient, features))
+    cotangent.add_to(inside, own)
+    return gradient
+
+
+def _add_product(cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor, *, shifted: bool) -> None:
+    """Add `features @ mixing` to the gradient in place, which is fastest for all of it; what is outside is put back."""
+    assert cotangent.mixing is not None
+    batch, channels = features.shape[:2]
+    kept = [(strip, strip.clone()) for strip in _outside(gradient, step.margin, cotangent.part)]
+    if shifted:
+        shifts = _shifts(step, {step.layer: cotangent}, gradient)
+        kept = [(strip, old if shifts is None else old - shifts[:, :, None, None]) for strip, old in kept]
+    missing = channels - cotangent.mixing.shape[1]
+    mixing = F.pad(cotangent.mixing.to(features.dtype), (0, missing, 0, missing))
+    own, other = (it.permute(0, 2, 3, 1).reshape(batch, -1, channels) for it in (gradient, features))
+    if batch > 1 and features.device.type != "cpu":
+        own.baddbmm_(other, mixing)
+    else:
+        for to, rows, product in zip(own, other, mixing, strict=True):
+            to.addmm_(rows, product)
+    for strip, old in kept:
+        strip.copy_(old)
+
+
+def _outside(x: Tensor, margin: int, part: tuple[slice, slice] | None) -> list[Tensor]:
+    """The strips of a map with a margin that lie outside a part of its inside; None: outside all of it."""
+    height, width = x.shape[2:]
+    rows, columns = part or (slice(0, height - 2 * margin), slice(0, width - 2 * margin))
+    top, bottom, left, right = (margin + edge for edge in (rows.start, rows.stop, columns.start, columns.stop))
+    strips = (x[:, :, :top], x[:, :, bottom:], x[:, :, top:bottom, :left], x[:, :, top:bottom, right:])
+    return [strip for strip in strips if strip.numel()]

@@ -1,0 +1,119 @@
+"""The full-size vectors of L-BFGS: gradients and curvature pairs of a batch, and the two passes over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.optimize.curvature import Booleans, Floats, Integers
+
+BLOCK = 2**14
+"""Most values of a block: short enough that sums in float32 are accurate and that one sample gives work to a whole
+accelerator, long enough that the products of a block cost more than starting them."""
+PART_VALUES = 2**25
+"""Most values of pairs that are converted at a time."""
+CPU_PART_VALUES = 2**20
+"""The same on the CPU, where they stay in its cache."""
+
+
+class History:
+    """Gradients and curvature pairs of B samples of N values, one after the other in blocks that are handled alike.
+
+    Both passes over the pairs, `products` and `combine`, take the same few operations whatever the batch. Gradients are
+    float32 on the device of the images; the pairs may have another dtype or be kept on another device, and are then
+    converted in parts, and multiplied in float32.
+    """
+
+    def __init__(self, like: Tensor, size: int, *, dtype: torch.dtype, device: torch.device | None) -> None:
+        """Up to `size` pairs for images as in `like` (B, C, H, W), whose gradients are taken as 0 at first."""
+        self.batch, self.channels = like.shape[:2]
+        area = like[0, 0].numel()
+        self.block = next(block for block in range(min(BLOCK, area), 0, -1) if area % block == 0)
+        blocks = like.numel() // self.block
+        self.gradients = like.new_zeros(blocks, self.block)
+        # Row 2 k is the step of slot k and row 2 k + 1 its change; only slots that are in use are ever read.
+        self.pairs = torch.empty(blocks, 2 * size, self.block, dtype=dtype, device=device or like.device)
+        self.used = 0
+
+    def products(self, points: Tensor, trial: Tensor, gradients: Tensor, filled: int) -> tuple[Tensor, Tensor]:
+        """New gradient, step and change, and their products with each other and with the pairs of `filled` slots.
+
+        From old and new points (B, N) and new gradients (B, C, H, W). The first tensor is for `accept`; the products
+        are (B, 3, 3 + 2 filled), float32.
+        """
+        points, trial = points.view(-1, self.block), trial.view(-1, self.block)
+        latest = points.new_empty(len(points), 3, self.block)
+        in_image = (self.batch, self.channels, -1, self.block)
+        # A block has values of one channel, so that gradients whose channels come last are copied only here.
+        latest[:, 0].view(in_image).copy_(gradients.reshape(in_image))
+        torch.sub(trial, points, out=latest[:, 1])
+        torch.sub(latest[:, 0], self.gradients, out=latest[:, 2])
+        found = points.new_empty(len(points), 3, 3 + 2 * filled)
+        found[:, :, :3] = latest @ latest.mT
+        for part, pairs in self._parts(filled):
+            found[part, :, 3:] = latest[part] @ pairs.mT
+        return latest, _by_sample(found, self.batch).sum(dim=1)
+
+    def accept(self, latest: Tensor, accepted: Booleans, kept: Booleans, slots: Integers) -> None:
+        """Take over the gradients of the samples marked `accepted` (B,), and store the pairs of those `kept` (B,).
+
+        `latest` are the rows from `products`; the pair of each sample goes to its slot (B,).
+        """
+        assign(self.gradients, latest[:, 0], accepted)
+        for slot in np.unique(slots[kept]):
+            chosen = kept & (slots == slot)
+            rows = self.pairs[:, 2 * slot : 2 * slot + 2]
+            if slot >= self.used:
+                self.used = slot + 1
+                if not chosen.all():
+                    rows.zero_()  # what is in fresh memory could be NaN, which no weight of 0 removes
+            assign(rows, latest[:, 1:], chosen)
+
+    def combine(self, points: Tensor, weights: Floats, out: Tensor) -> None:
+        """Points (B, N) plus the weighted gradient and pairs, clamped to [0, 1]. `weights` is (B, 1 + 2 filled)."""
+        points, out = (rows.view(-1, self.block) for rows in (points, out))
+        per_sample = torch.from_numpy(weights.astype(np.float32)).to(points, non_blocking=True)
+        per_block = per_sample.repeat_interleave(len(points) // self.batch, dim=0, output_size=len(points))[:, None]
+        for part, pairs in self._parts(weights.shape[1] // 2):
+            target = out[part]
+            torch.addcmul(points[part], self.gradients[part], per_block[part, 0, :1], out=target)
+            target[:, None].baddbmm_(per_block[part, :, 1:], pairs)
+            target.clamp_(0, 1)
+
+    def narrow(self, samples: Integers) -> None:
+        """Keep only these samples, in ascending order; the pairs are moved in place."""
+        pairs = _by_sample(self.pairs, self.batch)
+        for place, sample in enumerate(samples.tolist()):
+            if place != sample:
+                pairs[place] = pairs[sample]
+        self.pairs = pairs[: len(samples)].flatten(0, 1)
+        self.gradients = _by_sample(self.gradients, self.batch)[torch.from_numpy(samples)].flatten(0, 1)
+        self.batch = len(samples)
+
+    def _parts(self, filled: int) -> Iterator[tuple[slice, Tensor]]:
+        """Ranges of blocks, and their pairs in float32 on the device of the images: views of them if they are there."""
+        count = len(self.pairs)
+        if (self.pairs.dtype, self.pairs.device) != (self.gradients.dtype, self.gradients.device):
+            values = CPU_PART_VALUES if self.gradients.device.type == "cpu" else PART_VALUES
+            count = max(1, values // (2 * max(1, filled) * self.block))
+        for first in range(0, len(self.pairs), count):
+            part = slice(first, first + count)
+            yield part, self.pairs[part, : 2 * filled].to(self.gradients)
+
+
+def assign(target: Tensor, source: Tensor, chosen: Booleans) -> None:
+    """Overwrite the chosen ones (B,) of the samples that stand one after the other along the first axis of both."""
+    if chosen.all():
+        target.copy_(source)
+    elif chosen.any():
+        samples = torch.from_numpy(np.flatnonzero(chosen))
+        into, values = _by_sample(target, len(chosen)), _by_sample(source, len(chosen))
+        into[samples.to(into.device)] = values[samples.to(values.device)].to(into)
+
+
+def _by_sample(rows: Tensor, batch: int) -> Tensor:
+    """The first axis of a tensor split into samples and what belongs to each."""
+    return rows.view(batch, -1, *rows.shape[1:])

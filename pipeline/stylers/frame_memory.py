@@ -1,0 +1,52 @@
+"""Which way of minimizing is used for frames of a size: the fastest that fits into the memory that is free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pipeline.optimize.feature_terms import needed_layers
+from pipeline.optimize.memory import FeatureMemory, MemoryPlan, fitting_plans
+from pipeline.runtime.memory import free_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.config.settings import StylizeSettings
+    from pipeline.encoders.network import Encoder
+    from pipeline.stylers.scales import Size
+
+
+class FrameMemory:
+    """The memory plans of a style: `memory(size, batch)` for frames of (height, width) px.
+
+    What is free is asked once, so that frames of one session are all minimized in the same way, unless it turns out to
+    be too little (`reduce`). `note` is told where frames are not taken whole.
+    """
+
+    def __init__(
+        self, settings: StylizeSettings, encoder: Encoder, device: torch.device, note: Callable[[str], None] | None
+    ) -> None:
+        self._pairs = settings.optimize.history
+        self._features = FeatureMemory.of(encoder, needed_layers(settings.losses))
+        self._available = free_bytes(device)
+        self._note = note
+        self._plans: dict[tuple[Size, int], list[MemoryPlan]] = {}
+        self._latest: tuple[Size, int] | None = None
+
+    def __call__(self, size: Size, batch: int) -> MemoryPlan:
+        """The plan for a batch of frames."""
+        key = self._latest = size, batch
+        if key not in self._plans:
+            self._plans[key] = fitting_plans(size, batch, self._pairs, self._available, self._features)
+            plan = self._plans[key][0]
+            if plan.tile_px is not None and self._note is not None:
+                self._note(f"frames of {size[1]}x{size[0]} px need more memory than is free: computed {plan}")
+        return self._plans[key][0]
+
+    def reduce(self) -> MemoryPlan | None:
+        """A smaller plan for the frames asked for last, which did not fit; None if there is none."""
+        if self._latest is None or len(self._plans[self._latest]) == 1:
+            return None
+        del self._plans[self._latest][0]
+        return self._plans[self._latest][0]
