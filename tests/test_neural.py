@@ -383,6 +383,6 @@ def test_styler_finds_smaller_ways_until_none_is_left() -> None:
     ways: list[str] = []
     while (way := neural.save_memory()) is not None:
         ways.append(way)
-    assert "tiles of 2048 px, with 12" in ways[0]
+    assert "tiles of 1024 px, with 12" in ways[0]
     assert "tiles of 512 px, with 3 curvature pairs in half precision" in ways[-1]
     assert neural.stylize(cold(contents(1), (1,))).stats[0].loss > 0

@@ -23,7 +23,7 @@ MAP_FACTOR: Final = 1.5
 """Features need so many times the bytes that are kept for the gradient: the maps that a step works on come on top."""
 RESERVE_BYTES: Final = 256 << 20
 """For everything else: blocks of float32 features, style statistics, frames that are read ahead and stored."""
-TILE_SIDES_PX: Final = (2048, 1536, 1024, 768, 512)
+TILE_SIDES_PX: Final = (1024, 768, 512)
 """Larger tiles cost less per pixel: their halo is a smaller part of them."""
 FEWEST_PAIRS: Final = 3
 UNKNOWN_BYTES_PER_PX: Final = 1300.0

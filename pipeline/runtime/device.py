@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -15,7 +16,9 @@ from pipeline.errors import MissingPartError
 
 Precision = Literal["float32", "bfloat16"]
 KEPT_BYTES: Final = 1 << 28
-"""Freed blocks up to this size are kept. Images of 8K are larger: kept in pieces they would not fit again."""
+KEPT_BYTES_OF_TILES: Final = 1 << 26
+"""Freed blocks up to these sizes are kept, of whole frames and of frames that are computed in tiles. Those hold images
+of many times the size of a map: kept, their blocks would be cut to pieces that no image fits into."""
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
@@ -47,20 +50,36 @@ def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def keep_freed_memory() -> bool:
-    """Make the C library keep large freed blocks for the next evaluation instead of returning them to the system.
+def keep_freed_memory(limit_bytes: int = KEPT_BYTES) -> bool:
+    """Make the C library keep freed blocks up to a size for the next evaluation, not return them to the system.
 
     Every evaluation frees and allocates the same feature maps, and the system returns zeroed pages one by one, which
     takes a tenth of the time of an evaluation (scripts/bench/runtime.py). Has an effect with glibc only; returns
     whether the C library accepted the setting.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _c_library("mallopt")
     if mallopt is None:
         return False
     mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-    return bool(mallopt(mmap_threshold, KEPT_BYTES) and mallopt(trim_threshold, no_limit))
+    return bool(mallopt(mmap_threshold, limit_bytes) and mallopt(trim_threshold, no_limit))
+
+
+def release_freed_memory() -> None:
+    """Return to the system what was freed and kept: before other blocks are needed, or after memory ran out."""
+    gc.collect()  # an exception that was caught may hold tensors of the frames that it passed through
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = _c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _c_library(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None with another C library."""
+    found: Callable[..., int] | None = None
+    if sys.platform.startswith("linux"):
+        found = getattr(ctypes.CDLL(None), name, None)
+    return found
 
 
 def prepare_device(device: torch.device, environment: MutableMapping[str, str] = os.environ) -> None:

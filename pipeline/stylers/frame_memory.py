@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.optimize.feature_terms import needed_layers
 from pipeline.optimize.memory import FeatureMemory, MemoryPlan, fitting_plans
+from pipeline.runtime.device import KEPT_BYTES_OF_TILES, keep_freed_memory, release_freed_memory
 from pipeline.runtime.memory import free_bytes
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pipeline.config.settings import StylizeSettings
     from pipeline.encoders.network import Encoder
     from pipeline.stylers.scales import Size
+
+USED_FRACTION: Final = 0.9
+"""Of the free memory: the rest is for what cannot be used in one piece."""
 
 
 class FrameMemory:
@@ -29,20 +33,38 @@ class FrameMemory:
     ) -> None:
         self._pairs = settings.optimize.history
         self._features = FeatureMemory.of(encoder, needed_layers(settings.losses))
-        self._available = free_bytes(device)
+        self._device = device
+        self._available = int(USED_FRACTION * free_bytes(device))
         self._note = note
         self._plans: dict[tuple[Size, int], list[MemoryPlan]] = {}
         self._latest: tuple[Size, int] | None = None
+        self._tiled = False
+        self._said: set[tuple[Size, int]] = set()
 
     def __call__(self, size: Size, batch: int) -> MemoryPlan:
         """The plan for a batch of frames."""
         key = self._latest = size, batch
         if key not in self._plans:
             self._plans[key] = fitting_plans(size, batch, self._pairs, self._available, self._features)
-            plan = self._plans[key][0]
-            if plan.tile_px is not None and self._note is not None:
-                self._note(f"frames of {size[1]}x{size[0]} px need more memory than is free: computed {plan}")
         return self._plans[key][0]
+
+    def begin(self, size: Size, batch: int) -> None:
+        """Say how a batch of frames of this full size will be computed, and make room for it."""
+        plan = self(size, batch)
+        self._tiled = plan.tile_px is not None
+        if not self._tiled:
+            return
+        if self._note is not None and (size, batch) not in self._said:
+            self._note(f"frames of {size[1]}x{size[0]} px need more memory than is free: computed {plan}")
+            self._said.add((size, batch))
+        if self._device.type == "cpu":
+            keep_freed_memory(KEPT_BYTES_OF_TILES)
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Between the scales of a frame that is computed in tiles: free what was kept for images of another size."""
+        if self._tiled:
+            release_freed_memory()
 
     def reduce(self) -> MemoryPlan | None:
         """A smaller plan for the frames asked for last, which did not fit; None if there is none."""

@@ -82,6 +82,7 @@ class NeuralStyler:
         Raises StylizeError if a loss is not finite.
         """
         content = batch.content.to(self.device)
+        self._memory.begin(_size(content), len(content))
         minimum = self._cold(content, batch) if batch.phase == "cold" else self._warm(content, batch)
         losses = minimum.losses.tolist()
         for position, loss in enumerate(losses):
@@ -188,6 +189,7 @@ class NeuralStyler:
         first = len(scales) - levels
         for level, curve in zip(range(first, len(scales)), resample_curve(NOISE_CURVE, levels), strict=True):
             size = scales[level]
+            self._memory.make_room()
             begin = resize(images, size) + noise * curve * self._noise(batch, level, size)
             warm = batch if level == len(scales) - 1 and temporal_factor > 0 else None
             objective = self._objective(
