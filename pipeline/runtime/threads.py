@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
-BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "700"}
-"""Spin for some microseconds, then sleep. GNU's runtime reads the second variable; other runtimes read
+BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}
+"""Spin for some ten microseconds, then sleep. GNU's runtime reads the second variable; other runtimes read
 the first and sleep at once."""
 
 
