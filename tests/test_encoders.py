@@ -104,8 +104,10 @@ def test_forward_pass_ends_at_the_deepest_requested_layer() -> None:
 def test_encoder_is_frozen_and_differentiable_with_respect_to_images(encoder: Encoder) -> None:
     images = random_images(1, 32, 48).requires_grad_(True)
     features = encoder(images, encoder.layers)
-    (gradient,) = torch.autograd.grad(features["relu4_1"].sum(), images)
+    (gradient,) = torch.autograd.grad(features["relu4_1"].sum(), images, retain_graph=True)
     assert float(gradient.abs().sum()) > 0
+    (again,) = torch.autograd.grad(features["relu4_1"].sum(), images)
+    assert torch.equal(again, gradient)
 
 
 def test_gradient_agrees_with_finite_differences() -> None:

@@ -15,12 +15,12 @@ from pipeline.errors import ConfigError, InputError
 
 
 class FeaturePass(Protocol):
-    """The features (B, C, h, w) of images by layer, and once the gradient from their cotangents."""
+    """The features (B, C, h, w) of images by layer, and the gradient from their cotangents."""
 
     features: dict[str, Tensor]
 
-    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
-        """The gradient with respect to the images, float32 (B, 3, H, W)."""
+    def gradient(self, cotangents: Mapping[str, Cotangent], *, keep: bool = False) -> Tensor:
+        """The gradient with respect to the images, float32 (B, 3, H, W): once, or with `keep` more often."""
         ...
 
 
@@ -118,7 +118,7 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         cotangents = {layer: Cotangent(dense=grad) for layer, grad in zip(ctx.layers, grads, strict=True)}
-        return ctx.network_pass.gradient(cotangents), None, None
+        return ctx.network_pass.gradient(cotangents, keep=True), None, None
 
 
 class _AutogradPass:
@@ -130,9 +130,11 @@ class _AutogradPass:
             self._found = network(self._images, layers)
         self.features = {layer: features.detach() for layer, features in self._found.items()}
 
-    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
+    def gradient(self, cotangents: Mapping[str, Cotangent], *, keep: bool = False) -> Tensor:
         given = {layer: torch.zeros_like(self.features[layer]) for layer in cotangents}
         for layer, cotangent in cotangents.items():
             cotangent.add_to(given[layer], self.features[layer])
-        (gradient,) = torch.autograd.grad([self._found[layer] for layer in given], self._images, list(given.values()))
+        (gradient,) = torch.autograd.grad(
+            [self._found[layer] for layer in given], self._images, list(given.values()), retain_graph=keep
+        )
         return gradient

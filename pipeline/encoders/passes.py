@@ -56,7 +56,7 @@ class Cotangent:
 
 
 class NetworkPass:
-    """The features of images, and from their cotangents the gradient with respect to the images, once.
+    """The features of images, and from their cotangents the gradient with respect to the images.
 
     With `keep` False nothing is kept for the gradient.
     """
@@ -74,13 +74,17 @@ class NetworkPass:
             if keep:
                 self._results.append(x)
 
-    def gradient(self, cotangents: Mapping[str, Cotangent]) -> Tensor:
-        """The gradient with respect to the images (B, 3, H, W), in their precision, from cotangents of some layers."""
+    def gradient(self, cotangents: Mapping[str, Cotangent], *, keep: bool = False) -> Tensor:
+        """The gradient with respect to the images (B, 3, H, W), in their precision, from cotangents of some layers.
+
+        What it needs is given up on the way, unless it is to be kept for another gradient.
+        """
+        results = list(self._results) if keep else self._results
         gradient: Tensor | None = None
         masked: Tensor | None = None
         shifted = False
         for position in reversed(range(len(self._steps))):
-            step, result = self._steps[position], self._results.pop()
+            step, result = self._steps[position], results.pop()
             if isinstance(step, Convolution):
                 cotangent = cotangents.get(step.layer)
                 if cotangent is not None:
@@ -95,7 +99,7 @@ class NetworkPass:
             elif gradient is not None and isinstance(step, Mirror):
                 gradient = _mirror_gradient(gradient, step.margin)
             elif gradient is not None and isinstance(step, Pool):
-                source, below = self._results[-1], self._steps[position - 1]
+                source, below = results[-1], self._steps[position - 1]
                 border = 2 - below.padding if isinstance(below, Convolution) else 0
                 if step.kind == "max":
                     masked = _max_pool_gradient(gradient, source, result, border)
