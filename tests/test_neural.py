@@ -17,6 +17,7 @@ from pipeline.config.settings import ColdSettings, Config, LightLossSettings, Mo
 from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import to_tensor
+from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.scales import cold_scales, resample_curve, style_image_size
 from pipeline.types import FrameBatch, StylizedBatch
@@ -374,6 +375,15 @@ def test_frame_in_tiles_with_half_the_precision_of_curvature_looks_the_same(monk
     assert "160x112 px" in notes[-1] and "tiles of 48 px" in notes[-1] and "half precision" in notes[-1]
     assert tiled.stats[0].loss == pytest.approx(whole.stats[0].loss, rel=0.03)
     assert (tiled.images - whole.images).abs().mean() < 0.03
+
+
+def test_large_frames_are_taken_in_tiles_on_the_cpu_with_all_the_curvature() -> None:
+    notes: list[str] = []
+    memory = FrameMemory(config(), load_encoder("compact"), torch.device("cpu"), notes.append)
+    memory._available = 1 << 50
+    assert memory((2160, 3840), 1).tile_px is None
+    large = memory((4000, 6000), 1)
+    assert (large.tile_px, large.pairs, large.pairs_dtype) == (1024, 12, torch.float32)
 
 
 def test_styler_finds_smaller_ways_until_none_is_left() -> None:

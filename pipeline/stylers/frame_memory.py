@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 USED_FRACTION: Final = 0.9
 """Of the free memory: the rest is for what cannot be used in one piece."""
 
+MAX_WHOLE_PIXELS: Final = 9 << 20
+"""Larger frames are taken in tiles on the CPU also where memory is free: their feature maps would be too large to be
+kept between evaluations (`keep_freed_memory`), and getting new pages takes longer than the halo of tiles."""
+
 
 class FrameMemory:
     """The memory plans of a style: `memory(size, batch)` for frames of (height, width) px.
@@ -45,7 +49,10 @@ class FrameMemory:
         """The plan for a batch of frames."""
         key = self._latest = size, batch
         if key not in self._plans:
-            self._plans[key] = fitting_plans(size, batch, self._pairs, self._available, self._features)
+            plans = fitting_plans(size, batch, self._pairs, self._available, self._features)
+            if self._device.type == "cpu" and size[0] * size[1] > MAX_WHOLE_PIXELS and len(plans) > 1:
+                plans = [plan for plan in plans if plan.tile_px is not None]
+            self._plans[key] = plans
         return self._plans[key][0]
 
     def begin(self, size: Size, batch: int) -> None:
@@ -55,7 +62,7 @@ class FrameMemory:
         if not self._tiled:
             return
         if self._note is not None and (size, batch) not in self._said:
-            self._note(f"frames of {size[1]}x{size[0]} px need more memory than is free: computed {plan}")
+            self._note(f"frames of {size[1]}x{size[0]} px are large for this machine: computed {plan}")
             self._said.add((size, batch))
         if self._device.type == "cpu":
             keep_freed_memory(KEPT_BYTES_OF_TILES)
