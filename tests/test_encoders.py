@@ -110,6 +110,19 @@ def test_encoder_is_frozen_and_differentiable_with_respect_to_images(encoder: En
     assert torch.equal(again, gradient)
 
 
+def test_network_that_is_no_list_of_steps_has_the_same_gradient() -> None:
+    network = load_tiny("tiny", None, None)[0].eval().requires_grad_(False)
+    plain = Encoder("plain", "", torch.float32, torch.device("cpu"), network)
+    expected = load_encoder("tiny")
+    gradients: list[Tensor] = []
+    for own in (plain, expected):
+        images = random_images(1, 32, 48).requires_grad_(True)
+        features = own(images, own.layers)
+        gradients += torch.autograd.grad(features["relu3_1"].square().sum(), images)
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    assert plain.reach_px(["relu3_1"]) is None
+
+
 def test_gradient_agrees_with_finite_differences() -> None:
     """Through branches, padding and both kinds of pooling, for deep and shallow layers at once."""
     architecture = Architecture(((3, 3), (3, 3), (3, 3, 3), (3, 3), (3,)), ("average", "max", "average", "max"))

@@ -32,8 +32,8 @@ def cotangents(features: dict[str, Tensor]) -> dict[str, Cotangent]:
     for number, (layer, values) in enumerate(features.items()):
         batch, channels = values.shape[:2]
         found[layer] = Cotangent(
-            dense=None if number == 0 else normal(*values.shape, seed=number),
-            mixing=None if number == 4 else normal(batch, channels, channels, seed=number),
+            dense=None if number == 2 else normal(*values.shape, seed=number),
+            mixing=None if number in (0, 4) else normal(batch, channels, channels, seed=number),
             shift=None if number == 1 else normal(batch, channels, seed=number),
         )
     return found

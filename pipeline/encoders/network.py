@@ -66,8 +66,7 @@ class Encoder:
 
         Raises ConfigError for a name that is not a layer, InputError for images below `min_side_px`.
         """
-        if torch.is_grad_enabled() and images.requires_grad and isinstance(self._network, Steps):
-            self._check(images, layers)
+        if torch.is_grad_enabled() and images.requires_grad:
             return dict(zip(layers, _Features.apply(images, self, tuple(layers)), strict=True))  # type: ignore[no-untyped-call]
         found = self.forward_pass(images, layers, keep=False)
         return {layer: found.features[layer] for layer in layers}
@@ -80,7 +79,7 @@ class Encoder:
         self._check(images, layers)
         if isinstance(self._network, Steps):
             return NetworkPass(self._network, images, layers, keep=keep)
-        return _AutogradPass(self._network, images, layers)
+        return _AutogradPass(self._network, images, layers, keep=keep)
 
     def reach_px(self, layers: Sequence[str]) -> int | None:
         """How many px beyond its own square a feature of these layers depends on, at most; None: it is not known."""
@@ -124,8 +123,8 @@ class _Features(torch.autograd.Function):
 class _AutogradPass:
     """The same for a network of any kind."""
 
-    def __init__(self, network: FeatureNetwork, images: Tensor, layers: Sequence[str]) -> None:
-        with torch.enable_grad():
+    def __init__(self, network: FeatureNetwork, images: Tensor, layers: Sequence[str], *, keep: bool) -> None:
+        with torch.set_grad_enabled(keep):
             self._images = images.detach().requires_grad_(True)
             self._found = network(self._images, layers)
         self.features = {layer: features.detach() for layer, features in self._found.items()}

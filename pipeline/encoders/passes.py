@@ -82,20 +82,20 @@ class NetworkPass:
         results = list(self._results) if keep else self._results
         gradient: Tensor | None = None
         masked: Tensor | None = None
-        shifted = False
+        shifts: Tensor | None = None
         for position in reversed(range(len(self._steps))):
             step, result = self._steps[position], results.pop()
             if isinstance(step, Convolution):
                 cotangent = cotangents.get(step.layer)
                 if cotangent is not None:
-                    gradient = _added(cotangent, step, result, gradient, shifted=shifted)
+                    gradient = _added(cotangent, step, result, gradient, shifts)
                     masked = None
                 if gradient is None:
                     continue
                 if masked is None:
                     masked = _masked(gradient, result, 2 - step.padding)
                 shifts = _shifts(self._steps[position - 1], cotangents, masked) if position else None
-                gradient, masked, shifted = _reverse_convolution(step, masked, shifts), None, shifts is not None
+                gradient, masked = _reverse_convolution(step, masked, shifts), None
             elif gradient is not None and isinstance(step, Mirror):
                 gradient = _mirror_gradient(gradient, step.margin)
             elif gradient is not None and isinstance(step, Pool):
@@ -239,7 +239,7 @@ def _shifts(step: Step, cotangents: Mapping[str, Cotangent], like: Tensor) -> Te
     It is the same for a whole batch, so that on an accelerator a larger batch would need several calls.
     """
     cotangent = cotangents.get(step.layer) if isinstance(step, Convolution) else None
-    if cotangent is None or cotangent.shift is None:
+    if cotangent is None or cotangent.shift is None or cotangent.mixing is None:
         return None
     if len(cotangent.shift) > 1 and like.device.type != "cpu":
         return None
@@ -257,31 +257,31 @@ def _reverse_convolution(step: Convolution, masked: Tensor, shifts: Tensor | Non
 
 
 def _added(
-    cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor | None, *, shifted: bool
+    cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor | None, shifts: Tensor | None
 ) -> Tensor:
     """The gradient with a cotangent of the layer added inside its margin; None counts as 0.
 
-    `shifted`: the shift has been added everywhere already.
+    `shifts` (B, C) are those that have been added everywhere already, also outside; None: none have.
     """
     if gradient is None:
         gradient = torch.zeros_like(features)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
     if cotangent.mixing is not None:
-        _add_product(cotangent, step, features, gradient, shifted=shifted)
-        cotangent = replace(cotangent, mixing=None, shift=None if shifted else cotangent.shift)
+        _add_product(cotangent, step, features, gradient, shifts)
+        cotangent = replace(cotangent, mixing=None, shift=cotangent.shift if shifts is None else None)
     inside, own = (_inside(it, step.margin)[:, : step.channels] for it in (gradient, features))
     cotangent.add_to(inside, own)
     return gradient
 
 
-def _add_product(cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor, *, shifted: bool) -> None:
+def _add_product(
+    cotangent: Cotangent, step: Convolution, features: Tensor, gradient: Tensor, shifts: Tensor | None
+) -> None:
     """Add `features @ mixing` to the gradient in place, which is fastest for all of it; what is outside is put back."""
     assert cotangent.mixing is not None
     batch, channels = features.shape[:2]
-    kept = [(strip, strip.clone()) for strip in _outside(gradient, step.margin, cotangent.part)]
-    if shifted:
-        shifts = _shifts(step, {step.layer: cotangent}, gradient)
-        kept = [(strip, old if shifts is None else old - shifts[:, :, None, None]) for strip, old in kept]
+    outside = _outside(gradient, step.margin, cotangent.part)
+    kept = [(it, it.clone() if shifts is None else it - shifts[:, :, None, None]) for it in outside]
     missing = channels - cotangent.mixing.shape[1]
     mixing = F.pad(cotangent.mixing.to(features.dtype), (0, missing, 0, missing))
     own, other = (it.permute(0, 2, 3, 1).reshape(batch, -1, channels) for it in (gradient, features))

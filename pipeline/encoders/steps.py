@@ -18,9 +18,9 @@ class Convolution:
     """A convolution of 3 x 3 followed by ReLU, whose result is the layer called `layer`.
 
     `weight` is (C, C_in, 3, 3), `bias` (C,); `reverse` (C_in, C, 3, 3) is the weight turned by 180 degrees, with which
-    gradients go back. `channels` of the C are the layer's, the others are zeros that make the
-    arithmetic faster. The input is padded by `padding` zeros. `margin` px on every side of the result are only there
-    for later convolutions and are no part of the layer.
+    gradients go back. `channels` of the C are the layer's, the others are zeros that make the arithmetic faster. The
+    input is padded by `padding` zeros. `margin` px on every side of the result are only there for later convolutions
+    and are no part of the layer.
     """
 
     layer: str

@@ -1,6 +1,6 @@
 """Which way of minimizing fits into memory: whole frames or tiles, and how much curvature is kept.
 
-The estimates are upper bounds of what was measured (`scripts/bench/memory.py`).
+The estimates were fitted to the tensors that are alive at a time; tests/test_batch_size.py counts them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class FeatureMemory:
 
 
 def needed_bytes(plan: MemoryPlan, size: tuple[int, int], batch: int, features: FeatureMemory) -> int:
-    """An upper bound of the bytes for `batch` frames of (height, width) px."""
+    """Estimated bytes for `batch` frames of (height, width) px."""
     height, width = size
     side, reach = (max(size), 0) if plan.tile_px is None else (plan.tile_px, features.reach_px or 0)
     tiles = make_tiles(height, width, side, stride=features.stride, reach_px=reach)
