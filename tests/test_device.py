@@ -13,7 +13,7 @@ import torch
 
 from pipeline.errors import MissingPartError
 from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory, prepare_device
-from pipeline.runtime.threads import BRIEF, limit_spinning
+from pipeline.runtime.threads import BRIEF, limit_spinning, share_heap
 
 CPU = torch.device("cpu")
 
@@ -70,13 +70,16 @@ def test_freed_memory_is_kept_only_where_the_c_library_supports_it(monkeypatch: 
             calls.append((parameter, value))
             return 1
 
-    monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: Library())
-    monkeypatch.setattr("pipeline.runtime.device.sys.platform", "linux")
+    monkeypatch.setattr("pipeline.runtime.c_library.ctypes.CDLL", lambda _name: Library())
+    monkeypatch.setattr("pipeline.runtime.c_library.sys.platform", "linux")
     assert keep_freed_memory()
     assert [parameter for parameter, _ in calls] == [-3, -1]
-    monkeypatch.setattr("pipeline.runtime.device.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
+    assert share_heap()
+    assert calls[2:] == [(-8, 1)]
+    monkeypatch.setattr("pipeline.runtime.c_library.ctypes.CDLL", lambda _name: object())  # musl has no mallopt
     assert not keep_freed_memory()
-    monkeypatch.setattr("pipeline.runtime.device.sys.platform", "darwin")
+    assert not share_heap()
+    monkeypatch.setattr("pipeline.runtime.c_library.sys.platform", "darwin")
     assert not keep_freed_memory()
 
 

@@ -18,7 +18,7 @@ import typer
 from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
-from pipeline.runtime.threads import limit_spinning
+from pipeline.runtime.threads import limit_spinning, share_heap
 from pipeline.version import __version__
 
 # typer carries its own copy of click and names its errors only through its subclasses.
@@ -73,6 +73,7 @@ app.command()(demo.demo)
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a traceback is printed only for a bug."""
     limit_spinning()
+    share_heap()
     try:
         return _invoke(arguments)
     except TemperaError as error:

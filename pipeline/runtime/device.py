@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Final, Literal
 
 import torch
 
 from pipeline.errors import MissingPartError
+from pipeline.runtime.c_library import glibc_function
 
 Precision = Literal["float32", "bfloat16"]
 KEPT_BYTES: Final = 1 << 28
@@ -57,7 +57,7 @@ def keep_freed_memory(limit_bytes: int = KEPT_BYTES) -> bool:
     takes a tenth of the time of an evaluation (scripts/bench/runtime.py). Has an effect with glibc only; returns
     whether the C library accepted the setting.
     """
-    mallopt = _c_library("mallopt")
+    mallopt = glibc_function("mallopt")
     if mallopt is None:
         return False
     mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
@@ -69,17 +69,9 @@ def release_freed_memory() -> None:
     gc.collect()  # an exception that was caught may hold tensors of the frames that it passed through
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim = _c_library("malloc_trim")
+    trim = glibc_function("malloc_trim")
     if trim is not None:
         trim(0)
-
-
-def _c_library(name: str) -> Callable[..., int] | None:
-    """A function of glibc; None with another C library."""
-    found: Callable[..., int] | None = None
-    if sys.platform.startswith("linux"):
-        found = getattr(ctypes.CDLL(None), name, None)
-    return found
 
 
 def prepare_device(device: torch.device, environment: MutableMapping[str, str] = os.environ) -> None:

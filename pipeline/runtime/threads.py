@@ -1,14 +1,15 @@
-"""How the threads of torch's OpenMP runtime wait for each other. The runtime reads it when torch loads, so it is set
-before that."""
+"""What must be set before the first threads are started: how they wait for each other, and where they get memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
 
+from pipeline.runtime.c_library import glibc_function
+
 BRIEF = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5000"}
 """Spin for some ten microseconds, then sleep. GNU's runtime reads the second variable; other runtimes read
-the first and sleep at once."""
+the first and sleep at once. They are read when torch loads."""
 
 
 def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -19,3 +20,12 @@ def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
     """
     if not BRIEF.keys() & environment.keys():
         environment.update(BRIEF)
+
+
+def share_heap() -> bool:
+    """Make all threads take memory from one heap; returns whether the C library accepted it.
+
+    With a heap for each thread, what one has freed is of no use to the others: a render at 1280x720 takes 0.12 GB more.
+    """
+    mallopt = glibc_function("mallopt")
+    return mallopt is not None and bool(mallopt(-8, 1))  # M_ARENA_MAX of malloc.h

@@ -27,9 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.threads import BRIEF
+from pipeline.runtime.threads import BRIEF, share_heap
 
 os.environ.update(BRIEF)
+share_heap()
 
 import cv2
 import numpy as np
