@@ -6,7 +6,7 @@ Ranges are half-open and indices start at 0. A *frame index* counts the frames o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Phase = Literal["cold", "warm"]
+
+Masks = Callable[[int, "NDArray[np.uint8]"], "NDArray[np.float32]"]
+"""The masks of a frame: float32 (M, H, W) in [0, 1], from its index and its content, uint8 (H, W, 3) sRGB."""
 
 ToneCurve = tuple[int, ...]
 """How the exposure of one frame is corrected, in thousandths of a logit: the shift at each of `TONE_NODES`, then those

@@ -18,7 +18,7 @@ TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by scripts/make_configuration.py from the JSON Schema; change pipeline/config/settings.py instead. -->
+<!-- Written by scripts/make_configuration.py from the JSON Schema; change the models in pipeline/config instead. -->
 
 A style is a YAML file. The shortest one names one style image; every other key has a default:
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.config.settings import FinishSettings
+from pipeline.config.finish import FinishSettings
 from pipeline.media.image.oklab import oklab_from_srgb
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content

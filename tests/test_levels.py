@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline import cli
 from pipeline.analysis.levels import LevelMeasurement
 from pipeline.analysis.tone_curve import apply_tone_curve
-from pipeline.config.settings import FinishSettings
+from pipeline.config.finish import FinishSettings
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import LEVEL_STYLERS, frame_levels

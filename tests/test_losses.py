@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config.settings import STYLE_LOSSES
+from pipeline.config.losses import STYLE_LOSSES
 from pipeline.optimize import wasserstein
 from pipeline.optimize.losses import ContentTarget, TemporalTarget, content_loss, temporal_loss
 from pipeline.optimize.matrix_root import RootMethod, overlap_by_eigenvectors, overlap_by_products

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.config.losses import LightLossSettings, TemporalLossSettings
 from pipeline.config.reading import parse_config
-from pipeline.config.settings import ColdSettings, Config, LightLossSettings, MotionSettings, TemporalLossSettings
+from pipeline.config.settings import ColdSettings, Config, MotionSettings
 from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import to_tensor

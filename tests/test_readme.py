@@ -20,8 +20,9 @@ from pydantic import BaseModel
 
 import pipeline
 from pipeline import cli, errors
+from pipeline.config.losses import LAYERS
 from pipeline.config.reading import parse_config, set_value
-from pipeline.config.settings import LAYERS, Config
+from pipeline.config.settings import Config
 from tests.support.clips import moving_square, texture, write_photos, write_video
 from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.config.settings import LossSettings
+from pipeline.config.losses import LossSettings
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.optimize.objective import Objective, style_target

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.settings import Config, StyleImage, nearest
+from pipeline.config.names import nearest
+from pipeline.config.settings import Config, StyleImage
 from pipeline.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 17

@@ -7,57 +7,26 @@ digest; `OutputSettings`, `FinishSettings` and `RuntimeSettings` are not in it.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from pipeline.config.finish import FinishSettings
+from pipeline.config.losses import LossSettings
+from pipeline.config.names import one_of
+from pipeline.config.section import Settings, Weight
 from pipeline.encoders.registry import ENCODERS, encoder_names
-
-STYLE_LOSSES: Final = {
-    "wasserstein": "distance of the features' Gaussians (long strokes, clean colors)",
-    "gram": "distance of Gram matrices (Gatys et al. 2015)",
-}
-"""The style losses with what each one is; the functions of each are in the file of `pipeline.optimize` of that name."""
-
-
-def _one_of(name: str, names: Sequence[str]) -> str:
-    """`name` if it is one of the names. Raises the error that a `Literal` of them would raise."""
-    if name not in names:
-        *first, last = (repr(known) for known in names)
-        raise PydanticCustomError(
-            "literal_error", "Input should be {expected}", {"expected": f"{', '.join(first)} or {last}"}
-        )
-    return name
 
 
 def _known_encoder(name: str) -> str:
     """Also an encoder that the registry does not list, as tests use it."""
-    return name if name in ENCODERS else _one_of(name, encoder_names())
+    return name if name in ENCODERS else one_of(name, encoder_names())
 
 
 EncoderName = Annotated[
     str, AfterValidator(_known_encoder), WithJsonSchema({"type": "string", "enum": list(encoder_names())})
 ]
-StyleLossName = Annotated[
-    str,
-    AfterValidator(lambda name: _one_of(name, tuple(STYLE_LOSSES))),
-    WithJsonSchema({"type": "string", "enum": list(STYLE_LOSSES)}),
-]
-LayerName = str
-Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-LAYERS = tuple(
-    f"relu{block}_{conv}" for block, convs in enumerate((2, 2, 4, 4, 4), start=1) for conv in range(1, convs + 1)
-)
-
-
-class Settings(BaseModel):
-    """Base of every section: immutable; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class StyleImage(Settings):
@@ -78,86 +47,6 @@ class StyleSettings(Settings):
         le=8,
         description="Size of the style images relative to the frame: larger gives larger strokes.",
     )
-
-
-class ContentLossSettings(Settings):
-    """The content loss: it keeps the content recognizable."""
-
-    weight: Weight = Field(1.0, description="Weight of the content loss.")
-    layers: dict[LayerName, Weight] = Field(
-        default={"relu4_2": 1.0}, description="Layers and their weights, normalized to a sum of 1."
-    )
-    scale_weights: tuple[Weight, ...] = Field(
-        (0.2, 0.4, 0.7, 1.0),
-        min_length=1,
-        max_length=64,
-        description="Content weight at the first, second, ... scale of a cold frame, relative to the last: "
-        "less at the coarse scales gives larger swirls.",
-    )
-
-
-class StyleLossSettings(Settings):
-    """The style loss: it gives the frame the strokes and colors of the style images."""
-
-    loss: StyleLossName = Field(
-        "wasserstein", description="; ".join(f"{name}: {text}" for name, text in STYLE_LOSSES.items()) + "."
-    )
-    layers: dict[LayerName, Weight] = Field(
-        default={"relu1_1": 256.0, "relu2_1": 64.0, "relu3_1": 16.0, "relu4_1": 4.0, "relu5_1": 1.0},
-        description="Layers and their weights, normalized to a sum of 1.",
-    )
-
-
-class TotalVariationSettings(Settings):
-    """Total variation: it removes speckle, and grain and weave in flat areas."""
-
-    weight: Weight = Field(0.5, description="Weight of total variation; larger is smoother.")
-
-
-class TemporalLossSettings(Settings):
-    """The temporal loss: it keeps a warm frame close to the warped previous frames."""
-
-    weight: Weight = Field(3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion.")
-    long_term: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
-        (5,),
-        max_length=4,
-        description="Distances, in frames, of further previous frames: what was hidden comes back as it looked before.",
-    )
-
-
-class LightLossSettings(Settings):
-    """The light term: broad light and color follow the content, recolored like the style images."""
-
-    weight: Weight = Field(1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them.")
-    scale: float = Field(
-        0.06,
-        gt=0,
-        le=0.5,
-        description="How broad the light is that follows the content: standard deviation, of the longer side.",
-    )
-    changed_scale: float = Field(
-        0.02, gt=0, le=0.5, description="The same where the content changed: finer, so that nothing leaves a trail."
-    )
-
-
-class LossSettings(Settings):
-    """The objective. Every term is dimensionless: the same weights give the same look with every encoder and size."""
-
-    content: ContentLossSettings = Field(default_factory=ContentLossSettings)
-    style: StyleLossSettings = Field(default_factory=StyleLossSettings)
-    tv: TotalVariationSettings = Field(default_factory=TotalVariationSettings)
-    temporal: TemporalLossSettings = Field(default_factory=TemporalLossSettings)
-    light: LightLossSettings = Field(default_factory=LightLossSettings)
-
-    @field_validator("content", "style")
-    @classmethod
-    def _known_layers(cls, section: ContentLossSettings | StyleLossSettings) -> ContentLossSettings | StyleLossSettings:
-        for name in section.layers:
-            if name not in LAYERS:
-                raise ValueError(f"unknown layer {name!r}{nearest(name, LAYERS)}")
-        if not section.layers or not any(section.layers.values()):
-            raise ValueError("at least one layer needs a weight above 0")
-        return section
 
 
 class ColdSettings(Settings):
@@ -300,29 +189,6 @@ class InputSettings(Settings):
     )
 
 
-class FinishSettings(Settings):
-    """Applied to stored frames when the video is written: `tempera export` changes it without stylizing again."""
-
-    follow_level: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="1: the video is darker, lighter or poorer in contrast where the input is, so that a fade ends in "
-        "black, night is darker than noon, and fog is calm; 0: every frame has the light and contrast of the style.",
-    )
-    match_light: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="1: broad light and shade are those of the content; 0: those of the stylized frame.",
-    )
-    preserve_color: float = Field(
-        0.0, ge=0, le=1, description="1: the colors of the content; 0: those of the style images."
-    )
-    sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
-    grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
-
-
 class OutputSettings(Settings):
     """How the video is written; can be changed at any time."""
 
@@ -369,9 +235,3 @@ class Config(StylizeSettings):
 
 IDENTITY_SECTIONS = tuple(StylizeSettings.model_fields)
 """Top-level keys of a config that belong to the identity of a render, beside `input`."""
-
-
-def nearest(name: str, names: tuple[str, ...] | list[str]) -> str:
-    """`; did you mean 'x'?` for a name that is like one of some names, else nothing."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

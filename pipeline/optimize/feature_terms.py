@@ -23,7 +23,7 @@ from pipeline.optimize.tiles import Tile, make_tiles
 from pipeline.runtime.device import constants
 
 if TYPE_CHECKING:
-    from pipeline.config.settings import LossSettings
+    from pipeline.config.losses import LossSettings
     from pipeline.encoders.network import Encoder, FeaturePass
 
 

@@ -18,7 +18,7 @@ from pipeline.optimize.variation import variation_limits, variation_loss
 from pipeline.runtime.device import constants
 
 if TYPE_CHECKING:
-    from pipeline.config.settings import LossSettings
+    from pipeline.config.losses import LossSettings
     from pipeline.encoders.network import Encoder
 
 TERMS = ("content", "style", "tv", "temporal", "light")

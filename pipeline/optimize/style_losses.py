@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.config.settings import STYLE_LOSSES
+from pipeline.config.losses import STYLE_LOSSES
 from pipeline.optimize.moments import Moments
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import FinishSettings
+    from pipeline.config.finish import FinishSettings
 
 EFFECTS: Final[dict[str, Effect]] = {
     "follow_level": follow_level,  # first: what follows takes light or color from the content and goes on from here

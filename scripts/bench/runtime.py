@@ -64,7 +64,7 @@ def spin() -> None:
 def measure(*, keep: bool) -> None:
     import torch
 
-    from pipeline.config.settings import LossSettings
+    from pipeline.config.losses import LossSettings
     from pipeline.encoders.load import load_encoder
     from pipeline.optimize.objective import Objective, style_target
     from pipeline.runtime.device import keep_freed_memory

@@ -30,7 +30,6 @@ from typing import Any
 from pipeline.runtime.threads import BRIEF, share_heap
 
 os.environ.update(BRIEF)
-share_heap()
 
 import cv2
 import numpy as np
@@ -84,6 +83,7 @@ def wrap(owner: Any, attribute: str, name: str) -> None:
 
 
 def main() -> None:
+    share_heap()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     data = os.environ.get("TEMPERA_DATA")

@@ -1,0 +1,24 @@
+"""Names in a config: which are known, and what a wrong one was probably meant to be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from pydantic_core import PydanticCustomError
+
+
+def one_of(name: str, names: Sequence[str]) -> str:
+    """`name` if it is one of the names. Raises the error that a `Literal` of them would raise."""
+    if name not in names:
+        *first, last = (repr(known) for known in names)
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": f"{', '.join(first)} or {last}"}
+        )
+    return name
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`; did you mean 'x'?` for a name that is like one of some names, else nothing."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
