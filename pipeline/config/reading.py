@@ -9,7 +9,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.curves import Curve
 from pipeline.config.names import nearest
+from pipeline.config.section import NO_CURVE, is_animated
 from pipeline.config.settings import Config, StyleImage
 from pipeline.errors import ConfigError
 
@@ -28,6 +30,19 @@ def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         for kind in (info.annotation, *get_args(info.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
                 keys.extend(config_keys(kind, f"{key}."))
+    return keys
+
+
+def animated_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key that can be a curve, dotted, with N for the number of an entry in a list."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        if is_animated(info):
+            keys.append(f"{prefix}{name}")
+        for kind in (info.annotation, *get_args(info.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                entry = "" if kind is info.annotation else "N."
+                keys.extend(animated_keys(kind, f"{prefix}{name}.{entry}"))
     return keys
 
 
@@ -58,9 +73,10 @@ def parse_config(data: object, *, where: str) -> Config:
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
             else:
                 problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
-        raise ConfigError(
-            f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
-        ) from None
+        hint = "`tempera schema` lists every key with its range"
+        if any(problem["type"] == NO_CURVE for problem in found):
+            hint = f"these can change during the clip: {', '.join(animated_keys())}"
+        raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
 
 
 def _shortened(text: str) -> str:
@@ -178,5 +194,15 @@ def _load(text: str) -> Any:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of a style config."""
-    return Config.model_json_schema(by_alias=True)
+    """JSON Schema of a style config. A number that is marked as `animated` can be a curve, or a list of its points."""
+    schema = Config.model_json_schema(by_alias=True)
+    curve = Curve.model_json_schema(ref_template="#/$defs/{model}")
+    curves = [{"type": "array", "items": {"$ref": "#/$defs/Point"}, "minItems": 1}, {"$ref": "#/$defs/Curve"}]
+    for section in (schema, *schema["$defs"].values()):
+        for value in section.get("properties", {}).values():
+            if "animated" in value:
+                kept = {key: value.pop(key) for key in list(value) if key not in ("default", "description", "title")}
+                del kept["animated"]
+                value["anyOf"] = [kept, *curves]
+    schema["$defs"] |= {**curve.pop("$defs"), "Curve": curve}
+    return schema

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pipeline.config.finish import FinishSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
-from pipeline.config.section import Settings, Weight
+from pipeline.config.section import ANIMATED, Settings, Weight
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
 
@@ -33,7 +33,7 @@ class StyleImage(Settings):
     """One style image."""
 
     path: Path = Field(description="Image file, relative to the config file.")
-    weight: Weight = Field(100.0, description="Weight of this image's style loss; content has weight 1.")
+    weight: Annotated[Weight, ANIMATED] = Field(100.0, description="Weight of this image's style loss; content has weight 1.")
     scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this image.")
 
 
@@ -47,6 +47,11 @@ class StyleSettings(Settings):
         le=8,
         description="Size of the style images relative to the frame: larger gives larger strokes.",
     )
+    blend: Literal["losses", "statistics"] = Field(
+        "losses",
+        description="Several style images. losses: every frame is drawn to each of them, by weight; statistics: to one "
+        "texture between them, so that a change of the weights is a change of the texture.",
+    )
 
 
 class ColdSettings(Settings):
@@ -55,7 +60,7 @@ class ColdSettings(Settings):
     min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
     scale_step: float = Field(1.4142135623730951, ge=1.05, le=4.0, description="Growth from scale to scale.")
     evaluations: int = Field(32, ge=1, le=10000, description="Evaluations of the objective at every scale.")
-    noise: float = Field(
+    noise: Annotated[float, ANIMATED] = Field(
         0.15,
         ge=0,
         le=2,
@@ -69,7 +74,7 @@ class ColdSettings(Settings):
 class WarmSettings(Settings):
     """Warm frames, all others: they start from the warped previous frame."""
 
-    evaluations: int = Field(
+    evaluations: Annotated[int, ANIMATED] = Field(
         10,
         ge=1,
         le=10000,
@@ -108,7 +113,7 @@ class MotionSettings(Settings):
     preset: Literal["ultrafast", "fast", "medium"] = Field(
         "medium", description="Accuracy of the dense inverse search; more takes longer."
     )
-    boil: float = Field(
+    boil: Annotated[float, ANIMATED] = Field(
         0.0, ge=0, le=1, description="0: strokes move with what they show; 1: fresh strokes in every frame."
     )
     hold: int = Field(1, ge=1, le=24, description="Stylize every so many frames and repeat them; 2 is on twos.")
@@ -121,7 +126,7 @@ class MotionSettings(Settings):
     @property
     def every_frame_cold(self) -> bool:
         """Whether no frame starts from an earlier one."""
-        return self.boil == 1
+        return self.boil == 1 and "boil" not in self.curves
 
 
 class PaletteSettings(Settings):
