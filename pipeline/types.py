@@ -194,7 +194,8 @@ class WarmStart:
 class FrameTask:
     """One frame to be stylized: its content, and its warm start (None: cold).
 
-    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds.
+    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `values` are the
+    settings that curves change, at this frame, by dotted key.
     """
 
     chain: Chain
@@ -202,6 +203,7 @@ class FrameTask:
     content: NDArray[np.uint8]
     warm: WarmStart | None = None
     starts_anew: bool = False
+    values: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def phase(self) -> Phase:
@@ -216,7 +218,8 @@ class FrameBatch:
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
-    `recent_change` (B, 1, H, W) where their content changed (None: nowhere).
+    `recent_change` (B, 1, H, W) where their content changed (None: nowhere). `values` has for each frame the settings
+    that curves change, by dotted key (empty: none).
     """
 
     phase: Phase
@@ -227,6 +230,7 @@ class FrameBatch:
     confidence: torch.Tensor | None = None
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
+    values: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

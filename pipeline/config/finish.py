@@ -29,4 +29,6 @@ class FinishSettings(Settings):
         0.0, ge=0, le=1, description="1: the colors of the content; 0: those of the style images."
     )
     sharpen: Annotated[float, ANIMATED] = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
-    grain: Annotated[float, ANIMATED] = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
+    grain: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values."
+    )

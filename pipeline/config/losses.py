@@ -63,7 +63,9 @@ class TotalVariationSettings(Settings):
 class TemporalLossSettings(Settings):
     """The temporal loss: it keeps a warm frame close to the warped previous frames."""
 
-    weight: Annotated[Weight, ANIMATED] = Field(3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion.")
+    weight: Annotated[Weight, ANIMATED] = Field(
+        3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion."
+    )
     long_term: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
         (5,),
         max_length=4,
@@ -74,7 +76,9 @@ class TemporalLossSettings(Settings):
 class LightLossSettings(Settings):
     """The light term: broad light and color follow the content, recolored like the style images."""
 
-    weight: Annotated[Weight, ANIMATED] = Field(1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them.")
+    weight: Annotated[Weight, ANIMATED] = Field(
+        1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them."
+    )
     scale: Annotated[float, ANIMATED] = Field(
         0.06,
         gt=0,

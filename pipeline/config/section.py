@@ -32,8 +32,8 @@ NO_CURVE: Final = "no_curve"
 class Settings(BaseModel):
     """Base of every section: immutable; an unknown key is an error.
 
-    Where a config has a curve at a number that is `ANIMATED`, the section holds the curve, and the field has the largest
-    of its values: all are validated as values of that field. Written as data, the curve stands where it stood.
+    Where a config has a curve at a number that is `ANIMATED`, the section holds the curve, and the field the largest of
+    its values: all are validated as values of that field. Written as data, the curve stands where it stood.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -131,7 +131,7 @@ def _curve(section: type[Settings], name: str, value: Any) -> Curve:
 def _error(
     section: type[Settings], kind: str, place: tuple[str | int, ...], message: str, value: Any
 ) -> ValidationError:
-    problem = PydanticCustomError(kind, "{message}", {"message": message})  # type: ignore[arg-type]
+    problem = PydanticCustomError(kind, "{message}", {"message": message})
     return ValidationError.from_exception_data(
         section.__name__, [InitErrorDetails(type=problem, loc=place, input=value)]
     )

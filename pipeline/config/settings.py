@@ -33,7 +33,9 @@ class StyleImage(Settings):
     """One style image."""
 
     path: Path = Field(description="Image file, relative to the config file.")
-    weight: Annotated[Weight, ANIMATED] = Field(100.0, description="Weight of this image's style loss; content has weight 1.")
+    weight: Annotated[Weight, ANIMATED] = Field(
+        100.0, description="Weight of this image's style loss; content has weight 1."
+    )
     scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this image.")
 
 

@@ -12,12 +12,14 @@ from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
+from pipeline.plan.curves import planned_values, values_at
 from pipeline.plan.segments import Segments
 from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
+    from pipeline.plan.curves import FrameValues
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
@@ -98,7 +100,9 @@ class Session:
         def read(first: int, stop: int) -> Generator[Frame]:
             return self._read_content(config, first, stop)
 
-        return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
+        frames = chain_frames(chain, start, read, settings)
+        values = planned_values(plan, chain.style, config)
+        return Prefetcher(_with_values(frames, values) if values else frames, ahead=config.runtime.prefetch)
 
     def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
@@ -118,6 +122,13 @@ class Session:
         with closing(frames):
             for frame in frames:
                 yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+
+
+def _with_values(frames: Generator[ChainFrame], values: FrameValues) -> Generator[ChainFrame]:
+    """The frames with the settings that curves change at each."""
+    with closing(frames):
+        for frame in frames:
+            yield replace(frame, values=values_at(values, frame.index))
 
 
 def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:

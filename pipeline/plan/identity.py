@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pipeline.config.section import curves_of
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
@@ -59,8 +61,12 @@ def make_identity(
     shots: Sequence[Shot],
     styles: Sequence[ResolvedStyle],
     exposure: Sequence[ToneCurve] = (),
+    values: Mapping[str, FrameValues] | None = None,
 ) -> dict[str, Any]:
-    """Everything that changes pixels, flat. Raises ConfigError if two styles want the input read differently."""
+    """Everything that changes pixels, flat; `values` has those of every style's curves, by its name.
+
+    Raises ConfigError if two styles want the input read differently.
+    """
     identity: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "source.digest": source.digest,
@@ -84,7 +90,8 @@ def make_identity(
                     hint=f"say which one holds for both, as --set {key}={identity[key]}",
                 )
     for style in styles:
-        identity.update(_flat(f"styles.{style.name}", _style_identity(style)))
+        identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
+        identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
     return identity
 
 
@@ -147,6 +154,8 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     """The settings of a style that change pixels, with digests for paths and choices for "auto"."""
     settings: dict[str, Any] = plain_data(style.config.model_dump(include=set(IDENTITY_SECTIONS)))
+    if settings["style"]["blend"] == "losses":
+        del settings["style"]["blend"]  # as renders were begun that did not know it
     images = settings["style"]["images"]
     for image, digest in zip(images, style.image_digests, strict=True):
         del image["path"]
@@ -162,6 +171,12 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings
+
+
+def _without_curves(style: ResolvedStyle, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not a curve: of curves the values of the frames count, not how they are written."""
+    keys = [f"styles.{style.name}.{key}" for key in curves_of(style.config)]
+    return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{own}.") for own in keys)}
 
 
 def _index_ranges(indices: Sequence[int]) -> str:

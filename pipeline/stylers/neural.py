@@ -7,13 +7,16 @@ large strokes form first. A warm frame continues from the warped previous styliz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.config.section import with_values
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import IDENTITY, style_map
@@ -26,7 +29,8 @@ from pipeline.optimize.objective import Objective
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
-from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
+from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors, with_weights
+from pipeline.stylers.unequal_frames import stylize_apart
 from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
@@ -77,10 +81,14 @@ class NeuralStyler:
         self._memory = FrameMemory(settings, encoder, device, note)
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
-        """Stylize every frame of the batch.
+        """Stylize every frame of the batch; those to which curves give equal settings together.
 
         Raises StylizeError if a loss is not finite.
         """
+        if any(values != batch.values[0] for values in batch.values):
+            return stylize_apart(self, batch)
+        if batch.values and batch.values[0]:
+            return self.with_values(batch.values[0]).stylize(replace(batch, values=()))
         content = batch.content.to(self.device)
         self._memory.begin(_size(content), len(content))
         minimum = self._cold(content, batch) if batch.phase == "cold" else self._warm(content, batch)
@@ -96,6 +104,15 @@ class NeuralStyler:
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
         return StylizedBatch(minimum.images, stats)
+
+    def with_values(self, values: Mapping[str, float]) -> Self:
+        """The styler with other settings, by dotted key: those that curves change. All else is shared."""
+        if not values:
+            return self
+        changed = copy(self)
+        changed.settings = with_values(self.settings, values)
+        changed.style_colors = with_weights(self.style_colors, values)
+        return changed
 
     def save_memory(self) -> str | None:
         """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
@@ -226,7 +243,7 @@ class NeuralStyler:
             self.encoder,
             self.settings.losses,
             content,
-            self._style_targets(_size(content), tile_px),
+            self._style_targets(_size(content), tile_px, self.style_colors.weights),
             content_factor=content_factor,
             temporal=temporal,
             temporal_factor=temporal_factor,

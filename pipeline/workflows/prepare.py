@@ -12,6 +12,7 @@ from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
+from pipeline.workflows.driving import curve_values
 from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
@@ -107,6 +108,7 @@ def _prepare(
         exposure=looked.exposure,
         levels=looked.levels,
         contrasts=looked.contrasts,
+        values={style.name: curve_values(style, source, looked, thumbnails) for style in request.styles},
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
+from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
+from pipeline.workflows.driving import curve_values
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
 from pipeline.workflows.resolve import load_resources
@@ -122,7 +124,11 @@ def preview(
     for config in configs:
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
-    plans = [_plan(source, config, frames, run_up, known[config.input], (width_px, height_px)) for config in configs]
+    plans = []
+    for config in configs:
+        found, size_px = known[config.input], (width_px, height_px)
+        values = curve_values(config, source, found, thumbnails)
+        plans.append(_plan(source, config, frames, run_up, found, size_px, values))
     # Columns that differ in their finish alone show the same stylized frames.
     distinct = {_stylizing(config): position for position, config in reversed(list(enumerate(configs)))}
     left: dict[Phase, int] = {"cold": 0, "warm": 0}
@@ -146,12 +152,18 @@ def preview(
 
 
 def _plan(
-    source: Source, config: Config, frames: Sequence[int], run_up: int, found: FirstPass, size_px: tuple[int, int]
+    source: Source,
+    config: Config,
+    frames: Sequence[int],
+    run_up: int,
+    found: FirstPass,
+    size_px: tuple[int, int],
+    values: FrameValues,
 ) -> RenderPlan:
-    """The plan of a column, for frames of (width, height); it is not written, so it needs no identity."""
+    """The plan of a column, for frames of (width, height); it is not written: its identity has the curves alone."""
     return RenderPlan(
         digest="",
-        identity={},
+        identity=curve_identity(config.name, values),
         source=source,
         width_px=size_px[0],
         height_px=size_px[1],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.section import curves_of
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
-from pipeline.types import FrameBatch
+from pipeline.plan.curves import Clock, Drivers, stylizing_values, values_at
+from pipeline.types import FrameBatch, Shot
 from pipeline.workflows.resolve import resolve_styles
 
 if TYPE_CHECKING:
@@ -48,10 +50,10 @@ def stylize_images(
         )
     content = _resized(content, size)
     styler = build_styler(config, found)
-    stylized = [
-        styler.stylize(FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),))).images[0]
-        for index, one in enumerate(content)
-    ]
+    stylized = []
+    for index, one in enumerate(content):
+        seeds, values = (frame_seed(config.seed, config.name, index),), (_values(config, one),)
+        stylized.append(styler.stylize(FrameBatch("cold", one[None], None, seeds, values=values)).images[0])
     return like(image, torch.stack(stylized))
 
 
@@ -96,6 +98,20 @@ def like(image: Any, stylized: torch.Tensor) -> Any:
         return (stylized[0] if image.ndim == 3 else stylized).to(image)
     rgb = to_uint8(stylized[0])
     return rgb if isinstance(image, np.ndarray) else fromarray(rgb)
+
+
+def _values(config: Config, content: torch.Tensor) -> dict[str, float]:
+    """The values of curves for a single frame (3, H, W) in [0, 1]: those of the time 0, and of its light."""
+    if not curves_of(config):
+        return {}
+    from pipeline.analysis.driving import measured_light
+    from pipeline.analysis.levels import LevelMeasurement
+    from pipeline.media.image.arrays import to_uint8
+
+    measurement = LevelMeasurement()
+    measurement.add(to_uint8(content))
+    light = measured_light(measurement.levels(), (Shot(0, 0, 1),))
+    return values_at(stylizing_values(config, Clock(), Drivers(light)), 0)
 
 
 def _resized(content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

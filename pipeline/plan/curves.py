@@ -1,0 +1,166 @@
+"""Curves resolved for the frames of a clip: the values that the plan holds, so that resume and segments need no more.
+
+The values of curves under `output` are not in the plan: they are resolved when the video is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.config.curves import Curve
+from pipeline.config.section import curves_of
+from pipeline.config.settings import Config
+from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.types import RenderPlan, Source
+
+FrameValues = Mapping[str, Sequence[float]]
+"""By dotted key of the config, the value of its curve at every frame."""
+_OUTPUT = "output."
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """What curves follow, for every frame, in [0, 1]: the light, and by region the fraction that it covers."""
+
+    light: Sequence[float] = ()
+    regions: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """When each frame appears, in seconds after the first one, and how long the last one stays."""
+
+    times: Sequence[float] = (0.0,)
+    last_s: float = 0.0
+
+    @classmethod
+    def of(cls, source: Source) -> Clock:
+        """The clock of the rendered frames of a source."""
+        times = [float((pts - source.pts[0]) * source.time_base) for pts in source.pts]
+        return cls(times, float(source.duration_ticks * source.time_base))
+
+    def frame(self, index: int) -> float:
+        """When a frame appears, also one behind the last, as if the clip went on."""
+        behind = index - len(self.times) + 1
+        return self.times[index] if behind <= 0 else self.times[-1] + behind * self.last_s
+
+
+def stylizing_values(config: Config, clock: Clock, drivers: Drivers) -> FrameValues:
+    """The values of every curve that changes how frames are stylized.
+
+    Raises ConfigError where the points of a curve are out of order in this clip, where it follows a region that the
+    style does not have, and where a frame is left without a style image.
+    """
+    curves = {key: curve for key, curve in curves_of(config).items() if not key.startswith(_OUTPUT)}
+    found = _resolved(config, curves, clock, drivers)
+    weights = [found.get(f"style.images.{number}.weight") for number in range(len(config.style.images))]
+    if not any(own is None and image.weight for own, image in zip(weights, config.style.images, strict=True)):
+        for index in range(len(clock.times)):
+            if not any(own[index] for own in weights if own is not None):
+                raise ConfigError(
+                    f"style {config.name!r}: at frame {index} every style image has weight 0",
+                    hint="let the weight of one of style.images stay above 0, or add points to its curve",
+                )
+    return found
+
+
+def output_values(config: Config, clock: Clock, drivers: Drivers) -> FrameValues:
+    """The values of every curve under `output`, by key without that. Raises ConfigError as `stylizing_values` does."""
+    curves = {key: curve for key, curve in curves_of(config).items() if key.startswith(_OUTPUT)}
+    return {key.removeprefix(_OUTPUT): own for key, own in _resolved(config, curves, clock, drivers).items()}
+
+
+def values_at(values: FrameValues, index: int) -> dict[str, float]:
+    """The values at one frame, as `with_values` takes them."""
+    return {key: own[index] for key, own in values.items()}
+
+
+def follows(config: Config, what: str) -> bool:
+    """Whether a curve of the config follows `light` or `mask`."""
+    return any(curve.follow == what for curve in curves_of(config).values())
+
+
+def curve_identity(name: str, values: FrameValues) -> dict[str, list[float]]:
+    """What the identity of a render holds of the curves of a style."""
+    return {f"{_prefix(name)}{key}": list(own) for key, own in values.items()}
+
+
+def planned_values(plan: RenderPlan, name: str, config: Config) -> FrameValues:
+    """The values of a style's curves as a plan holds them. Raises RenderDirectoryError if it does not."""
+    keys = [key for key in curves_of(config) if not key.startswith(_OUTPUT)]
+    found = {key: plan.identity.get(f"{_prefix(name)}{key}") for key in keys}
+    for key, own in found.items():
+        if not isinstance(own, list) or len(own) != plan.source.frame_count:
+            raise RenderDirectoryError(
+                f"the plan has no value of {key} for every frame of {name!r}",
+                hint="begin anew with --fresh (the old folder is moved aside) or another --workdir",
+            )
+    return found  # type: ignore[return-value]  # checked just now
+
+
+def _prefix(name: str) -> str:
+    return f"styles.{name}.curves."
+
+
+def _resolved(config: Config, curves: Mapping[str, Curve], clock: Clock, drivers: Drivers) -> FrameValues:
+    found = {}
+    for key, curve in curves.items():
+        where = f"style {config.name!r}: {key}"
+        positions = _positions(curve, clock, where)
+        driver = clock.times if curve.follow == "time" else _driver(curve, drivers, where)
+        whole = isinstance(_number(config, key), int)
+        values = [curve.value_at(positions, amount) for amount in driver]
+        # Six digits: no platform's arithmetic differs there, and no eye sees the rest.
+        found[key] = tuple(round(value) if whole else float(f"{value:.6g}") for value in values)
+    return found
+
+
+def _number(config: Config, key: str) -> float:
+    """The number that stands in the config for a curve."""
+    found: object = config
+    for part in key.split("."):
+        if isinstance(found, Mapping):
+            found = found[part]
+        else:
+            found = found[int(part)] if isinstance(found, tuple) else getattr(found, part)
+    assert isinstance(found, int | float)
+    return found
+
+
+def _positions(curve: Curve, clock: Clock, where: str) -> list[float]:
+    """Where the points of a curve stand: seconds after the first frame, or amounts of what it follows."""
+    if curve.follow != "time":
+        return [float(point.at) for point in curve.points]
+    last = clock.times[-1]
+    found: list[float] = []
+    for point in curve.points:
+        amount, unit = point.moment
+        if unit == "frame":
+            found.append(clock.frame(int(amount)))
+        else:
+            found.append(amount if unit == "s" else amount / 100 * last)
+    for before, after in zip(range(len(found)), range(1, len(found)), strict=False):
+        if found[before] > found[after] or (found[before] == found[after] and last > 0):
+            raise ConfigError(
+                f"{where}: in this clip {curve.points[after].at} is not later than {curve.points[before].at} "
+                f"({found[after]:.3f} s and {found[before]:.3f} s)",
+                hint="put the points in order; frames, seconds and parts count from the first rendered frame",
+            )
+    return found
+
+
+def _driver(curve: Curve, drivers: Drivers, where: str) -> Sequence[float]:
+    if curve.follow == "light":
+        if not drivers.light:
+            raise ConfigError(
+                f"{where}: follows the light, which is not measured in a single frame or a damaged input",
+                hint="give a number, or a curve by time",
+            )
+        return drivers.light
+    if curve.region not in drivers.regions:
+        known = ", ".join(sorted(drivers.regions)) or "none"
+        raise ConfigError(
+            f"{where}: follows the region {curve.region!r}, but the style has {known}", hint="name one of its regions"
+        )
+    return drivers.regions[curve.region]
