@@ -195,7 +195,8 @@ class FrameTask:
     """One frame to be stylized: its content, and its warm start (None: cold).
 
     `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `values` are the
-    settings that curves change, at this frame, by dotted key.
+    settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much they changed
+    lately.
     """
 
     chain: Chain
@@ -204,6 +205,7 @@ class FrameTask:
     warm: WarmStart | None = None
     starts_anew: bool = False
     values: Mapping[str, float] = field(default_factory=dict)
+    settings_change: float = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -219,7 +221,7 @@ class FrameBatch:
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
     `recent_change` (B, 1, H, W) where their content changed (None: nowhere). `values` has for each frame the settings
-    that curves change, by dotted key (empty: none).
+    that curves change, by dotted key (empty: none), `settings_changes` how much they changed lately.
     """
 
     phase: Phase
@@ -231,6 +233,7 @@ class FrameBatch:
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
     values: tuple[Mapping[str, float], ...] = ()
+    settings_changes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

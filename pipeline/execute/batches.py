@@ -63,6 +63,7 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
         new_fractions=() if warm is None else (warm.new_fraction,),
         recent_change=None if recent_change is None else recent_change[None],
         values=(task.values,),
+        settings_changes=(task.settings_change,),
     )
     return Sample(task, batch)
 

@@ -43,7 +43,8 @@ class ChainFrame:
     or None: the previous frame, or for the first frame of a segment its keyframe. `to_next_keyframe` is the
     correspondence with the content of keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in
     [0, 1]. `recent_change` is float32 (h, w) of a small size in [0, 1], see `RecentChanges`; None: nothing is known.
-    `values` are the settings that curves change, at this frame, by dotted key.
+    `values` are the settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much
+    they changed lately.
     """
 
     index: int
@@ -55,6 +56,7 @@ class ChainFrame:
     approach_fraction: float = 0.0
     recent_change: NDArray[np.float32] | None = None
     values: Mapping[str, float] = field(default_factory=dict)
+    settings_change: float = 0.0
 
     @property
     def known_cold(self) -> bool:

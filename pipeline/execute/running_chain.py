@@ -154,7 +154,7 @@ class RunningChain:
         """
         warm = None if frame.known_cold else self._warm_start(frame, device)
         anew = warm is None and bool(frame.correspondences)
-        return FrameTask(self.chain, frame.index, frame.content, warm, anew, frame.values)
+        return FrameTask(self.chain, frame.index, frame.content, warm, anew, frame.values, frame.settings_change)
 
     def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:
         from pipeline.motion.device_warm_start import warm_starter

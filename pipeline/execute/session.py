@@ -12,7 +12,7 @@ from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
-from pipeline.plan.curves import planned_values, values_at
+from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import Segments
 from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
@@ -102,7 +102,9 @@ class Session:
 
         frames = chain_frames(chain, start, read, settings)
         values = planned_values(plan, chain.style, config)
-        return Prefetcher(_with_values(frames, values) if values else frames, ahead=config.runtime.prefetch)
+        if values:
+            frames = _with_values(frames, values, recent_changes(config, values))
+        return Prefetcher(frames, ahead=config.runtime.prefetch)
 
     def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
@@ -124,11 +126,12 @@ class Session:
                 yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
 
-def _with_values(frames: Generator[ChainFrame], values: FrameValues) -> Generator[ChainFrame]:
-    """The frames with the settings that curves change at each."""
+def _with_values(frames: Generator[ChainFrame], values: FrameValues, changes: Sequence[float]) -> Generator[ChainFrame]:
+    """The frames with the settings that curves change, at each, and how much these changed lately."""
     with closing(frames):
         for frame in frames:
-            yield replace(frame, values=values_at(values, frame.index))
+            change = changes[frame.index]
+            yield replace(frame, values=values_at(values, frame.index), settings_change=change)
 
 
 def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:

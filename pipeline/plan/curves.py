@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.config.curves import Curve
 from pipeline.config.section import curves_of
@@ -16,7 +17,9 @@ from pipeline.types import RenderPlan, Source
 
 FrameValues = Mapping[str, Sequence[float]]
 """By dotted key of the config, the value of its curve at every frame."""
-_OUTPUT = "output."
+RECENT_FRAMES: Final = 12
+"""So many frames after a change of weights the strokes still settle."""
+_OUTPUT: Final = "output."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,34 @@ def output_values(config: Config, clock: Clock, drivers: Drivers) -> FrameValues
 def values_at(values: FrameValues, index: int) -> dict[str, float]:
     """The values at one frame, as `with_values` takes them."""
     return {key: own[index] for key, own in values.items()}
+
+
+def recent_changes(config: Config, values: FrameValues) -> list[float]:
+    """How much the weights of the objective changed at each frame, in [0, 1]; all 0 if they never do.
+
+    A change from one frame to the next is the part of the style that is exchanged, or the part of a weight that comes
+    or goes, whichever is larger. It fades over the next `RECENT_FRAMES`. Where chains begin makes no difference.
+    """
+    if not values:
+        return []
+    count = len(next(iter(values.values())))
+    images = [
+        values.get(f"style.images.{number}.weight", (image.weight,) * count)
+        for number, image in enumerate(config.style.images)
+    ]
+    totals = [sum(frame) for frame in zip(*images, strict=True)]
+    parts = [[weight / total for weight, total in zip(own, totals, strict=True)] for own in images]
+    weights = [totals, *(own for key, own in values.items() if key.startswith("losses.") and key.endswith(".weight"))]
+    steps = [0.0]
+    for index in range(1, count):
+        exchanged = sum(abs(own[index] - own[index - 1]) for own in parts) / 2
+        pairs = [(own[index - 1], own[index]) for own in weights]
+        steps.append(max(exchanged, *(abs(old - new) / (max(old, new) or 1) for old, new in pairs)))
+    fading = [1 - distance / RECENT_FRAMES for distance in range(RECENT_FRAMES)]
+    return [
+        max(steps[index - distance] * rest for distance, rest in enumerate(fading[: index + 1]))
+        for index in range(count)
+    ]
 
 
 def follows(config: Config, what: str) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -150,23 +151,29 @@ class NeuralStyler:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
         objective = self._objective(content, 1.0, batch)
+        changes = batch.settings_changes or (0.0,) * len(content)
         return self._minimizer(content)(
             objective,
             batch.init.to(self.device),
             evaluations=self._limits(batch),
             first_step_rms=WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
-            tolerance=warm.tolerance,
+            # A start that was a minimum for other weights is slow at first, and must not count as finished.
+            tolerance=[0.0 if change > NEW_FRACTION[0] else warm.tolerance for change in changes],
             subset=objective.subset,
             observer=self.observer,
         )
 
     def _limits(self, batch: FrameBatch) -> list[int]:
-        """The most evaluations of each warm frame: more where much of it is new, up to those of a cold scale."""
+        """The most evaluations of each warm frame: more where much of it, or of its settings, is new.
+
+        Up to those of a cold scale.
+        """
         optimize = self.settings.optimize
         least, most = optimize.warm.evaluations, max(optimize.warm.evaluations, optimize.cold.evaluations)
         low, high = NEW_FRACTION
-        rises = [min(1.0, max(0.0, (fraction - low) / (high - low))) for fraction in batch.new_fractions]
+        pairs = zip_longest(batch.new_fractions, batch.settings_changes, fillvalue=0.0)
+        rises = [min(1.0, max(0.0, (max(pair) - low) / (high - low))) for pair in pairs]
         return [round(least + rise * (most - least)) for rise in rises or [0.0] * len(batch.content)]
 
     def _boiling(self, content: Tensor, batch: FrameBatch) -> Minimum:
