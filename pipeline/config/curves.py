@@ -113,7 +113,7 @@ class Curve(BaseModel):
     def value_at(self, positions: Sequence[float], position: float) -> float:
         """The value at `position`, where the points stand at `positions`, in order."""
         following = bisect_right(positions, position)
-        if following == 0:
+        if position <= positions[0]:
             return self.points[0].value
         if following == len(self.points):
             return self.points[-1].value

@@ -18,6 +18,7 @@ from pipeline.evaluate.measures import LONG_FRAMES, axis_ratio, mean_luma, measu
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import encode_png
 from pipeline.media.reader.source import read_frames
+from pipeline.plan.curves import output_settings, planned_values, values_at
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import frame_levels
 from pipeline.runtime import atomic
@@ -151,7 +152,7 @@ class Comparison:
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
                 changed = self._changed(images, earlier.pop(index - LAG_FRAMES, None))
                 followed = follower.add(index, content, images, shot=self._shot(index))
-                losses = losses_of(self.styler, content, list(images.values()))
+                losses = losses_of(self._styler(index), content, list(images.values()))
                 for position, (name, image) in enumerate(images.items()):
                     terms = (None, None, None) if losses is None else losses[position]
                     found = FrameFigures(
@@ -179,12 +180,21 @@ class Comparison:
                 advance(number)
         return figures
 
+    def _styler(self, index: int) -> Styler:
+        """The styler with the settings that curves give at a frame."""
+        from pipeline.stylers.neural import NeuralStyler
+
+        values = planned_values(self.directory.plan, self.config.name, self.config)
+        return (
+            self.styler.with_values(values_at(values, index)) if isinstance(self.styler, NeuralStyler) else self.styler
+        )
+
     def _independent(self, index: int, content: RGB) -> RGB:
         """The frame stylized independently, or read where it is kept."""
         path = None if self.independent_folder is None else self.independent_folder / f"{index:08d}.png"
         if path is not None and path.exists():
             return load_rgb(path)
-        found = BaselineStyler(self.styler, self.reporter).independent(self.stored[index], index, content)
+        found = BaselineStyler(self._styler(index), self.reporter).independent(self.stored[index], index, content)
         if path is not None:
             atomic.make_folders(path.parent)
             atomic.write_bytes(path, encode_png(found))
@@ -194,7 +204,7 @@ class Comparison:
         """The frame started from the previous one without motion; the first is the frame of the render."""
         if previous is None:
             return images["render"]
-        baseline = BaselineStyler(self.styler, self.reporter)
+        baseline = BaselineStyler(self._styler(index), self.reporter)
         return baseline.without_flow(self.stored[index], index, images["input"], previous["warm without flow"])
 
     def _changed(self, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
@@ -229,11 +239,12 @@ class Comparison:
         frame = followers[-1].extremes[which].frame
         for extreme in (follower.extremes[which] for follower in followers):
             if extreme.frame == frame and name in extreme.images:
-                image, settings = extreme.images[name], self.config.output.finish
+                image = extreme.images[name]
                 if name != "input":
                     plan = self.directory.plan
                     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, self.config.styler)
                     level = levels[frame] if levels else None
+                    settings = output_settings(plan, self.config)(frame).finish
                     image = finish(image, extreme.content, settings, index=frame, seed=self.config.seed, level=level)
                 return mean_luma(image)
         return None

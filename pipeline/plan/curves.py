@@ -5,13 +5,13 @@ The values of curves under `output` are not in the plan: they are resolved when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.config.curves import Curve
-from pipeline.config.section import curves_of
-from pipeline.config.settings import Config
+from pipeline.config.section import curves_of, with_values
+from pipeline.config.settings import Config, OutputSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.types import RenderPlan, Source
 
@@ -68,10 +68,21 @@ def stylizing_values(config: Config, clock: Clock, drivers: Drivers) -> FrameVal
     return found
 
 
-def output_values(config: Config, clock: Clock, drivers: Drivers) -> FrameValues:
-    """The values of every curve under `output`, by key without that. Raises ConfigError as `stylizing_values` does."""
+def output_settings(
+    plan: RenderPlan, config: Config, regions: FrameValues | None = None
+) -> Callable[[int], OutputSettings]:
+    """The output settings of a config for every frame of a plan, by index.
+
+    `regions` has by region the fraction of each frame that it covers, where curves follow it. Raises ConfigError as
+    `stylizing_values` does.
+    """
+    from pipeline.analysis.driving import measured_light
+
     curves = {key: curve for key, curve in curves_of(config).items() if key.startswith(_OUTPUT)}
-    return {key.removeprefix(_OUTPUT): own for key, own in _resolved(config, curves, clock, drivers).items()}
+    drivers = Drivers(measured_light(plan.levels, plan.shots) if plan.levels else (), regions or {})
+    found = _resolved(config, curves, Clock.of(plan.source), drivers)
+    values = {key.removeprefix(_OUTPUT): own for key, own in found.items()}
+    return lambda index: with_values(config.output, values_at(values, index))
 
 
 def values_at(values: FrameValues, index: int) -> dict[str, float]:

@@ -31,9 +31,11 @@ def curve_values(
         return {}
     from pipeline.analysis.driving import measured_light
 
-    levels = found.levels or (_levels(config, source, thumbnails) if follows(config, "light") else ())
+    light: tuple[float, ...] = ()
+    if follows(config, "light"):
+        light = measured_light(found.levels or _levels(config, source, thumbnails), found.shots)
     regions = {} if masks is None or not follows(config, "mask") else _regions(config, source, found, thumbnails, masks)
-    return stylizing_values(config, Clock.of(source), Drivers(measured_light(levels, found.shots), regions))
+    return stylizing_values(config, Clock.of(source), Drivers(light, regions))
 
 
 def _levels(config: Config, source: Source, thumbnails: Thumbnails) -> tuple[int, ...]:

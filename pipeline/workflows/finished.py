@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.config.section import with_values
-from pipeline.plan.curves import Clock, Drivers, FrameValues, output_values, values_at
+from pipeline.plan.curves import FrameValues, output_settings
 from pipeline.types import RenderPlan
 
 if TYPE_CHECKING:
@@ -26,14 +25,12 @@ def finisher(plan: RenderPlan, config: Config, regions: FrameValues | None = Non
     `regions` has for every region the fraction of each frame that it covers, where curves follow it. Raises ConfigError
     for a curve that does not fit the clip.
     """
-    from pipeline.analysis.driving import measured_light
     from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.postprocess.finish import finish
     from pipeline.postprocess.level import frame_levels
 
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
-    drivers = Drivers(measured_light(plan.levels, plan.shots) if plan.levels else (), regions or {})
-    values = output_values(config, Clock.of(plan.source), drivers)
+    settings = output_settings(plan, config, regions)
 
     def finished(index: int, stylized: NDArray[np.uint8], content: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         level = levels[index] if levels else None
@@ -41,7 +38,6 @@ def finisher(plan: RenderPlan, config: Config, regions: FrameValues | None = Non
             content = stylized  # no effect reads it
         elif plan.exposure:
             content = apply_tone_curve(content, plan.exposure[index])
-        settings = with_values(config.output, values_at(values, index)).finish
-        return finish(stylized, content, settings, index=index, seed=config.seed, level=level)
+        return finish(stylized, content, settings(index).finish, index=index, seed=config.seed, level=level)
 
     return finished
