@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.analysis.driving import SMOOTH_FRAMES, covered_fractions, measured_light, smoothed
+from pipeline.config.catalog import configs_path
 from pipeline.config.curves import EASES, MAX_POINTS, Curve
 from pipeline.config.reading import animated_keys, config_schema, parse_config, set_value
 from pipeline.config.section import curves_of, with_values
@@ -32,6 +36,7 @@ from tests.support.plans import a_config, a_plan, a_source, a_style
 EVEN = Clock([0.0, 0.5, 1.0, 1.5, 2.0], 0.5)
 UNEVEN = Clock([0.0, 0.1, 0.2, 1.0, 2.0], 0.5)
 KEY = "losses.tv.weight"
+PAGE = Path(__file__).parents[1] / "docs" / "time.md"
 
 
 def with_curve(curve: Any, key: str = KEY) -> Config:
@@ -232,8 +237,9 @@ def test_the_plan_holds_the_values_and_its_identity_names_what_differs() -> None
         check_same(made, plan([{"at": 0, "value": 0}, {"at": 5, "value": 4}]))
     with pytest.raises(RenderDirectoryError, match="curves"):
         check_same(made, plan(0.5))
-    with pytest.raises(RenderDirectoryError, match="no value"):
-        planned_values(replace(made, identity={}), "swirl", config)
+    for values in (None, [], [0] * 5, [0] * 5 + [6], [0] * 5 + ["1"], [0] * 5 + [True], "012345", [float("nan")] * 6):
+        with pytest.raises(RenderDirectoryError, match="no value"):
+            planned_values(replace(made, identity={f"styles.swirl.curves.{KEY}": values}), "swirl", config)
 
 
 def test_a_plan_without_curves_and_blends_has_the_keys_it_had() -> None:
@@ -262,6 +268,8 @@ def test_changes_of_weights_fade_after_a_jump() -> None:
     assert found[:9] == [0] * 9
     assert found[9] == 0.5  # three quarters against a quarter become halves, and the sum of weights halves
     assert found[9:22] == pytest.approx([0.5 * (1 - index / RECENT_FRAMES) for index in range(13)])
+    every_fourth = recent_changes(config, stylizing_values(config, clock, Drivers()), 4)
+    assert every_fourth[:9] == [0] * 9 and every_fourth[9:13] == [0.5] * 4 > every_fourth[13:17]
     assert recent_changes(config, {}) == []
     boil = with_curve("[{at: 0, value: 0}, {at: 9, value: 1}]", "motion.boil")
     assert recent_changes(boil, stylizing_values(boil, clock, Drivers())) == [0] * 30
@@ -287,3 +295,15 @@ def test_covered_fractions_are_means_of_masks() -> None:
     frames = [Frame(index, index, np.zeros((4, 6, 3), np.uint8)) for index in range(2)]
     found = covered_fractions(masks, frames, (Shot(0, 0, 1), Shot(1, 1, 2)))
     assert found == [(0.25, 0.25), (0, 1)]
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+def test_configs_of_the_page_work(text: str) -> None:
+    config = parse_config(yaml.safe_load(text), where=PAGE.name)
+    drivers = Drivers((0.2, 0.3, 0.5), {"sky": (0.1, 0.5, 0.9)})
+    clock = Clock((0.0, 2.0, 4.0), 1.0)
+    found = stylizing_values(config, clock, drivers)
+    assert found and all(len(set(own)) == 3 for own in found.values())
+    assert all(
+        image.path.name in {path.name for path in configs_path().glob("images/*")} for image in config.style.images
+    )

@@ -102,6 +102,12 @@ class Curve(BaseModel):
         """The largest of the values: the curve stays between it and the smallest one."""
         return max(point.value for point in self.points)
 
+    def reaches(self, value: Any) -> bool:
+        """Whether a value is a number between the smallest and the largest one."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return rounded(min(point.value for point in self.points)) <= value <= rounded(self.most)
+
     def plain(self) -> Any:
         """The curve as it stands in a config."""
         points = [point.model_dump() for point in self.points]
@@ -134,6 +140,11 @@ class Curve(BaseModel):
             amount, unit = point.moment
             return f"frame {amount:g}" if unit == "frame" else f"{amount:g} {unit}"
         return f"light {point.at}" if self.follow == "light" else f"{point.at} of {self.region}"
+
+
+def rounded(value: float) -> float:
+    """A value to six digits: no platform's arithmetic differs there, and no eye sees the rest."""
+    return float(f"{value:.6g}")
 
 
 def is_curve(value: Any) -> bool:

@@ -103,7 +103,8 @@ class Session:
         frames = chain_frames(chain, start, read, settings)
         values = planned_values(plan, chain.style, config)
         if values:
-            frames = _with_values(frames, values, recent_changes(config, values))
+            interval = chain.interval if chain.interval > 1 else config.motion.hold
+            frames = _with_values(frames, values, recent_changes(config, values, interval))
         return Prefetcher(frames, ahead=config.runtime.prefetch)
 
     def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:

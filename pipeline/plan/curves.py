@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pipeline.config.curves import Curve
+from pipeline.config.curves import Curve, rounded
 from pipeline.config.section import curves_of, with_values
 from pipeline.config.settings import Config, OutputSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
@@ -90,11 +90,12 @@ def values_at(values: FrameValues, index: int) -> dict[str, float]:
     return {key: own[index] for key, own in values.items()}
 
 
-def recent_changes(config: Config, values: FrameValues) -> list[float]:
+def recent_changes(config: Config, values: FrameValues, interval: int = 1) -> list[float]:
     """How much the weights of the objective changed at each frame, in [0, 1]; all 0 if they never do.
 
-    A change from one frame to the next is the part of the style that is exchanged, or the part of a weight that comes
-    or goes, whichever is larger. It fades over the next `RECENT_FRAMES`. Where chains begin makes no difference.
+    The change since the frame that is `interval` earlier is the part of the style that is exchanged, or the part of a
+    weight that comes or goes, whichever is larger. It fades over the next `RECENT_FRAMES`. Where chains begin makes no
+    difference.
     """
     if not values:
         return []
@@ -108,8 +109,9 @@ def recent_changes(config: Config, values: FrameValues) -> list[float]:
     weights = [totals, *(own for key, own in values.items() if key.startswith("losses.") and key.endswith(".weight"))]
     steps = [0.0]
     for index in range(1, count):
-        exchanged = sum(abs(own[index] - own[index - 1]) for own in parts) / 2
-        pairs = [(own[index - 1], own[index]) for own in weights]
+        earlier = max(0, index - interval)
+        exchanged = sum(abs(own[index] - own[earlier]) for own in parts) / 2
+        pairs = [(own[earlier], own[index]) for own in weights]
         steps.append(max(exchanged, *(abs(old - new) / (max(old, new) or 1) for old, new in pairs)))
     fading = [1 - distance / RECENT_FRAMES for distance in range(RECENT_FRAMES)]
     return [
@@ -130,15 +132,18 @@ def curve_identity(name: str, values: FrameValues) -> dict[str, list[float]]:
 
 def planned_values(plan: RenderPlan, name: str, config: Config) -> FrameValues:
     """The values of a style's curves as a plan holds them. Raises RenderDirectoryError if it does not."""
-    keys = [key for key in curves_of(config) if not key.startswith(_OUTPUT)]
-    found = {key: plan.identity.get(f"{_prefix(name)}{key}") for key in keys}
-    for key, own in found.items():
-        if not isinstance(own, list) or len(own) != plan.source.frame_count:
+    found: dict[str, list[float]] = {}
+    for key, curve in curves_of(config).items():
+        if key.startswith(_OUTPUT):
+            continue
+        own = plan.identity.get(f"{_prefix(name)}{key}")
+        if not isinstance(own, list) or len(own) != plan.source.frame_count or not all(map(curve.reaches, own)):
             raise RenderDirectoryError(
                 f"the plan has no value of {key} for every frame of {name!r}",
                 hint="begin anew with --fresh (the old folder is moved aside) or another --workdir",
             )
-    return found  # type: ignore[return-value]  # checked just now
+        found[key] = own
+    return found
 
 
 def _prefix(name: str) -> str:
@@ -153,8 +158,7 @@ def _resolved(config: Config, curves: Mapping[str, Curve], clock: Clock, drivers
         driver = clock.times if curve.follow == "time" else _driver(curve, drivers, where)
         whole = isinstance(_number(config, key), int)
         values = [curve.value_at(positions, amount) for amount in driver]
-        # Six digits: no platform's arithmetic differs there, and no eye sees the rest.
-        found[key] = tuple(round(value) if whole else float(f"{value:.6g}") for value in values)
+        found[key] = tuple(round(value) if whole else rounded(value) for value in values)
     return found
 
 
