@@ -209,7 +209,7 @@ def test_curves_that_make_no_sense_are_refused(curve: str) -> None:
 
 def test_a_frame_without_a_style_image_is_refused() -> None:
     data = {"style": {"images": [{"path": "a", "weight": [{"at": 0, "value": 1}, {"at": 2, "value": 0}]}]}}
-    with pytest.raises(ConfigError, match="frame 2 every style image has weight 0"):
+    with pytest.raises(ConfigError, match=r"frame 2 every image of style\.images has weight 0"):
         stylizing_values(parse_config(data, where="test"), EVEN, Drivers())
 
 

@@ -37,8 +37,9 @@ BY_LIGHT = {"follow": "light", "points": [{"at": 0.1, "value": 1}, {"at": 0.5, "
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """A dawn: the same view, brighter in every frame; beside it the style image."""
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dawn: the same view, brighter in every frame; beside it the style image. Videos are written there."""
+    monkeypatch.chdir(tmp_path)
     view = texture((48, 40), 3).astype(np.float64)
     write_photos(tmp_path / "in", [np.asarray(view * (index + 1) / COUNT, np.uint8) for index in range(COUNT)])
     Image.fromarray(texture((48, 40), 5)).save(tmp_path / "a.png")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pipeline.config.curves import Curve, rounded
 from pipeline.config.section import curves_of, with_values
@@ -57,14 +57,17 @@ def stylizing_values(config: Config, clock: Clock, drivers: Drivers) -> FrameVal
     """
     curves = {key: curve for key, curve in curves_of(config).items() if not key.startswith(_OUTPUT)}
     found = _resolved(config, curves, clock, drivers)
-    weights = [found.get(f"style.images.{number}.weight") for number in range(len(config.style.images))]
-    if not any(own is None and image.weight for own, image in zip(weights, config.style.images, strict=True)):
-        for index in range(len(clock.times)):
-            if not any(own[index] for own in weights if own is not None):
-                raise ConfigError(
-                    f"style {config.name!r}: at frame {index} every style image has weight 0",
-                    hint="let the weight of one of style.images stay above 0, or add points to its curve",
-                )
+    for images in sorted({key[: key.rindex(".images.")] + ".images" for key in found if ".images." in key}):
+        weights = [
+            found.get(f"{images}.{number}.weight", (image.weight,) * len(clock.times))
+            for number, image in enumerate(_setting(config, images))
+        ]
+        empty = next((index for index, frame in enumerate(zip(*weights, strict=True)) if not any(frame)), None)
+        if empty is not None:
+            raise ConfigError(
+                f"style {config.name!r}: at frame {empty} every image of {images} has weight 0",
+                hint="let the weight of one of them stay above 0, or add points to its curve",
+            )
     return found
 
 
@@ -156,21 +159,20 @@ def _resolved(config: Config, curves: Mapping[str, Curve], clock: Clock, drivers
         where = f"style {config.name!r}: {key}"
         positions = _positions(curve, clock, where)
         driver = clock.times if curve.follow == "time" else _driver(curve, drivers, where)
-        whole = isinstance(_number(config, key), int)
+        whole = isinstance(_setting(config, key), int)
         values = [curve.value_at(positions, amount) for amount in driver]
         found[key] = tuple(round(value) if whole else rounded(value) for value in values)
     return found
 
 
-def _number(config: Config, key: str) -> float:
-    """The number that stands in the config for a curve."""
-    found: object = config
+def _setting(config: Config, key: str) -> Any:
+    """What stands in the config at a dotted key."""
+    found: Any = config
     for part in key.split("."):
         if isinstance(found, Mapping):
             found = found[part]
         else:
             found = found[int(part)] if isinstance(found, tuple) else getattr(found, part)
-    assert isinstance(found, int | float)
     return found
 
 
