@@ -99,8 +99,8 @@ class NeuralStyler:
 
     def save_memory(self) -> str | None:
         """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
-        plan = self._memory.reduce()
-        return None if plan is None else f"computed {plan}"
+        found = self._memory.reduce()
+        return None if found is None else f"{found[0][1]}x{found[0][0]} px computed {found[1]}"
 
     def _minimizer(self, images: Tensor) -> Minimizer:
         """What minimizes images of this size (B, 3, H, W) within the memory that is free."""
