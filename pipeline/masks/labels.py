@@ -27,6 +27,7 @@ MIN_FRACTION: Final = 0.001
 MAX_LABELS: Final = 32
 NEAR_FRACTION: Final = 0.01
 """Regions within this fraction of the longer side may be mixed in a pixel."""
+MIN_NEAR_PX: Final = 4
 _MAX_COLORS: Final = 20_000
 _PLACES: Final = np.array([1 << 16, 1 << 8, 1], np.uint32)
 
@@ -76,7 +77,7 @@ def label_mask(picture: NDArray[np.uint8], labels: NDArray[np.uint8], label: int
     hard = np.where(_flat(picture), away.argmin(axis=0), -1)
     mask: NDArray[np.float32] = (hard == label).astype(np.float32)
     mixed = np.nonzero(hard < 0)
-    radius = max(2, round(NEAR_FRACTION * max(picture.shape[:2])))
+    radius = max(MIN_NEAR_PX, round(NEAR_FRACTION * max(picture.shape[:2])))
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
     near = np.stack([cv2.dilate((hard == index).astype(np.uint8), window)[mixed] > 0 for index in range(len(labels))])
     near |= ~near.any(axis=0)

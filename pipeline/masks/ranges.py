@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -12,19 +12,17 @@ from pipeline.media.image.oklab import oklab_from_srgb
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Value = TypeVar("Value", "np.float32", "NDArray[np.float32]")
-
 GRAY_CHROMA, COLORED_CHROMA = 0.02, 0.06
 """Chroma in Oklab up to which a color is gray and has no hue, and from which its hue counts fully."""
 HALF_TURN: Final = 180.0
 
 
-def smoothstep(low: float, high: float, value: Value) -> Value:
-    """0 up to `low`, 1 from `high` on, and in between 3 t^2 - 2 t^3; a step at `low` where both are equal."""
-    if high <= low:
-        return cast("Value", np.float32(1) * (value >= low))
+def smoothstep(low: float, high: float, value: NDArray[np.float32] | float) -> NDArray[np.float32]:
+    """0 up to `low`, 1 from `high` on, and in between 3 t^2 - 2 t^3; a step where both are equal; float32."""
+    if high - low < 1e-6:
+        return np.asarray(np.asarray(value) >= low, np.float32)
     t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return cast("Value", t * t * (3 - 2 * t))
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def luminance_mask(content: NDArray[np.uint8], bounds: tuple[float, float], softness: float) -> NDArray[np.float32]:
@@ -34,12 +32,12 @@ def luminance_mask(content: NDArray[np.uint8], bounds: tuple[float, float], soft
     bounds. So the masks of ranges that adjoin add up to 1.
     """
     lightness = oklab_from_srgb(content)[..., 0]
-    low, high = (
-        np.float32(bound) if bound in (0, 1) else smoothstep(bound - softness / 2, bound + softness / 2, lightness)
-        for bound in bounds
-    )
-    low, high = (1 - low if bounds[0] == 0 else low), (1 - high if bounds[1] == 1 else high)
-    return np.asarray(np.broadcast_to(low - high, lightness.shape), np.float32)
+    from_low, above_high = (smoothstep(bound - softness / 2, bound + softness / 2, lightness) for bound in bounds)
+    if bounds[0] == 0:
+        from_low = np.ones_like(lightness)
+    if bounds[1] == 1:
+        above_high = np.zeros_like(lightness)
+    return from_low - above_high
 
 
 def hue_mask(content: NDArray[np.uint8], bounds: tuple[float, float], softness: float) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ conditions that are multiplied.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SKY_SIDE_PX: Final = 320
 """Longer side of the frames in which the sky is looked for."""
 GRADIENTS: Final = tuple(float(level) for level in np.geomspace(10, 400, 20))
-"""Thresholds of the gradient, as Sobel's operator measures it in 8-bit levels."""
+"""Thresholds of the gradient."""
 MIN_FRACTION: Final = 0.03
 """Sky and ground each have at least this fraction of the frame."""
 JAGGED: Final = 5.0
@@ -38,6 +39,8 @@ ROUGHNESS: Final = 0.03
 """How much the logarithm of the gradient counts beside the color."""
 MOVES: Final = 4
 """How often Gaussians and border are fitted to each other."""
+REACH: Final = 2
+"""Frames before and after that a sky is averaged with."""
 STIFFNESS: Final = 0.02
 """Standard deviation of the smoothing of the likelihoods across columns, of the width."""
 
@@ -75,27 +78,19 @@ def steady_sky(around: list[Sky], center: int) -> NDArray[np.float32]:
 
     The presence is averaged alike and multiplies the mask, so a frame that is misjudged among others changes little.
     """
-    weights = np.array([_binomial(2 * REACH, position - center + REACH) for position in range(len(around))])
+    weights = np.array([comb(2 * REACH, position - center + REACH) for position in range(len(around))], np.float64)
     weights /= weights.sum()
     mask = np.tensordot(weights, np.stack([sky.mask for sky in around]), 1)
     presence = float(weights @ np.array([sky.presence for sky in around]))
-    return np.asarray(mask * smoothstep(0.25, 0.75, np.float32(presence)), np.float32)
-
-
-REACH: Final = 2
-"""Frames before and after that a sky is averaged with."""
-
-
-def _binomial(n: int, k: int) -> float:
-    from math import comb
-
-    return float(comb(n, k))
+    return np.asarray(mask * smoothstep(0.25, 0.75, presence), np.float32)
 
 
 def _gradient(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Gradient by Sobel's operator, float32 (H, W), in levels, as it would be at `SKY_SIDE_PX`."""
     smooth = cv2.GaussianBlur(frame, (0, 0), 1).astype(np.float32)
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, *axes, ksize=3) for axes in ((1, 0), (0, 1)))
-    return np.asarray(np.sqrt((np.square(across) + np.square(down)).max(axis=-1)), np.float32)
+    scale = np.float32(max(frame.shape) / SKY_SIDE_PX)
+    return np.asarray(scale * np.sqrt((np.square(across) + np.square(down)).max(axis=-1)), np.float32)
 
 
 def _first_above(gradient: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
@@ -134,8 +129,9 @@ def _length(sums: NDArray[np.float64], border: NDArray[np.intp], least: float = 
     regions = _gaussians(sums, border)
     if min(count for count, _, _ in regions) < least * height * width:
         return float("inf")
-    nats: float = sum(count * float(np.linalg.slogdet(covariance)[1]) for count, _, covariance in regions)
-    return nats / (height * width) + JAGGED * float(np.abs(np.diff(border)).mean()) / height
+    nats = sum(count * float(np.linalg.slogdet(covariance)[1]) for count, _, covariance in regions)
+    ups_and_downs = float(np.abs(np.diff(border)).mean()) if width > 1 else 0.0
+    return float(nats / (height * width) + JAGGED * ups_and_downs / height)
 
 
 def _log_ratio(
@@ -183,15 +179,16 @@ def _presence(lab: NDArray[np.float32], gradient: NDArray[np.float32], above: ND
     """How likely the upper region is a sky, in [0, 1]."""
     lightness, a, b = lab[above].mean(axis=0)
     chroma, hue = float(np.hypot(a, b)), float(np.degrees(np.arctan2(b, a)) % 360)
-    colored = smoothstep(0.02, 0.05, np.float32(chroma))
-    blue = 200 <= hue <= 300
+    colored = smoothstep(0.02, 0.05, chroma)
+    blue = 200 <= hue <= 320
     green = 110 < hue < 200
     darkest = 0.2 if blue else 0.35 + 0.25 * float(colored)
+    roughest = 30 + 25 * min(max(gain - 0.6, 0.0), 1.0)  # clouds are rough, but well apart from the ground
     conditions = (
-        smoothstep(0.3, 0.6, np.float32(gain)),
-        1 - smoothstep(30, 50, np.float32(gradient[above].mean())),
-        smoothstep(darkest - 0.05, darkest + 0.05, np.float32(lightness)),
-        smoothstep(-0.2, -0.12, np.float32(lightness - lab[~above][:, 0].mean())),
+        smoothstep(0.3, 0.6, gain),
+        1 - smoothstep(roughest, roughest + 20, float(gradient[above].mean())),
+        smoothstep(darkest - 0.05, darkest + 0.05, float(lightness)),
+        smoothstep(-0.2, -0.12, float(lightness - lab[~above][:, 0].mean())),
         1 - colored * green,
     )
     return float(np.prod(conditions))
