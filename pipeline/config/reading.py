@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -118,6 +119,17 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
         ) from None
 
 
+def settings_without_style(assignments: Sequence[str]) -> Config:
+    """The default settings with `--set` assignments applied, for commands that stylize nothing; the style is empty.
+
+    Raises ConfigError as `set_value` and `parse_config` do.
+    """
+    data: dict[str, Any] = {"style": {"images": [{"path": "unused"}]}}
+    for assignment in assignments:
+        set_value(data, assignment)
+    return parse_config(data, where="--set")
+
+
 def read_yaml(path: Path) -> Any:
     """Plain data of a YAML file, by the safe loader.
 
@@ -137,11 +149,16 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
+    return parse_yaml(text, where=str(path))
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Plain data of YAML text, by the safe loader. Raises ConfigError, which begins with `where`, if it is not YAML."""
     try:
         return _load(text)
     except _YAML_ERRORS as error:
         raise ConfigError(
-            f"{path}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
+            f"{where}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
         ) from None
 
 
