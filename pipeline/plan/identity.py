@@ -29,12 +29,20 @@ _SHOWN_LENGTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
+class RegionDigests:
+    """SHA-256 of the files of one region: of its style images in order (none: it has no style), and of its mask's."""
+
+    images: tuple[str, ...]
+    mask: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedStyle:
     """A style with its resolved settings: digests of its files, and what was chosen for every "auto".
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
     by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
+    `regions` are those of `config.regions`. `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
     `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
     is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
     must be unique among the styles of a render: it enters the seeds.
@@ -50,6 +58,7 @@ class ResolvedStyle:
     weights: Path | None = None
     segment_frames: int = 0
     flow_digest: str = ""
+    regions: tuple[RegionDigests, ...] = ()
 
 
 def make_identity(
@@ -147,10 +156,15 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     """The settings of a style that change pixels, with digests for paths and choices for "auto"."""
     settings: dict[str, Any] = plain_data(style.config.model_dump(include=set(IDENTITY_SECTIONS)))
-    images = settings["style"]["images"]
-    for image, digest in zip(images, style.image_digests, strict=True):
-        del image["path"]
-        image["digest"] = digest
+    _digests_for_paths(settings["style"], style.image_digests)
+    for region, digests in zip(settings["regions"], style.regions, strict=True):
+        del region["name"]
+        if region["style"] is not None:
+            _digests_for_paths(region["style"], digests.images)
+        mask = {key: value for key, value in region["mask"].items() if key not in ("image", "frames", "painted")}
+        region["mask"] = {**mask, **_mask_source(region["mask"]), "digests": list(digests.mask)}
+    if not settings["regions"]:
+        del settings["regions"]
     cold = settings["optimize"]["cold"]
     if isinstance(style.config.optimize.cold.init, Path):
         if not style.init_digest:
@@ -162,6 +176,19 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings
+
+
+def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
+    for image, digest in zip(style["images"], digests, strict=True):
+        del image["path"]
+        image["digest"] = digest
+
+
+def _mask_source(mask: Mapping[str, Any]) -> dict[str, Any]:
+    """Which kind of picture a mask comes from, and for which frames it was painted."""
+    kind = next((name for name in ("image", "frames", "painted") if mask[name] is not None), "content")
+    frames = sorted(int(index) for index in mask["painted"]) if kind == "painted" else []
+    return {"source": kind, "frames": frames}
 
 
 def _index_ranges(indices: Sequence[int]) -> str:
