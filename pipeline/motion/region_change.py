@@ -25,8 +25,9 @@ def region_maps(masks: NDArray[np.float32]) -> Maps:
     maps = np.empty((len(masks) + 1, *masks.shape[1:]), np.float32)
     uncovered = np.ones(masks.shape[1:], np.float32)
     for number in range(len(masks), 0, -1):
-        maps[number] = masks[number - 1] * uncovered
-        uncovered = uncovered * (1 - masks[number - 1])
+        mask = masks[number - 1].clip(0, 1)
+        maps[number] = mask * uncovered
+        uncovered = uncovered * (1 - mask)
     maps[0] = uncovered
     return maps
 

@@ -30,10 +30,13 @@ _SHOWN_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class RegionDigests:
-    """SHA-256 of the files of one region: of its style images in order (none: it has no style), and of its mask's."""
+    """The SHA-256 of the style images of one region in order (none: it has no style), and what its mask depends on.
+
+    `mask` is plain data, in which digests stand in the place of paths.
+    """
 
     images: tuple[str, ...]
-    mask: tuple[str, ...]
+    mask: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,11 @@ class ResolvedStyle:
     """A style with its resolved settings: digests of its files, and what was chosen for every "auto".
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
-    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `regions` are those of `config.regions`. `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
-    `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
-    is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
-    must be unique among the styles of a render: it enters the seeds.
+    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network; `regions` are
+    those of the files of `config.regions`. `segment_frames` is the value that was chosen for `motion.segment_frames`
+    when the render began. `encoder` and `encoder_digest` name the feature network that was chosen and its weights (""
+    for a styler without one); `weights` is the weights file, if the user gave one. Paths in `config` are absolute or
+    relative to the current folder. `name` must be unique among the styles of a render: it enters the seeds.
     """
 
     name: str
@@ -161,8 +164,7 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
         del region["name"]
         if region["style"] is not None:
             _digests_for_paths(region["style"], digests.images)
-        mask = {key: value for key, value in region["mask"].items() if key not in ("image", "frames", "painted")}
-        region["mask"] = {**mask, **_mask_source(region["mask"]), "digests": list(digests.mask)}
+        region["mask"] = plain_data(digests.mask)
     if not settings["regions"]:
         del settings["regions"]
     cold = settings["optimize"]["cold"]
@@ -182,13 +184,6 @@ def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
     for image, digest in zip(style["images"], digests, strict=True):
         del image["path"]
         image["digest"] = digest
-
-
-def _mask_source(mask: Mapping[str, Any]) -> dict[str, Any]:
-    """Which kind of picture a mask comes from, and for which frames it was painted."""
-    kind = next((name for name in ("image", "frames", "painted") if mask[name] is not None), "content")
-    frames = sorted(int(index) for index in mask["painted"]) if kind == "painted" else []
-    return {"source": kind, "frames": frames}
 
 
 def _index_ranges(indices: Sequence[int]) -> str:

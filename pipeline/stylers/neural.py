@@ -66,7 +66,8 @@ class NeuralStyler:
     ) -> None:
         """`style_images` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`.
 
-        `region_images` are those of each of `settings.regions`. `note` is told what a user should know, such as that frames are computed in tiles.
+        `region_images` are those of each of `settings.regions`. `note` is told what a user should know, such as that
+        frames are computed in tiles.
 
         `init_image` is where cold frames start, instead of what the settings say. `observer` is called after every
         evaluation; it counts on from scale to scale of a frame, whose images have the size of the scale.

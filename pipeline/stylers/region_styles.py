@@ -83,12 +83,12 @@ def recolored(contents: Tensor, maps: Tensor, style: StyleColors) -> Tensor:
     width, height = size_within(contents.shape[-1], contents.shape[-2], COLORS_SIDE_PX)
     small, small_maps = resize(contents, (height, width)), resize_maps(maps, (height, width))
     result = torch.zeros_like(contents)
-    for to, content, own, colors, weights in zip(result, contents, maps, small, small_maps, strict=True):
+    for sample, (content, own, colors, weights) in enumerate(zip(contents, maps, small, small_maps, strict=True)):
         if not bool(colors.isfinite().all()):
-            to.copy_(content)  # its loss will not be finite, which is reported
+            result[sample] = content  # its loss will not be finite, which is reported
             continue
         found = region_color_maps(colors.permute(1, 2, 0).cpu().numpy(), weights.cpu().numpy(), style)
         for color_map, part in zip(found, own, strict=True):
             matrix, offset = (torch.from_numpy(it).to(content) for it in (color_map.matrix, color_map.offset))
-            to += part * (torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None])
+            result[sample] += part * (torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None])
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pipeline.types import Frame, Masks, Shot, Source
 
 
-def mask_digests(settings: MaskSettings) -> tuple[str, ...]:
-    """SHA-256 of the files of a mask. Raises ConfigError if one cannot be read."""
+def mask_digests(settings: MaskSettings) -> dict[str, Any]:
+    """The settings of a mask with the SHA-256 of its file for its path. Raises ConfigError if it cannot be read."""
     path = _picture(settings)
     try:
-        return (file_digest(path),)
+        return settings.model_dump(mode="json", exclude_none=True) | {"image": file_digest(path)}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: the mask cannot be read ({error})", hint="check `mask` in the config") from None
 
