@@ -11,11 +11,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.names import nearest
-from pipeline.config.settings import Config, StyleImage
+from pipeline.config.regions import RegionSettings
+from pipeline.config.settings import Config
+from pipeline.config.style import StyleImage
 from pipeline.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 17
 _LONGEST_NUMBER = 64
+_LISTED = (StyleImage, RegionSettings)
+"""What stands in lists: its keys are behind a number."""
 # What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
@@ -27,7 +31,7 @@ def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         key = f"{prefix}{info.alias or name}"
         keys.append(key)
         for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in _LISTED:
                 keys.extend(config_keys(kind, f"{key}."))
     return keys
 
@@ -85,7 +89,7 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
             f"--set {_shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
-    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
+    free = ("losses.content.layers.", "losses.style.layers.", "style.images.", "regions.")
     valid = config_keys()
     if key not in valid and not key.startswith(free):
         raise ConfigError(

@@ -43,6 +43,7 @@ def resolve_styles(
     InputError for a style image that cannot be read, MissingPartError for a device or weights that are not there.
     """
     from pipeline.stylers.resources import image_digest
+    from pipeline.workflows.region_masks import region_digests
 
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
@@ -62,6 +63,7 @@ def resolve_styles(
                 weights=weights,
                 segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
                 flow_digest=found.flow.digest if found.flow else "",
+                regions=region_digests(config, min_side_px=least_px),
             )
         )
     return resolved, resources
