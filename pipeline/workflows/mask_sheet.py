@@ -34,7 +34,7 @@ UNCERTAIN: Final = (255, 140, 0)
 
 def style_masks(config: Config) -> dict[str, MaskSettings]:
     """The masks of a style's regions, by their names. Raises ConfigError if it has no regions."""
-    found = {region.name: region.mask for region in getattr(config, "regions", ())}
+    found = {region.name: region.mask for region in config.regions}
     if not found:
         raise ConfigError(
             f"{config.name}: the style has no regions, so it has no masks", hint="or give a mask: --mask 'sky: true'"
