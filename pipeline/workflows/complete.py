@@ -20,12 +20,18 @@ from pipeline.workflows.space import check_space, needs
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
 
 def complete(
-    directory: RenderDirectory, prepared: Prepared, reporter: Reporter, cancellation: Cancellation
+    directory: RenderDirectory,
+    prepared: Prepared,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    *,
+    loaded: Loaded | None = None,
 ) -> list[Path]:
     """Stylize every frame that is not stored yet and write the videos, in the order of the styles.
 
@@ -38,7 +44,7 @@ def complete(
     checkpoint = cancellation.checkpoint(
         "every finished frame is stored", hint=f"go on with: {resume_command(directory.path)}"
     )
-    session = Session(directory, prepared.source, prepared.configs, prepared.resources)
+    session = Session(directory, prepared.source, prepared.configs, prepared.resources, loaded)
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
