@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob as globbing
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ RENDERS_NAME: Final = "renders"
 
 _VIDEO_SUFFIXES: Final = frozenset((".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg"))
 _LONGEST_NAME: Final = 120
+_NUMBER: Final = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,9 @@ def _expanded(entry: QueueInput, home: Path, folder: Path) -> list[tuple[Path, s
     if not (is_glob and entry.each is not False) and not (is_folder and entry.each):
         if _is_inside(path, folder) or (is_folder and os.path.realpath(path) == os.path.realpath(folder)):
             raise inside
-        name = path.resolve().name if is_folder else path.stem if alone or "%" not in path.name else path.parent.name
-        return [(path, path.parent.resolve().name if is_glob else name)]
+        numbered = is_glob or (not alone and _NUMBER.search(path.name))
+        name = path.resolve().name if is_folder else path.parent.resolve().name if numbered else path.stem
+        return [(path, name)]
     listed = path.iterdir() if is_folder else map(Path, globbing.glob(str(path), recursive=True))  # noqa: PTH207 - absolute ones too
     found = [each for each in listed if _is_medium(each)]
     kept = [each for each in found if not _is_inside(each, folder)]

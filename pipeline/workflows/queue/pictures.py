@@ -52,17 +52,13 @@ def make_thumbnails(queue: Queue, job: Job, facts: Facts) -> None:
     """
     from pipeline.media.reader.source import probe
 
-    def shown() -> Source:
-        return probe([output], InputSettings(), digest=False)
-
+    content, result = input_thumbnail(queue, job.input), result_thumbnail(queue, job)
     output = queue.output(job, facts.source.frame_count)
-    for path, of, source, settings in (
-        (input_thumbnail(queue, job.input), Path(facts.source.files[0]), lambda: facts.source, job.style.input),
-        (result_thumbnail(queue, job), output, shown, InputSettings()),
-    ):
-        with suppress(OSError, TemperaError):
-            if not path.exists() or path.stat().st_mtime_ns < of.stat().st_mtime_ns:
-                _write(path, _middle_frame(source(), settings))
+    with suppress(OSError, TemperaError):
+        if _is_stale(content, Path(facts.source.files[0])):
+            _write(content, _middle_frame(facts.source, job.style.input))
+        if _is_stale(result, output):
+            _write(result, _middle_frame(probe([output], InputSettings(), digest=False), InputSettings()))
 
 
 def write_sheets(queue: Queue, done: Collection[str]) -> list[Path]:
@@ -104,6 +100,10 @@ def _parts(inputs: Sequence[Input], most: int) -> list[Sequence[Input]]:
     count = -(-len(inputs) // most)
     bounds = [len(inputs) * index // count for index in range(count + 1)]
     return [inputs[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _is_stale(thumbnail: Path, of: Path) -> bool:
+    return not thumbnail.exists() or thumbnail.stat().st_mtime_ns < of.stat().st_mtime_ns
 
 
 def _middle_frame(source: Source, settings: InputSettings) -> RGB:
