@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from pipeline.runtime.progress import SilentReporter
 from pipeline.store.lock import RenderLock
 from pipeline.stylers import loaded
 from pipeline.stylers.loaded import Loaded
+from pipeline.stylers.palette import PaletteStyler
 from pipeline.workflows.queue import forecast as forecasts
 from pipeline.workflows.queue import pictures, run
 from pipeline.workflows.queue.forecast import Forecast, cost_key, expected_work, forecast, seconds_of
@@ -88,7 +90,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any
 def killed_at(monkeypatch: pytest.MonkeyPatch, number: int, stop: Callable[[], None]) -> None:
     """Call `stop` instead of beginning the render with this number."""
     numbers = iter(range(number + 1))
-    function = run.render
+    function: Callable[..., list[Path]] = vars(run)["render"]
 
     def render(*arguments: Any, **options: Any) -> list[Path]:
         if next(numbers) == number:
@@ -364,7 +366,7 @@ def test_sheet_has_a_row_for_each_input_and_a_column_for_each_style(home: Path) 
 def test_words_of_a_forecast_fit_what_is_in_it() -> None:
     def words(**changes: Any) -> str:
         figures = dict.fromkeys(Forecast.__dataclass_fields__, 0) | {"inputs": 2, "styles": 3, "jobs": 6, **changes}
-        return Forecast(**figures).in_words()  # type: ignore[arg-type]
+        return Forecast(**figures).in_words()
 
     assert words(stills=6, seconds=40800, bytes_left=4_100_000_000) == (
         "2 inputs x 3 styles = 6 pictures, about 11 h 20 min, 4.1 GB"
@@ -377,6 +379,11 @@ def test_shared_stylers_are_given_up_when_there_are_many(monkeypatch: pytest.Mon
     monkeypatch.setattr(loaded, "MOST_STYLERS", 2)
     built = Counter[str]()
     kept = Loaded()
+
+    def build(name: str) -> PaletteStyler:
+        built[name] += 1
+        return PaletteStyler([texture(SIZE, 1)], 2, 0)
+
     for name in "abacab":
-        kept.styler(name, lambda name=name: built.update(name))  # type: ignore[misc]
+        kept.styler(name, partial(build, name))
     assert built == {"a": 1, "b": 2, "c": 1}

@@ -33,7 +33,7 @@ def names(queue: Queue) -> list[str]:
 
 
 def test_every_input_meets_every_style_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
-    data = {"inputs": ["b.jpg", "a.mp4"], "styles": ["swirl", {"style": "ink", "name": "pen"}]}
+    data: dict[str, Any] = {"inputs": ["b.jpg", "a.mp4"], "styles": ["swirl", {"style": "ink", "name": "pen"}]}
     by_inputs = ["b-swirl", "b-pen", "a-swirl", "a-pen"]
     assert [job.name for job in queue_of(tmp_path, **data).jobs] == by_inputs
     by_styles = ["b-swirl", "a-swirl", "b-pen", "a-pen"]
@@ -84,7 +84,7 @@ def test_names_of_results_are_those_of_single_files(tmp_path: Path, stem: str, s
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
-    data = {"inputs": [{"path": "a.jpg", "name": ".."}], "output": {"name": "{input}/{style}"}}
+    data: dict[str, Any] = {"inputs": [{"path": "a.jpg", "name": ".."}], "output": {"name": "{input}/{style}"}}
     queue = queue_of(tmp_path, **data)
     assert queue.output(queue.jobs[0], 1) == tmp_path / "out/_/swirl.png"
 

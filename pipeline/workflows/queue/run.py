@@ -159,7 +159,7 @@ class _Work:
         self._spent[key] += seconds
         self._worked[key] += work
         self._finish(job, output)
-        return f"{output.name}, {seconds:.1f} s"
+        return f"{output.relative_to(self._queue.folder)}, {seconds:.1f} s"
 
     def _finish(self, job: Job, output: Path) -> None:
         """After a job is done: show it, and free its frames."""
