@@ -83,6 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
+    (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
     Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
@@ -106,7 +107,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
     if arguments[0] in NOT_RUN:
         arguments.append("--help")
-    elif arguments[0] == "render":
+    elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
     elif arguments[0] == "preview":
         arguments += [*QUICK, "--width=48"]

@@ -15,7 +15,21 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, masks, preview, probe, render, status, styles, weights
+from pipeline.cli import (
+    clean,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    masks,
+    preview,
+    probe,
+    queue,
+    render,
+    status,
+    styles,
+    weights,
+)
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -62,6 +76,7 @@ for _command in (
     probe.probe,
     preview.preview,
     masks.masks,
+    queue.queue,
     styles.styles,
     styles.schema,
 ):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ MAX_CONFIG_BYTES = 1 << 17
 _LONGEST_NUMBER = 64
 _LISTED = (StyleImage, RegionSettings)
 """What stands in lists: its keys are behind a number."""
+Model = TypeVar("Model", bound=BaseModel)
 # What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
@@ -41,13 +42,39 @@ def parse_config(data: object, *, where: str) -> Config:
 
     Raises ConfigError that names every wrong key, what was expected and what was found.
     """
+
+    def keys(location: tuple[int | str, ...]) -> list[str]:
+        entry = ".".join(str(part) for part in location[:3])
+        return [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
+
+    return validated(
+        Config,
+        data,
+        where=where,
+        keys=keys,
+        example="see `tempera styles swirl` for a config that works",
+        hint="`tempera schema` lists every key with its range",
+    )
+
+
+def validated(
+    model: type[Model],
+    data: object,
+    *,
+    where: str,
+    keys: Callable[[tuple[int | str, ...]], list[str]],
+    example: str,
+    hint: str,
+) -> Model:
+    """Validate plain data as a model; `keys` gives the dotted keys that an unknown one at a location may stand for.
+
+    Raises ConfigError that names every wrong key, what was expected and what was found, with `hint`; with the hint
+    `example` where the data are no mapping.
+    """
     if not isinstance(data, dict):
-        raise ConfigError(
-            f"{where}: expected a mapping of settings, found {type(data).__name__}",
-            hint="see `tempera styles swirl` for a config that works",
-        )
+        raise ConfigError(f"{where}: expected a mapping of settings, found {type(data).__name__}", hint=example)
     try:
-        return Config.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = []
         found = error.errors()
@@ -58,14 +85,10 @@ def parse_config(data: object, *, where: str) -> Config:
                 continue  # pydantic counts a list with a wrong item as too short
             key = ".".join(str(part) for part in location) or "config"
             if problem["type"] == "extra_forbidden":
-                entry = ".".join(str(part) for part in location[:3])
-                keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
-                problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
+                problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys(location))}")
             else:
                 problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
-        raise ConfigError(
-            f"{where}: " + "; ".join(problems), hint="`tempera schema` lists every key with its range"
-        ) from None
+        raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
 
 
 def _shortened(text: str) -> str:

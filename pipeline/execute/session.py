@@ -13,6 +13,7 @@ from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frame
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
+from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
+    from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
     from pipeline.types import Chain, Frame, Masks, Phase, Source, Styler
 
@@ -34,6 +36,7 @@ class Session:
     """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings.
 
     `masks` by style name are those of the regions of styles that have some, in order.
+    `loaded` keeps the stylers for other renders with the same styles.
     """
 
     directory: RenderDirectory
@@ -41,6 +44,7 @@ class Session:
     configs: Mapping[str, Config]
     resources: Mapping[str, Resources]
     masks: Mapping[str, Masks] = field(default_factory=dict)
+    loaded: Loaded | None = None
 
     def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
@@ -58,7 +62,7 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: build_styler(self.configs[name], self.resources[name], reporter.note) for name in styles}
+        stylers = {name: self._styler(name, reporter) for name in styles}
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
@@ -86,6 +90,17 @@ class Session:
             raise IncompleteError(
                 f"{len(failed)} of {len(starts)} chains failed: {first.message}", hint=f"{first.hint}; then {hint}"
             ) from first
+
+    def _styler(self, style: str, reporter: Reporter) -> Styler:
+        """The styler of a style; of a shared one the notes go to the reporter that it was built with."""
+        config, resources = self.configs[style], self.resources[style]
+        if self.loaded is None:
+            return build_styler(config, resources, reporter.note)
+        # The identity of a style is everything that changes its pixels.
+        prefix = f"styles.{style}."
+        settings = {key: value for key, value in self.directory.plan.identity.items() if key.startswith(prefix)}
+        key = canonical_json(settings), str(resources.device)
+        return self.loaded.styler(key, lambda: build_styler(config, resources, reporter.note))
 
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""

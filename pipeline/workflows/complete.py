@@ -20,12 +20,18 @@ from pipeline.workflows.space import check_space, needs
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
 
 def complete(
-    directory: RenderDirectory, prepared: Prepared, reporter: Reporter, cancellation: Cancellation
+    directory: RenderDirectory,
+    prepared: Prepared,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    *,
+    loaded: Loaded | None = None,
 ) -> list[Path]:
     """Stylize every frame that is not stored yet and write the videos, in the order of the styles.
 
@@ -47,7 +53,7 @@ def complete(
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
             )
-        session = Session(directory, prepared.source, prepared.configs, prepared.resources)
+        session = Session(directory, prepared.source, prepared.configs, prepared.resources, loaded=loaded)
         session = with_region_masks(session, reporter, cancellation)
         stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported)
         return [

@@ -20,6 +20,7 @@ from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
     from pipeline.workflows.request import RenderRequest
 
@@ -43,19 +44,29 @@ class Prepared:
     hashed: HashedInput
 
 
-def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellation | None = None) -> Prepared:
-    """Understand the input and decide everything; nothing is written.
+def prepare(
+    request: RenderRequest,
+    reporter: Reporter,
+    cancellation: Cancellation | None = None,
+    *,
+    loaded: Loaded | None = None,
+) -> Prepared:
+    """Understand the input and decide everything; nothing is written. `loaded` has what other renders loaded.
 
     Raises the errors of whatever does not fit: input, styles, weights, outputs; Interrupted if an end was requested.
     """
     from pipeline.media.reader.thumbnails import Thumbnails
 
     with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
-        return _prepare(request, reporter, cancellation or Cancellation(), thumbnails)
+        return _prepare(request, reporter, cancellation or Cancellation(), thumbnails, loaded)
 
 
 def _prepare(
-    request: RenderRequest, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+    request: RenderRequest,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    thumbnails: Thumbnails,
+    loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
     from pipeline.media.reader.source import probe
@@ -76,7 +87,7 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    width_px, height_px = _size(source, request, reporter)
+    width_px, height_px = stylized_size(source, request, reporter)
     outputs = default_outputs(source, request)
     for style in request.styles:
         output = outputs[style.name]
@@ -87,7 +98,9 @@ def _prepare(
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
     existing = None if request.fresh else _existing_plan(path)
-    resolved, resources = resolve_styles(request.styles, request.weights, frame_count=source.frame_count, plan=existing)
+    resolved, resources = resolve_styles(
+        request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
+    )
     least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
     if min(width_px, height_px) < least_px:
         raise InputError(
@@ -120,7 +133,7 @@ def _existing_plan(path: Path) -> RenderPlan | None:
         return None  # the error is reported when the directory is opened for work
 
 
-def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:
+def stylized_size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:
     """Width and height in px at which the frames are stylized."""
     from pipeline.media.image.arrays import fit_size
 
