@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
+from pipeline.cli import clean, compose, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -59,6 +59,7 @@ for _command in (
     clean.clean,
     evaluate.evaluate,
     export.export,
+    compose.compose,
     probe.probe,
     preview.preview,
     styles.styles,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -54,6 +56,23 @@ def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     A color outside the sRGB gamut keeps its lightness and hue and loses as much chroma as necessary: clipping the
     channels would change its hue and lightness instead.
     """
+    entries = np.rint(np.clip(_in_gamut(lab), 0, 1) * np.float32(len(_LEVEL_OF) - 1)).astype(np.uint16)
+    return np.asarray(_LEVEL_OF[entries].reshape(lab.shape), np.uint8)
+
+
+def oklab_from_image(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`oklab_from_srgb` for float32 (..., 3) sRGB; what is outside [0, 1] is clipped."""
+    lms = linear_from_srgb(image) @ _LMS_FROM_RGB.T
+    return np.asarray(np.cbrt(lms) @ _LAB_FROM_LMS.T, np.float32)
+
+
+def image_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`srgb_from_oklab` without rounding: float32 (..., 3) sRGB in [0, 1]."""
+    return srgb_from_linear(_in_gamut(lab).reshape(lab.shape))
+
+
+def _in_gamut(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (..., 3) Oklab to linear RGB (N, 3) within 1e-4 of [0, 1], at the same lightness and hue."""
     colors = lab.reshape(-1, 3)
     rgb = _linear_from_oklab(colors)
     outside = np.flatnonzero(((rgb < -1e-4) | (rgb > 1 + 1e-4)).any(axis=1))
@@ -67,8 +86,7 @@ def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
             inside = ((candidate >= -1e-4) & (candidate <= 1 + 1e-4)).all(axis=1, keepdims=True)
             low, high = np.where(inside, middle, low), np.where(inside, high, middle)
         rgb[outside] = _linear_from_oklab(np.hstack([color[:, :1], color[:, 1:] * low]))
-    entries = np.rint(np.clip(rgb, 0, 1) * np.float32(len(_LEVEL_OF) - 1)).astype(np.uint16)
-    return np.asarray(_LEVEL_OF[entries].reshape(lab.shape), np.uint8)
+    return rgb
 
 
 def _linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
