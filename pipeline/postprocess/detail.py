@@ -64,8 +64,8 @@ def _smoothed(luma: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
     """The guided filter of luma (H, W) by itself."""
     mean = _mean(luma, radius_px)
     variance = np.maximum(_mean(luma * luma, radius_px) - mean * mean, 0)
-    slope = variance / (variance + np.float32(SMOOTH**2))
-    return np.asarray(_mean(slope, radius_px) * luma + _mean(mean - slope * mean, radius_px), np.float32)
+    slope = np.asarray(variance / (variance + np.float32(SMOOTH**2)), np.float32)
+    return _mean(slope, radius_px) * luma + _mean(mean - slope * mean, radius_px)
 
 
 def _mean(image: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:

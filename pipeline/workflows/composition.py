@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
-from pipeline.types import Masks, RenderPlan, Source
+from pipeline.types import Frame, Masks, RenderPlan, Source
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.mask_pass import prepare_masks
 from pipeline.workflows.opened import OpenedRender, open_render
@@ -94,16 +94,16 @@ class Composition:
                 for layer in self.layers
                 if layer.render is not None
             ]
-            for index, content in zip(frames, contents, strict=True):
+            for content, *stylized in zip(contents, *stored, strict=True):
                 checkpoint()
-                stylized = iter([next(images)[1] for images in stored])
-                yield self._composed(index, content, stylized)
+                yield self._composed(content, iter([image for _, image in stylized]))
 
-    def _composed(self, index: int, content: NDArray[np.uint8], stylized: Iterator[NDArray[np.uint8]]) -> ComposedFrame:
+    def _composed(self, frame: Frame, stylized: Iterator[NDArray[np.uint8]]) -> ComposedFrame:
         from pipeline.postprocess.blend import blend
         from pipeline.postprocess.effect import from_8_bit, to_8_bit
         from pipeline.postprocess.finish import apply_effects
 
+        index, content = frame.index, frame.rgb
         masks = iter(() if self.masks is None else self.masks(index, content))
         image = from_8_bit(content)
         layers = []
@@ -137,7 +137,7 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     ready = min(frames_ready(render.directory, config.name) for render, config in used)
     first_config = used[0][1]
 
-    def read(start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+    def read(start: int, stop: int) -> Generator[Frame]:
         return _contents(first, first_config, range(start, stop))
 
     wanted = [layer.mask for layer in settings.layers if layer.mask is not None]
@@ -193,8 +193,8 @@ def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:
             )
 
 
-def _contents(render: OpenedRender, config: Config, frames: range) -> Generator[NDArray[np.uint8]]:
-    """The contents of frames as the render saw them, uint8 (H, W, 3) sRGB."""
+def _contents(render: OpenedRender, config: Config, frames: range) -> Generator[Frame]:
+    """The contents of frames as the render saw them."""
     from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.media.reader.source import read_frames
 
@@ -208,5 +208,7 @@ def _contents(render: OpenedRender, config: Config, frames: range) -> Generator[
         settings=config.input,
     )
     with closing(found):
-        for index, frame in zip(frames, found, strict=True):
-            yield apply_tone_curve(frame.rgb, plan.exposure[index]) if plan.exposure else frame.rgb
+        for frame in found:
+            yield (
+                replace(frame, rgb=apply_tone_curve(frame.rgb, plan.exposure[frame.index])) if plan.exposure else frame
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.execute.chain_frames import ReadContent
     from pipeline.runtime.progress import Reporter
-
-ReadContent = Callable[[int, int], "Iterator[NDArray[np.uint8]]"]
-"""The contents of frames [start, stop), uint8 (H, W, 3) sRGB, as the render sees them."""
 
 
 def prepare_masks(
