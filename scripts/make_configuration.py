@@ -108,7 +108,7 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
     if kind == "array" and "prefixItems" in value:
-        return f"[{', '.join(_type(item, definitions) for item in value['prefixItems'])}]"
+        return "pairs of " + " and ".join(dict.fromkeys(_type(item, definitions) for item in value["prefixItems"]))
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:

@@ -35,7 +35,7 @@ class CurveSettings(Settings):
 
 
 class GradeSettings(Settings):
-    """Colors and tones, applied in the order in which they stand here."""
+    """Colors and tones, in this order: white balance, contrast, curves, saturation, look-up table, vignette."""
 
     gray_point: str | None = Field(
         None, pattern=r"^#[0-9a-fA-F]{6}$", description="A color of the frame that becomes gray, such as '#8a8f99'."
