@@ -1,7 +1,7 @@
 """Composing: layers of several renders over their input, written as a video, or shown one by one on a sheet.
 
-Nothing is stylized and no render is changed, but for a line in the cache of the first one: which files compositions
-have written, so that only those are replaced.
+Nothing is stylized and no render is changed, but for a line in their caches: which files compositions have written, so
+that only those are replaced.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def compose(
 ) -> Path:
     """Write a composition, or some frames of it, as far as the frames of all layers are stored.
 
-    A file that is there is replaced only if a composition with the same first render has written it. Raises UsageError
-    for frames that are not there and for files that are not replaced, the errors of writing, and Interrupted if an end
-    was requested; then no file is changed.
+    A file that is there is replaced only if a composition of one of these renders has written it. Raises UsageError for
+    frames that are not there and for files that are not replaced, the errors of writing, and Interrupted if an end was
+    requested; then no file is changed.
     """
     from pipeline.media.writer.output import check_output, write_video
 
@@ -70,14 +70,14 @@ def compose(
     settings = OutputSettings(**composition.settings.output.model_dump())
     size_px = {"width_px": plan.width_px, "height_px": plan.height_px}
     check_output(output, settings, frame_count=len(ready), **size_px)
-    _keep_other_files(composition, output, len(ready))
+    _keep_other_files(composition, output, len(ready), len(chosen))
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
         composed = stack.enter_context(closing(composition.frames(ready, checkpoint)))
         images = (frame.image for frame in composed)
         write_video(output, images, source=source, settings=settings, progress=advance)
-    _note(composition, output)
+    _note(composition, output, len(ready))
     return output
 
 
@@ -94,12 +94,12 @@ def write_sheet(
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: expected a .png", hint="for example --sheet layers.png")
     refuse_input(path, composition.source)
-    _keep_other_files(composition, path, 1)
+    _keep_other_files(composition, path, 1, 1)
     data = encode_png(layer_sheet(composition, frames, reporter, cancellation))
     with writing(path):
         atomic.make_folders(path.parent)
         atomic.write_bytes(path, data)
-    _note(composition, path)
+    _note(composition, path, 1)
     return path
 
 
@@ -151,23 +151,41 @@ def _chosen(frames: tuple[int | None, int | None] | None, count: int) -> range:
     return chosen
 
 
-def _keep_other_files(composition: Composition, output: Path, frame_count: int) -> None:
-    """Raise UsageError if a file is there that no composition of the first render has written."""
+def _keep_other_files(composition: Composition, output: Path, frame_count: int, wanted: int) -> None:
+    """Raise UsageError if a file is there that no composition of these renders has written, or that shows more frames.
+
+    `frame_count` of the `wanted` frames are stored: a shorter video that was asked for may replace a longer one.
+    """
     existing = next((file for file in output_files(output, frame_count) if file.exists()), None)
-    written = {record.get("path") for record in stats.read_lines(composition.first.directory.cache_path / WRITTEN_NAME)}
-    if existing is not None and os.path.realpath(output) not in written:
+    if existing is None:
+        return
+    found = [record for folder in _caches(composition) for record in stats.read_lines(folder / WRITTEN_NAME)]
+    shown = [record.get("frames") for record in found if record.get("path") == os.path.realpath(output)]
+    if not shown:
         raise UsageError(
-            f"{existing}: exists, and was not written by a composition of {composition.first.path}",
+            f"{existing}: exists, and was not written by a composition of these renders",
             hint="choose another name with -o, or move the old file away",
+        )
+    if frame_count < wanted and isinstance(shown[-1], int) and shown[-1] > frame_count:
+        raise UsageError(
+            f"{output}: shows {shown[-1]} frames, and only {frame_count} are stored of all layers now",
+            hint="name another file with -o, or stylize what is missing with `tempera resume` first",
         )
 
 
-def _note(composition: Composition, path: Path) -> None:
+def _note(composition: Composition, path: Path, frame_count: int) -> None:
     """Remember that a composition has written a file; without the note it is not replaced the next time."""
-    cache = composition.first.directory.cache_path
-    with suppress(TemperaError, OSError):
-        atomic.make_folders(cache)
-        stats.append_line(cache / WRITTEN_NAME, {"path": os.path.realpath(path)}, repair=False)
+    record = {"path": os.path.realpath(path), "frames": frame_count}
+    for cache in _caches(composition):
+        with suppress(TemperaError, OSError):
+            atomic.make_folders(cache)
+            stats.append_line(cache / WRITTEN_NAME, record, repair=False)
+
+
+def _caches(composition: Composition) -> list[Path]:
+    """The caches of all renders of a composition."""
+    renders = [layer.render for layer in composition.layers if layer.render is not None]
+    return list(dict.fromkeys(render.directory.cache_path for render in renders))
 
 
 def _caption(number: int, layer: Layer) -> str:
