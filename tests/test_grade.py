@@ -50,8 +50,8 @@ def test_settings_that_say_nothing_change_no_pixel(settings: dict[str, object]) 
 
 def test_transfer_function_is_inverted() -> None:
     np.testing.assert_allclose(srgb_from_linear(linear_from_srgb(IMAGE)), IMAGE, atol=1e-4)
-    assert linear_from_srgb(np.float32([0.5]))[0] == pytest.approx(0.21404, abs=2e-5)
-    np.testing.assert_array_equal(linear_from_srgb(np.float32([-1, 0, 1, 2])), [0, 0, 1, 1])
+    assert linear_from_srgb(np.asarray([0.5], np.float32))[0] == pytest.approx(0.21404, abs=2e-5)
+    np.testing.assert_array_equal(linear_from_srgb(np.asarray([-1, 0, 1, 2], np.float32)), [0, 0, 1, 1])
 
 
 def test_gray_point_becomes_gray_and_gray_keeps_its_luminance() -> None:
@@ -111,7 +111,7 @@ def test_curves_act_on_their_channels_and_luma_on_all_alike() -> None:
     np.testing.assert_allclose(changed[..., 1], 0.1 + 0.8 * IMAGE[..., 1], atol=2e-5)
     shift = curves(IMAGE, CurveSettings(luma=up)) - IMAGE
     np.testing.assert_allclose(shift, shift[..., :1].repeat(3, 2), atol=1e-6)
-    luma = IMAGE @ np.float32([0.2126, 0.7152, 0.0722])
+    luma = IMAGE @ np.asarray([0.2126, 0.7152, 0.0722], np.float32)
     np.testing.assert_allclose(shift[..., 0], 0.1 - 0.2 * luma, atol=2e-5)
 
 

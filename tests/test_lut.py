@@ -32,7 +32,7 @@ def written(folder: Path, text: str) -> Path:
 def test_identity_in_3d_is_exact(tmp_path: Path, size: int) -> None:
     lut = load_lut(written(tmp_path, f'# mine\nTITLE "none"\n\nLUT_3D_SIZE {size}\n{colors(size)}\n'))
     grays = np.linspace(0, 1, 256, dtype=np.float32).reshape(1, -1, 1).repeat(3, 2)
-    for image in (IMAGE, grays, np.float32([[[0, 0, 0], [1, 1, 1], [1, 0, 1]]])):
+    for image in (IMAGE, grays, np.asarray([[[0, 0, 0], [1, 1, 1], [1, 0, 1]]], np.float32)):
         np.testing.assert_allclose(apply_lut(image, lut), image, atol=1e-6)
 
 
@@ -60,11 +60,11 @@ def test_tetrahedra_keep_gray_where_trilinear_interpolation_does_not() -> None:
     gray = np.full((1, 1, 3), 0.3, np.float32)
     np.testing.assert_allclose(apply_lut(gray, lut), gray, atol=1e-6)
     # red > green > blue: black, red, yellow, white, weighted by differences.
-    point = np.float32([[[0.7, 0.5, 0.1]]])
+    point = np.asarray([[[0.7, 0.5, 0.1]]], np.float32)
     wanted = 0.3 * table[0, 0, 0] + 0.2 * table[0, 0, 1] + 0.4 * table[0, 1, 1] + 0.1 * table[1, 1, 1]
     np.testing.assert_allclose(apply_lut(point, lut)[0, 0], wanted, atol=1e-6)
     # green = red > blue: on a face both tetrahedra agree.
-    face = np.float32([[[0.6, 0.6, 0.2]]])
+    face = np.asarray([[[0.6, 0.6, 0.2]]], np.float32)
     wanted = 0.4 * table[0, 0, 0] + 0.4 * table[0, 1, 1] + 0.2 * table[1, 1, 1]
     np.testing.assert_allclose(apply_lut(face, lut)[0, 0], wanted, atol=1e-6)
 
@@ -81,7 +81,7 @@ def test_linear_tables_are_the_same_in_all_six_tetrahedra(tmp_path: Path) -> Non
 def test_domain_is_where_the_table_begins_and_ends(tmp_path: Path, head: str) -> None:
     lut = load_lut(written(tmp_path, head + colors(2)))
     np.testing.assert_allclose(apply_lut(IMAGE, lut), (IMAGE + 1) / 4, atol=1e-6)
-    outside = np.float32([[[-9, 3, 99]]])
+    outside = np.asarray([[[-9, 3, 99]]], np.float32)
     np.testing.assert_allclose(apply_lut(outside, lut), [[[0, 1, 1]]], atol=1e-6)
 
 

@@ -6,6 +6,7 @@ that only those are replaced.
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -160,6 +161,7 @@ def _keep_other_files(composition: Composition, output: Path, frame_count: int, 
     if existing is None:
         return
     found = [record for folder in _caches(composition) for record in stats.read_lines(folder / WRITTEN_NAME)]
+    found.sort(key=lambda record: str(record.get("written")))
     shown = [record.get("frames") for record in found if record.get("path") == os.path.realpath(output)]
     if not shown:
         raise UsageError(
@@ -175,7 +177,8 @@ def _keep_other_files(composition: Composition, output: Path, frame_count: int, 
 
 def _note(composition: Composition, path: Path, frame_count: int) -> None:
     """Remember that a composition has written a file; without the note it is not replaced the next time."""
-    record = {"path": os.path.realpath(path), "frames": frame_count}
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    record = {"path": os.path.realpath(path), "frames": frame_count, "written": now}
     for cache in _caches(composition):
         with suppress(TemperaError, OSError):
             atomic.make_folders(cache)

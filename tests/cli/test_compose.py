@@ -224,11 +224,11 @@ def test_paths_are_relative_to_the_file_and_values_can_be_set(tmp_path: Path) ->
         "layers: [{render: a.render, mask: {painted: {3: m.png}}}, {render: content}]\ngrade: {lut: f.cube}"
     )
     settings = load_composition(path, ["layers.0.opacity=0.25", "grade.curves.red=[[0, 0], [1, 0.5]]"])
-    first, second = settings.layers
-    assert first.render == tmp_path / "a.render" and second.render == "content"
+    first = settings.layers[0]
+    assert [layer.render for layer in settings.layers] == [tmp_path / "a.render", "content"]
     assert first.mask is not None and first.mask.painted == {3: tmp_path / "m.png"}
     assert settings.grade.lut == tmp_path / "f.cube"
-    assert first.opacity == 0.25 and settings.grade.curves.red == ((0, 0), (1, 0.5))
+    assert first.opacity == 0.25 and settings.grade.curves.red == ((0.0, 0.0), (1.0, 0.5))
     for wrong in ("grade.contrst=2", "sharpn=1"):
         with pytest.raises(ConfigError, match="did you mean"):
             load_composition(path, [wrong])
