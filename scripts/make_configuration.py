@@ -109,8 +109,8 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "enum" in value or "const" in value:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
-    if "prefixItems" in value:
-        return f"list of {len(value['prefixItems'])}: {_type(value['prefixItems'][0], definitions)}"
+    if kind == "array" and "prefixItems" in value:
+        return "pairs of " + " and ".join(dict.fromkeys(_type(item, definitions) for item in value["prefixItems"]))
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:

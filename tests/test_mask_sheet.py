@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import cli
-from pipeline.config.mask_text import load_mask, located_mask
+from pipeline.config.mask_text import load_mask
 from pipeline.config.masks import MaskSettings
 from pipeline.errors import ConfigError
 from pipeline.types import Shot
@@ -85,10 +85,10 @@ def test_mistakes_are_answered(tempera: Tempera, arguments: list[str], code: int
     assert_refused(tempera("masks", "photos", *arguments), code, *words)
 
 
-def test_paths_of_a_mask_become_absolute(tmp_path: Path) -> None:
-    settings = MaskSettings(painted={0: Path("a.png"), 3: tmp_path / "b.png"})
-    located = located_mask(settings, tmp_path / "styles")
-    assert located.painted == {0: tmp_path / "styles" / "a.png", 3: tmp_path / "b.png"}
+def test_paths_of_a_mask_are_relative_to_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mask.yaml"
+    file.write_text(f"painted: {{0: a.png, 3: {tmp_path / 'b.png'}}}\n")
+    assert load_mask(str(file)).painted == {0: tmp_path / "a.png", 3: tmp_path / "b.png"}
     assert load_mask("sky: true") == MaskSettings(sky=True)
     with pytest.raises(ConfigError):
         load_mask("- sky")

@@ -17,6 +17,7 @@ import typer
 
 from pipeline.cli import (
     clean,
+    compose,
     demo,
     doctor,
     evaluate,
@@ -73,6 +74,7 @@ for _command in (
     clean.clean,
     evaluate.evaluate,
     export.export,
+    compose.compose,
     probe.probe,
     preview.preview,
     masks.masks,

@@ -177,8 +177,8 @@ class InputSettings(Settings):
     )
 
 
-class OutputSettings(Settings):
-    """How the video is written; can be changed at any time."""
+class VideoSettings(Settings):
+    """How a video is encoded."""
 
     codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
         "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
@@ -186,6 +186,11 @@ class OutputSettings(Settings):
     crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
     preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
     audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
+
+
+class OutputSettings(VideoSettings):
+    """How the video is written; can be changed at any time."""
+
     finish: FinishSettings = Field(default_factory=FinishSettings)
 
 
