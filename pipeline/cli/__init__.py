@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
+from pipeline.cli import clean, demo, doctor, evaluate, explain, export, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -58,6 +58,7 @@ for _command in (
     status.verify,
     clean.clean,
     evaluate.evaluate,
+    explain.explain,
     export.export,
     probe.probe,
     preview.preview,
