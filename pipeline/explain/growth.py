@@ -25,8 +25,8 @@ CLIP_PICTURES: Final = 24
 """Pictures of each scale in the clip, at most."""
 _SIDE_PX: Final = 300
 _TEXT: Final = (
-    "Painting begins with a small, noisy copy of your photo, where a few bold strokes decide the composition. The "
-    "picture is then enlarged step by step, and each time finer strokes are laid over the larger ones. An evaluation "
+    "The picture begins as a small, noisy copy of your photo, where a few bold strokes decide the composition. It "
+    "is then enlarged step by step, and each time finer strokes are laid over the larger ones. An evaluation "
     "is one look at the picture: how far is it from photo and style, and how should every pixel change?"
 )
 _STEP_TICKS, _LAST_TICKS = 2, 50

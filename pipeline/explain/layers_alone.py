@@ -35,19 +35,19 @@ _SIDE_PX: Final = 320
 _COLUMNS: Final = 4
 _STYLE_TITLE: Final = (
     "above: the photo, stylized with the style of one layer only\n"
-    "below: nothing but the style, painted from noise with more and more layers"
+    "below: nothing but the style, made from noise with more and more layers"
 )
 _STYLE_TEXT: Final = (
     "Above, one style layer at a time does all the work: the first ones bring color and grain, the middle ones "
     "strokes, the deepest ones large swirls and shapes. Below, there is no photo at all: this is what the layers know "
-    "of the style image, painted from pure noise with more and more of them. A larger weight for a layer gives more of "
+    "of the style image, made from pure noise with more and more of them. A larger weight for a layer gives more of "
     "its kind."
 )
-_CONTENT_TITLE: Final = "the photo, painted again from noise, by what one layer knows of it"
+_CONTENT_TITLE: Final = "the photo, made again from noise, by what one layer knows of it"
 _CONTENT_TEXT: Final = (
-    "The network's memory of your photo, painted again from pure noise. The first layers remember every pixel. Deeper "
+    "The network's memory of your photo, made again from pure noise. The first layers remember every pixel. Deeper "
     "ones forget colors and fine detail and keep what things are and where: that is why a deep layer is used for the "
-    "content, and why there is room for paint."
+    "content, and why there is room for strokes."
 )
 _NO_STYLE: Final = 1e-9
 """Weight of the style in a reconstruction of the content: a config needs one above 0."""
