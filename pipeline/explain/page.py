@@ -14,8 +14,8 @@ MARK: Final = '<meta name="generator" content="tempera explain">'
 """Stands in every page, so that a folder is known as one of ours."""
 
 _INTRODUCTION: Final = (
-    "No one tells Tempera where to put a stroke. It looks at your photo and at the style image through a network that has "
-    "learned to see, and changes the pixels of the picture until both are satisfied. This page shows what goes on "
+    "No one tells Tempera where to put a stroke. It looks at your photo and at the style image through a network that "
+    "has learned to see, and changes the pixels of the picture until both are satisfied. This page shows what goes on "
     "inside meanwhile."
 )
 _HEAD: Final = """\

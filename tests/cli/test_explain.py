@@ -14,13 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import StylizeError
+from pipeline.config.catalog import load_style
+from pipeline.errors import Interrupted, StylizeError
+from pipeline.media.reader.source import probe
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.runtime.progress import SilentReporter
+from pipeline.workflows.explain import explain
 from tests.support.command_line import QUICK, Tempera, assert_refused, everything, tree, video_times
 from tests.support.frames import read_rgb
 
 STYLE = ["-s", "{media}/waves.png"]
 PHOTO = "{media}/photos/shot_001.png"
 EXPLAIN = ["explain", PHOTO, *STYLE, *QUICK, "--width", "48"]
+SETTINGS = [argument.removeprefix("--set=") for argument in QUICK if argument.startswith("--set=")] + ["encoder=tiny"]
 EVALUATIONS = 4
 """Of a cold frame: two scales with two each."""
 
@@ -73,7 +79,28 @@ def test_failed_explanation_leaves_nothing(tempera: Tempera, tmp_path: Path, mon
     assert everything(tmp_path) == set()
 
 
-def test_first_picture_is_that_of_a_render(tempera: Tempera, tmp_path: Path) -> None:
+def test_interrupted_explanation_leaves_nothing(media: Path, tmp_path: Path) -> None:
+    """The request comes while the first picture is stylized, and is followed before the next evaluation."""
+    cancellation, told = Cancellation(), []
+
+    class Stopping(SilentReporter):
+        def stylizing(self, left: Any, done: int) -> Any:
+            cancellation.request()
+            return super().stylizing(left, done)
+
+        def frame_stored(self, *arguments: Any) -> None:
+            told.append(arguments)
+
+    config = load_style(str(media / "waves.png"), [*SETTINGS])
+    source = probe([media / "photos"], config.input, digest=False)
+    with pytest.raises(Interrupted, match="nothing was written"):
+        explain(
+            source, config, 1, tmp_path / "x", width_px=48, height_px=32, reporter=Stopping(), cancellation=cancellation
+        )
+    assert not told and everything(tmp_path) == set()
+
+
+def test_last_picture_is_that_of_a_render(tempera: Tempera, tmp_path: Path) -> None:
     assert tempera("render", PHOTO, *STYLE, *QUICK, "--width", "48", "-o", "out.png").code == 0
     assert tempera(*EXPLAIN, "--only", "growth", "-o", "f").code == 0
     sheet, rendered = read_rgb(tmp_path / "f" / "growth.png"), read_rgb(tmp_path / "out.png")
