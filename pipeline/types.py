@@ -287,6 +287,17 @@ class SavesMemory(Protocol):
         ...
 
 
+@runtime_checkable
+class Observable(Protocol):
+    """A styler that can be watched: `observer` (None: nobody) is called after every evaluation of a batch.
+
+    It is given the number of the evaluation, from 1 and counted on over all scales of the frames, the images
+    (B, 3, h, w) at the size of the scale, losses (B,) and terms (B, K). It must not modify them.
+    """
+
+    observer: Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None] | None
+
+
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
     """Everything that is decided before the first frame is stylized; written once and never edited.

@@ -28,6 +28,7 @@ FLOORS = (
     "store",
     "stylers",
     "evaluate",
+    "explain",
     "execute",
     "sample",
     "workflows",
@@ -46,7 +47,7 @@ ROOMS_OF_LIBRARY = {
     "ray": {"distribute"},
     "yaml": {"config"},
     "safetensors": {"encoders"},
-    "matplotlib": {"evaluate"},
+    "matplotlib": {"evaluate", "explain"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 MAX_LINES = 400

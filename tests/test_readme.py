@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
     Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
-    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
+    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK, "--save-every=1"]) == 0
     for name in ("oil", "swirl"):
         shutil.copytree(folder / "lake.render", folder / f"{name}.render")
     Image.fromarray(texture((48, 32), 51)).save(folder / "houses.png")
@@ -109,7 +109,7 @@ def test_documents_have_commands() -> None:
     "command", sorted({command for path in DOCUMENTS for command in commands_of(path)}), ids=lambda text: text[8:60]
 )
 def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On small files of the same names; renders are dry, and previews use the test encoder."""
+    """On small files of the same names; renders are dry, previews and explanations use the test encoder."""
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
@@ -117,7 +117,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
         arguments.append("--help")
     elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
-    elif arguments[0] == "preview":
+    elif arguments[0] == "preview" or (arguments[0] == "explain" and not arguments[1].endswith(".render")):
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 
@@ -157,7 +157,7 @@ def settings_named() -> list[tuple[str, str]]:
     """(document, key) of every setting: those that are set in commands, and dotted names that begin with a section."""
     named = every(r"^([a-z]+(?:\.[a-z_]+)+)(?:=|$)")
     sections = [(path, key) for path, key in named if key.partition(".")[0] in Config.model_fields]
-    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json"))]
+    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json", ".csv", ".png"))]
     return sorted({*sections, *every(r"--s(?:et|weep)[ =]'?([\w.]+)=")})
 
 

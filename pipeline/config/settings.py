@@ -205,6 +205,13 @@ class RuntimeSettings(Settings):
     prefetch: int = Field(
         2, ge=0, le=256, description="Frames that are decoded, and their motion estimated, in advance."
     )
+    save_every: int = Field(
+        0,
+        ge=0,
+        le=10000,
+        description="Keep the picture of every cold frame after each so many evaluations, for `tempera explain`; "
+        "0: never.",
+    )
 
 
 class Config(StylizeSettings):

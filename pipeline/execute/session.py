@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import IncompleteError
 from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
+from pipeline.types import Observable
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
@@ -63,6 +65,10 @@ class Session:
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
         stylers = {name: self._styler(name, reporter) for name in styles}
+        growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None
+        for styler in stylers.values():
+            if isinstance(styler, Observable):
+                styler.observer = growth
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
@@ -78,6 +84,7 @@ class Session:
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
                 groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
                 device=device if device.type == "cuda" else None,  # others may not take copies from several threads
+                begin_batch=None if growth is None else growth.begin,
                 reporter=reporter,
                 cancellation=cancellation,
             )
