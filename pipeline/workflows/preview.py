@@ -162,6 +162,7 @@ def _plan(
         exposure=found.exposure,
         levels=found.levels,
         contrasts=found.contrasts,
+        shot_colors=found.shot_colors,
     )
 
 
