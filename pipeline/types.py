@@ -216,7 +216,8 @@ class FrameBatch:
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
-    `recent_change` (B, 1, H, W) where their content changed (None: nowhere).
+    `recent_change` (B, 1, H, W) where their content changed (None: nowhere). `indices` are the frame indices (empty:
+    not known).
     """
 
     phase: Phase
@@ -227,6 +228,7 @@ class FrameBatch:
     confidence: torch.Tensor | None = None
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
+    indices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

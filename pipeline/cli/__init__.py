@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
+from pipeline.cli import clean, demo, doctor, evaluate, export, palette, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -60,6 +60,7 @@ for _command in (
     evaluate.evaluate,
     export.export,
     probe.probe,
+    palette.palette,
     preview.preview,
     styles.styles,
     styles.schema,

@@ -62,6 +62,7 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
         confidence=None if warm is None else warm.confidence[None],
         new_fractions=() if warm is None else (warm.new_fraction,),
         recent_change=None if recent_change is None else recent_change[None],
+        indices=(task.index,),
     )
     return Sample(task, batch)
 

@@ -14,7 +14,8 @@ from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
 from pipeline.store.directory import resume_command
-from pipeline.stylers.table import build_styler
+from pipeline.stylers.shot_colors import planned_colors, styler_of
+from pipeline.stylers.table import build_stylers
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
@@ -54,8 +55,15 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: build_styler(self.configs[name], self.resources[name], reporter.note) for name in styles}
-        cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
+        shots = planned_colors(self.directory.plan)
+        stylers = {
+            name: build_stylers(self.configs[name], self.resources[name], reporter.note, shots) for name in styles
+        }
+        cold_styles = {
+            chain.style
+            for chain in chains
+            if starts_every_frame_cold(styler_of(stylers[chain.style], chain.shot), self.configs[chain.style])
+        }
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)

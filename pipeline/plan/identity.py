@@ -28,8 +28,16 @@ EXPOSURE_KEY: Final = "exposure"
 SHOT_COLORS_KEY: Final = "shot_colors"
 """Key of the identity that holds the digest of the colors of the shots, if a style uses them."""
 
-_LATER_KEYS: Final = ("color", "pre", "palette.source", "palette.drift", "palette.dither", "superpixel.borders",
-    "superpixel.border_width", "superpixel.color")
+_LATER_KEYS: Final = (
+    "color",
+    "pre",
+    "palette.source",
+    "palette.drift",
+    "palette.dither",
+    "superpixel.borders",
+    "superpixel.border_width",
+    "superpixel.color",
+)
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
 
 _SHOWN_LENGTH: Final = 80

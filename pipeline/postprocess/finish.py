@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.postprocess.color import preserve_color
+from pipeline.postprocess.color import match_color, preserve_color
 from pipeline.postprocess.detail import sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, Level, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit
 from pipeline.postprocess.grain import add_grain
 from pipeline.postprocess.level import follow_level
 from pipeline.postprocess.light import match_light
+from pipeline.postprocess.palette import reduce_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from pipeline.config.finish import FinishSettings
 
 EFFECTS: Final[dict[str, Effect]] = {
-    "follow_level": follow_level,  # first: what follows takes light or color from the content and goes on from here
+    "match_color": match_color,  # first: its map is that of stored frames
+    "follow_level": follow_level,  # what follows takes light or color from the content and goes on from here
     "match_light": match_light,
     "preserve_color": preserve_color,
     "sharpen": sharpen,
+    "palette": reduce_colors,  # behind all that makes new colors; grain lies over it
     "grain": add_grain,
 }
 """The effect of each of the `FinishSettings`, in order of application; 0 leaves an effect out."""
@@ -40,18 +43,20 @@ def finish(
     index: int,
     seed: int,
     level: Level | None = None,
+    look: ShotLook | None = None,
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
 
-    `level` comes from `frame_levels`. The result depends on nothing but the arguments. If every setting is 0 it is
-    `stylized` itself. Raises ValueError when the sizes differ.
+    `level` comes from `frame_levels`; `look`, that of its shot, from `shot_look`, without which `match_color` and
+    `palette` do nothing. The result depends on nothing but the arguments. If every setting is 0 it is `stylized`
+    itself. Raises ValueError when the sizes differ.
     """
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     amounts = {name: getattr(settings, name) for name in EFFECTS}
     if not any(amounts.values()):
         return stylized
-    context = FrameContext(content, index, seed, level)
+    context = FrameContext(content, index, seed, level, look or ShotLook())
     image = from_8_bit(stylized)
     for name, effect in EFFECTS.items():
         if amounts[name] > 0:

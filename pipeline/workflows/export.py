@@ -15,7 +15,7 @@ from pipeline.errors import RenderDirectoryError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
-from pipeline.types import Chain, Source
+from pipeline.types import Chain, Shot, Source
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
@@ -102,7 +102,7 @@ def write_style(
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
         stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, checkpoint)))
-        frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
+        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source)))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
@@ -132,14 +132,40 @@ def _stored_frames(
 
 
 def _finished(
-    stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
+    stored: Iterable[tuple[int, NDArray[np.uint8]]],
+    directory: RenderDirectory,
+    style: str,
+    config: Config,
+    source: Source,
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
     from pipeline.media.reader.source import read_frames
     from pipeline.postprocess.finish import reads_content
+    from pipeline.postprocess.shot_look import sample_indices
 
     plan = directory.plan
-    finished = finisher(plan, config)
+
+    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        chains = [chain for chain in _output_chains(directory, style) if chain.shot == shot.index]
+        found = {}
+        for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
+            chain = next(chain for chain in chains if chain.start <= index < chain.stop)
+            content = None
+            if reads_content(config.output.finish):
+                one = read_frames(
+                    source,
+                    start=index,
+                    stop=index + 1,
+                    width_px=plan.width_px,
+                    height_px=plan.height_px,
+                    settings=config.input,
+                )
+                with closing(one):
+                    content = next(one).rgb
+            found[index] = directory.read_frame(chain.id, index), content
+        return found
+
+    finished = finisher(plan, config, samples)
     if not reads_content(config.output.finish):
         for index, stylized in stored:
             yield finished(index, stylized, None)

@@ -50,7 +50,9 @@ def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) 
 def first_pass(
     source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
 ) -> FirstPass:
-    """Find cuts, flicker of exposure, levels, contrasts and colors in small frames: those of `thumbnails`, else decoded anew.
+    """Find cuts, flicker of exposure, levels, contrasts and colors in small frames.
+
+    The frames are those of `thumbnails`, else decoded anew.
 
     Raises Interrupted if an end was requested.
     """
@@ -106,6 +108,4 @@ def first_pass(
             f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
         )
     curves = flicker.curves
-    return FirstPass(
-        shots, curves, level_of.levels(curves), level_of.contrasts(curves), color_of.colors(shots, curves)
-    )
+    return FirstPass(shots, curves, level_of.levels(curves), level_of.contrasts(curves), color_of.colors(shots, curves))

@@ -32,8 +32,9 @@ def stylize_images(
     """
     import torch
 
-    from pipeline.media.image.arrays import fit_size
-    from pipeline.stylers.table import build_styler
+    from pipeline.media.image.arrays import fit_size, to_uint8
+    from pipeline.stylers.shot_colors import ShotColors, styler_of
+    from pipeline.stylers.table import build_stylers
 
     content = as_tensor(image)
     height, width = content.shape[-2:]
@@ -47,9 +48,12 @@ def stylize_images(
             hint="use a larger image, or ask for a larger width_px or height_px",
         )
     content = _resized(content, size)
-    styler = build_styler(config, found)
+    shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
+    stylers = build_stylers(config, found, shots=shots)
     stylized = [
-        styler.stylize(FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),))).images[0]
+        styler_of(stylers, index)
+        .stylize(FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),), indices=(index,)))
+        .images[0]
         for index, one in enumerate(content)
     ]
     return like(image, torch.stack(stylized))

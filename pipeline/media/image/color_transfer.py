@@ -10,7 +10,7 @@ which it is linear: so it has no steps, and gradients stay gradients.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def color_transfer(source: RGB, target: RGB, method: TransferMethod = "gaussian"
             knots, shifts = _quantile_shifts(along[:, axis], wanted[:, axis])
             along[:, axis] += np.interp(along[:, axis], knots, shifts)
             lattice[:, axis] += np.interp(lattice[:, axis], knots, shifts)
-        source_colors, moved = along @ axes.T, lattice @ axes.T
+        source_colors, moved = np.asarray(along @ axes.T, np.float32), np.asarray(lattice @ axes.T, np.float32)
     return TabulatedTransfer((moved.reshape(nodes.shape) - nodes).astype(np.float32))
 
 
@@ -140,7 +140,7 @@ def _mapped(lab: Colors, linear: ColorMap) -> Colors:
     return np.asarray(lab @ linear.matrix.T.astype(np.float32) + linear.offset.astype(np.float32), np.float32)
 
 
-def _quantile_shifts(values: Colors, wanted: Colors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _quantile_shifts(values: Colors, wanted: Colors) -> tuple[NDArray[Any], NDArray[Any]]:
     """Knots, and how far values there are moved: a part of the way from the quantiles of one to those of the other."""
     knots, target = np.quantile(values, _QUANTILES), np.quantile(wanted, _QUANTILES)
     knots = np.maximum.accumulate(knots + np.arange(len(knots)) * 1e-6)  # `np.interp` wants increasing ones
