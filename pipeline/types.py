@@ -235,6 +235,7 @@ class FrameBatch:
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
     regions: torch.Tensor | None = None
+    indices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +310,8 @@ class RenderPlan:
     it is stylized, and before the finish uses it. `levels` has the mean luma of every frame of the content, after its
     tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
     it, so it is not in the digest. `contrasts` likewise has the standard deviation of luma of every frame.
+    `shot_colors` has a sample of the colors of every shot (see `pipeline.analysis.shot_colors`), or is empty in older
+    plans and where the input is damaged; it is in the digest if the settings of a style use it.
     """
 
     digest: str
@@ -324,3 +327,4 @@ class RenderPlan:
     exposure: tuple[ToneCurve, ...] = ()
     levels: tuple[int, ...] = ()
     contrasts: tuple[int, ...] = ()
+    shot_colors: tuple[str, ...] = ()

@@ -80,7 +80,9 @@ def growth(sizes: list[tuple[int, int]], evaluations: int) -> list[GrowthPicture
 def test_growth_sheet_has_a_row_for_each_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     captions: list[list[str]] = []
 
-    def keep(rows: Any, title: str) -> RGB:
+    def keep(sheet: Any) -> RGB:
+        title, *rows = sheet
+        assert title == "title"
         captions.extend([caption for caption, _ in row] for row in rows)
         assert {rgb.shape for row in rows for _, rgb in row} == {(20, 30, 3)}
         return CONTENT

@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from pipeline.config.color import ColorSettings
 from pipeline.config.finish import FinishSettings
+from pipeline.config.looks import PaletteSettings, SuperpixelSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.regions import RegionSettings
@@ -106,18 +108,6 @@ class MotionSettings(Settings):
         return self.boil == 1
 
 
-class PaletteSettings(Settings):
-    """The palette styler."""
-
-    colors: int = Field(12, ge=2, le=256, description="Number of colors, taken from the style images.")
-
-
-class SuperpixelSettings(Settings):
-    """The superpixel styler."""
-
-    cells: int = Field(900, ge=4, le=100000, description="Approximate number of cells.")
-
-
 class StylizeSettings(Settings):
     """The identity of a style: everything about it that changes pixels."""
 
@@ -143,6 +133,16 @@ class StylizeSettings(Settings):
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers; another one gives other strokes.")
     palette: PaletteSettings = Field(default_factory=PaletteSettings)
     superpixel: SuperpixelSettings = Field(default_factory=SuperpixelSettings)
+    color: ColorSettings = Field(default_factory=ColorSettings)
+    pre: Literal["none", "palette", "superpixel"] = Field(
+        "none", description="Simplify the content before it is stylized: few colors, or cells of one color."
+    )
+
+    @property
+    def uses_shot_colors(self) -> bool:
+        """Whether frames depend on the colors of the content of their whole shot."""
+        palette = "palette" in (self.styler, self.pre) and self.palette.source == "content"
+        return palette or self.color.match != "none"
 
 
 class InputSettings(Settings):

@@ -21,6 +21,7 @@ from pipeline.media.reader.source import read_frames
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import frame_levels
 from pipeline.runtime import atomic
+from pipeline.stylers.shot_colors import ShotStylers, styler_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ class Comparison:
     source: Source
     config: Config
     stored: Mapping[int, Chain]
-    styler: Styler
+    styler: Styler | ShotStylers
     reporter: Reporter
     cancellation: Cancellation
     independent_folder: Path | None = None
@@ -149,9 +150,9 @@ class Comparison:
                     images["warm without flow"] = self._without_flow(index, images, previous.get(index - 1))
                 short, confidence = _errors(index, images, previous, 1)
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
-                changed = self._changed(images, earlier.pop(index - LAG_FRAMES, None))
+                changed = self._changed(index, images, earlier.pop(index - LAG_FRAMES, None))
                 followed = follower.add(index, content, images, shot=self._shot(index))
-                losses = losses_of(self.styler, content, list(images.values()))
+                losses = losses_of(self._styler(index), content, list(images.values()))
                 for position, (name, image) in enumerate(images.items()):
                     terms = (None, None, None) if losses is None else losses[position]
                     found = FrameFigures(
@@ -184,7 +185,7 @@ class Comparison:
         path = None if self.independent_folder is None else self.independent_folder / f"{index:08d}.png"
         if path is not None and path.exists():
             return load_rgb(path)
-        found = BaselineStyler(self.styler, self.reporter).independent(self.stored[index], index, content)
+        found = BaselineStyler(self._styler(index), self.reporter).independent(self.stored[index], index, content)
         if path is not None:
             atomic.make_folders(path.parent)
             atomic.write_bytes(path, encode_png(found))
@@ -194,10 +195,10 @@ class Comparison:
         """The frame started from the previous one without motion; the first is the frame of the render."""
         if previous is None:
             return images["render"]
-        baseline = BaselineStyler(self.styler, self.reporter)
+        baseline = BaselineStyler(self._styler(index), self.reporter)
         return baseline.without_flow(self.stored[index], index, images["input"], previous["warm without flow"])
 
-    def _changed(self, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
+    def _changed(self, index: int, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
         """Figures of the areas whose content differs from the earlier one, of stylized frames beside the independent.
 
         Empty if the earlier content is not known or hardly anything has changed.
@@ -206,7 +207,7 @@ class Comparison:
         if area is None:
             return {}
         errors: dict[RowName, float | None] = {}
-        features = features_of(self.styler, list(images.values()), LAYER)
+        features = features_of(self._styler(index), list(images.values()), LAYER)
         if features is not None:
             by_name = dict(zip(images, features, strict=True))
             errors = {name: feature_error(found, by_name["input"], area) for name, found in by_name.items()}
@@ -284,6 +285,9 @@ class Comparison:
 
     def _shot(self, index: int) -> int:
         return self.stored[index].shot
+
+    def _styler(self, index: int) -> Styler:
+        return styler_of(self.styler, self._shot(index))
 
     def _shot_start(self, index: int) -> int:
         return self.directory.plan.shots[self._shot(index)].start

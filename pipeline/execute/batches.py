@@ -64,6 +64,7 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
         new_fractions=() if warm is None else (warm.new_fraction,),
         recent_change=None if recent_change is None else recent_change[None],
         regions=None if task.regions is None else upload(task.regions[None], device),
+        indices=(task.index,),
     )
     return Sample(task, batch)
 

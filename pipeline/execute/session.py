@@ -16,7 +16,8 @@ from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
-from pipeline.stylers.table import build_styler
+from pipeline.stylers.shot_colors import ShotStylers, planned_colors, styler_of
+from pipeline.stylers.table import build_stylers
 from pipeline.types import Observable
 
 if TYPE_CHECKING:
@@ -64,12 +65,16 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: self._styler(name, reporter) for name in styles}
+        stylers = {name: self._stylers(name, reporter) for name in styles}
         growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None
         for styler in stylers.values():
             if isinstance(styler, Observable):
                 styler.observer = growth
-        cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
+        cold_styles = {
+            chain.style
+            for chain in chains
+            if starts_every_frame_cold(styler_of(stylers[chain.style], chain.shot), self.configs[chain.style])
+        }
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
@@ -98,16 +103,20 @@ class Session:
                 f"{len(failed)} of {len(starts)} chains failed: {first.message}", hint=f"{first.hint}; then {hint}"
             ) from first
 
-    def _styler(self, style: str, reporter: Reporter) -> Styler:
-        """The styler of a style; of a shared one the notes go to the reporter that it was built with."""
-        config, resources = self.configs[style], self.resources[style]
+    def _stylers(self, style: str, reporter: Reporter) -> Styler | ShotStylers:
+        """The stylers of a style; of shared ones the notes go to the reporter that they were built with."""
+        plan, config, resources = self.directory.plan, self.configs[style], self.resources[style]
+
+        def build() -> Styler | ShotStylers:
+            return build_stylers(config, resources, reporter.note, planned_colors(plan))
+
         if self.loaded is None:
-            return build_styler(config, resources, reporter.note)
+            return build()
         # The identity of a style is everything that changes its pixels.
         prefix = f"styles.{style}."
-        settings = {key: value for key, value in self.directory.plan.identity.items() if key.startswith(prefix)}
-        key = canonical_json(settings), str(resources.device)
-        return self.loaded.styler(key, lambda: build_styler(config, resources, reporter.note))
+        settings = {key: value for key, value in plan.identity.items() if key.startswith(prefix)}
+        shots = plan.shot_colors if config.uses_shot_colors else ()
+        return self.loaded.styler((canonical_json(settings), tuple(shots), str(resources.device)), build)
 
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""

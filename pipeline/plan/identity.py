@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pipeline.config.settings import IDENTITY_SECTIONS, Config
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
@@ -25,7 +26,25 @@ ALGORITHM: Final = 5
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
 
+SHOT_COLORS_KEY: Final = "shot_colors"
+"""Key of the identity that holds the digest of the colors of the shots, if a style uses them."""
+
+_LATER_KEYS: Final = (
+    "color",
+    "pre",
+    "palette.source",
+    "palette.drift",
+    "palette.dither",
+    "superpixel.borders",
+    "superpixel.border_width",
+    "superpixel.color",
+)
+"""Settings that are left out where they have their default: renders begun before they existed are continued."""
+
 _SHOWN_LENGTH: Final = 80
+_DEFAULTS: Final[dict[str, Any]] = plain_data(
+    StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path()),))).model_dump(exclude={"style"})
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,7 @@ def make_identity(
     shots: Sequence[Shot],
     styles: Sequence[ResolvedStyle],
     exposure: Sequence[ToneCurve] = (),
+    shot_colors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that changes pixels, flat. Raises ConfigError if two styles want the input read differently."""
     identity: dict[str, Any] = {
@@ -85,6 +105,8 @@ def make_identity(
         identity["source.damaged"] = list(source.damaged)
     if exposure:
         identity[EXPOSURE_KEY] = exposure_digest(exposure)
+    if shot_colors and any(style.config.uses_shot_colors for style in styles):
+        identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
     identity.update(_flat("input", plain_data(first.config.input.model_dump())))
     for style in styles[1:]:
@@ -114,6 +136,11 @@ def identity_digest(identity: Mapping[str, Any]) -> str:
 def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:
     """SHA-256 of the curves that even out the exposure, in hex; None where there are none."""
     return json_digest([list(curve) for curve in curves]) if curves else None
+
+
+def shot_colors_digest(colors: Sequence[str]) -> str | None:
+    """SHA-256 of the colors of the shots, in hex; None where there are none."""
+    return json_digest(list(colors)) if colors else None
 
 
 def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the render directory") -> None:
@@ -175,6 +202,11 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     settings["encoder"] = {"name": style.encoder, "digest": style.encoder_digest}
     settings["optimize"]["precision"] = style.precision
     settings["motion"]["segment_frames"] = style.segment_frames
+    for key in _LATER_KEYS:
+        section, _, name = key.rpartition(".")
+        kept, default = (settings[section], _DEFAULTS[section]) if section else (settings, _DEFAULTS)
+        if kept[name] == default[name]:
+            del kept[name]
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import cv2
@@ -12,6 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.config.looks import Dither
+    from pipeline.media.image.color_transfer import ColorTransfer
     from pipeline.postprocess.lut import Lut
 
 LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
@@ -34,11 +36,20 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class ShotLook:
+    """What is the same in all frames of a shot: a map of colors, and a palette, float32 (k, 3) Oklab; None: none."""
+
+    transfer: ColorTransfer | None = None
+    palette: NDArray[np.float32] | None = None
+    dither: Dither = "none"
+
+
+@dataclass(frozen=True, slots=True)
 class FrameContext:
     """What an effect may read beside the image: the content frame, uint8 (H, W, 3) sRGB, its index, a seed, its level.
 
     `level` is None where it is not known: for single images and for renders whose plan has no levels. `lut` is the
-    table that the grade names, if it names one.
+    table that the grade names, if it names one. `look` is that of the shot.
     """
 
     content: NDArray[np.uint8]
@@ -46,6 +57,7 @@ class FrameContext:
     seed: int
     level: Level | None = None
     lut: Lut | None = None
+    look: ShotLook = field(default_factory=ShotLook)
 
 
 Effect = Callable[["NDArray[np.float32]", Any, FrameContext], "NDArray[np.float32]"]

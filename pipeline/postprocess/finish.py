@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.finish import FinishSettings
-from pipeline.postprocess.color import preserve_color
+from pipeline.postprocess.color import match_color, preserve_color
 from pipeline.postprocess.detail import fuse_detail, sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, Level, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit
 from pipeline.postprocess.grade import grade
 from pipeline.postprocess.grain import add_grain
 from pipeline.postprocess.level import follow_level
 from pipeline.postprocess.light import match_light
+from pipeline.postprocess.palette import reduce_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from pipeline.postprocess.lut import Lut
 
 EFFECTS: Final[dict[str, Effect]] = {
-    "follow_level": follow_level,  # first: what follows takes light or color from the content and goes on from here
+    "match_color": match_color,  # first: its map is that of stored frames
+    "follow_level": follow_level,  # what follows takes light or color from the content and goes on from here
     "match_light": match_light,
     "preserve_color": preserve_color,
     "detail": fuse_detail,
     "sharpen": sharpen,
     "grade": grade,
+    "palette": reduce_colors,  # behind all that makes new colors
     "grain": add_grain,  # last: grain is that of the film, not of the picture
 }
 """The effect of each of the `FinishSettings`, in order of application."""
@@ -47,17 +50,20 @@ def finish(
     seed: int,
     level: Level | None = None,
     lut: Lut | None = None,
+    look: ShotLook | None = None,
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
 
-    `level` comes from `frame_levels`, `lut` from `load_lut`. The result depends on nothing but the arguments. If every
-    setting is neutral it is `stylized` itself. Raises ValueError when the sizes differ.
+    `level` comes from `frame_levels`, `lut` from `load_lut`; `look`, that of its shot, from `shot_look`, without which
+    `match_color` and `palette` do nothing. The result depends on nothing but the arguments. If every setting is neutral
+    it is `stylized` itself. Raises ValueError when the sizes differ.
     """
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     if settings == NEUTRAL:
         return stylized
-    return to_8_bit(apply_effects(from_8_bit(stylized), settings, FrameContext(content, index, seed, level, lut)))
+    context = FrameContext(content, index, seed, level, lut, look or ShotLook())
+    return to_8_bit(apply_effects(from_8_bit(stylized), settings, context))
 
 
 def apply_effects(image: NDArray[np.float32], settings: FinishSettings, context: FrameContext) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.config.settings import Config
+    from pipeline.stylers.shot_colors import ShotStylers
     from pipeline.types import Styler
 
 MOST_STYLERS: Final = 64
@@ -23,7 +24,7 @@ class Loaded:
 
     def __init__(self) -> None:
         self._resources: dict[Hashable, Resources] = {}
-        self._stylers: OrderedDict[Hashable, Styler] = OrderedDict()
+        self._stylers: OrderedDict[Hashable, Styler | ShotStylers] = OrderedDict()
         self._digests: dict[Hashable, str] = {}
 
     def resources(self, config: Config, weights: Path | None) -> Resources:
@@ -36,8 +37,11 @@ class Loaded:
             self._resources[key] = find_resources(config, weights=weights)
         return self._resources[key]
 
-    def styler(self, key: Hashable, build: Callable[[], Styler]) -> Styler:
-        """The styler with this key, by `build` if there is none; the one asked for longest ago is given up for it."""
+    def styler(self, key: Hashable, build: Callable[[], Styler | ShotStylers]) -> Styler | ShotStylers:
+        """The styler with this key, or those of all shots, by `build` if there is none.
+
+        The one asked for longest ago is given up for it.
+        """
         if key not in self._stylers:
             self._stylers[key] = build()
         self._stylers.move_to_end(key)

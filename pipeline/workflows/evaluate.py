@@ -58,7 +58,8 @@ def evaluate(
     was requested.
     """
     from pipeline.evaluate.compare import Comparison
-    from pipeline.stylers.table import build_styler
+    from pipeline.stylers.shot_colors import planned_colors
+    from pipeline.stylers.table import build_stylers
 
     opened = open_render(path)
     directory, plan = opened.directory, opened.plan
@@ -85,7 +86,7 @@ def evaluate(
         if not wanted[name]:
             reporter.note(f"{name}: its frames were removed" if name in removed else f"{name}: nothing is stored yet")
             continue
-        styler = build_styler(config, resources[name])
+        styler = build_stylers(config, resources[name], shots=planned_colors(plan))
         comparison = Comparison(
             directory,
             opened.source,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.settings import Config
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.types import Source
+from pipeline.types import Shot, Source
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
@@ -92,7 +92,7 @@ def write_style(
         stored = stack.enter_context(
             closing(stored_frames(directory, style, range(source.frame_count), checkpoint, seen))
         )
-        frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
+        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source)))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
@@ -110,14 +110,30 @@ def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[]
 
 
 def _finished(
-    stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
+    stored: Iterable[tuple[int, NDArray[np.uint8]]],
+    directory: RenderDirectory,
+    style: str,
+    config: Config,
+    source: Source,
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
-    from pipeline.media.reader.source import read_frames
+    from pipeline.media.reader.source import read_frame, read_frames
     from pipeline.postprocess.finish import reads_content
+    from pipeline.postprocess.shot_look import sample_indices
 
     plan = directory.plan
-    finished = finisher(plan, config)
+
+    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        found = {}
+        for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
+            content = None
+            if reads_content(config.output.finish):
+                size = {"width_px": plan.width_px, "height_px": plan.height_px}
+                content = read_frame(source, index, **size, settings=config.input)
+            found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
+        return found
+
+    finished = finisher(plan, config, samples)
     if not reads_content(config.output.finish):
         for index, stylized in stored:
             yield finished(index, stylized, None)

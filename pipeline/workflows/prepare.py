@@ -122,6 +122,7 @@ def _prepare(
         exposure=looked.exposure,
         levels=looked.levels,
         contrasts=looked.contrasts,
+        shot_colors=looked.shot_colors,
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)

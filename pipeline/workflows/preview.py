@@ -6,7 +6,7 @@ levels), the frame is stylized after a run-up (see `run_up`), and it is finished
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
-from pipeline.workflows.finished import finisher
+from pipeline.workflows.finished import Samples, finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
 from pipeline.workflows.resolve import load_resources
 from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
@@ -134,15 +134,30 @@ def preview(
             key: stylize_run_ups(plans[position], configs[position], resources[position], frames, reporter)
             for key, position in sorted(distinct.items(), key=lambda item: item[1])
         }
+    found = [stylized[_stylizing(column.config)] for column in columns]
+    contents = {
+        index: read_frame(source, index, width_px=width_px, height_px=height_px, settings=configs[0].input)
+        for index in frames
+    }
+    finishers = [
+        finisher(plan, column.config, _samples(images, contents))
+        for column, plan, images in zip(columns, plans, found, strict=True)
+    ]
     rows: list[list[Captioned]] = []
     for index in frames:
-        content = read_frame(source, index, width_px=width_px, height_px=height_px, settings=configs[0].input)
+        content = contents[index]
         row: list[Captioned] = [(f"frame {index}", content)]
-        for column, plan in zip(columns, plans, strict=True):
-            finished = finisher(plan, column.config)
-            row.append((column.caption, finished(index, stylized[_stylizing(column.config)][index], content)))
+        for number, column in enumerate(columns):
+            row.append((column.caption, finishers[number](index, found[number][index], content)))
         rows.append(row)
     return contact_sheet(rows)
+
+
+def _samples(stylized: Mapping[int, NDArray[np.uint8]], contents: Mapping[int, NDArray[np.uint8]]) -> Samples:
+    """The frames of the sheet stand for their shots."""
+    return lambda shot: {
+        index: (image, contents[index]) for index, image in stylized.items() if shot.start <= index < shot.stop
+    }
 
 
 def _plan(
@@ -162,6 +177,7 @@ def _plan(
         exposure=found.exposure,
         levels=found.levels,
         contrasts=found.contrasts,
+        shot_colors=found.shot_colors,
     )
 
 

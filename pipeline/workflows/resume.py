@@ -56,6 +56,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         exposure=plan.exposure,
         levels=plan.levels,
         contrasts=plan.contrasts,
+        shot_colors=plan.shot_colors,
     )
     check_same(plan, wanted, where=str(opened.path))
     return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed)

@@ -33,8 +33,9 @@ def stylize_images(
     """
     import torch
 
-    from pipeline.media.image.arrays import fit_size
-    from pipeline.stylers.table import build_styler
+    from pipeline.media.image.arrays import fit_size, to_uint8
+    from pipeline.stylers.shot_colors import ShotColors, styler_of
+    from pipeline.stylers.table import build_stylers
 
     content = as_tensor(image)
     height, width = content.shape[-2:]
@@ -48,14 +49,14 @@ def stylize_images(
             hint="use a larger image, or ask for a larger width_px or height_px",
         )
     content = _resized(content, size)
-    styler = build_styler(config, found)
+    shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
+    stylers = build_stylers(config, found, shots=shots)
     regions = image_regions(config, content)
-    stylized = [
-        styler.stylize(
-            FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),), regions=maps)
-        ).images[0]
-        for index, (one, maps) in enumerate(zip(content, regions, strict=True))
-    ]
+    stylized = []
+    for index, (one, maps) in enumerate(zip(content, regions, strict=True)):
+        seed = frame_seed(config.seed, config.name, index)
+        batch = FrameBatch("cold", one[None], None, (seed,), regions=maps, indices=(index,))
+        stylized.append(styler_of(stylers, index).stylize(batch).images[0])
     return like(image, torch.stack(stylized))
 
 

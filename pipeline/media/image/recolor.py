@@ -87,12 +87,12 @@ def recolored_regions(
     return result
 
 
-def linear_map(source: ColorGaussian, target: ColorGaussian) -> ColorMap:
-    """The linear Monge-Kantorovitch map of colors of `source` to those of `target`."""
-    regularization = np.eye(3) * REGULARIZATION
-    root = _square_root(source.covariance + regularization)
+def linear_map(source: ColorGaussian, target: ColorGaussian, regularization: float = REGULARIZATION) -> ColorMap:
+    """The linear Monge-Kantorovitch map of colors of `source` to those of `target`, in any color space."""
+    added = np.eye(3) * regularization
+    root = _square_root(source.covariance + added)
     inverse = np.linalg.inv(root)
-    matrix = inverse @ _square_root(root @ (target.covariance + regularization) @ root) @ inverse
+    matrix = inverse @ _square_root(root @ (target.covariance + added) @ root) @ inverse
     return ColorMap(matrix, target.mean - matrix @ source.mean)
 
 
