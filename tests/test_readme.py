@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 QUICK = ["--encoder=tiny", "--progress=none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
 QUICK += ["--set=optimize.cold.min_scale_px=32"]
+REGIONS = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs/regions.md").read_text(encoding="utf-8"), re.M | re.S)[0]
 NOT_RUN = ("weights", "demo")
 """Commands that need a network or minutes: only their arguments are parsed."""
 
@@ -85,6 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+    for name in ("houses", "person"):
+        Image.fromarray(texture((64, 48), 51)).convert("L").save(folder / f"{name}.png")
+    (folder / "parts.yaml").write_text(REGIONS, encoding="utf-8")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
     return folder
@@ -170,7 +174,7 @@ def test_settings_exist(document: str, key: str) -> None:
 def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     if assignment.endswith("=N"):  # any number
         return
-    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
+    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}, "regions": [{"mask": {"sky": True}}]}
     set_value(data, assignment)
     parse_config(data, where=document)
 
