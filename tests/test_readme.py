@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 QUICK = ["--encoder=tiny", "--progress=none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
 QUICK += ["--set=optimize.cold.min_scale_px=32"]
+REGIONS = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs/regions.md").read_text(encoding="utf-8"), re.M | re.S)[0]
 NOT_RUN = ("weights", "demo")
 """Commands that need a network or minutes: only their arguments are parsed."""
 
@@ -89,11 +90,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
     Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
+    for name in ("houses", "person"):
+        Image.fromarray(texture((48, 32), 51)).convert("L").save(folder / f"{name}.png")
+    (folder / "parts.yaml").write_text(REGIONS, encoding="utf-8")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK, "--save-every=1"]) == 0
     for name in ("oil", "swirl"):
         shutil.copytree(folder / "lake.render", folder / f"{name}.render")
-    Image.fromarray(texture((48, 32), 51)).save(folder / "houses.png")
     (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
     (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
@@ -187,7 +190,8 @@ def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
         return
     model = _model(assignment)
     layers = [{"render": "any.render"} for _ in range(3)]
-    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}} if model is Config else {"layers": layers}
+    style = {"style": {"images": [{"path": "any.jpg"}]}, "regions": [{"mask": {"sky": True}}]}
+    data: dict[str, Any] = style if model is Config else {"layers": layers}
     set_value(data, assignment, model)
     parse_settings(model, data, where=document, hint="")
 

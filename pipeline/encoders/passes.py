@@ -67,7 +67,8 @@ class Cotangent:
                 lines = _covered(whole)
                 own, found = whole[lines, :, None], rows[:, lines].permute(1, 2, 0)
                 found = torch.addmm(vector.to(found), found.flatten(0, 1), matrix.to(found)).view(found.shape)
-                to[:, lines].permute(1, 2, 0).addcmul_(found, own.to(found))
+                # Two steps, each of which is vectorized: `addcmul_` with a map that is repeated is not.
+                to[:, lines].permute(1, 2, 0).add_(found.mul_(own.to(found)))
 
 
 def _covered(weights: Tensor) -> slice:

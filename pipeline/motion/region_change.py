@@ -15,9 +15,12 @@ from pipeline.motion.consistency import positions
 
 Maps = NDArray[np.float32]
 
-RAMP: Final = (0.25, 0.75)
+RAMP: Final = (0.1, 0.5)
 """How far two maps may differ along the motion with no effect, and from where on the pixel is in another region: edges
 of masks and of the motion never match to the pixel."""
+FRINGE: Final = 0.012
+"""Of the longer side: so far around a pixel that is in another region all is stylized anew. Strokes at a border follow
+it, and would stay behind as its outline."""
 
 
 def region_maps(masks: NDArray[np.float32]) -> Maps:
@@ -40,4 +43,10 @@ def region_change(other: Maps, current: Maps, backward_flow: NDArray[np.float32]
         moved = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         difference += np.abs(now - moved) / np.float32(2)
     low, high = RAMP
-    return np.asarray(np.clip((difference - low) / (high - low), 0, 1), np.float32)
+    changed = np.asarray(np.clip((difference - low) / (high - low), 0, 1), np.float32)
+    if not changed.any():
+        return changed
+    radius = max(1, round(FRINGE * max(changed.shape)))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    spread = cv2.GaussianBlur(cv2.dilate(changed, disk), (0, 0), radius / 3)
+    return np.asarray(np.maximum(changed, spread).clip(0, 1), np.float32)

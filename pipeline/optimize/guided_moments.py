@@ -61,8 +61,9 @@ class GuidedSums:
                 if features.device.type == "cpu" and not bool(weights.any()):
                     continue
                 # The features times the root of the map have these second moments, whose product is symmetric.
-                own = rows * weights.sqrt().to(rows.dtype)
-                mean[:, region] += (own * weights.sqrt()).sum(dim=(1, 2), dtype=torch.float32)
+                root = weights.sqrt().to(rows.dtype)
+                own = rows * root
+                mean[:, region] += torch.bmm(root.flatten(1, 2).mT, own.flatten(1, 2))[:, 0].float()
                 second[:, region] += feature_sums(own)[1]
 
     def moments(self) -> GuidedMoments:
