@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.settings import MotionSettings
-from pipeline.masks.carry import Carried, blend, carry, painted
+from pipeline.masks.carry import Carried, blend, carry, color_model, painted
 from pipeline.motion.estimate import motion_between
 
 SIZE = (160, 96)
@@ -34,7 +34,7 @@ def square_clip(count: int, *, occluder: bool = False) -> tuple[list[np.ndarray]
     """
     ground = noise_texture(SIZE, 1, (120, 130, 140))
     square = noise_texture((36, 36), 2, (170, 110, 80))
-    bar = noise_texture((16, SIZE[1]), 3, (60, 120, 70))
+    bar = noise_texture((8, SIZE[1]), 3, (60, 120, 70))
     frames, masks = [], []
     for index in range(count):
         frame, mask = ground.copy(), np.zeros(SIZE[::-1], np.float32)
@@ -42,7 +42,7 @@ def square_clip(count: int, *, occluder: bool = False) -> tuple[list[np.ndarray]
         frame[top : top + 36, left : left + 36] = square
         mask[top : top + 36, left : left + 36] = 1
         if occluder:
-            frame[:, 60:76], mask[:, 60:76] = bar, 0
+            frame[:, 60:68], mask[:, 60:68] = bar, 0
         frames.append(frame)
         masks.append(mask)
     return frames, masks
@@ -50,9 +50,10 @@ def square_clip(count: int, *, occluder: bool = False) -> tuple[list[np.ndarray]
 
 def carried_along(frames: list[np.ndarray], mask: np.ndarray) -> list[Carried]:
     states = [painted(mask)]
+    colors = color_model(frames[0], states[0])
     for before, content in pairwise(frames):
         motion = motion_between(before, content, MotionSettings(), from_index=0, to_index=1)
-        states.append(carry(states[-1], before, content, motion))
+        states.append(carry(states[-1], before, content, motion, colors))
     return states
 
 

@@ -59,7 +59,7 @@ def apply_affine(fitted: NDArray[np.float32], guide: NDArray[np.uint8]) -> NDArr
     height, width = guide.shape[:2]
     if fitted.shape[:2] != (height, width):
         fitted = np.asarray(cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    colors = cv2.transform(guide.astype(np.float32), np.eye(3, dtype=np.float32) / 255)
+    colors = guide.astype(np.float32) / np.float32(255)
     mask = (colors * fitted[..., :3]).sum(axis=-1) + fitted[..., 3]
     return np.asarray(np.clip(mask, 0, 1), np.float32)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.config.settings import MotionSettings
 from pipeline.errors import ConfigError
-from pipeline.masks.carry import CARRY_SIDE_PX, EPSILON, RADIUS_PX, Carried, blend, carry, painted
+from pipeline.masks.carry import CARRY_SIDE_PX, EPSILON, RADIUS_PX, Carried, blend, carry, color_model, painted
 from pipeline.masks.guided import enlarged
 from pipeline.masks.picture import read_mask, resized
 from pipeline.media.image.arrays import resize, size_within
@@ -146,7 +146,7 @@ class CarriedMasks:
         earlier = self._keys[place - 1] if place and self._keys[place - 1] >= shot.start else None
         later = self._keys[place] if place < bisect_right(self._keys, shot.stop - 1) else None
         carried = [
-            None if key is None else Carried(*np.moveaxis(self._restored[name].read(index), -1, 0)[:2])
+            None if key is None else Carried(*_planes(self._restored[name].read(index)))
             for name, key in (("forward", earlier), ("backward", later))
         ]
         first, second = carried[0] or carried[1], carried[1] or carried[0]
@@ -163,13 +163,15 @@ class CarriedMasks:
             return
         at = run.frames[known - 1] if known else run.start
         stored = files.read(at) if known else None
-        state = painted(resized(self._painted[at], self._small_px)) if stored is None else Carried(*_planes(stored))
+        first = painted(resized(self._painted[run.start], self._small_px))
+        state = first if stored is None else Carried(*_planes(stored))
+        colors = color_model(next(self._small(run.start, run.start + 1)), first)
         contents = self._contents(at, run.frames[known:])
         before = next(contents)
         for place, index in enumerate(run.frames[known:], known + 1):
             content = next(contents)
             motion = motion_between(before, content, FLOW, from_index=at, to_index=index)
-            state = carry(state, before, content, motion)
+            state = carry(state, before, content, motion, colors)
             files.write(index, state.mask, state.confidence)
             at, before = index, content
             yield place
