@@ -146,7 +146,7 @@ def test_failed_frame_is_told_without_a_render_to_go_on_with(clip: Path, monkeyp
             self.stylized = 1
             return StylizedBatch(batch.content, (FrameStats(1, 0.0),))
 
-    monkeypatch.setattr("pipeline.execute.session.build_styler", lambda config, resources, note: SecondFails())
+    monkeypatch.setattr("pipeline.execute.session.build_stylers", lambda config, resources, note, shots: SecondFails())
     with pytest.raises(StylizeError) as caught:
         preview_of(clip, monkeypatch, [0, 4], {"input.cuts": "none"}, run_up=0)
     assert (caught.value.message, caught.value.hint) == (

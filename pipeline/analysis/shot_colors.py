@@ -17,7 +17,9 @@ from pipeline.analysis.tone_curve import apply_tone_curve
 from pipeline.types import Shot, ToneCurve
 
 SHOT_SAMPLES: Final = 2048
-"""Colors of a shot in all: enough for a palette of 64 colors, and 12 KB of the plan."""
+"""Colors of a shot in all: enough for a palette of 64 colors, and 12 KB of the plan. A shot of two or three frames has
+fewer."""
+_FRAME_SAMPLES: Final = SHOT_SAMPLES // 4
 
 
 class ColorMeasurement:
@@ -29,8 +31,8 @@ class ColorMeasurement:
     def add(self, rgb: NDArray[np.uint8]) -> None:
         """Measure a frame, uint8 (H, W, 3) sRGB."""
         random = np.random.default_rng(len(self._pixels))
-        # The first frames keep all that a short shot may need; where shots are long, fewer are taken of each below.
-        chosen = random.integers(0, rgb.size // 3, SHOT_SAMPLES if not self._pixels else SHOT_SAMPLES // 4)
+        # More of the first one: it may be the only one.
+        chosen = random.integers(0, rgb.size // 3, _FRAME_SAMPLES if self._pixels else SHOT_SAMPLES)
         self._pixels.append(rgb.reshape(-1, 3)[chosen])
 
     def colors(self, shots: Sequence[Shot], curves: Sequence[ToneCurve] = ()) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ class ColorMeasurement:
         found = []
         for shot in shots:
             frames = range(shot.start, shot.stop)
-            each = -(-SHOT_SAMPLES // len(frames))
+            each = SHOT_SAMPLES if len(frames) == 1 else min(_FRAME_SAMPLES, -(-SHOT_SAMPLES // len(frames)))
             parts = [
                 apply_tone_curve(self._pixels[index][None, :each], curves[index] if curves else ())[0]
                 for index in frames
