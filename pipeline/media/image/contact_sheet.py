@@ -21,8 +21,7 @@ _TEXT = (40, 40, 40)
 def contact_sheet(rows: Sequence[Sequence[Captioned]], *, column_px: int = 0) -> NDArray[np.uint8]:
     """Rows of (caption, uint8 (H, W, 3) sRGB) as one image on white paper, uint8 (H, W, 3) sRGB.
 
-    Images keep their size, and stand in the middle of columns that are at least `column_px` wide; a caption that is too
-    long for its column is cut.
+    Images keep their size, and columns are at least `column_px` wide; a caption that is too long for its column is cut.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -36,7 +35,7 @@ def contact_sheet(rows: Sequence[Sequence[Captioned]], *, column_px: int = 0) ->
         left = GAP_PX
         for caption, rgb in row:
             width = max(rgb.shape[1], column_px)
-            sheet.paste(Image.fromarray(rgb), (left + (width - rgb.shape[1]) // 2, top))
+            sheet.paste(Image.fromarray(rgb), (left, top))
             shown = caption
             while shown and draw.textlength(shown, font=font) > width:
                 shown = shown[:-1]

@@ -81,6 +81,8 @@ def run_queue(queue: Queue, reporter: Reporter, cancellation: Cancellation, *, c
             ) from None
         outcomes = work.outcomes()
         with writing(queue.folder), reporter.stage("writing the contact sheets", None):
+            if not (queue.folder / REPORT_NAME).exists():
+                write_report(queue, outcomes)  # it says whose the sheets are
             sheets = write_sheets(queue, {outcome.job.name for outcome in outcomes if outcome.state == "done"})
             for sheet in set(old_sheets) - set(sheets):
                 atomic.remove(sheet)
