@@ -67,12 +67,12 @@ class Forecast:
 
     def in_words(self) -> str:
         """As in `63 inputs x 40 styles = 2,520 pictures, about 11 h 20 min, 4.1 GB`."""
-        kinds = "results" if self.stills and self.clips else "videos" if self.clips else "pictures"
+        kind = "result" if self.stills and self.clips else "video" if self.clips else "picture"
         product = "=" if self.jobs == self.inputs * self.styles else "without what is skipped:"
         left = self.done > 0 and self.done < self.jobs
         time_left = "time unknown" if self.seconds is None else f"about {describe_seconds(self.seconds)}"
         return (
-            f"{self.inputs:,} inputs x {self.styles:,} styles {product} {self.jobs:,} {kinds}, "
+            f"{counted(self.inputs, 'input')} x {counted(self.styles, 'style')} {product} {counted(self.jobs, kind)}, "
             + (f"{self.jobs - self.done:,} left, " if left else "")
             + f"{time_left}, {in_words(self.bytes_left)}"
         )
@@ -179,6 +179,11 @@ def seconds_of(work: Mapping[Hashable, float], rates: Mapping[Hashable, float]) 
     if any(amount and key not in rates for key, amount in work.items()):
         return None
     return sum(amount * rates[key] for key, amount in work.items() if amount)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 picture`, `2,520 pictures`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _work_of(size: tuple[int, int]) -> float:

@@ -17,7 +17,7 @@ from pipeline.store.disk_errors import writing
 from pipeline.store.lock import RenderLock
 from pipeline.stylers.loaded import Loaded
 from pipeline.workflows.clean import clean
-from pipeline.workflows.queue.forecast import cost_key, expected_frames, expected_work, seconds_of
+from pipeline.workflows.queue.forecast import cost_key, counted, expected_frames, expected_work, seconds_of
 from pipeline.workflows.queue.jobs import RENDERS_NAME
 from pipeline.workflows.queue.pictures import make_thumbnails, write_sheets
 from pipeline.workflows.queue.report import PAGE_NAME, REPORT_NAME, Outcome, check_folder, write_report
@@ -115,7 +115,7 @@ class _Work:
         if not left:
             return
         total, done = len(self._queue.jobs), len(self._queue.jobs) - len(left)
-        self._reporter.note(f"{total:,} jobs" + (f", {len(left):,} left" if done else ""))
+        self._reporter.note(counted(total, "job") + (f", {len(left):,} left" if done else ""))
         styles = {job.style.name: job.style for job in left}
         found = load_resources(list(styles.values()), self._queue.weights, self._loaded)
         for style, resources in zip(styles.values(), found, strict=True):
