@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,9 @@ from pydantic import BaseModel
 
 import pipeline
 from pipeline import cli, errors
+from pipeline.config.composition import CompositionSettings
 from pipeline.config.losses import LAYERS
-from pipeline.config.reading import parse_config, set_value
+from pipeline.config.reading import parse_settings, set_value
 from pipeline.config.settings import Config
 from tests.support.clips import moving_square, texture, write_photos, write_video
 from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
@@ -79,15 +81,22 @@ def every(pattern: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with small files of the names that the documents use, and a finished render, lake.render."""
+    """A folder with small files of the names that the documents use, and finished renders."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+    Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
-    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
+    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK, "--save-every=1"]) == 0
+    for name in ("oil", "swirl"):
+        shutil.copytree(folder / "lake.render", folder / f"{name}.render")
+    Image.fromarray(texture((48, 32), 51)).save(folder / "houses.png")
+    (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
     return folder
 
 
@@ -100,7 +109,7 @@ def test_documents_have_commands() -> None:
     "command", sorted({command for path in DOCUMENTS for command in commands_of(path)}), ids=lambda text: text[8:60]
 )
 def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On small files of the same names; renders are dry, and previews use the test encoder."""
+    """On small files of the same names; renders are dry, previews and explanations use the test encoder."""
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
@@ -108,7 +117,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
         arguments.append("--help")
     elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
-    elif arguments[0] == "preview":
+    elif arguments[0] == "preview" or (arguments[0] == "explain" and not arguments[1].endswith(".render")):
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 
@@ -148,13 +157,18 @@ def settings_named() -> list[tuple[str, str]]:
     """(document, key) of every setting: those that are set in commands, and dotted names that begin with a section."""
     named = every(r"^([a-z]+(?:\.[a-z_]+)+)(?:=|$)")
     sections = [(path, key) for path, key in named if key.partition(".")[0] in Config.model_fields]
-    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json"))]
+    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json", ".csv", ".png"))]
     return sorted({*sections, *every(r"--s(?:et|weep)[ =]'?([\w.]+)=")})
+
+
+def _model(key: str) -> type[BaseModel]:
+    """The style config, or for a key that only a composition has, the composition."""
+    return Config if key.partition(".")[0] in Config.model_fields else CompositionSettings
 
 
 @pytest.mark.parametrize(("document", "key"), settings_named())
 def test_settings_exist(document: str, key: str) -> None:
-    model: Any = Config
+    model: Any = _model(key)
     for part in key.split("."):
         if get_origin(model) is dict:  # weights of layers, by layer
             assert part in LAYERS, f"{document}: {key}"
@@ -171,9 +185,11 @@ def test_settings_exist(document: str, key: str) -> None:
 def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     if assignment.endswith("=N"):  # any number
         return
-    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
-    set_value(data, assignment)
-    parse_config(data, where=document)
+    model = _model(assignment)
+    layers = [{"render": "any.render"} for _ in range(3)]
+    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}} if model is Config else {"layers": layers}
+    set_value(data, assignment, model)
+    parse_settings(model, data, where=document, hint="")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,23 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, queue, render, status, styles, weights
+from pipeline.cli import (
+    clean,
+    compose,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    masks,
+    preview,
+    probe,
+    queue,
+    render,
+    status,
+    styles,
+    weights,
+)
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -58,9 +74,12 @@ for _command in (
     status.verify,
     clean.clean,
     evaluate.evaluate,
+    explain.explain,
     export.export,
+    compose.compose,
     probe.probe,
     preview.preview,
+    masks.masks,
     queue.queue,
     styles.styles,
     styles.schema,

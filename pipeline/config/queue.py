@@ -6,11 +6,11 @@ import json
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from pipeline.config.reading import read_yaml, validated
+from pipeline.config.reading import parse_settings, read_yaml
 from pipeline.config.section import Settings
 
 _NAME = r"^[^/\\\x00-\x1f]*$"
@@ -111,23 +111,9 @@ def read_queue(path: Path) -> QueueFile:
 def parse_queue(data: object, *, where: str) -> QueueFile:
     """Validate the plain data of a queue. Raises ConfigError that names every wrong key."""
     hint = "`tempera queue --help` shows a queue file that works"
-    return validated(QueueFile, data, where=where, keys=_keys_beside, example=hint, hint=hint)
+    return parse_settings(QueueFile, data, where=where, hint=hint)
 
 
 def as_assignments(settings: Mapping[str, JsonValue]) -> list[str]:
     """Settings of a queue file as `--set` takes them."""
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
-
-
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    """The dotted keys that a mapping at this location of a queue file may have."""
-    model: Any = QueueFile
-    for part in location[:-1]:
-        if isinstance(part, str):
-            kind = model.model_fields[part].annotation if part in model.model_fields else None
-            candidates = (kind, *get_args(kind))
-            model = next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
-        if model is None:
-            return []
-    prefix = [str(part) for part in location[:-1]]
-    return [".".join([*prefix, info.alias or name]) for name, info in model.model_fields.items()]

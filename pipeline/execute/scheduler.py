@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain, Phase, Styler
+    from pipeline.types import Chain, FrameTask, Phase, Styler
 
 Batch: TypeAlias = list[tuple[RunningChain, Sample]]
 
@@ -43,6 +43,7 @@ def run_chains(
     batch_size: int,
     groups: int = 1,
     device: torch.device | None = None,
+    begin_batch: Callable[[Sequence[FrameTask]], None] | None = None,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> dict[str, TemperaError]:
@@ -53,7 +54,7 @@ def run_chains(
     open at a time, and each batch holds frames of one style and one phase. Stylizing begins when one of `groups` equal
     parts of the open chains is ready, so that it waits for no straggler; with one group batches do not depend on the
     speed of threads. Out of memory halves the batches for the rest of the session. `device` is where frames that are
-    ready are sent ahead.
+    ready are sent ahead. `begin_batch` is told which frames a batch holds before it is stylized.
 
     A chain that fails is left where it is and the others go on, except for segments that miss a keyframe. When an end
     is requested, the frames in flight are finished and stored. Returns the chains that failed, with their errors.
@@ -66,7 +67,7 @@ def run_chains(
         ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
         scheduler = _Scheduler(
-            directory, stylers, open_frames, starts, batch_size, groups, device, writer, pool, reporter
+            directory, stylers, open_frames, starts, batch_size, groups, device, begin_batch, writer, pool, reporter
         )
         try:
             while ready := scheduler.wait_for_chains(cancellation):
@@ -91,6 +92,7 @@ class _Scheduler:
         batch_size: int,
         groups: int,
         device: torch.device | None,
+        begin_batch: Callable[[Sequence[FrameTask]], None] | None,
         writer: FrameWriter,
         pool: ThreadPoolExecutor,
         reporter: Reporter,
@@ -105,6 +107,7 @@ class _Scheduler:
         self._batch_size = batch_size
         self._groups = groups
         self._device = device
+        self._begin_batch = begin_batch
         self._writer = writer
         self._pool = pool
         self._reporter = reporter
@@ -159,6 +162,8 @@ class _Scheduler:
         """
         from pipeline.media.image.arrays import to_frames
 
+        if self._begin_batch is not None:
+            self._begin_batch([sample.task for _, sample in batch])
         try:
             stylized = stylize_samples(self._stylers[batch[0][0].chain.style], [sample for _, sample in batch])
         except BatchTooLargeError as error:

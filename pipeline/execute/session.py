@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
 from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.segments import Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
 from pipeline.stylers.table import build_styler
+from pipeline.types import Observable
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
     from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
-    from pipeline.types import Chain, Frame, Phase, Source, Styler
+    from pipeline.types import Chain, Frame, Masks, Phase, Source, Styler
 
 ACCELERATOR_GROUPS: Final = 2
 """Groups of chains on an accelerator: one is prepared on the CPU while the other is stylized. On the CPU there is one,
@@ -35,6 +37,7 @@ because preparing takes the cores from stylizing."""
 class Session:
     """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings.
 
+    `masks` by style name are those of the regions of styles that have some, in order.
     `loaded` keeps the stylers for other renders with the same styles.
     """
 
@@ -42,6 +45,7 @@ class Session:
     source: Source
     configs: Mapping[str, Config]
     resources: Mapping[str, Resources]
+    masks: Mapping[str, Masks] = field(default_factory=dict)
     loaded: Loaded | None = None
 
     def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
@@ -61,6 +65,10 @@ class Session:
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
         stylers = {name: self._styler(name, reporter) for name in styles}
+        growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None
+        for styler in stylers.values():
+            if isinstance(styler, Observable):
+                styler.observer = growth
         cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
@@ -76,6 +84,7 @@ class Session:
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
                 groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
                 device=device if device.type == "cuda" else None,  # others may not take copies from several threads
+                begin_batch=None if growth is None else growth.begin,
                 reporter=reporter,
                 cancellation=cancellation,
             )
@@ -110,14 +119,15 @@ class Session:
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
             estimator=self.resources[chain.style].flow,
+            masks=self.masks.get(chain.style),
         )
 
         def read(first: int, stop: int) -> Generator[Frame]:
-            return self._read_content(config, first, stop)
+            return self.read_content(config, first, stop)
 
         return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
 
-    def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
+    def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
         from pipeline.analysis.tone_curve import tone_correction
         from pipeline.media.reader.source import read_frames

@@ -12,6 +12,7 @@ from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
+from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
@@ -93,6 +94,7 @@ def _prepare(
         output = outputs[style.name]
         refuse_input(output, source)
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+        grade_lut(style.output.finish)
     path = request.workdir or default_workdir(outputs, request)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)

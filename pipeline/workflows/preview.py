@@ -7,7 +7,6 @@ levels), the frame is stylized after a run-up (see `run_up`), and it is finished
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -110,6 +109,7 @@ def preview(
     and stylizing raise.
     """
     from pipeline.media.image.contact_sheet import Captioned, contact_sheet
+    from pipeline.media.reader.source import read_frame
 
     for index in frames:
         if not 0 <= index < source.frame_count:
@@ -136,7 +136,7 @@ def preview(
         }
     rows: list[list[Captioned]] = []
     for index in frames:
-        content = _content(source, index, (width_px, height_px), configs[0])
+        content = read_frame(source, index, width_px=width_px, height_px=height_px, settings=configs[0].input)
         row: list[Captioned] = [(f"frame {index}", content)]
         for column, plan in zip(columns, plans, strict=True):
             finished = finisher(plan, column.config)
@@ -168,14 +168,3 @@ def _plan(
 def _stylizing(config: Config) -> str:
     """Everything of a config that changes stylized frames, as a key."""
     return config.model_dump_json(exclude={"output", "description"})
-
-
-def _content(source: Source, index: int, size_px: tuple[int, int], config: Config) -> NDArray[np.uint8]:
-    """One frame of the source, uint8 (H, W, 3) sRGB at (width, height)."""
-    from pipeline.media.reader.source import read_frames
-
-    frames = read_frames(
-        source, start=index, stop=index + 1, width_px=size_px[0], height_px=size_px[1], settings=config.input
-    )
-    with closing(frames):
-        return next(frames).rgb

@@ -50,6 +50,7 @@ def resolve_styles(
     or weights that are not there.
     """
     from pipeline.stylers.loaded import Loaded
+    from pipeline.workflows.region_masks import region_digests
 
     loaded = loaded or Loaded()
     resolved: list[ResolvedStyle] = []
@@ -72,6 +73,7 @@ def resolve_styles(
                 weights=weights,
                 segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
                 flow_digest=found.flow.digest if found.flow else "",
+                regions=region_digests(config, min_side_px=least_px),
             )
         )
     return resolved, resources

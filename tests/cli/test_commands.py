@@ -125,6 +125,7 @@ OPTIONS = {
     "status": "--json",
     "verify": "",
     "export": "--output -o --fps --set",
+    "compose": "--output -o --frames --sheet --at --set",
     "probe": "--json --frames --fps",
     "preview": "--style --sweep --at --run-up --output -o",
     "styles": "",
