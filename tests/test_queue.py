@@ -252,7 +252,7 @@ def test_time_left_is_that_of_jobs_of_this_session(home: Path, monkeypatch: pyte
     Image.fromarray(texture((80, 64), 1)).save(home / "p1.png")
     queue = queue_of(home, 2, 1)
     run.run_queue(queue, reporter, Cancellation())
-    first, second = (expected_work(job.style, InputFacts(queue).of(job)) for job in queue.jobs)
+    first, second = (expected_work(job.style, InputFacts(queue).of(job), 1, 0) for job in queue.jobs)
     assert notes == [
         "2 jobs",
         f"1 of 2: p0-s0.png, 5.0 s; left {round(5 * second / first)} s",
@@ -270,15 +270,15 @@ def large(home: Path) -> Iterator[Queue]:
 
 
 def test_large_queue_is_planned_without_writing(large: Queue, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecasts, "_measured_rate", lambda *_: 1e-3)
+    monkeypatch.setattr(forecasts, "_measured_rate", lambda *_: 2e-4)
     before = tree(home)
     found = forecast(large, Loaded())
     assert (found.inputs, found.styles, found.jobs, found.new, found.stills) == (63, 40, 2520, 2520, 2520)
     assert (found.cold_frames, found.warm_frames, found.basis) == (2520, 0, "measured")
     pixels = SIZE[0] * SIZE[1]
-    assert found.seconds == pytest.approx(2520 * 2 * (pixels + forecasts.OVERHEAD_PX) * 1e-3)
+    assert found.seconds == pytest.approx(2520 * 2 * (pixels + forecasts.OVERHEAD_PX) * 2e-4)
     assert found.bytes_left == pytest.approx(2520 * pixels * (2.2 + 2.3))
-    assert found.in_words() == "63 inputs x 40 styles = 2,520 pictures, about 12 h 59 min, 14.5 MB"
+    assert found.in_words() == "63 inputs x 40 styles = 2,520 pictures, about 10 h 26 min, 14.5 MB"
     assert forecast(large, Loaded(), clean=True).bytes_left == pytest.approx(2520 * pixels * 2.3)
     assert tree(home) == before
 
@@ -360,7 +360,7 @@ def test_sheet_has_a_row_for_each_input_and_a_column_for_each_style(home: Path) 
     rgb = load_rgb(sheet).astype(int)
     red, blue = (np.argwhere(np.abs(rgb - color).sum(-1) < 40) for color in ((200, 0, 0), (0, 0, 200)))
     assert len(red) == 2 * 192 * 256 and len(blue) == 192 * 256  # the second result is left empty
-    assert blue[:, 1].min() - red[:, 1].min() == pytest.approx(256 + 8 + 32)  # columns are as wide as the widest image
+    assert blue[:, 1].min() - red[:, 1].min() == 256 + 8  # a column is as wide as its widest image
 
 
 def test_words_of_a_forecast_fit_what_is_in_it() -> None:
@@ -375,6 +375,17 @@ def test_words_of_a_forecast_fit_what_is_in_it() -> None:
     assert words(clips=1, stills=4, jobs=5).startswith("2 inputs x 3 styles without what is skipped: 5 results")
 
 
+def test_digest_of_a_style_image_is_taken_again_when_the_file_has_changed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Loaded()
+    taken = counted(monkeypatch, loaded, "image_digest")
+    first = kept.image_digest(home / "s0.jpg")
+    assert kept.image_digest(home / "s0.jpg") == first and len(taken) == 1
+    Image.fromarray(texture((30, 30), 8)).save(home / "s0.jpg")
+    assert kept.image_digest(home / "s0.jpg") != first
+
+
 def test_shared_stylers_are_given_up_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded, "MOST_STYLERS", 2)
     built = Counter[str]()
@@ -387,3 +398,15 @@ def test_shared_stylers_are_given_up_when_there_are_many(monkeypatch: pytest.Mon
     for name in "abacab":
         kept.styler(name, partial(build, name))
     assert built == {"a": 1, "b": 2, "c": 1}
+
+
+def test_forecast_leaves_out_frames_that_are_stored(home: Path) -> None:
+    queue = queue_of(home, inputs=["lake"], styles=["s0.jpg"])
+    work(queue)
+    (home / "out/lake-s0.mp4").unlink()
+    whole = forecast(queue, Loaded())
+    assert (whole.begun, whole.cold_frames, whole.warm_frames, whole.seconds) == (1, 0, 0, 0)
+    next((home / "out/renders").rglob("00000002.png")).unlink()
+    found = forecast(queue, Loaded())
+    assert (found.begun, found.cold_frames, found.warm_frames) == (1, 0, 1)
+    assert found.bytes_left > whole.bytes_left

@@ -20,7 +20,7 @@ from pipeline.encoders.registry import AUTO, ENCODERS
 from pipeline.errors import TemperaError
 from pipeline.runtime.progress import describe_seconds
 from pipeline.store.stats import read_lines
-from pipeline.workflows.queue.state import InputFacts, job_state
+from pipeline.workflows.queue.state import InputFacts, job_state, stored_frames
 from pipeline.workflows.space import frame_bytes_per_px, in_words, video_bytes_per_px
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from pipeline.workflows.queue.jobs import Job, Queue
     from pipeline.workflows.queue.state import Facts, State
 
-OVERHEAD_PX: Final = 8_000
-"""What an image costs beside its pixels, in pixels: small ones take longer than their size says."""
+OVERHEAD_PX: Final = 36_000
+"""What an evaluation costs beside its pixels, in pixels: with `compact` on a CPU it took 14 ms and 0.39 us a pixel
+(64x48 to 640x480 px, one thread)."""
 
 _JOBS_LOOKED_AT: Final = 64
-_MEASURED_SIDE_PX: Final = 320
+_MEASURED_SIDE_PX: Final = {"cpu": 320}
+_MEASURED_SIDE_PX_OF_ACCELERATORS: Final = 1024
 _MEASURED_EVALUATIONS: Final = 4
 Basis = Literal["done", "measured", "unknown"]
 
@@ -65,12 +67,12 @@ class Forecast:
 
     def in_words(self) -> str:
         """As in `63 inputs x 40 styles = 2,520 pictures, about 11 h 20 min, 4.1 GB`."""
-        kinds = "results" if self.stills and self.clips else "videos" if self.clips else "pictures"
+        kind = "result" if self.stills and self.clips else "video" if self.clips else "picture"
         product = "=" if self.jobs == self.inputs * self.styles else "without what is skipped:"
         left = self.done > 0 and self.done < self.jobs
         time_left = "time unknown" if self.seconds is None else f"about {describe_seconds(self.seconds)}"
         return (
-            f"{self.inputs:,} inputs x {self.styles:,} styles {product} {self.jobs:,} {kinds}, "
+            f"{counted(self.inputs, 'input')} x {counted(self.styles, 'style')} {product} {counted(self.jobs, kind)}, "
             + (f"{self.jobs - self.done:,} left, " if left else "")
             + f"{time_left}, {in_words(self.bytes_left)}"
         )
@@ -116,14 +118,14 @@ def forecast(queue: Queue, loaded: Loaded, *, clean: bool = False) -> Forecast:
         if state == "done":
             continue
         left.append((job, found))
-        cold, warm = expected_frames(job.style, found)
+        cold, warm = expected_frames(job.style, found, 0 if state == "new" else stored_frames(queue, job))
         phases["cold"] += cold
         phases["warm"] += warm
-        work[cost_key(job.style)] += expected_work(job.style, found)
-        pixels = found.width_px * found.height_px * found.source.frame_count
-        per_px = video_bytes_per_px(queue.output(job, found.source.frame_count), job.style.output)
-        size += pixels * (per_px + (0.0 if clean else frame_bytes_per_px(job.style)))
-    rates = _known_rates(queue, finished)
+        work[cost_key(job.style)] += expected_work(job.style, found, cold, warm)
+        frames, pixels = found.source.frame_count, found.width_px * found.height_px
+        size += pixels * frames * video_bytes_per_px(queue.output(job, frames), job.style.output)
+        size += 0 if clean else pixels * (cold + warm) * frame_bytes_per_px(job.style)
+    rates = _known_rates(queue, finished) if left else {}
     basis: Basis = "done" if work.keys() <= rates.keys() else "measured"
     for job, found in left if basis == "measured" else ():
         if cost_key(job.style) not in rates and (rate := _measured_rate(queue, job.style, found, loaded)):
@@ -152,19 +154,18 @@ def cost_key(config: Config) -> Hashable:
     )
 
 
-def expected_frames(config: Config, facts: Facts) -> tuple[int, int]:
-    """How many cold and warm frames a whole render has, if it has no cut and no frame starts anew."""
-    frames = -(-facts.source.frame_count // config.motion.hold)
-    cold = frames if config.styler != "neural" or config.motion.every_frame_cold else 1
+def expected_frames(config: Config, facts: Facts, stored: int = 0) -> tuple[int, int]:
+    """How many cold and warm frames are left of a render, if it has no cut and no frame starts anew."""
+    frames = max(0, -(-facts.source.frame_count // config.motion.hold) - stored)
+    cold = frames if config.styler != "neural" or config.motion.every_frame_cold else int(frames > 0 and not stored)
     return cold, frames - cold
 
 
-def expected_work(config: Config, facts: Facts) -> float:
-    """Pixel evaluations of a whole render; for stylers that do not optimize, pixels."""
+def expected_work(config: Config, facts: Facts, cold: int, warm: int) -> float:
+    """Pixel evaluations of so many frames; for stylers that do not optimize, pixels."""
     from pipeline.stylers.scales import cold_scales
 
     size = facts.height_px, facts.width_px
-    cold, warm = expected_frames(config, facts)
     if config.styler != "neural":
         return cold * _work_of(size)
     optimize = config.optimize
@@ -178,6 +179,11 @@ def seconds_of(work: Mapping[Hashable, float], rates: Mapping[Hashable, float]) 
     if any(amount and key not in rates for key, amount in work.items()):
         return None
     return sum(amount * rates[key] for key, amount in work.items() if amount)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 picture`, `2,520 pictures`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _work_of(size: tuple[int, int]) -> float:
@@ -195,9 +201,10 @@ def _known_rates(queue: Queue, jobs: list[tuple[Job, Facts]]) -> dict[Hashable, 
             continue
         by_frame = {record.get("frame"): record.get("seconds") for record in records}
         known = [value for value in by_frame.values() if isinstance(value, int | float)]
-        if len(known) == sum(expected_frames(job.style, facts)):
+        cold, warm = expected_frames(job.style, facts)
+        if len(known) == cold + warm:
             seconds[cost_key(job.style)] += sum(known)
-            work[cost_key(job.style)] += expected_work(job.style, facts)
+            work[cost_key(job.style)] += expected_work(job.style, facts, cold, warm)
     return {key: seconds[key] / work[key] for key in work if seconds[key] > 0}
 
 
@@ -213,7 +220,11 @@ def _measured_rate(queue: Queue, config: Config, facts: Facts, loaded: Loaded) -
     if config.styler == "neural" and not _weights_are_here(config.encoder, queue.weights):
         return None
     cold = config.optimize.cold.model_copy(
-        update={"evaluations": _MEASURED_EVALUATIONS, "min_scale_px": 2 * _MEASURED_SIDE_PX, "init": "content"}
+        update={
+            "evaluations": _MEASURED_EVALUATIONS,
+            "min_scale_px": 2 * _MEASURED_SIDE_PX_OF_ACCELERATORS,
+            "init": "content",
+        }
     )
     short = config.model_copy(
         update={
@@ -222,7 +233,8 @@ def _measured_rate(queue: Queue, config: Config, facts: Facts, loaded: Loaded) -
         }
     )
     resources = loaded.resources(short, queue.weights)
-    width, height = size_within(facts.width_px, facts.height_px, _MEASURED_SIDE_PX)
+    side_px = _MEASURED_SIDE_PX.get(resources.device.type, _MEASURED_SIDE_PX_OF_ACCELERATORS)
+    width, height = size_within(facts.width_px, facts.height_px, side_px)
     least_px = resources.encoder.min_side_px if resources.encoder else 1
     size = max(height, least_px), max(width, least_px)
     content = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))

@@ -71,7 +71,7 @@ def write_sheets(queue: Queue, done: Collection[str]) -> list[Path]:
     from pipeline.media.image.png import encode_png
 
     columns = 1 + len(queue.styles)
-    cell_px = max(_SMALLEST_CELL_PX, min(THUMBNAIL_PX, _SHEET_SIDE_PX // columns - GAP_PX))
+    cell_px = max(_SMALLEST_CELL_PX, min(THUMBNAIL_PX, (_SHEET_SIDE_PX - GAP_PX) // columns - GAP_PX))
     results = {(job.input.name, job.style.name): result_thumbnail(queue, job) for job in queue.jobs if job.name in done}
     rows_at_most = min(_SHEET_SIDE_PX, _SHEET_PX // (columns * (cell_px + GAP_PX))) // (cell_px + CAPTION_PX + GAP_PX)
     paths = []

@@ -199,4 +199,6 @@ def _mean(records: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _foreign(path: Path) -> UsageError:
-    return UsageError(f"{path}: exists, and is not of a queue", hint="choose another folder with -o")
+    return UsageError(
+        f"{path}: exists, and is not of a queue", hint="choose another folder with -o, or move the file away"
+    )

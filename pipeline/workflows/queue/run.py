@@ -17,11 +17,11 @@ from pipeline.store.disk_errors import writing
 from pipeline.store.lock import RenderLock
 from pipeline.stylers.loaded import Loaded
 from pipeline.workflows.clean import clean
-from pipeline.workflows.queue.forecast import cost_key, expected_work, seconds_of
+from pipeline.workflows.queue.forecast import cost_key, counted, expected_frames, expected_work, seconds_of
 from pipeline.workflows.queue.jobs import RENDERS_NAME
 from pipeline.workflows.queue.pictures import make_thumbnails, write_sheets
 from pipeline.workflows.queue.report import PAGE_NAME, REPORT_NAME, Outcome, check_folder, write_report
-from pipeline.workflows.queue.state import InputFacts, job_state
+from pipeline.workflows.queue.state import InputFacts, job_state, stored_frames
 from pipeline.workflows.render import render
 from pipeline.workflows.resolve import load_resources
 
@@ -81,6 +81,8 @@ def run_queue(queue: Queue, reporter: Reporter, cancellation: Cancellation, *, c
             ) from None
         outcomes = work.outcomes()
         with writing(queue.folder), reporter.stage("writing the contact sheets", None):
+            if not (queue.folder / REPORT_NAME).exists():
+                write_report(queue, outcomes)  # it says whose the sheets are
             sheets = write_sheets(queue, {outcome.job.name for outcome in outcomes if outcome.state == "done"})
             for sheet in set(old_sheets) - set(sheets):
                 atomic.remove(sheet)
@@ -113,7 +115,7 @@ class _Work:
         if not left:
             return
         total, done = len(self._queue.jobs), len(self._queue.jobs) - len(left)
-        self._reporter.note(f"{total:,} jobs" + (f", {len(left):,} left" if done else ""))
+        self._reporter.note(counted(total, "job") + (f", {len(left):,} left" if done else ""))
         styles = {job.style.name: job.style for job in left}
         found = load_resources(list(styles.values()), self._queue.weights, self._loaded)
         for style, resources in zip(styles.values(), found, strict=True):
@@ -134,10 +136,12 @@ class _Work:
             self._outcomes[job.name] = Outcome(job, "failed", error=error)
             self._reporter.note(f"{job.name}: failed: {error.message}")
             return True
-        if job_state(self._queue, job, facts, self._loaded) == "done":
+        state = job_state(self._queue, job, facts, self._loaded)
+        if state == "done":
             self._finish(job, self._queue.output(job, facts.source.frame_count))
             return True
-        self._left[job.name] = cost_key(job.style), expected_work(job.style, facts)
+        frames = expected_frames(job.style, facts, 0 if state == "new" else stored_frames(self._queue, job))
+        self._left[job.name] = cost_key(job.style), expected_work(job.style, facts, *frames)
         return False
 
     def _work_on(self, job: Job, reporter: _JobReporter) -> str:
@@ -156,8 +160,9 @@ class _Work:
             self._outcomes[job.name] = Outcome(job, "failed", error=error)
             return f"{job.name} failed: {error.message}"
         seconds = time.monotonic() - began
-        self._spent[key] += seconds
-        self._worked[key] += work
+        if work:  # else the result only had to be written
+            self._spent[key] += seconds
+            self._worked[key] += work
         self._finish(job, output)
         return f"{output.relative_to(self._queue.folder)}, {seconds:.1f} s"
 

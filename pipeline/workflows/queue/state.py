@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.errors import TemperaError
 from pipeline.plan.identity import ResolvedStyle, make_identity, planned_segment_frames
 from pipeline.runtime.progress import SilentReporter
-from pipeline.store.directory import PLAN_NAME
+from pipeline.store.directory import PLAN_NAME, RenderDirectory
 from pipeline.store.videos import exported, known_videos
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
@@ -79,6 +79,15 @@ def job_state(queue: Queue, job: Job, facts: Facts, loaded: Loaded) -> State:
         return "done" if _is_done(queue, job, facts, opened, loaded) else "begun"
     except TemperaError:
         return "begun"  # working on it raises the error
+
+
+def stored_frames(queue: Queue, job: Job) -> int:
+    """How many frames of a job that has begun are stored; 0 if its render cannot be read."""
+    try:
+        directory = RenderDirectory.open(queue.render_path(job))
+        return sum(len(directory.stored(chain)) for chain in directory.plan.chains)
+    except TemperaError:
+        return 0
 
 
 def _is_done(queue: Queue, job: Job, facts: Facts, opened: OpenedRender, loaded: Loaded) -> bool:
