@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.cli.explain import Part
 from pipeline.config.catalog import load_style
 from pipeline.errors import Interrupted, StylizeError
 from pipeline.media.reader.source import probe
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.explain import explain
+from pipeline.workflows.explain import PARTS, explain
 from tests.support.command_line import QUICK, Tempera, assert_refused, everything, tree, video_times
 from tests.support.frames import read_rgb
 
@@ -50,6 +51,7 @@ def test_explanation_is_a_page_with_its_files(tempera: Tempera, tmp_path: Path) 
 
 
 def test_parts_and_layers_can_be_chosen(tempera: Tempera, tmp_path: Path) -> None:
+    assert tuple(Part) == PARTS
     assert tempera(*EXPLAIN, "--only", "features", "--layers", "relu3_1, relu1_2", "-o", "f").code == 0
     assert everything(tmp_path / "f") == {"index.html", "features.mp4", "features-relu1_2.png", "features-relu3_1.png"}
     assert tempera(*EXPLAIN, "--only", "growth", "--only", "losses", "-o", "f").code == 0
