@@ -26,8 +26,9 @@ CHANNELS: Final = 24
 """Channels of a layer on its sheet, at most."""
 CLIP_CHANNELS: Final = 6
 """Channels of a layer in the clip, at most."""
-PERCENTILE: Final = 99.5
-"""Of the values that are shown of a layer: what is above is as bright as that."""
+_PEAK, _CHANNELS_WITHIN = 99.5, 75.0
+"""The peak of a channel is this percentile of its values in both frames, and the brightest value of a layer this
+percentile of the peaks: one channel that is far above all others would leave them in the dark."""
 _TEXT: Final = (
     "The network looks at a picture through hundreds of small filters. Each map shows where one filter found what it "
     "looks for, from black (nothing) to white: edges and plain colors in the first layers, textures and shapes deeper "
@@ -63,7 +64,8 @@ def layer_maps(layer: str, content: Tensor, stylized: Tensor) -> LayerMaps:
     energy = np.square(maps[0]).mean(axis=(1, 2))
     order = np.argsort(-energy, kind="stable")[:CHANNELS]
     shown = maps[0][order], maps[1][order]
-    brightest = float(np.percentile(np.stack(shown), PERCENTILE))
+    peaks = np.percentile(np.stack(shown, axis=1).reshape(len(order), -1), _PEAK, axis=1)
+    brightest = float(np.percentile(peaks, _CHANNELS_WITHIN)) or float(peaks.max())
     return LayerMaps(layer, tuple(int(channel) for channel in order), len(energy), *shown, brightest)
 
 
@@ -119,8 +121,8 @@ def _title(maps: LayerMaps) -> str:
     return (
         f"{maps.layer}: {len(maps.channels)} of {maps.count} channels, maps of {width}x{height} px, "
         "the channel with the most energy in the photo first\n"
-        f"one scale for all: black is 0, white is {maps.brightest:.3g} or more "
-        f"({PERCENTILE:g} percent of the values are below)"
+        f"one scale for all: black is 0, white is {maps.brightest:.3g} or more, "
+        "which a quarter of the channels reach"
     )
 
 

@@ -62,11 +62,12 @@ def growth_sheet(pictures: Sequence[GrowthPicture], title: str) -> NDArray[np.ui
     """A row for each scale, from coarse to fine, with evenly spaced ratios of evaluations; all in one size."""
     height, width = pictures[-1].rgb.shape[:2]
     size = size_within(width, height, _SIDE_PX)
-    rows, before = [], 0
+    rows, sizes, before = [], [], 0
     for scale in growth_scales(pictures):
-        rows.append([(_caption(each), resize(each.rgb, *size)) for each in _thinned(scale, before)])
+        rows.append([(f"evaluation {each.evaluation}", resize(each.rgb, *size)) for each in _thinned(scale, before)])
+        sizes.append(f"{scale[-1].rgb.shape[1]}x{scale[-1].rgb.shape[0]}")
         before = scale[-1].evaluation
-    return contact_sheet([title, *rows])
+    return contact_sheet([f"{title}\nscales from top to bottom: {', '.join(sizes)} px", *rows])
 
 
 def growth_clip(pictures: Sequence[GrowthPicture]) -> list[tuple[NDArray[np.uint8], int]]:
@@ -77,7 +78,7 @@ def growth_clip(pictures: Sequence[GrowthPicture]) -> list[tuple[NDArray[np.uint
     clip = []
     for number, scale in enumerate(scales, start=1):
         for each in scale:
-            caption = f"evaluation {each.evaluation} of {total}, scale {number} of {len(scales)}: {_size(each)}"
+            caption = f"evaluation {each.evaluation} of {total}, scale {number} of {len(scales)}"
             ticks = _LAST_TICKS if each is pictures[-1] else _STEP_TICKS
             clip.append((contact_sheet([[(caption, resize(each.rgb, width, height))]]), ticks))
     return clip
@@ -90,11 +91,3 @@ def _thinned(scale: Sequence[GrowthPicture], before: int) -> list[GrowthPicture]
         for wanted in spaced(scale[-1].evaluation - before, COLUMNS)
     }
     return [scale[at] for at in sorted(chosen)]
-
-
-def _caption(picture: GrowthPicture) -> str:
-    return f"evaluation {picture.evaluation}, {_size(picture)}"
-
-
-def _size(picture: GrowthPicture) -> str:
-    return f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]} px"

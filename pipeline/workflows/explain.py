@@ -75,7 +75,7 @@ def explain(
     if config.styler != "neural":
         raise ConfigError(
             f"style {config.name!r}: the {config.styler} styler has no layers, evaluations or losses to show",
-            hint="explain a style of the neural styler: all that ship are, and every image is one",
+            hint="explain a style of the neural styler, such as swirl, or an image: --style painting.jpg",
         )
     if not 0 <= index < source.frame_count:
         raise UsageError(

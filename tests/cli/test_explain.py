@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.cli.explain import Part
 from pipeline.config.catalog import load_style
 from pipeline.errors import Interrupted, StylizeError
 from pipeline.media.reader.source import probe
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.explain import explain
+from pipeline.workflows.explain import PARTS, explain
 from tests.support.command_line import QUICK, Tempera, assert_refused, everything, tree, video_times
 from tests.support.frames import read_rgb
 
@@ -45,11 +46,12 @@ def test_explanation_is_a_page_with_its_files(tempera: Tempera, tmp_path: Path) 
     assert [int(row["evaluation"]) for row in rows] == list(range(1, EVALUATIONS + 1))
     assert [(row["scale"], row["width_px"]) for row in rows] == [("1", "34")] * 2 + [("2", "48")] * 2
     assert len(video_times(folder / "growth.mp4")) == EVALUATIONS
-    with Image.open(folder / "growth.png") as sheet:  # two rows, two columns, a caption for each, a title
-        assert sheet.size == (2 * 56 + 8, 8 + 22 + 2 * (32 + 22 + 8))
+    with Image.open(folder / "growth.png") as sheet:  # two rows, two columns, a caption for each, two lines of title
+        assert sheet.size == (2 * 56 + 8, 8 + 2 * 22 + 2 * (32 + 22 + 8))
 
 
 def test_parts_and_layers_can_be_chosen(tempera: Tempera, tmp_path: Path) -> None:
+    assert tuple(Part) == PARTS
     assert tempera(*EXPLAIN, "--only", "features", "--layers", "relu3_1, relu1_2", "-o", "f").code == 0
     assert everything(tmp_path / "f") == {"index.html", "features.mp4", "features-relu1_2.png", "features-relu3_1.png"}
     assert tempera(*EXPLAIN, "--only", "growth", "--only", "losses", "-o", "f").code == 0
@@ -104,7 +106,7 @@ def test_last_picture_is_that_of_a_render(tempera: Tempera, tmp_path: Path) -> N
     assert tempera("render", PHOTO, *STYLE, *QUICK, "--width", "48", "-o", "out.png").code == 0
     assert tempera(*EXPLAIN, "--only", "growth", "-o", "f").code == 0
     sheet, rendered = read_rgb(tmp_path / "f" / "growth.png"), read_rgb(tmp_path / "out.png")
-    top, left = 8 + 22 + 32 + 22 + 8, 8 + 56
+    top, left = 8 + 2 * 22 + 32 + 22 + 8, 8 + 56
     np.testing.assert_array_equal(sheet[top : top + 32, left : left + 48], rendered)
 
 
