@@ -43,7 +43,11 @@ def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
     data, folder, name = _find(style)
     for assignment in assignments:
         set_value(data, assignment)
-    config = parse_config(data, where=style)
+    return locate_config(parse_config(data, where=style), folder, name)
+
+
+def locate_config(config: Config, folder: Path, name: str) -> Config:
+    """A config of a file in `folder`, with absolute paths; it is called `name` if it has no name itself."""
     images = tuple(image.model_copy(update={"path": _located(image.path, folder)}) for image in config.style.images)
     cold = config.optimize.cold
     if isinstance(cold.init, Path):

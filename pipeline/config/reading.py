@@ -72,6 +72,16 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
 
 
+def check_key(key: str, option: str) -> None:
+    """Raise ConfigError, naming the nearest valid key, for a key that an option of the command line cannot reach."""
+    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
+    valid = config_keys()
+    if key not in valid and not key.startswith(free):
+        raise ConfigError(
+            f"{option} {_shortened(key)}: unknown key{nearest(key, valid)}", hint="`tempera schema` lists every key"
+        )
+
+
 def set_value(data: dict[str, Any], assignment: str) -> None:
     """Apply one `section.key=value` of `--set` to plain config data; the value is read as YAML.
 
@@ -84,12 +94,7 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
             f"--set {_shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
-    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
-    valid = config_keys()
-    if key not in valid and not key.startswith(free):
-        raise ConfigError(
-            f"--set {_shortened(key)}: unknown key{nearest(key, valid)}", hint="`tempera schema` lists every key"
-        )
+    check_key(key, "--set")
     try:
         value = _load(text)
     except _YAML_ERRORS as error:

@@ -12,6 +12,7 @@ from pipeline.plan.identity import ResolvedStyle, planned_segment_frames
 from pipeline.plan.segments import automatic_length
 
 if TYPE_CHECKING:
+    from pipeline.encoders.network import Encoder
     from pipeline.stylers.resources import Resources
     from pipeline.types import RenderPlan
 
@@ -42,29 +43,33 @@ def resolve_styles(
     on another device stays the same. Returns the resolved styles in order, and their networks by style name. Raises
     InputError for a style image that cannot be read, MissingPartError for a device or weights that are not there.
     """
-    from pipeline.stylers.resources import image_digest
-
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for config, found in zip(styles, load_resources(styles, weights), strict=True):
         resources[config.name] = found
-        least_px = found.encoder.min_side_px if found.encoder else 1
-        init = config.optimize.cold.init
-        resolved.append(
-            ResolvedStyle(
-                name=config.name,
-                config=config,
-                image_digests=tuple(image_digest(image.path, min_side_px=least_px) for image in config.style.images),
-                encoder=found.encoder.name if found.encoder else "none",
-                encoder_digest=found.encoder.digest if found.encoder else "",
-                precision=found.precision,
-                init_digest=image_digest(init) if isinstance(init, Path) else "",
-                weights=weights,
-                segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
-                flow_digest=found.flow.digest if found.flow else "",
-            )
-        )
+        length = _segment_frames(config, found, frame_count, len(styles), plan)
+        resolved.append(resolve_style(config, found, weights, segment_frames=length))
     return resolved, resources
+
+
+def resolve_style(config: Config, found: Resources, weights: Path | None, *, segment_frames: int = 0) -> ResolvedStyle:
+    """A style with the digests of its images and networks, and what was chosen. Raises as `resolve_styles` does."""
+    from pipeline.stylers.resources import image_digest
+
+    least_px = found.encoder.min_side_px if found.encoder else 1
+    init = config.optimize.cold.init
+    return ResolvedStyle(
+        name=config.name,
+        config=config,
+        image_digests=tuple(image_digest(image.path, min_side_px=least_px) for image in config.style.images),
+        encoder=found.encoder.name if found.encoder else "none",
+        encoder_digest=found.encoder.digest if found.encoder else "",
+        precision=found.precision,
+        init_digest=image_digest(init) if isinstance(init, Path) else "",
+        weights=weights,
+        segment_frames=segment_frames,
+        flow_digest=found.flow.digest if found.flow else "",
+    )
 
 
 def load_resources(configs: Sequence[Config], weights: Path | None) -> list[Resources]:
@@ -72,14 +77,14 @@ def load_resources(configs: Sequence[Config], weights: Path | None) -> list[Reso
     from pipeline.stylers.resources import find_resources
 
     loaded: dict[tuple[object, ...], Resources] = {}
+    encoders: dict[tuple[object, ...], Encoder | None] = {}
     found = []
     for config in configs:
-        key = (
-            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
-            *(config.motion.method, config.motion.preset),
-        )
+        features = config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device
+        key = (*features, config.motion.method, config.motion.preset)
         if key not in loaded:
-            loaded[key] = find_resources(config, weights=weights)
+            loaded[key] = find_resources(config, weights=weights, encoder=encoders.get(features))
+            encoders[features] = loaded[key].encoder
         found.append(loaded[key])
     return found
 

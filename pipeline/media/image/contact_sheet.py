@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -12,33 +12,83 @@ if TYPE_CHECKING:
 
 Captioned = tuple[str, "NDArray[np.uint8]"]
 
-_GAP_PX = 8
-_CAPTION_PX = 22
-_BACKGROUND = (250, 248, 244)
-_TEXT = (40, 40, 40)
+_GAP_PX: Final = 12
+_FONT_PX: Final = 15
+_LINE_PX: Final = 20
+_HEADING_PX: Final = 20
+_BACKGROUND: Final = (250, 248, 244)
+_TEXT: Final = (25, 25, 25)
+_DETAIL: Final = (95, 92, 88)
+_BREAKS: Final = ".=,/_-"
+"""Characters after which a word that is wider than a line is broken rather than elsewhere."""
 
 
-def contact_sheet(rows: Sequence[Sequence[Captioned]]) -> NDArray[np.uint8]:
+def contact_sheet(rows: Sequence[str | Sequence[Captioned | None]]) -> NDArray[np.uint8]:
     """Rows of (caption, uint8 (H, W, 3) sRGB) as one image on white paper, uint8 (H, W, 3) sRGB.
 
-    Images keep their size; a caption that is too long for its image is cut.
+    Images keep their size and stand in columns; None leaves a place empty. Captions are wrapped to the width of their
+    image, never cut; their first line stands out. A row that is text is a heading.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    widths = [sum(rgb.shape[1] + _GAP_PX for _, rgb in row) + _GAP_PX for row in rows]
-    heights = [max(rgb.shape[0] for _, rgb in row) + _CAPTION_PX + _GAP_PX for row in rows]
-    sheet = Image.new("RGB", (max(widths), sum(heights) + _GAP_PX), _BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
+    font, heading_font = ImageFont.load_default(_FONT_PX), ImageFont.load_default(_HEADING_PX)
+    images = [row for row in rows if not isinstance(row, str)]
+    widths = [
+        max((cell[1].shape[1] for row in images for cell in row[column : column + 1] if cell), default=0)
+        for column in range(max(map(len, images), default=0))
+    ]
+    width = sum(widths) + _GAP_PX * (len(widths) + 1)
+    pieces: list[Image.Image] = []
+    for row in rows:
+        if isinstance(row, str):
+            lines = wrapped(row, width - 2 * _GAP_PX, heading_font.getlength)
+            piece = Image.new("RGB", (width, len(lines) * (_HEADING_PX + 6) + _GAP_PX), _BACKGROUND)
+            ImageDraw.Draw(piece).text((_GAP_PX, 0), "\n".join(lines), fill=_TEXT, font=heading_font, spacing=6)
+            pieces.append(piece)
+            continue
+        captions = [[] if cell is None else wrapped(cell[0], cell[1].shape[1], font.getlength) for cell in row]
+        tallest = max(
+            cell[1].shape[0] + _LINE_PX * len(lines) for cell, lines in zip(row, captions, strict=True) if cell
+        )
+        piece = Image.new("RGB", (width, tallest + 2 * _GAP_PX), _BACKGROUND)
+        draw, left = ImageDraw.Draw(piece), _GAP_PX
+        for cell, lines, column_px in zip(row, captions, widths, strict=False):
+            if cell is not None:
+                rgb = cell[1]
+                piece.paste(Image.fromarray(rgb), (left, 0))
+                for number, line in enumerate(lines):
+                    top = rgb.shape[0] + 4 + number * _LINE_PX
+                    draw.text((left, top), line, fill=_DETAIL if number else _TEXT, font=font)
+            left += column_px + _GAP_PX
+        pieces.append(piece)
+    sheet = Image.new("RGB", (width, sum(piece.height for piece in pieces) + _GAP_PX), _BACKGROUND)
     top = _GAP_PX
-    for row, height in zip(rows, heights, strict=True):
-        left = _GAP_PX
-        for caption, rgb in row:
-            sheet.paste(Image.fromarray(rgb), (left, top))
-            shown = caption
-            while shown and draw.textlength(shown, font=font) > rgb.shape[1]:
-                shown = shown[:-1]
-            draw.text((left, top + rgb.shape[0] + 3), shown, fill=_TEXT, font=font)
-            left += rgb.shape[1] + _GAP_PX
-        top += height
+    for piece in pieces:
+        sheet.paste(piece, (0, top))
+        top += piece.height
     return np.asarray(sheet)
+
+
+def wrapped(text: str, width_px: float, measure: Callable[[str], float]) -> list[str]:
+    """The lines of a text, each no wider than `width_px` as `measure` says, or a single character.
+
+    Line breaks of the text stay. A word that is wider than a line is broken, after punctuation where there is some.
+    """
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}" if line else word
+            if measure(longer) <= width_px:
+                line = longer
+                continue
+            if line:
+                lines.append(line)
+            line = word
+            while len(line) > 1 and measure(line) > width_px:
+                fitting = next((end for end in range(len(line) - 1, 1, -1) if measure(line[:end]) <= width_px), 1)
+                end = max(line.rfind(mark, 0, fitting) + 1 for mark in _BREAKS) or fitting
+                lines.append(line[:end])
+                line = line[end:]
+        lines.append(line)
+    return lines
