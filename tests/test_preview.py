@@ -15,6 +15,7 @@ from PIL import Image
 from pipeline import cli
 from pipeline.config.settings import Config
 from pipeline.encoders import load as encoders_load
+from pipeline.encoders.network import Encoder
 from pipeline.errors import StylizeError
 from pipeline.media.reader.source import probe
 from pipeline.media.reader.thumbnails import Thumbnails
@@ -212,7 +213,12 @@ def test_crop_is_that_of_the_whole_cell(clip: Path) -> None:
 def test_encoder_is_loaded_once_for_a_sheet(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
     load = encoders_load.load_encoder
-    monkeypatch.setattr(encoders_load, "load_encoder", lambda name, **how: loaded.append(name) or load(name, **how))
+
+    def counted(name: str, **how: Any) -> Encoder:
+        loaded.append(name)
+        return load(name, **how)
+
+    monkeypatch.setattr(encoders_load, "load_encoder", counted)
     preview_of(clip, [0], sweep="motion.method=dis,none", run_up=1)
     assert loaded == ["tiny"]
 

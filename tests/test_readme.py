@@ -79,7 +79,7 @@ def every(pattern: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with small files of the names that the documents use, and a finished render, lake.render."""
+    """A folder with small files of the names that the documents use, a finished render, lake.render, and a sheet."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
@@ -87,6 +87,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
+    grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]
+    assert cli.run(["preview", clip, "--style", style_image, *grid, *QUICK, "--width=48"]) == 0
     return folder
 
 
@@ -108,6 +110,7 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     elif arguments[0] == "render":
         arguments.append("--dry-run")
     elif arguments[0] == "preview":
+        arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 

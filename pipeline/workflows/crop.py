@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_HINT = "for example --crop 600x400 for the center, --crop 600x400+1200+300, or --crop 600x400+100%+0% for the upper right corner"
+_HINT = (
+    "for example --crop 600x400 for the center, +1200+300 behind it for a corner in px, +100%+0% for the upper right"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A box of `width_px` by `height_px`.
 
-    `left` and `top` are those of its corner in px, or as from `0%`, at the left or upper edge of the frame, to `100%`, at
+    `left` and `top` are those of its corner in px, or from `0%`, at the left or upper edge of the frame, to `100%`, at
     the right or lower one; or "" for the center.
     """
 
@@ -50,7 +52,9 @@ class Crop:
 def parse_crop(text: str) -> Crop:
     """`WxH` in the center, or `WxH+X+Y` at a place as `Crop` takes it. Raises UsageError for anything else."""
     found = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})(?:\+(\d{1,5}%?)\+(\d{1,5}%?))?", text.strip())
-    if not found or not int(found[1]) or not int(found[2]):
+    places = [place for place in (found[3], found[4]) if place] if found else []
+    percents = [int(place[:-1]) for place in places if place.endswith("%")]
+    if not found or not int(found[1]) or not int(found[2]) or max(percents, default=0) > 100:
         raise UsageError(f"--crop {text}: expected WIDTHxHEIGHT or WIDTHxHEIGHT+X+Y, in px", hint=_HINT)
     return Crop(int(found[1]), int(found[2]), found[3] or "", found[4] or "")
 

@@ -199,8 +199,8 @@ def _figure(cell: Cell, content: str) -> str:
 
 
 def _breakable(assignment: str) -> str:
-    """`section.key=value` as HTML that breaks after dots and the equals sign rather than elsewhere."""
-    return "".join(escape(part) + "<wbr>" * (part in ".=") for part in re.split(r"([.=])", assignment) if part)
+    """`section.key=value` as HTML that breaks between the parts of the key rather than elsewhere."""
+    return re.sub(r"\.(?=[^\W\d])", ".<wbr>", escape(assignment))
 
 
 def _data_url(rgb: NDArray[np.uint8]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +20,8 @@ _HEADING_PX: Final = 20
 _BACKGROUND: Final = (250, 248, 244)
 _TEXT: Final = (25, 25, 25)
 _DETAIL: Final = (95, 92, 88)
-_BREAKS: Final = ".=,/_-"
-"""Characters after which a word that is wider than a line is broken rather than elsewhere."""
+_PARTS: Final = re.compile(r"[./](?=[^\W\d])")
+"""Between the parts of a dotted key or a path, but not inside a number."""
 
 
 def contact_sheet(rows: Sequence[str | Sequence[Captioned | None]]) -> NDArray[np.uint8]:
@@ -72,7 +73,7 @@ def contact_sheet(rows: Sequence[str | Sequence[Captioned | None]]) -> NDArray[n
 def wrapped(text: str, width_px: float, measure: Callable[[str], float]) -> list[str]:
     """The lines of a text, each no wider than `width_px` as `measure` says, or a single character.
 
-    Line breaks of the text stay. A word that is wider than a line is broken, after punctuation where there is some.
+    Line breaks of the text stay. A word wider than a line is broken, between the parts of a dotted key where possible.
     """
     lines = []
     for paragraph in text.split("\n"):
@@ -87,7 +88,8 @@ def wrapped(text: str, width_px: float, measure: Callable[[str], float]) -> list
             line = word
             while len(line) > 1 and measure(line) > width_px:
                 fitting = next((end for end in range(len(line) - 1, 1, -1) if measure(line[:end]) <= width_px), 1)
-                end = max(line.rfind(mark, 0, fitting) + 1 for mark in _BREAKS) or fitting
+                parts = [found.end() for found in _PARTS.finditer(line, 0, fitting + 1) if found.end() <= fitting]
+                end = parts[-1] if parts else fitting
                 lines.append(line[:end])
                 line = line[end:]
         lines.append(line)
