@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shlex
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -155,7 +156,7 @@ def sheet_page(sheet: Sheet, name: str, record: str) -> str:
 <body>
 <h1>{escape(name)}</h1>
 <p>Click an image to compare it with another one. Keep a cell as a style of your own:
-<code>tempera preview {escape(name)} --promote {example} mine.yaml</code></p>
+<code>tempera preview {escape(shlex.quote(name))} --promote {example} mine.yaml</code></p>
 <main class="{"full" if sheet.full_size else "fitted"}" style="--width: {width_px}px">{body}</main>
 {_COMPARE}
 <script type="application/json" id="{RECORD_ID}">{record.replace("<", chr(92) + "u003c")}</script>
