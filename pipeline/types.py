@@ -153,10 +153,14 @@ class ColorGaussian:
 
 @dataclass(frozen=True, slots=True)
 class StyleColors:
-    """The colors of the style images of a style: a Gaussian for each, and their weights (any scale)."""
+    """The colors of the style images of a style: a Gaussian for each, and their weights (any scale).
+
+    `regions` are those of the style's regions in order; None: the region keeps the content's colors.
+    """
 
     gaussians: tuple[ColorGaussian, ...]
     weights: tuple[float, ...]
+    regions: tuple[StyleColors | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,8 @@ class WarmStart:
 class FrameTask:
     """One frame to be stylized: its content, and its warm start (None: cold).
 
-    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds.
+    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `regions` are
+    the maps of its regions, float32 (R + 1, H, W) in [0, 1] that add up to 1: first that of what is in no region.
     """
 
     chain: Chain
@@ -202,6 +207,7 @@ class FrameTask:
     content: NDArray[np.uint8]
     warm: WarmStart | None = None
     starts_anew: bool = False
+    regions: NDArray[np.float32] | None = None
 
     @property
     def phase(self) -> Phase:
@@ -216,7 +222,8 @@ class FrameBatch:
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
-    `recent_change` (B, 1, H, W) where their content changed (None: nowhere).
+    `recent_change` (B, 1, H, W) where their content changed (None: nowhere), `regions` (B, R + 1, H, W) the maps of
+    their regions (None: the style has none).
     """
 
     phase: Phase
@@ -227,6 +234,7 @@ class FrameBatch:
     confidence: torch.Tensor | None = None
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
+    regions: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

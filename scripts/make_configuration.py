@@ -74,6 +74,8 @@ def _add_sections(parts: list[str], node: dict[str, Any], definitions: dict[str,
     rows = []
     for name, value in node["properties"].items():
         item = _resolved(value, definitions)
+        choices = [_resolved(choice, definitions) for choice in value.get("anyOf", ())]
+        item = next((choice for choice in choices if "properties" in choice), item)
         if "properties" in item:
             sections[f"{prefix}{name}"] = item
             continue
@@ -107,10 +109,12 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "enum" in value or "const" in value:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
+    if "prefixItems" in value:
+        return f"list of {len(value['prefixItems'])}: {_type(value['prefixItems'][0], definitions)}"
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:
-        return f"mapping of layers to: {_type(value['additionalProperties'], definitions)}"
+        return f"mapping to: {_type(value['additionalProperties'], definitions)}"
     if kind == "object":
         return "mapping"
     name = {"string": "path" if value.get("format") == "path" else "text", "null": "null"}.get(kind, kind)

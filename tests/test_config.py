@@ -18,7 +18,8 @@ from pipeline.config import settings as config_module
 from pipeline.config.catalog import TEMPLATE, configs_path, load_style, shipped_styles
 from pipeline.config.losses import LAYERS
 from pipeline.config.reading import MAX_CONFIG_BYTES, config_keys, config_schema, parse_config, read_yaml, set_value
-from pipeline.config.settings import Config, StyleImage
+from pipeline.config.settings import Config
+from pipeline.config.style import StyleImage
 from pipeline.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"style": {"images": [{"path": "a.png"}]}}

@@ -22,6 +22,7 @@ FLOORS = (
     "postprocess",
     "motion",
     "analysis",
+    "masks",
     "optimize",
     "plan",
     "store",

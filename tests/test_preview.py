@@ -203,6 +203,17 @@ def test_cells_of_other_photos_run_ups_and_seeds_are_not_reused(clip: Path, tmp_
     assert len(preview_of(clip, [4], one_shot, run_up=1, cells=cells).stylized) == 2
 
 
+def test_every_photo_has_a_say_in_cells_with_regions(clip: Path, tmp_path: Path) -> None:
+    """A mask may be carried from a frame far away."""
+    shutil.copytree(clip, tmp_path / "clip")
+    clip, cells = tmp_path / "clip", tmp_path / "cells"
+    settings = {"input.cuts": "none", "input.deflicker": 0, "regions": "[{mask: {sky: true}}]"}
+    assert preview_of(clip, [4], settings, run_up=0, cells=cells).stylized
+    assert not preview_of(clip, [4], settings, run_up=0, cells=cells).stylized
+    Image.fromarray(texture((48, 32), 7)).save(clip / "photos" / "shot_008.png")
+    assert preview_of(clip, [4], settings, run_up=0, cells=cells).stylized
+
+
 def test_crop_is_that_of_the_whole_cell(clip: Path) -> None:
     settings = {"input.cuts": "none", "output.finish.grain": 0.1}
     whole, part = (preview_of(clip, [2], settings, run_up=0, crop=crop) for crop in (None, "20x10+7+30%"))

@@ -85,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+    Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
     grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]

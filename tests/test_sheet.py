@@ -142,10 +142,10 @@ def test_every_line_of_a_caption_is_drawn_below_its_image() -> None:
     np.testing.assert_array_equal(whole, apart)
     short = contact_sheet([[(lines[0], image)]])
     assert whole.shape[0] - short.shape[0] == 20 * (len(lines) - 1)
-    rows = whole[12 + 32 :, 12:132].min(axis=(1, 2)) < 160
+    rows = whole[8 + 32 :, 8:128].min(axis=(1, 2)) < 160
     runs = np.count_nonzero(np.diff(rows.astype(int)) == 1)
     assert runs >= len(lines)
-    right = whole[12 + 32 :, 132:]
+    right = whole[8 + 32 :, 128:]
     assert (right == right[0, 0]).all()
 
 
@@ -153,9 +153,9 @@ def test_headings_and_empty_places_keep_the_columns() -> None:
     image = np.zeros((10, 40, 3), np.uint8)
     rows: list[list[Captioned | None]] = [[("a", image), ("b", image)], [None, ("c", image)]]
     plain, headed = contact_sheet(rows), contact_sheet(["frame 0", *rows])
-    assert headed.shape[0] > plain.shape[0] and headed.shape[1] == plain.shape[1] == 3 * 12 + 2 * 40
+    assert headed.shape[0] > plain.shape[0] and headed.shape[1] == plain.shape[1] == 3 * 8 + 2 * 40
     black = (plain == 0).all(axis=2)
-    assert black[12:22, 12:52].all() and black[12:22, 64:104].all() and not black[40:, 12:52].any()
+    assert black[8:18, 8:48].all() and black[8:18, 56:96].all() and not black[40:, 8:48].any()
 
 
 # Crops
@@ -312,6 +312,19 @@ def test_promoted_cell_is_a_style_that_equals_it(tmp_path: Path, hostile: Path, 
             assert load_style(str(config_path)) == cell.variant.config
             text = config_path.read_text(encoding="utf-8")
             assert text.startswith(f"# Cell {cell.name} of {name}: ") and "runtime" not in text
+
+
+def test_promoted_cell_keeps_its_regions(tmp_path: Path) -> None:
+    own_style = "style: {images: [{path: c.png}]}"
+    regions = f"[{{name: sky, mask: {{sky: true}}}}, {{mask: {{painted: {{0: sky.png, 12: /b.png}}}}, {own_style}}}]"
+    (tmp_path / "own.yaml").write_text(f"style: {{images: [{{path: a.png}}]}}\nregions: {regions}\n")
+    sheet = a_sheet([str(tmp_path / "own.yaml")], [SCALES], [0])
+    for name in ("sheet.png", "sheet.html"):
+        write_sheet(tmp_path / name, sheet)
+        promote(tmp_path / name, "C1", tmp_path / f"{name}.yaml")
+        variant = sheet.cells[2].variant
+        assert variant is not None and len(variant.config.regions) == 2
+        assert load_style(str(tmp_path / f"{name}.yaml")) == variant.config
 
 
 def test_only_a_stylized_cell_of_a_sheet_can_be_promoted_to_a_new_file(tmp_path: Path) -> None:

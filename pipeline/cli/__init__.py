@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
+from pipeline.cli import clean, demo, doctor, evaluate, export, masks, preview, probe, render, status, styles, weights
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -61,6 +61,7 @@ for _command in (
     export.export,
     probe.probe,
     preview.preview,
+    masks.masks,
     styles.styles,
     styles.schema,
 ):

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.masks import MaskSettings
 from pipeline.config.reading import parse_config, read_yaml, set_value
+from pipeline.config.regions import RegionSettings
 from pipeline.config.settings import Config
+from pipeline.config.style import StyleSettings
 from pipeline.errors import ConfigError
 
 TEMPLATE = "template"
@@ -48,14 +51,14 @@ def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
 
 def locate_config(config: Config, folder: Path, name: str) -> Config:
     """A config of a file in `folder`, with absolute paths; it is called `name` if it has no name itself."""
-    images = tuple(image.model_copy(update={"path": _located(image.path, folder)}) for image in config.style.images)
     cold = config.optimize.cold
     if isinstance(cold.init, Path):
         cold = cold.model_copy(update={"init": _located(cold.init, folder)})
     return config.model_copy(
         update={
             "name": config.name or name,
-            "style": config.style.model_copy(update={"images": images}),
+            "style": _located_style(config.style, folder),
+            "regions": tuple(_located_region(region, folder) for region in config.regions),
             "optimize": config.optimize.model_copy(update={"cold": cold}),
         }
     )
@@ -103,6 +106,28 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False  # the name is too long, or the folder cannot be read
+
+
+def _located_style(style: StyleSettings, folder: Path) -> StyleSettings:
+    images = tuple(image.model_copy(update={"path": _located(image.path, folder)}) for image in style.images)
+    return style.model_copy(update={"images": images})
+
+
+def _located_region(region: RegionSettings, folder: Path) -> RegionSettings:
+    style = None if region.style is None else _located_style(region.style, folder)
+    return region.model_copy(update={"style": style, "mask": _located_mask(region.mask, folder)})
+
+
+def _located_mask(mask: MaskSettings, folder: Path) -> MaskSettings:
+    """A mask with its paths absolute."""
+    found: dict[str, Any] = {}
+    for name in ("image", "frames"):
+        path = getattr(mask, name)
+        if path is not None:
+            found[name] = _located(path, folder)
+    if mask.painted is not None:
+        found["painted"] = {index: _located(path, folder) for index, path in mask.painted.items()}
+    return mask.model_copy(update=found)
 
 
 def _located(path: Path, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,11 +11,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.config.names import nearest
-from pipeline.config.settings import Config, StyleImage
+from pipeline.config.regions import RegionSettings
+from pipeline.config.settings import Config
+from pipeline.config.style import StyleImage
 from pipeline.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 17
 _LONGEST_NUMBER = 64
+_LISTED = (StyleImage, RegionSettings)
+"""What stands in lists: its keys are behind a number."""
 # What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
@@ -26,7 +31,7 @@ def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         key = f"{prefix}{info.alias or name}"
         keys.append(key)
         for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in _LISTED:
                 keys.extend(config_keys(kind, f"{key}."))
     return keys
 
@@ -74,7 +79,7 @@ def _one_line(error: Exception) -> str:
 
 def check_key(key: str, option: str) -> None:
     """Raise ConfigError, naming the nearest valid key, for a key that an option of the command line cannot reach."""
-    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
+    free = ("losses.content.layers.", "losses.style.layers.", "style.images.", "regions.")
     valid = config_keys()
     if key not in valid and not key.startswith(free):
         raise ConfigError(
@@ -123,6 +128,17 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
         ) from None
 
 
+def settings_without_style(assignments: Sequence[str]) -> Config:
+    """The default settings with `--set` assignments applied, for commands that stylize nothing; the style is empty.
+
+    Raises ConfigError as `set_value` and `parse_config` do.
+    """
+    data: dict[str, Any] = {"style": {"images": [{"path": "unused"}]}}
+    for assignment in assignments:
+        set_value(data, assignment)
+    return parse_config(data, where="--set")
+
+
 def read_yaml(path: Path) -> Any:
     """Plain data of a YAML file, by the safe loader.
 
@@ -142,11 +158,16 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
+    return parse_yaml(text, where=str(path))
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Plain data of YAML text, by the safe loader. Raises ConfigError, which begins with `where`, if it is not YAML."""
     try:
         return _load(text)
     except _YAML_ERRORS as error:
         raise ConfigError(
-            f"{path}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
+            f"{where}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
         ) from None
 
 

@@ -15,7 +15,9 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pipeline.config.finish import FinishSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
-from pipeline.config.section import Settings, Weight
+from pipeline.config.regions import RegionSettings
+from pipeline.config.section import Settings
+from pipeline.config.style import StyleSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
 
@@ -27,26 +29,6 @@ def _known_encoder(name: str) -> str:
 EncoderName = Annotated[
     str, AfterValidator(_known_encoder), WithJsonSchema({"type": "string", "enum": list(encoder_names())})
 ]
-
-
-class StyleImage(Settings):
-    """One style image."""
-
-    path: Path = Field(description="Image file, relative to the config file.")
-    weight: Weight = Field(100.0, description="Weight of this image's style loss; content has weight 1.")
-    scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this image.")
-
-
-class StyleSettings(Settings):
-    """The style images, and how large their strokes become."""
-
-    images: tuple[StyleImage, ...] = Field(min_length=1, description="One or more style images with their weights.")
-    scale: float = Field(
-        1.0,
-        gt=0,
-        le=8,
-        description="Size of the style images relative to the frame: larger gives larger strokes.",
-    )
 
 
 class ColdSettings(Settings):
@@ -145,6 +127,12 @@ class StylizeSettings(Settings):
         "superpixel: a mosaic of leaded glass.",
     )
     style: StyleSettings
+    regions: tuple[RegionSettings, ...] = Field(
+        (),
+        max_length=16,
+        description="Parts of the frame with styles of their own; later ones lie over earlier ones, and `style` holds "
+        "everywhere else.",
+    )
     encoder: EncoderName = Field(
         "auto", description="Feature network. auto: vgg19 if its weights are installed, else compact."
     )
@@ -230,6 +218,8 @@ class Config(StylizeSettings):
     def _some_weight(self) -> Config:
         if not any(image.weight for image in self.style.images):
             raise ValueError("style.images: at least one image needs a weight above 0")
+        if self.regions and self.styler != "neural":
+            raise ValueError(f"regions: only the styler neural has them, not {self.styler}")
         return self
 
 

@@ -153,7 +153,8 @@ class RunningChain:
         The content decides first, so that a frame is cold in every batch also where the device rounds differently.
         """
         warm = None if frame.known_cold else self._warm_start(frame, device)
-        return FrameTask(self.chain, frame.index, frame.content, warm, warm is None and bool(frame.correspondences))
+        starts_anew = warm is None and bool(frame.correspondences)
+        return FrameTask(self.chain, frame.index, frame.content, warm, starts_anew, frame.regions)
 
     def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:
         from pipeline.motion.device_warm_start import warm_starter
@@ -170,6 +171,7 @@ class RunningChain:
             # Stylers without colors of their own choose them anew in every frame: there is nothing to let go of.
             recent_change=None if self.style_colors is None else frame.recent_change,
             style_colors=self.style_colors,
+            regions=frame.regions,
         )
 
     def _repeated(self, frame: ChainFrame) -> NDArray[np.uint8]:

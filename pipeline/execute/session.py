@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
     from pipeline.stylers.resources import Resources
-    from pipeline.types import Chain, Frame, Phase, Source, Styler
+    from pipeline.types import Chain, Frame, Masks, Phase, Source, Styler
 
 ACCELERATOR_GROUPS: Final = 2
 """Groups of chains on an accelerator: one is prepared on the CPU while the other is stylized. On the CPU there is one,
@@ -31,12 +31,16 @@ because preparing takes the cores from stylizing."""
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings."""
+    """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings.
+
+    `masks` by style name are those of the regions of styles that have some, in order.
+    """
 
     directory: RenderDirectory
     source: Source
     configs: Mapping[str, Config]
     resources: Mapping[str, Resources]
+    masks: Mapping[str, Masks] = field(default_factory=dict)
 
     def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
@@ -93,14 +97,15 @@ class Session:
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
             estimator=self.resources[chain.style].flow,
+            masks=self.masks.get(chain.style),
         )
 
         def read(first: int, stop: int) -> Generator[Frame]:
-            return self._read_content(config, first, stop)
+            return self.read_content(config, first, stop)
 
         return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
 
-    def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
+    def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
         from pipeline.analysis.tone_curve import tone_correction
         from pipeline.media.reader.source import read_frames

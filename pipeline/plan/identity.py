@@ -29,15 +29,26 @@ _SHOWN_LENGTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
+class RegionDigests:
+    """The SHA-256 of the style images of one region in order (none: it has no style), and what its mask depends on.
+
+    `mask` is plain data, in which digests stand in the place of paths.
+    """
+
+    images: tuple[str, ...]
+    mask: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedStyle:
     """A style with its resolved settings: digests of its files, and what was chosen for every "auto".
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
-    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
-    `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
-    is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
-    must be unique among the styles of a render: it enters the seeds.
+    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network; `regions` are
+    those of the files of `config.regions`. `segment_frames` is the value that was chosen for `motion.segment_frames`
+    when the render began. `encoder` and `encoder_digest` name the feature network that was chosen and its weights (""
+    for a styler without one); `weights` is the weights file, if the user gave one. Paths in `config` are absolute or
+    relative to the current folder. `name` must be unique among the styles of a render: it enters the seeds.
     """
 
     name: str
@@ -50,6 +61,7 @@ class ResolvedStyle:
     weights: Path | None = None
     segment_frames: int = 0
     flow_digest: str = ""
+    regions: tuple[RegionDigests, ...] = ()
 
 
 def make_identity(
@@ -147,10 +159,14 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     """The settings of a style that change pixels, with digests for paths and choices for "auto"."""
     settings: dict[str, Any] = plain_data(style.config.model_dump(include=set(IDENTITY_SECTIONS)))
-    images = settings["style"]["images"]
-    for image, digest in zip(images, style.image_digests, strict=True):
-        del image["path"]
-        image["digest"] = digest
+    _digests_for_paths(settings["style"], style.image_digests)
+    for region, digests in zip(settings["regions"], style.regions, strict=True):
+        del region["name"]
+        if region["style"] is not None:
+            _digests_for_paths(region["style"], digests.images)
+        region["mask"] = plain_data(digests.mask)
+    if not settings["regions"]:
+        del settings["regions"]
     cold = settings["optimize"]["cold"]
     if isinstance(style.config.optimize.cold.init, Path):
         if not style.init_digest:
@@ -162,6 +178,12 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings
+
+
+def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
+    for image, digest in zip(style["images"], digests, strict=True):
+        del image["path"]
+        image["digest"] = digest
 
 
 def _index_ranges(indices: Sequence[int]) -> str:

@@ -93,11 +93,28 @@ def _with_paths(source: Source, change: Callable[[str], str]) -> Source:
     return replace(source, path=change(source.path), files=tuple(change(file) for file in source.files))
 
 
+def _map_style(style: Mapping[str, Any], change: Callable[[str | Path], str | Path]) -> dict[str, Any]:
+    return {**style, "images": [{**image, "path": change(image["path"])} for image in style["images"]]}
+
+
+def _map_mask(mask: Mapping[str, Any], change: Callable[[str | Path], str | Path]) -> dict[str, Any]:
+    result = dict(mask)
+    result.update({name: change(mask[name]) for name in ("image", "frames") if mask.get(name) is not None})
+    if mask.get("painted") is not None:
+        result["painted"] = {index: change(path) for index, path in mask["painted"].items()}
+    return result
+
+
 def _map_paths(settings: Mapping[str, Any], change: Callable[[str | Path], str | Path]) -> dict[str, Any]:
     """A copy of a config's data in which every path is changed by `change`."""
     result = dict(settings)
-    style = result["style"] = dict(result["style"])
-    style["images"] = [{**image, "path": change(image["path"])} for image in style["images"]]
+    result["style"] = _map_style(result["style"], change)
+    regions = []
+    for region in result.get("regions", ()):
+        style = region.get("style")
+        changed = {"mask": _map_mask(region["mask"], change), "style": style and _map_style(style, change)}
+        regions.append({**region, **changed})
+    result["regions"] = regions
     optimize = result["optimize"] = dict(result["optimize"])
     cold = optimize["cold"] = dict(optimize["cold"])
     if cold["init"] not in ("content", "noise"):

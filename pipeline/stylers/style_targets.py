@@ -12,15 +12,16 @@ from torch import Tensor
 from pipeline.media.image.arrays import resize as resize_rgb
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
-from pipeline.optimize.feature_terms import StyleTarget
 from pipeline.optimize.objective import style_target
+from pipeline.optimize.style_terms import StyleTarget
 from pipeline.stylers.scales import Size, resize, style_image_size
 from pipeline.types import StyleColors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import StyleSettings, StylizeSettings
+    from pipeline.config.settings import StylizeSettings
+    from pipeline.config.style import StyleSettings
     from pipeline.encoders.network import Encoder
 
 COLORS_SIDE_PX: Final = 256

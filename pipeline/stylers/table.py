@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.config.style import StyleSettings
     from pipeline.stylers.resources import Resources
     from pipeline.types import Styler
 
@@ -37,6 +38,7 @@ def _neural(config: Config, resources: Resources, note: Note | None) -> Styler:
         resources.encoder,
         device=resources.device,
         init_image=load_rgb(init) if isinstance(init, Path) else None,
+        region_images=[[] if region.style is None else _images(region.style) for region in config.regions],
         note=note,
     )
 
@@ -54,9 +56,13 @@ def _superpixel(config: Config, resources: Resources, note: Note | None) -> Styl
 
 
 def _style_images(config: Config) -> list[NDArray[np.uint8]]:
+    return _images(config.style)
+
+
+def _images(style: StyleSettings) -> list[NDArray[np.uint8]]:
     from pipeline.media.image.load import load_rgb
 
-    return [load_rgb(image.path) for image in config.style.images]
+    return [load_rgb(image.path) for image in style.images]
 
 
 STYLERS: dict[str, Callable[[Config, Resources, Note | None], Styler]] = {

@@ -34,11 +34,11 @@ def complete(
     """
     from pipeline.execute.background_check import stylize_checked
     from pipeline.execute.session import Session
+    from pipeline.workflows.region_masks import with_region_masks
 
     checkpoint = cancellation.checkpoint(
         "every finished frame is stored", hint=f"go on with: {resume_command(directory.path)}"
     )
-    session = Session(directory, prepared.source, prepared.configs, prepared.resources)
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
@@ -47,6 +47,8 @@ def complete(
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
             )
+        session = Session(directory, prepared.source, prepared.configs, prepared.resources)
+        session = with_region_masks(session, reporter, cancellation)
         stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported)
         return [
             exported[name] if name in exported else _write(directory, prepared, name, reporter, checkpoint)

@@ -55,6 +55,7 @@ def resolve_styles(
 def resolve_style(config: Config, found: Resources, weights: Path | None, *, segment_frames: int = 0) -> ResolvedStyle:
     """A style with the digests of its images and networks, and what was chosen. Raises as `resolve_styles` does."""
     from pipeline.stylers.resources import image_digest
+    from pipeline.workflows.region_masks import region_digests
 
     least_px = found.encoder.min_side_px if found.encoder else 1
     init = config.optimize.cold.init
@@ -69,6 +70,7 @@ def resolve_style(config: Config, found: Resources, weights: Path | None, *, seg
         weights=weights,
         segment_frames=segment_frames,
         flow_digest=found.flow.digest if found.flow else "",
+        regions=region_digests(config, min_side_px=least_px),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
 from pipeline.types import FrameBatch
+from pipeline.workflows.region_masks import image_regions
 from pipeline.workflows.resolve import resolve_styles
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ def stylize_images(
         )
     content = _resized(content, size)
     styler = build_styler(config, found)
+    regions = image_regions(config, content)
     stylized = [
-        styler.stylize(FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),))).images[0]
-        for index, one in enumerate(content)
+        styler.stylize(
+            FrameBatch("cold", one[None], None, (frame_seed(config.seed, config.name, index),), regions=maps)
+        ).images[0]
+        for index, (one, maps) in enumerate(zip(content, regions, strict=True))
     ]
     return like(image, torch.stack(stylized))
 

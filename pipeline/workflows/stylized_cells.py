@@ -79,13 +79,14 @@ class StylizedCells:
 def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> dict[int, str]:
     """For each frame the key of what the chains of `plan` make of it in a style.
 
-    It covers what the identity of a render covers, of the content only the photos that its chain shows where each frame
-    has a file of its own, and where the chain begins. Raises InputError if a file cannot be read.
+    It covers what the identity of a render covers, of photos only those that its chain shows where others have no say,
+    and where the chain begins. Raises InputError if a file cannot be read.
     """
     from pipeline.media.reader.source import content_digest
 
     source = plan.source
-    whole = source.kind == "video" or bool(source.damaged)
+    # A mask may be carried from any frame, and a damaged frame may be shown as the one before it.
+    whole = source.kind == "video" or bool(source.damaged or style.config.regions)
     keys: dict[int, str] = {}
     digests: dict[tuple[int, int], str] = {}
     for index in frames:

@@ -40,8 +40,8 @@ def test_preview_has_a_row_per_frame_and_a_column_per_variant(tempera: Tempera, 
     sweep = ("--sweep", "losses.content.weight=0.5,2", "--at", "0", "--at", "4", "-s", "{media}/other.png")
     assert tempera(*common, *sweep, "-o", "sheet.png").code == 0
     large = Image.open(tmp_path / "sheet.png").size
-    assert large[0] - 12 == (small[0] - 12) // 2 * 5  # the content, and two styles with two values
-    assert large[1] - 12 > (small[1] - 12) * 2  # two frames, with longer captions
+    assert large[0] - 8 == (small[0] - 8) // 2 * 5  # the content, and two styles with two values
+    assert large[1] - 8 > (small[1] - 8) * 2  # two frames, with longer captions
     assert everything(tmp_path) == {"new", "new/sheet.png", "sheet.png"}
 
 

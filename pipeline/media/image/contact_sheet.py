@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Captioned = tuple[str, "NDArray[np.uint8]"]
 
-_GAP_PX: Final = 12
+_GAP_PX: Final = 8
 _FONT_PX: Final = 15
 _LINE_PX: Final = 20
 _HEADING_PX: Final = 20
