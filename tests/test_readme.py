@@ -100,6 +100,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
     (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
+    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
+    grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]
+    assert cli.run(["preview", clip, "--style", style_image, *grid, *QUICK, "--width=48"]) == 0
     return folder
 
 
@@ -120,7 +123,10 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
         arguments.append("--help")
     elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
-    elif arguments[0] == "preview" or (arguments[0] == "explain" and not arguments[1].endswith(".render")):
+    elif arguments[0] == "preview":
+        arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
+        arguments += [*QUICK, "--width=48"]
+    elif arguments[0] == "explain" and not arguments[1].endswith(".render"):
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 

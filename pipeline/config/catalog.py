@@ -44,8 +44,13 @@ def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
     data, folder, name = _find(style)
     for assignment in assignments:
         set_value(data, assignment)
-    config = with_paths(parse_config(data, where=style), lambda path: _located(path, folder))
-    return config.model_copy(update={"name": config.name or name})
+    return locate_config(parse_config(data, where=style), folder, name)
+
+
+def locate_config(config: Config, folder: Path, name: str) -> Config:
+    """A config of a file in `folder`, with absolute paths; it is called `name` if it has no name itself."""
+    located = with_paths(config, lambda path: _located(path, folder))
+    return located.model_copy(update={"name": config.name or name})
 
 
 def _find(style: str) -> tuple[dict[str, Any], Path, str]:

@@ -93,6 +93,13 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
 
 
+def check_key(key: str, option: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT) -> None:
+    """Raise ConfigError, naming the nearest valid key, for a key that an option of the command line cannot reach."""
+    valid = config_keys(model)
+    if key not in valid and not key.startswith(_open_keys(model)):
+        raise ConfigError(f"{option} {_shortened(key)}: unknown key{nearest(key, valid)}", hint=hint)
+
+
 def set_value(
     data: dict[str, Any], assignment: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT
 ) -> None:
@@ -107,9 +114,7 @@ def set_value(
             f"--set {_shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
-    valid = config_keys(model)
-    if key not in valid and not key.startswith(_open_keys(model)):
-        raise ConfigError(f"--set {_shortened(key)}: unknown key{nearest(key, valid)}", hint=hint)
+    check_key(key, "--set", model, hint=hint)
     try:
         value = _load(text)
     except _YAML_ERRORS as error:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.config.settings import Config
+    from pipeline.encoders.network import Encoder
     from pipeline.stylers.shot_colors import ShotStylers
     from pipeline.types import Styler
 
@@ -24,17 +25,18 @@ class Loaded:
 
     def __init__(self) -> None:
         self._resources: dict[Hashable, Resources] = {}
+        self._encoders: dict[Hashable, Encoder | None] = {}
         self._stylers: OrderedDict[Hashable, Styler | ShotStylers] = OrderedDict()
         self._digests: dict[Hashable, str] = {}
 
     def resources(self, config: Config, weights: Path | None) -> Resources:
         """`find_resources`, once for all configs that want the same networks, precision and device."""
-        key = (
-            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
-            *(config.motion.method, config.motion.preset, weights),
-        )
+        features = (config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device)
+        key = (*features, weights, config.motion.method, config.motion.preset)
         if key not in self._resources:
-            self._resources[key] = find_resources(config, weights=weights)
+            known = self._encoders.get((*features, weights))
+            self._resources[key] = find_resources(config, weights=weights, encoder=known)
+            self._encoders[*features, weights] = self._resources[key].encoder
         return self._resources[key]
 
     def styler(self, key: Hashable, build: Callable[[], Styler | ShotStylers]) -> Styler | ShotStylers:

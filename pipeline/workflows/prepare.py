@@ -88,7 +88,7 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    width_px, height_px = stylized_size(source, request, reporter)
+    width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     outputs = default_outputs(source, request)
     for style in request.styles:
         output = outputs[style.name]
@@ -136,11 +136,10 @@ def _existing_plan(path: Path) -> RenderPlan | None:
         return None  # the error is reported when the directory is opened for work
 
 
-def stylized_size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:
-    """Width and height in px at which the frames are stylized."""
+def render_size(source: Source, width: int | None, height: int | None, reporter: Reporter) -> tuple[int, int]:
+    """Width and height in px at which a render stylizes the frames, given those that were asked for."""
     from pipeline.media.image.arrays import fit_size
 
-    width, height = request.width_px, request.height_px
     large = source.frame_count > 1 and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX
     if large and width is None and height is None:
         if source.width_px >= source.height_px:

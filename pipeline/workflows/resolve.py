@@ -50,33 +50,40 @@ def resolve_styles(
     or weights that are not there.
     """
     from pipeline.stylers.loaded import Loaded
-    from pipeline.workflows.region_masks import region_digests
 
     loaded = loaded or Loaded()
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for config, found in zip(styles, load_resources(styles, weights, loaded), strict=True):
         resources[config.name] = found
-        least_px = found.encoder.min_side_px if found.encoder else 1
-        init = config.optimize.cold.init
-        resolved.append(
-            ResolvedStyle(
-                name=config.name,
-                config=config,
-                image_digests=tuple(
-                    loaded.image_digest(image.path, min_side_px=least_px) for image in config.style.images
-                ),
-                encoder=found.encoder.name if found.encoder else "none",
-                encoder_digest=found.encoder.digest if found.encoder else "",
-                precision=found.precision,
-                init_digest=loaded.image_digest(init) if isinstance(init, Path) else "",
-                weights=weights,
-                segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
-                flow_digest=found.flow.digest if found.flow else "",
-                regions=region_digests(config, min_side_px=least_px),
-            )
-        )
+        length = _segment_frames(config, found, frame_count, len(styles), plan)
+        resolved.append(resolve_style(config, found, weights, segment_frames=length, loaded=loaded))
     return resolved, resources
+
+
+def resolve_style(
+    config: Config, found: Resources, weights: Path | None, *, segment_frames: int = 0, loaded: Loaded | None = None
+) -> ResolvedStyle:
+    """A style with the digests of its images and networks, and what was chosen. Raises as `resolve_styles` does."""
+    from pipeline.stylers.loaded import Loaded
+    from pipeline.workflows.region_masks import region_digests
+
+    loaded = loaded or Loaded()
+    least_px = found.encoder.min_side_px if found.encoder else 1
+    init = config.optimize.cold.init
+    return ResolvedStyle(
+        name=config.name,
+        config=config,
+        image_digests=tuple(loaded.image_digest(image.path, min_side_px=least_px) for image in config.style.images),
+        encoder=found.encoder.name if found.encoder else "none",
+        encoder_digest=found.encoder.digest if found.encoder else "",
+        precision=found.precision,
+        init_digest=loaded.image_digest(init) if isinstance(init, Path) else "",
+        weights=weights,
+        segment_frames=segment_frames,
+        flow_digest=found.flow.digest if found.flow else "",
+        regions=region_digests(config, min_side_px=least_px),
+    )
 
 
 def load_resources(configs: Sequence[Config], weights: Path | None, loaded: Loaded | None = None) -> list[Resources]:

@@ -102,10 +102,11 @@ def looks(style: RGB, contents: list[RGB]) -> dict[str, Callable[[RGB, RGB | Non
 
 def scikit_image_cells(rgb: RGB) -> RGB:
     """Cells of scikit-image's SLIC in the mean color of their content, with the lines of ours."""
+    from skimage.segmentation import slic
+
     from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
     from pipeline.stylers.cells import cell_means, lines_between
     from pipeline.stylers.colors import smooth_regions
-    from skimage.segmentation import slic
 
     smooth = smooth_regions(rgb)
     labels = np.asarray(slic(smooth, CELLS, compactness=10, start_label=0), np.int32)

@@ -20,7 +20,7 @@ from pipeline.store.directory import PLAN_NAME, RenderDirectory
 from pipeline.store.videos import exported, known_videos
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
-from pipeline.workflows.prepare import stylized_size
+from pipeline.workflows.prepare import render_size
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config, InputSettings
@@ -66,7 +66,7 @@ class InputFacts:
 
         source = probe([job.input.path], job.style.input, frames=job.input.frames, digest=False)
         request = self._queue.request(job, source.frame_count)
-        return Facts(source, *stylized_size(source, request, SilentReporter()))
+        return Facts(source, *render_size(source, request.width_px, request.height_px, SilentReporter()))
 
 
 def job_state(queue: Queue, job: Job, facts: Facts, loaded: Loaded) -> State:
