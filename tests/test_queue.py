@@ -20,6 +20,7 @@ from pipeline import cli
 from pipeline.config.queue import parse_queue
 from pipeline.errors import Interrupted
 from pipeline.execute import session
+from pipeline.media.image.contact_sheet import GAP_PX
 from pipeline.media.image.load import load_rgb
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
@@ -339,7 +340,7 @@ def test_sheets_are_split_and_shrunk_to_stay_below_their_limits(
     images = [load_rgb(sheet) for sheet in sheets]
     assert [sheet.name for sheet in sheets[:2]] == ["contact-sheet.png", "contact-sheet-2.png"] and len(sheets) > 2
     # Cells do not get smaller than 48 px, so that 41 columns are wider than the limit.
-    assert all(image.shape[1] == 41 * 56 + 8 and image.shape[0] <= 1200 for image in images)
+    assert all(image.shape[1] == 41 * (48 + GAP_PX) + GAP_PX and image.shape[0] <= 1200 for image in images)
     assert max(image.shape[0] for image in images) - min(image.shape[0] for image in images) < 100
 
 
@@ -360,7 +361,7 @@ def test_sheet_has_a_row_for_each_input_and_a_column_for_each_style(home: Path) 
     rgb = load_rgb(sheet).astype(int)
     red, blue = (np.argwhere(np.abs(rgb - color).sum(-1) < 40) for color in ((200, 0, 0), (0, 0, 200)))
     assert len(red) == 2 * 192 * 256 and len(blue) == 192 * 256  # the second result is left empty
-    assert blue[:, 1].min() - red[:, 1].min() == 256 + 8  # a column is as wide as its widest image
+    assert blue[:, 1].min() - red[:, 1].min() == 256 + GAP_PX + 32  # columns have one width
 
 
 def test_words_of_a_forecast_fit_what_is_in_it() -> None:
@@ -410,3 +411,17 @@ def test_forecast_leaves_out_frames_that_are_stored(home: Path) -> None:
     found = forecast(queue, Loaded())
     assert (found.begun, found.cold_frames, found.warm_frames) == (1, 0, 1)
     assert found.bytes_left > whole.bytes_left
+
+
+def test_moved_queue_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is reached through a link."""
+    (home / "here").mkdir()
+    for name in ("p0.png", "s0.jpg"):
+        (home / name).rename(home / "here" / name)
+    work(queue_of(home / "here", 1, 1))
+    (home / "here").rename(home / "there")
+    (home / "link").symlink_to(home / "there")
+    rendered = counted(monkeypatch, run, "render")
+    for folder in ("there", "link"):
+        assert states(work(queue_of(home / folder, 1, 1))) == ["done"]
+    assert rendered == []

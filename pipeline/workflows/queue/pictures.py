@@ -28,6 +28,8 @@ THUMBNAILS_NAME: Final = "thumbnails"
 THUMBNAIL_PX: Final = 256
 """Longer side of thumbnails, and the largest side of a cell of the sheets."""
 _SMALLEST_CELL_PX: Final = 48
+_CAPTION_LINES: Final = 2
+"""Lines of captions that sheets are planned for; longer names make a sheet longer."""
 _SHEET_SIDE_PX: Final = 4096
 _SHEET_PX: Final = 16_000_000
 _QUALITY: Final = 88
@@ -73,7 +75,8 @@ def write_sheets(queue: Queue, done: Collection[str]) -> list[Path]:
     columns = 1 + len(queue.styles)
     cell_px = max(_SMALLEST_CELL_PX, min(THUMBNAIL_PX, (_SHEET_SIDE_PX - GAP_PX) // columns - GAP_PX))
     results = {(job.input.name, job.style.name): result_thumbnail(queue, job) for job in queue.jobs if job.name in done}
-    rows_at_most = min(_SHEET_SIDE_PX, _SHEET_PX // (columns * (cell_px + GAP_PX))) // (cell_px + CAPTION_PX + GAP_PX)
+    row_px = cell_px + _CAPTION_LINES * CAPTION_PX + 2 * GAP_PX
+    rows_at_most = min(_SHEET_SIDE_PX, _SHEET_PX // (columns * (cell_px + GAP_PX))) // row_px
     paths = []
     for number, inputs in enumerate(_parts(queue.inputs, max(1, rows_at_most)), 1):
         rows = []

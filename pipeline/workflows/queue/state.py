@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.config.settings import IDENTITY_SECTIONS
 from pipeline.errors import TemperaError
 from pipeline.plan.identity import ResolvedStyle, make_identity, planned_segment_frames
 from pipeline.runtime.progress import SilentReporter
@@ -97,7 +98,9 @@ def _is_done(queue: Queue, job: Job, facts: Facts, opened: OpenedRender, loaded:
     style = _resolved_as_planned(job.style, opened, loaded)
     plan = opened.plan
     source = replace(facts.source, digest=hash_input(facts.source, opened.path).digest)
-    if make_identity(source, facts.width_px, facts.height_px, plan.shots, [style], plan.exposure) != plan.identity:
+    # What else the plan's identity may have follows from the input and the settings, which are compared.
+    wanted = make_identity(source, facts.width_px, facts.height_px, plan.shots, [style], plan.exposure)
+    if any(plan.identity.get(key, ...) != value for key, value in wanted.items()):
         return False
     removed = exported(opened.directory)
     written = [removed[name]] if name in removed else known_videos(opened.directory)
@@ -114,13 +117,23 @@ def _as_planned(queue: Queue, wanted: Config, planned: Config, opened: OpenedRen
     return given[0] == given[1] and _in_words(wanted) == _in_words(planned)
 
 
-def _in_words(config: Config) -> tuple[object, ...]:
-    motion = config.motion
-    return config.encoder, config.optimize.precision, motion.segment_frames, motion.method, config.output
+def _in_words(config: Config) -> Any:
+    """What a config says beside where its files are."""
+
+    def pathless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: pathless(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [pathless(item) for item in value]
+        return "a path" if isinstance(value, Path) else value
+
+    return pathless(config.model_dump(include={*IDENTITY_SECTIONS, "input", "output"}))
 
 
 def _resolved_as_planned(config: Config, opened: OpenedRender, loaded: Loaded) -> ResolvedStyle:
     """A style with the digests of its images as they are now, and otherwise with what was chosen in the plan."""
+    from pipeline.workflows.region_masks import region_digests
+
     plan, init = opened.plan, config.optimize.cold.init
 
     def planned(key: str) -> str:
@@ -136,6 +149,7 @@ def _resolved_as_planned(config: Config, opened: OpenedRender, loaded: Loaded) -
         init_digest=loaded.image_digest(init) if isinstance(init, Path) else "",
         segment_frames=planned_segment_frames(plan, config.name) or 0,
         flow_digest=planned("motion.method.digest"),
+        regions=region_digests(config, min_side_px=1),
     )
 
 
