@@ -153,10 +153,14 @@ class ColorGaussian:
 
 @dataclass(frozen=True, slots=True)
 class StyleColors:
-    """The colors of the style images of a style: a Gaussian for each, and their weights (any scale)."""
+    """The colors of the style images of a style: a Gaussian for each, and their weights (any scale).
+
+    `regions` are those of the style's regions in order; None: the region keeps the content's colors.
+    """
 
     gaussians: tuple[ColorGaussian, ...]
     weights: tuple[float, ...]
+    regions: tuple[StyleColors | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +198,10 @@ class WarmStart:
 class FrameTask:
     """One frame to be stylized: its content, and its warm start (None: cold).
 
-    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `values` are the
-    settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much they changed
-    lately.
+    `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `regions` are
+    the maps of its regions, float32 (R + 1, H, W) in [0, 1] that add up to 1: first that of what is in no region.
+    `values` are the settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much
+    they changed lately.
     """
 
     chain: Chain
@@ -204,6 +209,7 @@ class FrameTask:
     content: NDArray[np.uint8]
     warm: WarmStart | None = None
     starts_anew: bool = False
+    regions: NDArray[np.float32] | None = None
     values: Mapping[str, float] = field(default_factory=dict)
     settings_change: float = 0.0
 
@@ -220,8 +226,9 @@ class FrameBatch:
     All tensors are float32 (B, 3, H, W) sRGB in [0, 1]. `init` is what each frame starts from; `warped_previous` and
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
-    `recent_change` (B, 1, H, W) where their content changed (None: nowhere). `values` has for each frame the settings
-    that curves change, by dotted key (empty: none), `settings_changes` how much they changed lately.
+    `recent_change` (B, 1, H, W) where their content changed (None: nowhere), `regions` (B, R + 1, H, W) the maps of
+    their regions (None: the style has none). `values` has for each frame the settings that curves change, by dotted key
+    (empty: none), `settings_changes` how much they changed lately.
     """
 
     phase: Phase
@@ -232,6 +239,8 @@ class FrameBatch:
     confidence: torch.Tensor | None = None
     new_fractions: tuple[float, ...] = ()
     recent_change: torch.Tensor | None = None
+    regions: torch.Tensor | None = None
+    indices: tuple[int, ...] = ()
     values: tuple[Mapping[str, float], ...] = ()
     settings_changes: tuple[float, ...] = ()
 
@@ -286,6 +295,17 @@ class SavesMemory(Protocol):
         ...
 
 
+@runtime_checkable
+class Observable(Protocol):
+    """A styler that can be watched: `observer` (None: nobody) is called after every evaluation of a batch.
+
+    It is given the number of the evaluation, from 1 and counted on over all scales of the frames, the images
+    (B, 3, h, w) at the size of the scale, losses (B,) and terms (B, K). It must not modify them.
+    """
+
+    observer: Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], None] | None
+
+
 @dataclass(frozen=True, slots=True)
 class RenderPlan:
     """Everything that is decided before the first frame is stylized; written once and never edited.
@@ -297,6 +317,8 @@ class RenderPlan:
     it is stylized, and before the finish uses it. `levels` has the mean luma of every frame of the content, after its
     tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
     it, so it is not in the digest. `contrasts` likewise has the standard deviation of luma of every frame.
+    `shot_colors` has a sample of the colors of every shot (see `pipeline.analysis.shot_colors`), or is empty in older
+    plans and where the input is damaged; it is in the digest if the settings of a style use it.
     """
 
     digest: str
@@ -312,3 +334,4 @@ class RenderPlan:
     exposure: tuple[ToneCurve, ...] = ()
     levels: tuple[int, ...] = ()
     contrasts: tuple[int, ...] = ()
+    shot_colors: tuple[str, ...] = ()

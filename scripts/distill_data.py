@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
+from pipeline.config.settings import StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.encoders.network import Encoder
 from pipeline.optimize.lbfgs import lbfgs
 from pipeline.optimize.minimum import Evaluation

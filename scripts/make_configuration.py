@@ -15,6 +15,7 @@ from pipeline.config.reading import config_schema
 
 TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 
+CURVE = {"$ref": "#/$defs/Curve"}
 INTRODUCTION = """\
 # Configuration
 
@@ -76,6 +77,8 @@ def _add_sections(parts: list[str], node: dict[str, Any], definitions: dict[str,
     rows = []
     for name, value in node["properties"].items():
         item = _resolved(value, definitions)
+        choices = [_resolved(choice, definitions) for choice in value.get("anyOf", ()) if choice != CURVE]
+        item = next((choice for choice in choices if "properties" in choice), item)
         if "properties" in item:
             sections[f"{prefix}{name}"] = item
             continue
@@ -105,16 +108,18 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     """The type of a value with its range, in words."""
     value = _resolved(value, definitions)
     if "anyOf" in value:
-        if {"$ref": "#/$defs/Curve"} in value["anyOf"]:
+        if CURVE in value["anyOf"]:
             return f"{_type(value['anyOf'][0], definitions)}; or a curve"
         return "; or ".join(_type(choice, definitions) for choice in value["anyOf"])
     if "enum" in value or "const" in value:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
+    if kind == "array" and "prefixItems" in value:
+        return "pairs of " + " and ".join(dict.fromkeys(_type(item, definitions) for item in value["prefixItems"]))
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:
-        return f"mapping of layers to: {_type(value['additionalProperties'], definitions)}"
+        return f"mapping to: {_type(value['additionalProperties'], definitions)}"
     if kind == "object":
         return "mapping"
     name = {"string": "path" if value.get("format") == "path" else "text", "null": "null"}.get(kind, kind)

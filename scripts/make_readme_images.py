@@ -53,7 +53,7 @@ def main() -> None:
         chain = directory.plan.chains[0]
         photos = sorted((options.demo / "photos").glob("*.jpg"))
         images = [load_rgb(photos[index]) for index in STRIP]
-        finished = finisher(directory.plan, load_style("swirl"))
+        finished = finisher(directory.plan, load_style("swirl"), lambda _: {})
         images += [
             finished(index, directory.read_frame(chain.id, index), content)
             for index, content in zip(STRIP, images, strict=True)

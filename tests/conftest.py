@@ -29,6 +29,15 @@ def data() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cells_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Previews of tests keep their stylized frames in a folder of their own."""
+    folder = tmp_path_factory.mktemp("cells")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: folder)
+        yield
+
+
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
     """A test may change the number of OpenCV's threads."""

@@ -94,8 +94,7 @@ def filled_history(dtype: torch.dtype = torch.float32) -> tuple[History, Tensor]
     gradients = torch.zeros(3, 48)
     for slot in range(2):
         points, trial, found = vectors(3, slot)
-        latest, _ = history.products(points, trial, found, slot)
-        history.accept(latest, ALL, ALL, np.full(3, slot))
+        history.accept(points, trial, found, ALL, ALL, np.full(3, slot))
         rows += [trial - points, found.reshape(3, -1) - gradients]
         gradients = found.reshape(3, -1)
     return history, torch.stack(rows, dim=1).to(dtype).float()
@@ -114,7 +113,7 @@ def test_both_passes_equal_plain_sums(dtype: torch.dtype, block: int, monkeypatc
     flat = gradients.reshape(3, -1)
     new = torch.stack((flat, trial - points, flat - old_gradients), dim=1)
     expected = new @ torch.cat((new, pairs), dim=1).mT
-    torch.testing.assert_close(history.products(points, trial, gradients, 2)[1], expected)
+    torch.testing.assert_close(history.products(points, trial, gradients, 2), expected)
 
     # Nothing was accepted, so the gradient is the old one.
     weights = 0.3 * np.random.default_rng(0).normal(size=(3, 5))
@@ -132,8 +131,9 @@ def test_only_accepted_samples_are_taken_over() -> None:
     before = history.gradients.clone(), history.pairs.clone()
     points, trial, gradients = vectors(3, 5)
     gradients[2] = torch.nan  # as after a step that is rejected
-    latest, _ = history.products(points, trial, gradients, 2)
-    history.accept(latest, np.array([True, True, False]), np.array([True, False, False]), np.array([2, 2, 0]))
+    history.accept(
+        points, trial, gradients, np.array([True, True, False]), np.array([True, False, False]), np.array([2, 2, 0])
+    )
     by_sample = [rows.view(3, -1, *rows.shape[1:]) for rows in (history.gradients, history.pairs)]
     old = [rows.view(3, -1, *rows.shape[1:]) for rows in before]
     assert torch.equal(by_sample[0][:2].flatten(1), gradients[:2].flatten(1))
@@ -149,8 +149,7 @@ def test_only_accepted_samples_are_taken_over() -> None:
 def test_samples_with_different_slots_are_stored_at_once() -> None:
     history, pairs = filled_history()
     points, trial, gradients = vectors(3, 6)
-    latest, _ = history.products(points, trial, gradients, 2)
-    history.accept(latest, ALL, ALL, np.array([1, 0, 1]))
+    history.accept(points, trial, gradients, ALL, ALL, np.array([1, 0, 1]))
     stored = history.pairs.view(3, -1, 6, history.block).transpose(1, 2).flatten(2)
     for sample, slot in enumerate((1, 0, 1)):
         assert torch.equal(stored[sample, 2 * slot], (trial - points)[sample])
@@ -161,11 +160,11 @@ def test_samples_with_different_slots_are_stored_at_once() -> None:
 def test_a_narrowed_history_gives_the_same_values() -> None:
     history, _ = filled_history()
     points, trial, gradients = vectors(3, 7)
-    _, expected = history.products(points, trial, gradients, 2)
+    expected = history.products(points, trial, gradients, 2)
     address = history.pairs.data_ptr()
     history.narrow(np.array([0, 2]))
     assert history.pairs.data_ptr() == address  # not a second copy
-    _, found = history.products(points[[0, 2]], trial[[0, 2]], gradients[[0, 2]], 2)
+    found = history.products(points[[0, 2]], trial[[0, 2]], gradients[[0, 2]], 2)
     assert torch.equal(found, expected[[0, 2]])
 
 

@@ -15,6 +15,7 @@ import yaml
 from pipeline.analysis.driving import SMOOTH_FRAMES, covered_fractions, measured_light, smoothed
 from pipeline.config.catalog import configs_path
 from pipeline.config.curves import EASES, MAX_POINTS, Curve
+from pipeline.config.finish import FinishSettings
 from pipeline.config.reading import animated_keys, config_schema, parse_config, set_value
 from pipeline.config.section import curves_of, with_values
 from pipeline.config.settings import Config
@@ -23,7 +24,7 @@ from pipeline.plan.curves import (
     RECENT_FRAMES,
     Clock,
     Drivers,
-    output_settings,
+    finish_settings,
     planned_values,
     recent_changes,
     stylizing_values,
@@ -40,7 +41,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "time.md"
 
 
 def with_curve(curve: Any, key: str = KEY) -> Config:
-    data = {"style": {"images": [{"path": "a"}, {"path": "b"}]}}
+    data: dict[str, Any] = {
+        "style": {"images": [{"path": "a"}, {"path": "b"}]},
+        "regions": [{"name": "sky", "mask": {"sky": True}, "style": {"images": [{"path": "c"}, {"path": "d"}]}}],
+    }
     set_value(data, f"{key}={curve}")
     return parse_config(data, where="test")
 
@@ -114,8 +118,8 @@ def test_light_and_regions_drive_curves() -> None:
     ]
     mask = "{follow: mask, region: sky, points: [{at: 0, value: 1}, {at: 1, value: 2}]}"
     assert values(mask, drivers=light) == [1, 1.5, 2, 2, 1]
-    with pytest.raises(ConfigError, match="'sky', but the style has ground"):
-        stylizing_values(with_curve(mask), EVEN, Drivers((), {"ground": ()}))
+    with pytest.raises(ConfigError, match="'sky'; known here: ground"):
+        finish_settings(a_plan(), finish_with(mask), "layers.0", {"ground": ()})
 
 
 def test_integers_are_rounded_and_values_have_six_digits() -> None:
@@ -251,12 +255,17 @@ def test_a_plan_without_curves_and_blends_has_the_keys_it_had() -> None:
 def test_output_curves_are_resolved_without_the_plan() -> None:
     config = with_curve("[{at: 0, value: 0}, {at: 4, value: 2}]", "output.finish.sharpen")
     assert stylizing_values(config, EVEN, Drivers()) == {}
-    settings = output_settings(a_plan(source=a_source(5)), config)
-    assert [settings(index).finish.sharpen for index in range(5)] == [0, 0.5, 1, 1.5, 2]
-    dark = with_curve("{follow: light, points: [{at: 0, value: 0.1}, {at: 1, value: 0}]}", "output.finish.grain")
-    assert output_settings(a_plan(source=a_source(2), levels=(0, 25500)), dark)(0).finish.grain == 0.1
+    settings = finish_settings(a_plan(source=a_source(5)), config.output.finish, "a")
+    assert [settings(index).sharpen for index in range(5)] == [0, 0.5, 1, 1.5, 2]
+    assert settings(0) == FinishSettings()  # no effect is applied where the curve is at what changes nothing
+    dark = finish_with("{follow: light, points: [{at: 0, value: 0.1}, {at: 1, value: 0}]}", "grain")
+    assert finish_settings(a_plan(source=a_source(2), levels=(0, 25500)), dark, "a")(0).grain == 0.1
     with pytest.raises(ConfigError, match="not measured"):
-        output_settings(a_plan(), dark)
+        finish_settings(a_plan(), dark, "a")
+
+
+def finish_with(text: str, key: str = "sharpen") -> FinishSettings:
+    return FinishSettings.model_validate({key: yaml.safe_load(text)})
 
 
 def test_changes_of_weights_fade_after_a_jump() -> None:

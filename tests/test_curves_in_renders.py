@@ -112,10 +112,10 @@ def test_the_finish_has_the_values_of_each_frame(clip: Path) -> None:
         "output.finish.follow_level": 0,
         "output.finish.sharpen": [{"at": 0, "value": 0}, {"at": 5, "value": 1}],
     }
-    finished = finisher(opened.plan, pipeline.load_style(opened.configs["a"], settings))
+    finished = finisher(opened.plan, pipeline.load_style(opened.configs["a"], settings), lambda _: {})
     for index, amount in ((0, 0), (2, 0.4), (5, 1)):
         fixed = pipeline.load_style(opened.configs["a"], settings | {"output.finish.sharpen": amount})
-        expected = finisher(opened.plan, fixed)(index, stored[index], None)
+        expected = finisher(opened.plan, fixed, lambda _: {})(index, stored[index], None)
         assert np.array_equal(finished(index, stored[index], None), expected)
     assert np.array_equal(finished(0, stored[0], None), stored[0])
 

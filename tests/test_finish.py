@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.config.finish import FinishSettings
+from pipeline.config.finish import DetailSettings, FinishSettings
+from pipeline.config.grade import GradeSettings
 from pipeline.media.image.oklab import oklab_from_srgb
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content
@@ -104,13 +105,19 @@ def test_grain_depends_on_seed_and_index() -> None:
 def test_content_is_read_only_where_an_effect_needs_it() -> None:
     assert not reads_content(FinishSettings(sharpen=1, grain=0.1))
     assert reads_content(FinishSettings(match_light=0.1)) and reads_content(FinishSettings(preserve_color=1))
+    assert reads_content(FinishSettings(detail=DetailSettings(coarse=0.1)))
+    assert not reads_content(FinishSettings(grade=GradeSettings(contrast=2)))
     for name in CONTENT_EFFECTS ^ EFFECTS.keys():
-        settings = FinishSettings.model_validate({name: 0.1})
+        settings = FinishSettings.model_validate(
+            {name: {"contrast": 2} if name == "grade" else 0.1 if name == "grain" else 1}
+        )
         dark = Level(0.2, 0.5)
         results = [finish(STYLIZED, content, settings, index=1, seed=2, level=dark) for content in (CONTENT, STYLIZED)]
         np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_table_has_every_setting_of_the_finish() -> None:
-    assert set(EFFECTS) == set(FinishSettings.model_fields)
-    assert list(EFFECTS) == ["follow_level", "match_light", "preserve_color", "sharpen", "grain"]
+    assert set(FinishSettings.model_fields) - set(EFFECTS) == {"color_method", "dither"}
+    order = ["match_color", "follow_level", "match_light", "preserve_color"]
+    order += ["detail", "sharpen", "grade", "palette", "grain"]
+    assert list(EFFECTS) == order

@@ -22,11 +22,13 @@ FLOORS = (
     "postprocess",
     "motion",
     "analysis",
+    "masks",
     "optimize",
     "plan",
     "store",
     "stylers",
     "evaluate",
+    "explain",
     "execute",
     "sample",
     "workflows",
@@ -45,7 +47,7 @@ ROOMS_OF_LIBRARY = {
     "ray": {"distribute"},
     "yaml": {"config"},
     "safetensors": {"encoders"},
-    "matplotlib": {"evaluate"},
+    "matplotlib": {"evaluate", "explain"},
 }
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 MAX_LINES = 400

@@ -32,6 +32,7 @@ COMMANDS = [
     "render clip.mp4 -s swirl --set losses.content.wieght=1",
     "render clip.mp4 -s swirl --fps x",
     "status gone.render",
+    "queue a.jpg -s swril -o gallery",
 ]
 
 PROGRAM = """

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
+from pipeline.config.settings import StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.encoders import load_encoder
 from pipeline.media.image.arrays import to_tensor
 from pipeline.optimize.curvature import Curvature

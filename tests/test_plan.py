@@ -50,6 +50,7 @@ def neighbor(config: Config, path: tuple[Any, ...]) -> Config | None:
     old = value_at(data, path)
     numbers = [old + 1, old - 1, old * 2, old / 2] if type(old) in (int, float) else []
     others = [*numbers, 0.5, 0.1, 1, *sorted(set(words(config_schema())), key=str), "other", True, False]
+    others += ["#8a8f99", [[0, 0.1], [1, 1]]]
     for new in [[*old[:-1], 0.9], [*old[:-1], 9], *others] if isinstance(old, list) else others:
         if new == old:
             continue
@@ -81,7 +82,7 @@ def test_every_section_of_the_config_is_inside_or_outside_the_identity() -> None
 def test_digest_has_every_setting_that_changes_pixels_and_no_other(path: tuple[Any, ...]) -> None:
     changed = neighbor(a_config(), path)
     if changed is None:
-        assert path == ("schema",)
+        assert path in {("schema",), ("regions",)}  # a region is no plain value; see below
         return
     before, after = a_plan(a_style()), a_plan(a_style(config=changed))
     if path[0] in OUTSIDE or path in RESOLVED:
@@ -91,6 +92,31 @@ def test_digest_has_every_setting_that_changes_pixels_and_no_other(path: tuple[A
         assert after.digest != before.digest
         with pytest.raises(RenderDirectoryError, match=str(path[-1])):
             check_same(before, after)
+
+
+REGION = {"mask": {"image": "/art/m.png"}, "style": {"images": [{"path": "/art/c.png"}]}}
+
+
+def a_plan_with_regions(*regions: dict[str, Any], **digests: Any) -> RenderPlan:
+    style = a_style(config=a_config(regions=list(regions)))
+    changed = tuple(dataclasses.replace(region, **digests) for region in style.regions)
+    return a_plan(dataclasses.replace(style, regions=changed))
+
+
+def test_digest_has_regions_and_their_files_and_a_style_without_regions_is_as_before() -> None:
+    found = a_plan_with_regions(REGION)
+    others = [
+        a_plan(),
+        a_plan_with_regions(REGION, REGION),
+        a_plan_with_regions(REGION, images=("another image",)),
+        a_plan_with_regions(REGION, mask={"image": "another mask"}),
+        a_plan_with_regions({**REGION, "content_weight": 2}),
+        a_plan_with_regions({"mask": REGION["mask"]}),
+    ]
+    assert len({plan.digest for plan in (found, *others)}) == len(others) + 1
+    assert a_plan_with_regions({**REGION, "name": "sky"}).digest == found.digest
+    assert not any("/art" in str(value) for value in found.identity.values())
+    assert not any(".regions" in key for key in a_plan().identity)
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,10 @@ def test_plan_is_restored_exactly_from_its_file(plan: RenderPlan) -> None:
 
 def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
-    new = ("tempera_plan", "levels", "contrasts")
+    new = ("tempera_plan", "levels", "contrasts", "shot_colors")
     old = {"tempera_plan": 2, **{key: value for key, value in written.items() if key not in new}}
     assert plan_from_json(sealed(old)) == a_plan()
-    added = [(2, {**old, name: []}) for name in ("levels", "contrasts")]
+    added = [(2, {**old, name: []}) for name in ("levels", "contrasts", "shot_colors")]
     for version, document in (*added, (3, old), (1, old), (4, old)):
         with pytest.raises(RenderDirectoryError):
             plan_from_json(sealed({**document, "tempera_plan": version}))

@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,9 @@ from pydantic import BaseModel
 
 import pipeline
 from pipeline import cli, errors
+from pipeline.config.composition import CompositionSettings
 from pipeline.config.losses import LAYERS
-from pipeline.config.reading import parse_config, set_value
+from pipeline.config.reading import parse_settings, set_value
 from pipeline.config.settings import Config
 from tests.support.clips import moving_square, texture, write_photos, write_video
 from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
@@ -30,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 QUICK = ["--encoder=tiny", "--progress=none", "--set=optimize.cold.evaluations=1", "--set=optimize.warm.evaluations=1"]
 QUICK += ["--set=optimize.cold.min_scale_px=32"]
+REGIONS = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs/regions.md").read_text(encoding="utf-8"), re.M | re.S)[0]
 NOT_RUN = ("weights", "demo")
 """Commands that need a network or minutes: only their arguments are parsed."""
 
@@ -79,14 +82,27 @@ def every(pattern: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with small files of the names that the documents use, and a finished render, lake.render."""
+    """A folder with small files of the names that the documents use, and finished renders."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
+    (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+    Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
+    for name in ("houses", "person"):
+        Image.fromarray(texture((48, 32), 51)).convert("L").save(folder / f"{name}.png")
+    (folder / "parts.yaml").write_text(REGIONS, encoding="utf-8")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
+    assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK, "--save-every=1"]) == 0
+    for name in ("oil", "swirl"):
+        shutil.copytree(folder / "lake.render", folder / f"{name}.render")
+    (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
+    grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]
+    assert cli.run(["preview", clip, "--style", style_image, *grid, *QUICK, "--width=48"]) == 0
     return folder
 
 
@@ -99,15 +115,18 @@ def test_documents_have_commands() -> None:
     "command", sorted({command for path in DOCUMENTS for command in commands_of(path)}), ids=lambda text: text[8:60]
 )
 def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On small files of the same names; renders are dry, and previews use the test encoder."""
+    """On small files of the same names; renders are dry, previews and explanations use the test encoder."""
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
     if arguments[0] in NOT_RUN:
         arguments.append("--help")
-    elif arguments[0] == "render":
+    elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
     elif arguments[0] == "preview":
+        arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
+        arguments += [*QUICK, "--width=48"]
+    elif arguments[0] == "explain" and not arguments[1].endswith(".render"):
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
 
@@ -147,13 +166,18 @@ def settings_named() -> list[tuple[str, str]]:
     """(document, key) of every setting: those that are set in commands, and dotted names that begin with a section."""
     named = every(r"^([a-z]+(?:\.[a-z_]+)+)(?:=|$)")
     sections = [(path, key) for path, key in named if key.partition(".")[0] in Config.model_fields]
-    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json"))]
+    sections = [(path, key) for path, key in sections if not key.endswith((".py", ".json", ".csv", ".png"))]
     return sorted({*sections, *every(r"--s(?:et|weep)[ =]'?([\w.]+)=")})
+
+
+def _model(key: str) -> type[BaseModel]:
+    """The style config, or for a key that only a composition has, the composition."""
+    return Config if key.partition(".")[0] in Config.model_fields else CompositionSettings
 
 
 @pytest.mark.parametrize(("document", "key"), settings_named())
 def test_settings_exist(document: str, key: str) -> None:
-    model: Any = Config
+    model: Any = _model(key)
     for part in key.split("."):
         if get_origin(model) is dict:  # weights of layers, by layer
             assert part in LAYERS, f"{document}: {key}"
@@ -170,9 +194,12 @@ def test_settings_exist(document: str, key: str) -> None:
 def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     if assignment.endswith("=N"):  # any number
         return
-    data: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
-    set_value(data, assignment)
-    parse_config(data, where=document)
+    model = _model(assignment)
+    layers = [{"render": "any.render"} for _ in range(3)]
+    style = {"style": {"images": [{"path": "any.jpg"}]}, "regions": [{"mask": {"sky": True}}]}
+    data: dict[str, Any] = style if model is Config else {"layers": layers}
+    set_value(data, assignment, model)
+    parse_settings(model, data, where=document, hint="")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.plan.segments import automatic_length
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
+from pipeline.stylers.loaded import Loaded
 from pipeline.stylers.resources import Resources
 from pipeline.workflows import resolve
 from pipeline.workflows.prepare import prepare
@@ -73,8 +74,8 @@ def resolve_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on styles are resolved as for CUDA; nothing can be computed there."""
     load = resolve.load_resources
 
-    def elsewhere(configs: Sequence[Config], weights: Path | None) -> list[Resources]:
-        return [replace(found, device=torch.device("cuda")) for found in load(configs, weights)]
+    def elsewhere(configs: Sequence[Config], weights: Path | None, loaded: Loaded | None) -> list[Resources]:
+        return [replace(found, device=torch.device("cuda")) for found in load(configs, weights, loaded)]
 
     monkeypatch.setattr(resolve, "load_resources", elsewhere)
 

@@ -15,7 +15,24 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import clean, demo, doctor, evaluate, export, preview, probe, render, status, styles, weights
+from pipeline.cli import (
+    clean,
+    compose,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    masks,
+    palette,
+    preview,
+    probe,
+    queue,
+    render,
+    status,
+    styles,
+    weights,
+)
 from pipeline.cli.signals import ImmediateStop
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
@@ -58,9 +75,14 @@ for _command in (
     status.verify,
     clean.clean,
     evaluate.evaluate,
+    explain.explain,
     export.export,
+    compose.compose,
     probe.probe,
+    palette.palette,
     preview.preview,
+    masks.masks,
+    queue.queue,
     styles.styles,
     styles.schema,
 ):

@@ -93,8 +93,13 @@ def parse_fps(text: str | None) -> Fraction | None:
 
 
 def with_shortcuts(
-    assignments: Sequence[str], *, encoder: str | None = None, device: str | None = None, seed: int | None = None
+    assignments: Sequence[str],
+    *,
+    encoder: str | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    save_every: int | None = None,
 ) -> list[str]:
-    """`--set` assignments, preceded by those of `--encoder`, `--device` and `--seed`."""
-    short = {"encoder": encoder, "runtime.device": device, "seed": seed}
+    """`--set` assignments, preceded by those of `--encoder`, `--device`, `--seed` and `--save-every`."""
+    short = {"encoder": encoder, "runtime.device": device, "seed": seed, "runtime.save_every": save_every}
     return [*(f"{key}={value}" for key, value in short.items() if value is not None), *assignments]

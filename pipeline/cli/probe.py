@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 from pipeline.cli import options
 from pipeline.cli.options import parse_fps, parse_frames
@@ -19,16 +18,10 @@ def probe(
     as_json: options.AsJson = False,
 ) -> None:
     """Show how an input is read. Order, size, timing, rotation, color, audio and gaps."""
-    from pipeline.config.reading import parse_config, set_value
-    from pipeline.config.settings import InputSettings
+    from pipeline.config.reading import settings_without_style
     from pipeline.media.reader.source import probe as run_probe
 
-    settings = InputSettings()
-    if assignments:
-        data: dict[str, Any] = {"style": {"images": [{"path": "unused"}]}}
-        for assignment in assignments:
-            set_value(data, assignment)
-        settings = parse_config(data, where="--set").input
+    settings = settings_without_style(assignments).input
     source = run_probe(inputs, settings, frames=parse_frames(frames), fps=parse_fps(fps))
     facts = asdict(source)
     if as_json:

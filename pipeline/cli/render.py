@@ -32,6 +32,15 @@ def render(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew; an old render is moved aside, not deleted.")
     ] = False,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Keep the picture of every cold frame after each N evaluations, for `tempera explain`.",
+            metavar="N",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     progress: options.ProgressChoice = "auto",
 ) -> None:
@@ -44,7 +53,7 @@ def render(
     from pipeline.workflows.request import RenderRequest
     from pipeline.workflows.space import in_words, needs
 
-    sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
+    sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed, save_every=save_every)
     request = RenderRequest(
         inputs=tuple(inputs),
         styles=tuple(load_style(name, sets) for name in style),

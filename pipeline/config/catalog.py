@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.reading import parse_config, read_yaml, set_value
+from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
 
@@ -43,18 +44,13 @@ def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
     data, folder, name = _find(style)
     for assignment in assignments:
         set_value(data, assignment)
-    config = parse_config(data, where=style)
-    images = tuple(image.model_copy(update={"path": _located(image.path, folder)}) for image in config.style.images)
-    cold = config.optimize.cold
-    if isinstance(cold.init, Path):
-        cold = cold.model_copy(update={"init": _located(cold.init, folder)})
-    return config.model_copy(
-        update={
-            "name": config.name or name,
-            "style": config.style.model_copy(update={"images": images}),
-            "optimize": config.optimize.model_copy(update={"cold": cold}),
-        }
-    )
+    return locate_config(parse_config(data, where=style), folder, name)
+
+
+def locate_config(config: Config, folder: Path, name: str) -> Config:
+    """A config of a file in `folder`, with absolute paths; it is called `name` if it has no name itself."""
+    located = with_paths(config, lambda path: _located(path, folder))
+    return located.model_copy(update={"name": config.name or name})
 
 
 def _find(style: str) -> tuple[dict[str, Any], Path, str]:

@@ -51,6 +51,8 @@ class MaskSettings(Settings):
             raise ValueError(
                 f"a mask has exactly one of {', '.join(SOURCES)}; this one has {', '.join(given) or 'none'}"
             )
+        if self.luminance is not None and self.luminance[0] >= self.luminance[1]:
+            raise ValueError("luminance is a range from darker to brighter, such as [0.6, 1]")
         if self.color is not None and given[0] in ("luminance", "hue", "sky"):
             raise ValueError(f"color is for pictures with several regions, not for {given[0]}")
         return self

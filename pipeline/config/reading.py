@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,24 +13,28 @@ from pydantic import BaseModel, ValidationError
 from pipeline.config.curves import Curve
 from pipeline.config.names import nearest
 from pipeline.config.section import NO_CURVE, is_animated
-from pipeline.config.settings import Config, StyleImage
+from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 17
+STYLE_HINT = "`tempera styles swirl` shows a config that works, `tempera schema` lists every key with its range"
 _LONGEST_NUMBER = 64
 # What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every key that `--set` can reach, dotted, in the order of the schema."""
+    """Every key of settings, dotted, in the order of the schema; keys of the entries of lists are left out."""
     keys: list[str] = []
     for name, info in model.model_fields.items():
         key = f"{prefix}{info.alias or name}"
         keys.append(key)
-        for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not StyleImage:
-                keys.extend(config_keys(kind, f"{key}."))
+        section = _section(info.annotation)
+        if section is not None and get_origin(info.annotation) is not tuple:
+            keys.extend(config_keys(section, f"{key}."))
     return keys
 
 
@@ -39,25 +44,44 @@ def animated_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str
     for name, info in model.model_fields.items():
         if is_animated(info):
             keys.append(f"{prefix}{name}")
-        for kind in (info.annotation, *get_args(info.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                entry = "" if kind is info.annotation else "N."
-                keys.extend(animated_keys(kind, f"{prefix}{name}.{entry}"))
+        section = _section(info.annotation)
+        if section is not None:
+            entry = "N." if get_origin(info.annotation) is tuple else ""
+            keys.extend(animated_keys(section, f"{prefix}{name}.{entry}"))
     return keys
 
 
-def parse_config(data: object, *, where: str) -> Config:
-    """Validate the plain data of a config.
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds: itself, optionally, or as the entries of a list."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
-    Raises ConfigError that names every wrong key, what was expected and what was found.
+
+def _neighbors(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that stand beside a wrong one, dotted: those of the section, or entry of a list, that it is in."""
+    section: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if section is not None and isinstance(part, str):
+            fields = {info.alias or name: info.annotation for name, info in section.model_fields.items()}
+            section = _section(fields.get(part))
+    prefix = "".join(f"{part}." for part in location[:-1])
+    return [] if section is None else [f"{prefix}{info.alias or name}" for name, info in section.model_fields.items()]
+
+
+def parse_config(data: object, *, where: str) -> Config:
+    """Validate the plain data of a style config; see `parse_settings`."""
+    return parse_settings(Config, data, where=where, hint=STYLE_HINT)
+
+
+def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
+    """Validate plain data.
+
+    Raises ConfigError that names every wrong key, what was expected and what was found, with this hint.
     """
     if not isinstance(data, dict):
-        raise ConfigError(
-            f"{where}: expected a mapping of settings, found {type(data).__name__}",
-            hint="see `tempera styles swirl` for a config that works",
-        )
+        raise ConfigError(f"{where}: expected a mapping of settings, found {type(data).__name__}", hint=hint)
     try:
-        return Config.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = []
         found = error.errors()
@@ -68,14 +92,12 @@ def parse_config(data: object, *, where: str) -> Config:
                 continue  # pydantic counts a list with a wrong item as too short
             key = ".".join(str(part) for part in location) or "config"
             if problem["type"] == "extra_forbidden":
-                entry = ".".join(str(part) for part in location[:3])
-                keys = [*config_keys(), *(f"{entry}.{name}" for name in StyleImage.model_fields if "images" in entry)]
+                keys = [*config_keys(model), *_neighbors(model, location)]
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
             else:
                 problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
-        hint = "`tempera schema` lists every key with its range"
         if any(problem["type"] == NO_CURVE for problem in found):
-            hint = f"these can change during the clip: {', '.join(animated_keys())}"
+            hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
 
 
@@ -88,8 +110,17 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
 
 
-def set_value(data: dict[str, Any], assignment: str) -> None:
-    """Apply one `section.key=value` of `--set` to plain config data; the value is read as YAML.
+def check_key(key: str, option: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT) -> None:
+    """Raise ConfigError, naming the nearest valid key, for a key that an option of the command line cannot reach."""
+    valid = config_keys(model)
+    if key not in valid and not key.startswith(_open_keys(model)):
+        raise ConfigError(f"{option} {_shortened(key)}: unknown key{nearest(key, valid)}", hint=hint)
+
+
+def set_value(
+    data: dict[str, Any], assignment: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT
+) -> None:
+    """Apply one `section.key=value` of `--set` to the plain data of settings; the value is read as YAML.
 
     Raises ConfigError for an unknown key, naming the nearest valid one.
     """
@@ -100,12 +131,7 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
             f"--set {_shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
-    free = ("losses.content.layers.", "losses.style.layers.", "style.images.")
-    valid = config_keys()
-    if key not in valid and not key.startswith(free):
-        raise ConfigError(
-            f"--set {_shortened(key)}: unknown key{nearest(key, valid)}", hint="`tempera schema` lists every key"
-        )
+    check_key(key, "--set", model, hint=hint)
     try:
         value = _load(text)
     except _YAML_ERRORS as error:
@@ -134,7 +160,30 @@ def set_value(data: dict[str, Any], assignment: str) -> None:
         ) from None
 
 
-def read_yaml(path: Path) -> Any:
+def settings_without_style(assignments: Sequence[str]) -> Config:
+    """The default settings with `--set` assignments applied, for commands that stylize nothing; the style is empty.
+
+    Raises ConfigError as `set_value` and `parse_config` do.
+    """
+    data: dict[str, Any] = {"style": {"images": [{"path": "unused"}]}}
+    for assignment in assignments:
+        set_value(data, assignment)
+    return parse_config(data, where="--set")
+
+
+def _open_keys(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """The beginnings of keys that are not fixed: of tables, and of the entries of lists of sections."""
+    found: list[str] = []
+    for name, info in model.model_fields.items():
+        key, section, kind = f"{prefix}{info.alias or name}.", _section(info.annotation), get_origin(info.annotation)
+        if kind is dict or (kind is tuple and section is not None):
+            found.append(key)
+        elif section is not None:
+            found.extend(_open_keys(section, key))
+    return tuple(found)
+
+
+def read_yaml(path: Path, *, hint: str = STYLE_HINT) -> Any:
     """Plain data of a YAML file, by the safe loader.
 
     Raises ConfigError if the file is missing, too large, not text or not YAML.
@@ -142,23 +191,24 @@ def read_yaml(path: Path) -> Any:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise ConfigError(f"{path}: is not a file", hint="a style config is a page of YAML in a file")
+            raise ConfigError(f"{path}: is not a file", hint="a config is a page of YAML in a file")
         size = found.st_size
         if size > MAX_CONFIG_BYTES:
-            raise ConfigError(
-                f"{path}: {size} bytes is too large for a style config", hint="a config is a page of YAML"
-            )
+            raise ConfigError(f"{path}: {size} bytes is too large for a config", hint="a config is a page of YAML")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})", hint="check the path") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text", hint="a style config is UTF-8 YAML") from None
+        raise ConfigError(f"{path}: is not text", hint="a config is UTF-8 YAML") from None
+    return parse_yaml(text, where=str(path), hint=hint)
+
+
+def parse_yaml(text: str, *, where: str, hint: str = STYLE_HINT) -> Any:
+    """Plain data of YAML text, by the safe loader. Raises ConfigError, which begins with `where`, if it is not YAML."""
     try:
         return _load(text)
     except _YAML_ERRORS as error:
-        raise ConfigError(
-            f"{path}: is not valid YAML: {_one_line(error)}", hint="`tempera styles swirl` shows the form"
-        ) from None
+        raise ConfigError(f"{where}: is not valid YAML: {_one_line(error)}", hint=hint) from None
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
@@ -41,7 +42,7 @@ class Settings(BaseModel):
     _curves: dict[str, Curve] = PrivateAttr(default_factory=dict)
 
     @property
-    def curves(self) -> Mapping[str, Curve]:
+    def own_curves(self) -> Mapping[str, Curve]:
         """The curves of this section's own numbers, by field."""
         return self._curves
 
@@ -83,7 +84,7 @@ def is_animated(info: FieldInfo) -> bool:
 
 def curves_of(section: Settings) -> dict[str, Curve]:
     """Every curve in a section and those below it, by dotted key, such as `style.images.0.weight`."""
-    found = dict(section.curves)
+    found = dict(section.own_curves)
     for name in type(section).model_fields:
         for part, child in _children(getattr(section, name)):
             found |= {".".join((name, *part, key)): curve for key, curve in curves_of(child).items()}
@@ -93,6 +94,12 @@ def curves_of(section: Settings) -> dict[str, Curve]:
 def with_values(section: Section, values: Mapping[str, float]) -> Section:
     """The section with other numbers at dotted keys, as `curves_of` names them."""
     return _replaced(section, values) if values else section
+
+
+def with_paths(settings: Section, change: Callable[[Path], Path]) -> Section:
+    """A copy of settings in which every path, at any depth, is changed by `change`."""
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return settings.model_copy(update={name: _changed(value, change) for name, value in values.items()})
 
 
 def _children(value: Any) -> Iterator[tuple[tuple[str, ...], Settings]]:
@@ -112,7 +119,9 @@ def _replaced(value: Any, values: Mapping[str, float]) -> Any:
         head, _, rest = key.partition(".")
         own.setdefault(head, {})[rest] = number
     if isinstance(value, Settings):
-        return value.model_copy(update={name: _replaced(getattr(value, name), rest) for name, rest in own.items()})
+        found = value.model_copy(update={name: _replaced(getattr(value, name), rest) for name, rest in own.items()})
+        found._curves = {name: curve for name, curve in value.own_curves.items() if name not in own}
+        return found
     if isinstance(value, Mapping):
         return {key: _replaced(item, own[key]) if key in own else item for key, item in value.items()}
     return tuple(_replaced(item, own[str(at)]) if str(at) in own else item for at, item in enumerate(value))
@@ -135,3 +144,15 @@ def _error(
     return ValidationError.from_exception_data(
         section.__name__, [InitErrorDetails(type=problem, loc=place, input=value)]
     )
+
+
+def _changed(value: Any, change: Callable[[Path], Path]) -> Any:
+    if isinstance(value, Path):
+        return change(value)
+    if isinstance(value, Settings):
+        return with_paths(value, change)
+    if isinstance(value, tuple):
+        return tuple(_changed(item, change) for item in value)
+    if isinstance(value, dict):
+        return {key: _changed(item, change) for key, item in value.items()}
+    return value

@@ -12,10 +12,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from pipeline.config.color import ColorSettings
 from pipeline.config.finish import FinishSettings
+from pipeline.config.looks import PaletteSettings, SuperpixelSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
-from pipeline.config.section import ANIMATED, Settings, Weight
+from pipeline.config.regions import RegionSettings
+from pipeline.config.section import ANIMATED, Settings, curves_of
+from pipeline.config.style import StyleSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
 
@@ -27,33 +31,6 @@ def _known_encoder(name: str) -> str:
 EncoderName = Annotated[
     str, AfterValidator(_known_encoder), WithJsonSchema({"type": "string", "enum": list(encoder_names())})
 ]
-
-
-class StyleImage(Settings):
-    """One style image."""
-
-    path: Path = Field(description="Image file, relative to the config file.")
-    weight: Annotated[Weight, ANIMATED] = Field(
-        100.0, description="Weight of this image's style loss; content has weight 1."
-    )
-    scale: float | None = Field(None, gt=0, le=8, description="Overrides `style.scale` for this image.")
-
-
-class StyleSettings(Settings):
-    """The style images, and how large their strokes become."""
-
-    images: tuple[StyleImage, ...] = Field(min_length=1, description="One or more style images with their weights.")
-    scale: float = Field(
-        1.0,
-        gt=0,
-        le=8,
-        description="Size of the style images relative to the frame: larger gives larger strokes.",
-    )
-    blend: Literal["losses", "statistics"] = Field(
-        "losses",
-        description="Several style images. losses: every frame is drawn to each of them, by weight; statistics: to one "
-        "texture between them, so that a change of the weights is a change of the texture.",
-    )
 
 
 class ColdSettings(Settings):
@@ -128,19 +105,7 @@ class MotionSettings(Settings):
     @property
     def every_frame_cold(self) -> bool:
         """Whether no frame starts from an earlier one."""
-        return self.boil == 1 and "boil" not in self.curves
-
-
-class PaletteSettings(Settings):
-    """The palette styler."""
-
-    colors: int = Field(12, ge=2, le=256, description="Number of colors, taken from the style images.")
-
-
-class SuperpixelSettings(Settings):
-    """The superpixel styler."""
-
-    cells: int = Field(900, ge=4, le=100000, description="Approximate number of cells.")
+        return self.boil == 1 and "boil" not in self.own_curves
 
 
 class StylizeSettings(Settings):
@@ -152,6 +117,12 @@ class StylizeSettings(Settings):
         "superpixel: a mosaic of leaded glass.",
     )
     style: StyleSettings
+    regions: tuple[RegionSettings, ...] = Field(
+        (),
+        max_length=16,
+        description="Parts of the frame with styles of their own; later ones lie over earlier ones, and `style` holds "
+        "everywhere else.",
+    )
     encoder: EncoderName = Field(
         "auto", description="Feature network. auto: vgg19 if its weights are installed, else compact."
     )
@@ -162,6 +133,16 @@ class StylizeSettings(Settings):
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of all random numbers; another one gives other strokes.")
     palette: PaletteSettings = Field(default_factory=PaletteSettings)
     superpixel: SuperpixelSettings = Field(default_factory=SuperpixelSettings)
+    color: ColorSettings = Field(default_factory=ColorSettings)
+    pre: Literal["none", "palette", "superpixel"] = Field(
+        "none", description="Simplify the content before it is stylized: few colors, or cells of one color."
+    )
+
+    @property
+    def uses_shot_colors(self) -> bool:
+        """Whether frames depend on the colors of the content of their whole shot."""
+        palette = "palette" in (self.styler, self.pre) and self.palette.source == "content"
+        return palette or self.color.match != "none"
 
 
 class InputSettings(Settings):
@@ -196,8 +177,8 @@ class InputSettings(Settings):
     )
 
 
-class OutputSettings(Settings):
-    """How the video is written; can be changed at any time."""
+class VideoSettings(Settings):
+    """How a video is encoded."""
 
     codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
         "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
@@ -205,6 +186,11 @@ class OutputSettings(Settings):
     crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
     preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
     audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
+
+
+class OutputSettings(VideoSettings):
+    """How the video is written; can be changed at any time."""
+
     finish: FinishSettings = Field(default_factory=FinishSettings)
 
 
@@ -218,6 +204,13 @@ class RuntimeSettings(Settings):
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: chosen by torch.")
     prefetch: int = Field(
         2, ge=0, le=256, description="Frames that are decoded, and their motion estimated, in advance."
+    )
+    save_every: int = Field(
+        0,
+        ge=0,
+        le=10000,
+        description="Keep the picture of every cold frame after each so many evaluations, for `tempera explain`; "
+        "0: never.",
     )
 
 
@@ -237,6 +230,26 @@ class Config(StylizeSettings):
     def _some_weight(self) -> Config:
         if not any(image.weight for image in self.style.images):
             raise ValueError("style.images: at least one image needs a weight above 0")
+        if self.regions and self.styler != "neural":
+            raise ValueError(f"regions: only the styler neural has them, not {self.styler}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_regions(self) -> Config:
+        names = [region.name for region in self.regions]
+        for key, curve in curves_of(self).items():
+            if curve.follow == "mask" and names.count(curve.region) != 1:
+                known = ", ".join(name or "one without a name" for name in names) or "none"
+                raise ValueError(
+                    f"{key} follows the region {curve.region!r}, and the regions of the style are: {known}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fixed_colors(self) -> Config:
+        animated = any(image.own_curves for image in self.style.images)
+        if animated and self.color.match == "content_to_style":
+            raise ValueError("color.match: content_to_style needs style.images whose weights are no curves")
         return self
 
 

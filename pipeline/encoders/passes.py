@@ -35,24 +35,48 @@ class Cotangent:
 
     At each position with features f it is `f @ mixing + shift`, with `mixing` (B, C, C) and `shift` (B, C), plus the
     value of `dense` (B, C, h, w) there. What is None counts as 0. `part` are the rows and columns of the map to which
-    `dense` belongs, and outside of which the derivative is 0; None: all.
+    `dense` belongs, and outside of which the derivative is 0; None: all. With `maps` (B, S, h, w) of S regions, of the
+    size of `dense`, `mixing` is (B, S, C, C) and `shift` (B, S, C), and their sum over regions, each times its map,
+    takes the place of `f @ mixing + shift`.
     """
 
     dense: Tensor | None = None
     mixing: Tensor | None = None
     shift: Tensor | None = None
     part: tuple[slice, slice] | None = None
+    maps: Tensor | None = None
 
     def add_to(self, gradient: Tensor, features: Tensor) -> None:
         """Add the derivative at `features` to a map of the same shape."""
         if self.part is not None:
             gradient, features = (it[:, :, self.part[0], self.part[1]] for it in (gradient, features))
-        if self.mixing is not None:
+        if self.maps is not None:
+            self._add_guided(gradient, features, self.maps)
+        elif self.mixing is not None:
             gradient += torch.einsum("bchw,bcd->bdhw", features, self.mixing.to(features.dtype))
-        if self.shift is not None:
+        if self.shift is not None and self.maps is None:
             gradient += self.shift.to(features.dtype)[:, :, None, None]
         if self.dense is not None:
             gradient += self.dense
+
+    def _add_guided(self, gradient: Tensor, features: Tensor, maps: Tensor) -> None:
+        """Add the part that depends on the regions, sample by sample and region by region."""
+        assert self.mixing is not None and self.shift is not None
+        for to, rows, weights, mixing, shift in zip(gradient, features, maps, self.mixing, self.shift, strict=True):
+            for whole, matrix, vector in zip(weights, mixing, shift, strict=True):
+                lines = _covered(whole)
+                own, found = whole[lines, :, None], rows[:, lines].permute(1, 2, 0)
+                found = torch.addmm(vector.to(found), found.flatten(0, 1), matrix.to(found)).view(found.shape)
+                # Two steps, each of which is vectorized: `addcmul_` with a map that is repeated is not.
+                to[:, lines].permute(1, 2, 0).add_(found.mul_(own.to(found)))
+
+
+def _covered(weights: Tensor) -> slice:
+    """The rows of a map (h, w) from the first to the last that are not 0; all on an accelerator, which would wait."""
+    if weights.device.type != "cpu":
+        return slice(None)
+    (rows,) = weights.any(dim=1).nonzero(as_tuple=True)
+    return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
 
 class NetworkPass:
@@ -239,7 +263,7 @@ def _shifts(step: Step, cotangents: Mapping[str, Cotangent], like: Tensor) -> Te
     It is the same for a whole batch, so that on an accelerator a larger batch would need several calls.
     """
     cotangent = cotangents.get(step.layer) if isinstance(step, Convolution) else None
-    if cotangent is None or cotangent.shift is None or cotangent.mixing is None:
+    if cotangent is None or cotangent.shift is None or cotangent.mixing is None or cotangent.maps is not None:
         return None
     if len(cotangent.shift) > 1 and like.device.type != "cpu":
         return None
@@ -266,7 +290,7 @@ def _added(
     if gradient is None:
         gradient = torch.zeros_like(features)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
-    if cotangent.mixing is not None:
+    if cotangent.mixing is not None and cotangent.maps is None:
         _add_product(cotangent, step, features, gradient, shifts)
         cotangent = replace(cotangent, mixing=None, shift=cotangent.shift if shifts is None else None)
     inside, own = (_inside(it, step.margin)[:, : step.channels] for it in (gradient, features))

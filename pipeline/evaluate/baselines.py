@@ -55,6 +55,7 @@ class BaselineStyler:
             to_tensor(content)[None],
             None if previous is None else to_tensor(previous)[None],
             (frame_seed(chain.seed, chain.style, index),),
+            indices=(index,),
         )
         stylized = self._styler.stylize(batch)
         self._reporter.frame_stored(chain, index, phase, stylized.stats[0], time.perf_counter() - began)
@@ -67,7 +68,11 @@ def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losse
     Measured with the encoder of the render, in its precision.
     """
     from pipeline.stylers.neural import NeuralStyler
+    from pipeline.stylers.prepared import PreparedStyler
 
+    if isinstance(styler, PreparedStyler):
+        content, images = styler.prepared(content), [styler.seen(image) for image in images]
+        styler = styler.inner
     if not isinstance(styler, NeuralStyler):
         return None
     objective = styler.objective(to_tensor(content)[None])
@@ -85,7 +90,10 @@ def features_of(styler: Styler, images: Sequence[RGB], layer: str) -> list[Tenso
     None if the styler has no encoder, or the encoder has no such layer.
     """
     from pipeline.stylers.neural import NeuralStyler
+    from pipeline.stylers.prepared import PreparedStyler
 
+    if isinstance(styler, PreparedStyler):
+        styler = styler.inner
     if not isinstance(styler, NeuralStyler) or layer not in styler.encoder.layers:
         return None
     import torch

@@ -6,7 +6,7 @@ import statistics
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.evaluate.baselines import BaselineStyler, features_of, losses_of
@@ -18,10 +18,11 @@ from pipeline.evaluate.measures import LONG_FRAMES, axis_ratio, mean_luma, measu
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import encode_png
 from pipeline.media.reader.source import read_frames
-from pipeline.plan.curves import output_settings, planned_values, values_at
+from pipeline.plan.curves import finish_settings, planned_values, values_at
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import frame_levels
 from pipeline.runtime import atomic
+from pipeline.stylers.shot_colors import ShotStylers, styler_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.plan.curves import FrameValues
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Advance, Reporter
     from pipeline.store.directory import RenderDirectory
@@ -53,10 +55,12 @@ class Comparison:
     source: Source
     config: Config
     stored: Mapping[int, Chain]
-    styler: Styler
+    styler: Styler | ShotStylers
     reporter: Reporter
     cancellation: Cancellation
     independent_folder: Path | None = None
+    areas: FrameValues = field(default_factory=dict)
+    """Those that curves of the finish follow, by region, see `finish_settings`."""
 
     def longest_run(self) -> list[int]:
         """The longest run of neighboring stored frames of one shot."""
@@ -150,7 +154,7 @@ class Comparison:
                     images["warm without flow"] = self._without_flow(index, images, previous.get(index - 1))
                 short, confidence = _errors(index, images, previous, 1)
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
-                changed = self._changed(images, earlier.pop(index - LAG_FRAMES, None))
+                changed = self._changed(index, images, earlier.pop(index - LAG_FRAMES, None))
                 followed = follower.add(index, content, images, shot=self._shot(index))
                 losses = losses_of(self._styler(index), content, list(images.values()))
                 for position, (name, image) in enumerate(images.items()):
@@ -180,15 +184,6 @@ class Comparison:
                 advance(number)
         return figures
 
-    def _styler(self, index: int) -> Styler:
-        """The styler with the settings that curves give at a frame."""
-        from pipeline.stylers.neural import NeuralStyler
-
-        values = planned_values(self.directory.plan, self.config.name, self.config)
-        return (
-            self.styler.with_values(values_at(values, index)) if isinstance(self.styler, NeuralStyler) else self.styler
-        )
-
     def _independent(self, index: int, content: RGB) -> RGB:
         """The frame stylized independently, or read where it is kept."""
         path = None if self.independent_folder is None else self.independent_folder / f"{index:08d}.png"
@@ -207,7 +202,7 @@ class Comparison:
         baseline = BaselineStyler(self._styler(index), self.reporter)
         return baseline.without_flow(self.stored[index], index, images["input"], previous["warm without flow"])
 
-    def _changed(self, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
+    def _changed(self, index: int, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
         """Figures of the areas whose content differs from the earlier one, of stylized frames beside the independent.
 
         Empty if the earlier content is not known or hardly anything has changed.
@@ -216,7 +211,7 @@ class Comparison:
         if area is None:
             return {}
         errors: dict[RowName, float | None] = {}
-        features = features_of(self.styler, list(images.values()), LAYER)
+        features = features_of(self._styler(index), list(images.values()), LAYER)
         if features is not None:
             by_name = dict(zip(images, features, strict=True))
             errors = {name: feature_error(found, by_name["input"], area) for name, found in by_name.items()}
@@ -244,7 +239,7 @@ class Comparison:
                     plan = self.directory.plan
                     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, self.config.styler)
                     level = levels[frame] if levels else None
-                    settings = output_settings(plan, self.config)(frame).finish
+                    settings = finish_settings(plan, self.config.output.finish, self.config.name, self.areas)(frame)
                     image = finish(image, extreme.content, settings, index=frame, seed=self.config.seed, level=level)
                 return mean_luma(image)
         return None
@@ -295,6 +290,15 @@ class Comparison:
 
     def _shot(self, index: int) -> int:
         return self.stored[index].shot
+
+    def _styler(self, index: int) -> Styler:
+        """The styler of a frame, with the settings that curves give there."""
+        from pipeline.stylers.neural import NeuralStyler
+        from pipeline.stylers.prepared import PreparedStyler
+
+        styler = styler_of(self.styler, self._shot(index))
+        values = values_at(planned_values(self.directory.plan, self.config.name, self.config), index)
+        return styler.with_values(values) if isinstance(styler, NeuralStyler | PreparedStyler) else styler
 
     def _shot_start(self, index: int) -> int:
         return self.directory.plan.shots[self._shot(index)].start

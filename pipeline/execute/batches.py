@@ -48,6 +48,7 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
     import torch
 
     from pipeline.media.image.arrays import to_tensor
+    from pipeline.runtime.transfers import upload
 
     warm = task.warm
     recent_change = None
@@ -62,6 +63,8 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
         confidence=None if warm is None else warm.confidence[None],
         new_fractions=() if warm is None else (warm.new_fraction,),
         recent_change=None if recent_change is None else recent_change[None],
+        regions=None if task.regions is None else upload(task.regions[None], device),
+        indices=(task.index,),
         values=(task.values,),
         settings_changes=(task.settings_change,),
     )

@@ -153,8 +153,17 @@ class RunningChain:
         The content decides first, so that a frame is cold in every batch also where the device rounds differently.
         """
         warm = None if frame.known_cold else self._warm_start(frame, device)
-        anew = warm is None and bool(frame.correspondences)
-        return FrameTask(self.chain, frame.index, frame.content, warm, anew, frame.values, frame.settings_change)
+        starts_anew = warm is None and bool(frame.correspondences)
+        return FrameTask(
+            self.chain,
+            frame.index,
+            frame.content,
+            warm,
+            starts_anew,
+            frame.regions,
+            frame.values,
+            frame.settings_change,
+        )
 
     def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:
         from pipeline.motion.device_warm_start import warm_starter
@@ -172,6 +181,7 @@ class RunningChain:
             # Stylers without colors of their own choose them anew in every frame: there is nothing to let go of.
             recent_change=None if self.style_colors is None else frame.recent_change,
             style_colors=None if self.style_colors is None else with_weights(self.style_colors, frame.values),
+            regions=frame.regions,
         )
 
     def _repeated(self, frame: ChainFrame) -> NDArray[np.uint8]:

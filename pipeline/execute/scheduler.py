@@ -19,6 +19,7 @@ from pipeline.execute.batches import NOT_FINITE_HINT, BatchTooLargeError, Sample
 from pipeline.execute.frame_writer import FrameRecord, FrameWriter
 from pipeline.execute.running_chain import ChainFrames, RunningChain
 from pipeline.execute.waiting_chains import WaitingChains
+from pipeline.stylers.shot_colors import ShotStylers, styler_of
 from pipeline.types import SavesMemory
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain, Phase, Styler
+    from pipeline.types import Chain, FrameTask, Phase, Styler
 
 Batch: TypeAlias = list[tuple[RunningChain, Sample]]
 
@@ -36,13 +37,14 @@ log = logging.getLogger(__name__)
 
 def run_chains(
     directory: RenderDirectory,
-    stylers: Mapping[str, Styler],
+    stylers: Mapping[str, Styler | ShotStylers],
     open_frames: Callable[[Chain, int], ChainFrames],
     *,
     starts: Mapping[str, int],
     batch_size: int,
     groups: int = 1,
     device: torch.device | None = None,
+    begin_batch: Callable[[Sequence[FrameTask]], None] | None = None,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> dict[str, TemperaError]:
@@ -50,10 +52,10 @@ def run_chains(
 
     `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
     `open_frames(chain, start)` gives the `ChainFrame`s from frame `start` on. At most `groups * batch_size` chains are
-    open at a time, and each batch holds frames of one style and one phase. Stylizing begins when one of `groups` equal
+    open at a time, and each batch holds frames of one styler and one phase. Stylizing begins when one of `groups` equal
     parts of the open chains is ready, so that it waits for no straggler; with one group batches do not depend on the
     speed of threads. Out of memory halves the batches for the rest of the session. `device` is where frames that are
-    ready are sent ahead.
+    ready are sent ahead. `begin_batch` is told which frames a batch holds before it is stylized.
 
     A chain that fails is left where it is and the others go on, except for segments that miss a keyframe. When an end
     is requested, the frames in flight are finished and stored. Returns the chains that failed, with their errors.
@@ -66,7 +68,7 @@ def run_chains(
         ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
         scheduler = _Scheduler(
-            directory, stylers, open_frames, starts, batch_size, groups, device, writer, pool, reporter
+            directory, stylers, open_frames, starts, batch_size, groups, device, begin_batch, writer, pool, reporter
         )
         try:
             while ready := scheduler.wait_for_chains(cancellation):
@@ -85,12 +87,13 @@ class _Scheduler:
     def __init__(
         self,
         directory: RenderDirectory,
-        stylers: Mapping[str, Styler],
+        stylers: Mapping[str, Styler | ShotStylers],
         open_frames: Callable[[Chain, int], ChainFrames],
         starts: Mapping[str, int],
         batch_size: int,
         groups: int,
         device: torch.device | None,
+        begin_batch: Callable[[Sequence[FrameTask]], None] | None,
         writer: FrameWriter,
         pool: ThreadPoolExecutor,
         reporter: Reporter,
@@ -105,6 +108,7 @@ class _Scheduler:
         self._batch_size = batch_size
         self._groups = groups
         self._device = device
+        self._begin_batch = begin_batch
         self._writer = writer
         self._pool = pool
         self._reporter = reporter
@@ -144,11 +148,13 @@ class _Scheduler:
         return []
 
     def batches(self, ready: Sequence[RunningChain]) -> Iterator[Batch]:
-        """Of every style and phase among the next frames of some chains, as many as fit into a batch."""
-        kinds: dict[tuple[str, Phase], Batch] = {}
+        """Of every styler and phase among the next frames of some chains, as many as fit into a batch."""
+        kinds: dict[tuple[str, int, Phase], Batch] = {}
         for running in ready:
             for sample in running.samples:
-                kinds.setdefault((running.chain.style, sample.task.phase), []).append((running, sample))
+                chain = running.chain
+                shot = chain.shot if isinstance(self._stylers[chain.style], ShotStylers) else 0
+                kinds.setdefault((chain.style, shot, sample.task.phase), []).append((running, sample))
         for batch in kinds.values():
             yield batch[: self._batch_size]
 
@@ -159,8 +165,10 @@ class _Scheduler:
         """
         from pipeline.media.image.arrays import to_frames
 
+        if self._begin_batch is not None:
+            self._begin_batch([sample.task for _, sample in batch])
         try:
-            stylized = stylize_samples(self._stylers[batch[0][0].chain.style], [sample for _, sample in batch])
+            stylized = stylize_samples(self._styler(batch[0][0].chain), [sample for _, sample in batch])
         except BatchTooLargeError as error:
             self._save_memory(batch, error)
             return
@@ -198,12 +206,16 @@ class _Scheduler:
         for running in list(self._running):
             self._close(running)
 
+    def _styler(self, chain: Chain) -> Styler:
+        """What stylizes the frames of a chain."""
+        return styler_of(self._stylers[chain.style], chain.shot)
+
     def _open_chains(self) -> bool:
         """Begin chains while there is room; returns whether there was one."""
         opened = []
         while len(self._running) < self._groups * self._batch_size and (chain := self._waiting.take()) is not None:
             start = self._starts[chain.id]
-            colors = self._stylers[chain.style].style_colors
+            colors = self._styler(chain).style_colors
             frames = self._open_frames(chain, start)
             opened.append(RunningChain(chain, start, frames, self._directory, self._writer, colors, self._device))
             self._running.append(opened[-1])
@@ -234,7 +246,7 @@ class _Scheduler:
         """Go on with smaller batches, and single frames in tiles. Raises StylizeError if nothing smaller is left."""
         size = len(batch)
         if size == 1:
-            plan, styler = self._directory.plan, self._stylers[batch[0][0].chain.style]
+            plan, styler = self._directory.plan, self._styler(batch[0][0].chain)
             smaller = styler.save_memory() if isinstance(styler, SavesMemory) else None
             if smaller is not None:
                 self._reporter.note(f"out of memory with a single frame: now {smaller}")

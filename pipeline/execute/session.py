@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
 from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import Segments
+from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
-from pipeline.stylers.table import build_styler
+from pipeline.stylers.shot_colors import ShotStylers, planned_colors, styler_of
+from pipeline.stylers.table import build_stylers
+from pipeline.types import Observable
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
+    from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
-    from pipeline.types import Chain, Frame, Phase, Source, Styler
+    from pipeline.types import Chain, Frame, Masks, Phase, Source, Styler
 
 ACCELERATOR_GROUPS: Final = 2
 """Groups of chains on an accelerator: one is prepared on the CPU while the other is stylized. On the CPU there is one,
@@ -33,12 +38,18 @@ because preparing takes the cores from stylizing."""
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings."""
+    """What working on a render needs: `configs` and `resources` by style name, all with the same runtime settings.
+
+    `masks` by style name are those of the regions of styles that have some, in order.
+    `loaded` keeps the stylers for other renders with the same styles.
+    """
 
     directory: RenderDirectory
     source: Source
     configs: Mapping[str, Config]
     resources: Mapping[str, Resources]
+    masks: Mapping[str, Masks] = field(default_factory=dict)
+    loaded: Loaded | None = None
 
     def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
@@ -56,8 +67,16 @@ class Session:
 
             torch.set_num_threads(runtime.threads)
         styles = {chain.style for chain in chains}
-        stylers = {name: build_styler(self.configs[name], self.resources[name], reporter.note) for name in styles}
-        cold_styles = {name for name in styles if starts_every_frame_cold(stylers[name], self.configs[name])}
+        stylers = {name: self._stylers(name, reporter) for name in styles}
+        growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None
+        for styler in stylers.values():
+            if isinstance(styler, Observable):
+                styler.observer = growth
+        cold_styles = {
+            chain.style
+            for chain in chains
+            if starts_every_frame_cold(styler_of(stylers[chain.style], chain.shot), self.configs[chain.style])
+        }
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
@@ -72,6 +91,7 @@ class Session:
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
                 groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
                 device=device if device.type == "cuda" else None,  # others may not take copies from several threads
+                begin_batch=None if growth is None else growth.begin,
                 reporter=reporter,
                 cancellation=cancellation,
             )
@@ -85,6 +105,21 @@ class Session:
                 f"{len(failed)} of {len(starts)} chains failed: {first.message}", hint=f"{first.hint}; then {hint}"
             ) from first
 
+    def _stylers(self, style: str, reporter: Reporter) -> Styler | ShotStylers:
+        """The stylers of a style; of shared ones the notes go to the reporter that they were built with."""
+        plan, config, resources = self.directory.plan, self.configs[style], self.resources[style]
+
+        def build() -> Styler | ShotStylers:
+            return build_stylers(config, resources, reporter.note, planned_colors(plan))
+
+        if self.loaded is None:
+            return build()
+        # The identity of a style is everything that changes its pixels.
+        prefix = f"styles.{style}."
+        settings = {key: value for key, value in plan.identity.items() if key.startswith(prefix)}
+        shots = plan.shot_colors if config.uses_shot_colors else ()
+        return self.loaded.styler((canonical_json(settings), tuple(shots), str(resources.device)), build)
+
     def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
@@ -95,10 +130,11 @@ class Session:
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=Segments(plan.chains).next_keyframe(chain),
             estimator=self.resources[chain.style].flow,
+            masks=self.masks.get(chain.style),
         )
 
         def read(first: int, stop: int) -> Generator[Frame]:
-            return self._read_content(config, first, stop)
+            return self.read_content(config, first, stop)
 
         frames = chain_frames(chain, start, read, settings)
         values = planned_values(plan, chain.style, config)
@@ -107,7 +143,7 @@ class Session:
             frames = _with_values(frames, values, recent_changes(config, values, interval))
         return Prefetcher(frames, ahead=config.runtime.prefetch)
 
-    def _read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
+    def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
         from pipeline.analysis.tone_curve import tone_correction
         from pipeline.media.reader.source import read_frames

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.media.image.arrays import to_tensor
+from pipeline.media.image.recolor import ColorMap
 from pipeline.motion.device_warp import device_warp
 from pipeline.motion.light_change import LIGHT_SIGMA, light_change, light_size
-from pipeline.motion.new_areas import STROKES, colors_of, recoloring, towards_middle
+from pipeline.motion.new_areas import STROKES, colors_of, recoloring, region_recoloring, towards_middle
+from pipeline.motion.region_change import Maps
 from pipeline.motion.warm_start import (
     COLD_BELOW,
     MIN_ADDED_CONFIDENCE,
@@ -53,6 +55,7 @@ def device_warm_start(
     *,
     recent_change: Plane | None = None,
     style_colors: StyleColors | None = None,
+    regions: Maps | None = None,
 ) -> WarmStart | None:
     """The `WarmStarter` in torch: equal to `warm_start` to 1e-4, with tensors on the device. Waits for it once."""
     if not correspondences:
@@ -61,7 +64,7 @@ def device_warm_start(
     sources = [(stylized[index], correspondences[index]) for index in order]
     if next_keyframe is not None:
         sources.append((next_keyframe.stylized, next_keyframe.correspondence))
-    moved = _moved(sources, style_colors, device)
+    moved = _moved(sources, style_colors, regions, device)
     confidences = [upload(found.confidence[None], device) for _, found in sources]
     target, confidence = _combined(moved[: len(order)], confidences)
     init = _blended(moved[0], target, confidence)
@@ -73,7 +76,7 @@ def device_warm_start(
     if recent_change is not None:
         recent = _enlarged(upload(recent_change[None], device), *content.shape[:2])
         new = torch.maximum(new, RENEWAL * recent**RENEWAL_EXPONENT)
-    init = _blended(init, _start_of_new_pixels(content, target, style_colors), new)
+    init = _blended(init, _start_of_new_pixels(content, target, style_colors, regions), new)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * confidences[-1]
         init, target = _blended(init, moved[-1], weight), _blended(target, moved[-1], weight)
@@ -85,7 +88,10 @@ def device_warm_start(
 
 
 def _moved(
-    sources: Sequence[tuple[NDArray[np.uint8], Correspondence]], style_colors: StyleColors | None, device: torch.device
+    sources: Sequence[tuple[NDArray[np.uint8], Correspondence]],
+    style_colors: StyleColors | None,
+    regions: Maps | None,
+    device: torch.device,
 ) -> list[Tensor]:
     """Stored stylized frames moved to where their content is now, and taken to the light of now: each (3, H, W)."""
     frames = torch.stack([to_tensor(frame, device) for frame, _ in sources])
@@ -93,7 +99,7 @@ def _moved(
     moved = device_warp(frames, flows)
     for position, (frame, found) in enumerate(sources):
         if style_colors is not None and found.light is not None:
-            change = upload(light_change(found.light, style_colors).transpose(2, 0, 1), device)
+            change = upload(light_change(found.light, style_colors, regions).transpose(2, 0, 1), device)
             moved[position] += _enlarged(change, *frame.shape[:2])
     return list(moved)
 
@@ -119,7 +125,9 @@ def _enlarged(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bilinear", align_corners=False)[0]
 
 
-def _start_of_new_pixels(content: NDArray[np.uint8], stylized: Tensor, style_colors: StyleColors | None) -> Tensor:
+def _start_of_new_pixels(
+    content: NDArray[np.uint8], stylized: Tensor, style_colors: StyleColors | None, regions: Maps | None
+) -> Tensor:
     """`start_of_new_pixels` for a stylized frame (3, H, W) on a device: (3, H, W)."""
     height, width = content.shape[:2]
     device = stylized.device
@@ -127,16 +135,31 @@ def _start_of_new_pixels(content: NDArray[np.uint8], stylized: Tensor, style_col
     sigma = LIGHT_SIGMA * max(small_width, small_height)
     small = _reducing(height, small_height, device) @ stylized @ _reducing(width, small_width, device).T
     if style_colors is None:
+        regions = None
         style_colors = colors_of(download(small)[0].transpose(1, 2, 0))
     blurred = _blurring(small_height, sigma, device) @ small @ _blurring(small_width, sigma, device).T
     strokes = STROKES * (stylized - _enlarged(blurred, height, width))
-    recolor = recoloring(content, style_colors)
-    matrix, offset = (upload(part.astype(np.float32), device) for part in (recolor.matrix, recolor.offset))
-    start = torch.einsum("cd,dhw->chw", matrix, to_tensor(content, device)) + offset[:, None, None]
+    whole = to_tensor(content, device)
+    maps = None if regions is None else upload(regions, device)
+    if regions is None or maps is None:
+        start = _mapped(whole, recoloring(content, style_colors))
+    else:
+        start = torch.zeros_like(whole)
+        for own, color_map in zip(maps, region_recoloring(content, style_colors, regions), strict=True):
+            start += own * _mapped(whole, color_map)
     for rows, from_rows in towards_middle(height):
         for columns, from_columns in towards_middle(width):
-            start[:, rows, columns] += strokes[:, from_rows, from_columns]
+            moved = strokes[:, from_rows, from_columns]
+            if maps is not None:
+                moved = moved * (maps[:, rows, columns] * maps[:, from_rows, from_columns]).sum(dim=0)
+            start[:, rows, columns] += moved
     return start
+
+
+def _mapped(image: Tensor, color_map: ColorMap) -> Tensor:
+    """An image (3, H, W) with its colors mapped."""
+    matrix, offset = (upload(part.astype(np.float32), image.device) for part in (color_map.matrix, color_map.offset))
+    return torch.einsum("cd,dhw->chw", matrix, image) + offset[:, None, None]
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.media.image.arrays import size_within
-from pipeline.media.image.recolor import style_map
+from pipeline.media.image.recolor import recolored_regions, region_color_maps, style_map
 
 if TYPE_CHECKING:
     from pipeline.types import ColorGaussian, StyleColors
@@ -48,14 +48,28 @@ def light_size(height: int, width: int) -> tuple[int, int]:
     return size_within(width, height, LIGHT_SIDE_PX)
 
 
-def light_change(pair: LightPair, style_colors: StyleColors) -> NDArray[np.float32]:
+def small_maps(regions: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:
+    """Maps (R + 1, H, W) of regions at a smaller (width, height)."""
+    return np.stack([np.asarray(cv2.resize(it, size_px, interpolation=cv2.INTER_AREA), np.float32) for it in regions])
+
+
+def light_change(
+    pair: LightPair, style_colors: StyleColors, regions: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """What must be added to a stylized frame that was moved along the flow, at the small size: float32 (h, w, 3).
 
     Where the two frames do not show the same, the change is that of the surroundings, so that an object that enters
-    throws no halo of its color.
+    throws no halo of its color. With the maps of `regions` (R + 1, H, W) of any size each has its own recoloring.
     """
-    now = style_map(pair.current_colors, style_colors)(pair.current)
-    then = style_map(pair.other_colors, style_colors)(pair.moved)
+    if regions is None:
+        now = style_map(pair.current_colors, style_colors)(pair.current)
+        then = style_map(pair.other_colors, style_colors)(pair.moved)
+    else:
+        maps = small_maps(regions, (pair.valid.shape[1], pair.valid.shape[0]))
+        now, then = (
+            recolored_regions(image, maps, region_color_maps(image, maps, style_colors))
+            for image in (pair.current, pair.moved)
+        )
     sigma = LIGHT_SIGMA * max(pair.valid.shape)
     difference = cv2.GaussianBlur((now - then) * pair.valid[..., None], (0, 0), sigma)
     weight = cv2.GaussianBlur(pair.valid, (0, 0), sigma)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from pipeline.motion.light_change import light_change
 from pipeline.motion.new_areas import start_of_new_pixels
+from pipeline.motion.region_change import Maps
 from pipeline.motion.warp import warp
 from pipeline.types import StyleColors, WarmStart
 
@@ -74,6 +75,7 @@ class WarmStarter(Protocol):
         *,
         recent_change: Plane | None = None,
         style_colors: StyleColors | None = None,
+        regions: Maps | None = None,
     ) -> WarmStart | None:
         """The start of a frame from previous ones; None if too little of it corresponds, so that it must start cold.
 
@@ -83,7 +85,7 @@ class WarmStarter(Protocol):
         the weight of its fraction, so that a segment ends in the stylized frame that the next segment begins with.
         `recent_change` (h, w) in [0, 1], of any size, says where the content changed recently (`RecentChanges`): there
         the temporal term is weaker, and the start is renewed from the content. With `style_colors` the stylized frames
-        are taken to the light of the current one.
+        are taken to the light of the current one. `regions` are the maps of its regions, see `region_maps`.
         """
         ...
 
@@ -96,6 +98,7 @@ def warm_start(
     *,
     recent_change: Plane | None = None,
     style_colors: StyleColors | None = None,
+    regions: Maps | None = None,
 ) -> WarmStart | None:
     """The `WarmStarter` on the CPU.
 
@@ -106,8 +109,8 @@ def warm_start(
     if not correspondences:
         return None
     nearest = max(correspondences)
-    init = _warped(stylized[nearest], correspondences[nearest], style_colors)
-    target, confidence = _combine(init, stylized, correspondences, style_colors)
+    init = _warped(stylized[nearest], correspondences[nearest], style_colors, regions)
+    target, confidence = _combine(init, stylized, correspondences, style_colors, regions)
     if confidence.mean() < COLD_BELOW:
         return None
     if target is not init:
@@ -118,10 +121,10 @@ def warm_start(
         recent_change = _enlarged(recent_change, *content.shape[:2])
         new = np.maximum(new, np.float32(RENEWAL) * recent_change**RENEWAL_EXPONENT)
     if new.any():
-        init = _blend(init, start_of_new_pixels(content, target, style_colors), new)
+        init = _blend(init, start_of_new_pixels(content, target, style_colors, regions), new)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * next_keyframe.correspondence.confidence
-        ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence, style_colors)
+        ahead = _warped(next_keyframe.stylized, next_keyframe.correspondence, style_colors, regions)
         init, target = _blend(init, ahead, weight), _blend(target, ahead, weight)
         confidence = confidence + weight * (1 - confidence)
     confidence = np.minimum(confidence, 1)
@@ -142,6 +145,7 @@ def _combine(
     stylized: Mapping[int, NDArray[np.uint8]],
     correspondences: Mapping[int, Correspondence],
     style_colors: StyleColors | None,
+    regions: Maps | None,
 ) -> tuple[Image, Plane]:
     """Target and weight (H, W) of the temporal term: the nearest frame, `warped`, and what farther frames add to it.
 
@@ -153,7 +157,8 @@ def _combine(
         added = np.maximum(correspondences[index].confidence - confidence, 0)
         if added.max() >= MIN_ADDED_CONFIDENCE:
             weight = added / np.maximum(confidence + added, 1e-6)
-            target = _blend(target, _warped(stylized[index], correspondences[index], style_colors), weight)
+            other = _warped(stylized[index], correspondences[index], style_colors, regions)
+            target = _blend(target, other, weight)
             confidence = confidence + added
     return target, confidence
 
@@ -179,12 +184,14 @@ def _tensor(image: NDArray[np.float32]) -> Tensor:
     return tensor[None] if image.ndim == 2 else tensor.permute(2, 0, 1)
 
 
-def _warped(stylized: NDArray[np.uint8], correspondence: Correspondence, style_colors: StyleColors | None) -> Image:
+def _warped(
+    stylized: NDArray[np.uint8], correspondence: Correspondence, style_colors: StyleColors | None, regions: Maps | None
+) -> Image:
     """A stored stylized frame moved to where its content is now, and taken to the light of now.
 
     float32 (H, W, 3), values of [0, 1].
     """
     moved = warp(np.divide(stylized, 255, dtype=np.float32), correspondence.motion.backward_flow)
     if style_colors is not None and correspondence.light is not None:
-        moved += _enlarged(light_change(correspondence.light, style_colors), *stylized.shape[:2])
+        moved += _enlarged(light_change(correspondence.light, style_colors, regions), *stylized.shape[:2])
     return moved

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pipeline.encoders.passes import Cotangent
 from pipeline.encoders.steps import layer_stride
+from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
 from pipeline.optimize.losses import ContentTarget, content_loss
 from pipeline.optimize.moments import Moments, MomentSums
-from pipeline.optimize.style_losses import style_loss
+from pipeline.optimize.regions import RegionTerms
+from pipeline.optimize.style_terms import (
+    StyleTarget,
+    active_layers,
+    guided_style_term,
+    mean_variation_limits,
+    style_term,
+)
 from pipeline.optimize.tiles import Tile, make_tiles
-from pipeline.runtime.device import constants
 
 if TYPE_CHECKING:
     from pipeline.config.losses import LossSettings
@@ -28,19 +35,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class StyleTarget:
-    """The statistics of one style image by layer, its weight, and its limits (1, 3) of the total variation term."""
-
-    weight: float
-    statistics: Mapping[str, Any]
-    variation_limits: Tensor
-
-
-@dataclass(frozen=True, slots=True)
 class FeatureTerms:
     """The content and the style term of frames, and the gradient of their weighted sum.
 
-    `tile_px` is the side of the tiles in which they are computed; None: the whole frame at once.
+    `tile_px` is the side of the tiles in which they are computed; None: the whole frame at once. With `regions` these
+    have the styles, and `styles` says only what their weights are relative to.
     """
 
     encoder: Encoder
@@ -48,17 +47,17 @@ class FeatureTerms:
     content: Mapping[str, ContentTarget]
     styles: Sequence[StyleTarget]
     tile_px: int | None = None
+    regions: RegionTerms | None = None
 
     @property
     def variation_limits(self) -> Tensor:
-        """The limits (1, 3) of the total variation term: the mean over style images by weight."""
-        limits = torch.cat([target.variation_limits for target in self.styles])
-        weights = constants(tuple(target.weight for target in self.styles), limits.device)
-        return (weights / weights.sum() @ limits)[None]
+        """The limits (1, 3) of the total variation term, or (B, 3) with regions."""
+        return mean_variation_limits(self.styles) if self.regions is None else self.regions.variation_limits
 
     def subset(self, samples: Sequence[int]) -> FeatureTerms:
         """The terms of some of the frames."""
-        return replace(self, content={name: target.subset(samples) for name, target in self.content.items()})
+        content = {name: target.subset(samples) for name, target in self.content.items()}
+        return replace(self, content=content, regions=self.regions and self.regions.subset(samples))
 
     def __call__(self, images: Tensor, content_weight: float, style_weight: float) -> tuple[Tensor, Tensor, Tensor]:
         """The content term (B,), the style term (B,), and the gradient (B, 3, H, W) of their weighted sum."""
@@ -67,13 +66,13 @@ class FeatureTerms:
         tiles = image_tiles(images, self.encoder, layers, self.tile_px)
         if len(tiles) == 1:
             found = self.encoder.forward_pass(images, layers)
-            style, cotangents = self._style(_moments([(found, None)], style_layers), style_weight)
+            style, cotangents = self._style([(found, None)], style_weight)
             content, dense = self._content(found, images, content_weight, None)
             return content, style, found.gradient(_merged(cotangents, dense, None))
         forward = (
             (self.encoder.forward_pass(tile.of(images), tuple(style_layers), keep=False), tile) for tile in tiles
         )
-        style, cotangents = self._style(_moments(forward, style_layers), style_weight)
+        style, cotangents = self._style(forward, style_weight)
         content, gradients = torch.zeros_like(style), torch.zeros_like(images)
         for tile in tiles:
             found = self.encoder.forward_pass(tile.of(images), layers)
@@ -93,45 +92,30 @@ class FeatureTerms:
             if tile is not None:
                 (rows, columns), own = tile.inside(layer_stride(name)), tile.own(layer_stride(name))
                 features, wanted = features[:, :, rows, columns], wanted[:, :, own[0], own[1]]
-            value, gradient = content_loss(features, wanted, target.energy, target.features[0].numel())
+            weights = None if self.regions is None else self.regions.content_maps[name]
+            if weights is not None and tile is not None:
+                weights = weights[:, :, own[0], own[1]]
+            value, gradient = content_loss(features, wanted, target.energy, target.features[0].numel(), weights)
             values = values + fraction * value
             gradients[name] = (gradient * (weight * fraction)).to(features.dtype)
         return values, gradients
 
-    def _style(self, found: Mapping[str, Moments], weight: float) -> tuple[Tensor, dict[str, Cotangent]]:
-        """The style term (B,), the mean over style images by weight, and its weighted cotangents by layer.
-
-        With N positions, mean m and second moment S: the derivative at features f is (dm + f (dS + dS^T)) / N.
-        """
+    def _style(
+        self, passes: Iterable[tuple[FeaturePass, Tile | None]], weight: float
+    ) -> tuple[Tensor, dict[str, Cotangent]]:
+        """The style term (B,) over the tiles from which features come, and its weighted cotangents by layer."""
         layers = active_layers(self.settings.style.layers)
+        if self.regions is None:
+            return style_term(self.settings, self.styles, _moments(passes, layers), weight)
+        maps = self.regions.style_maps
         total = sum(target.weight for target in self.styles)
-        fractions = tuple(target.weight / total * fraction for target in self.styles for fraction in layers.values())
-        with torch.enable_grad():
-            leaves = [
-                moment.requires_grad_(True) for name in layers for moment in (found[name].mean, found[name].second)
-            ]
-            distances = style_loss(self.settings.style.loss).distances(
-                [found[name] for _ in self.styles for name in layers],
-                [target.statistics[name] for target in self.styles for name in layers],
-            )
-            style = distances @ constants(fractions, distances.device)
-            grads = torch.autograd.grad(style.sum(), leaves, materialize_grads=True)
-        cotangents = {}
-        for number, name in enumerate(layers):
-            mean, second = (grad * (weight / found[name].positions) for grad in grads[2 * number : 2 * number + 2])
-            cotangents[name] = Cotangent(mixing=second + second.mT, shift=mean)
-        return style.detach(), cotangents
+        found = _guided_moments(passes, maps)
+        return guided_style_term(self.settings, self.regions.styles, maps, found, weight, total)
 
 
 def needed_layers(settings: LossSettings) -> tuple[str, ...]:
     """The layers whose features the content and the style term need."""
     return tuple({**active_layers(settings.content.layers), **active_layers(settings.style.layers)})
-
-
-def active_layers(layers: Mapping[str, float]) -> dict[str, float]:
-    """Layers with a weight above 0, their weights normalized to a sum of 1."""
-    total = sum(layers.values())
-    return {name: weight / total for name, weight in layers.items() if weight > 0}
 
 
 def image_tiles(images: Tensor, encoder: Encoder, layers: Sequence[str], tile_px: int | None) -> list[Tile]:
@@ -182,10 +166,30 @@ def _moments(passes: Iterable[tuple[FeaturePass, Tile | None]], layers: Iterable
     return {name: added.moments() for name, added in sums.items()}
 
 
+def _guided_moments(
+    passes: Iterable[tuple[FeaturePass, Tile | None]], maps: Mapping[str, Tensor]
+) -> dict[str, GuidedMoments]:
+    """The moments of features within regions, whose maps (B, S, h, w) are given by layer; else like `_moments`."""
+    sums = {name: GuidedSums() for name in maps}
+    for found, tile in passes:
+        for name, added in sums.items():
+            features, own = found.features[name], maps[name]
+            if tile is not None:
+                (rows, columns), part = tile.inside(layer_stride(name)), tile.own(layer_stride(name))
+                features, own = features[:, :, rows, columns], own[:, :, part[0], part[1]]
+            added.add(features, own)
+    return {name: added.moments() for name, added in sums.items()}
+
+
 def _merged(style: Mapping[str, Cotangent], content: Mapping[str, Tensor], tile: Tile | None) -> dict[str, Cotangent]:
     """The cotangents of both terms by layer, restricted to a tile's own positions."""
     merged = {}
     for name in {**style, **content}:
         part = None if tile is None else tile.inside(layer_stride(name))
-        merged[name] = replace(style.get(name, Cotangent()), dense=content.get(name), part=part)
+        cotangent = style.get(name, Cotangent())
+        maps = cotangent.maps
+        if tile is not None and maps is not None:
+            rows, columns = tile.own(layer_stride(name))
+            maps = maps[:, :, rows, columns]
+        merged[name] = replace(cotangent, dense=content.get(name), part=part, maps=maps)
     return merged

@@ -14,9 +14,9 @@ BLOCK = 2**14
 """Most values of a block: short enough that sums in float32 are accurate and that one sample gives work to a whole
 accelerator, long enough that the products of a block cost more than starting them."""
 PART_VALUES = 2**25
-"""Most values of pairs that are converted at a time."""
+"""Most values that are converted at a time on an accelerator."""
 CPU_PART_VALUES = 2**20
-"""The same on the CPU, where they stay in its cache."""
+"""Most values that are worked on at a time on the CPU: they stay in its cache."""
 
 
 class History:
@@ -29,7 +29,7 @@ class History:
 
     def __init__(self, like: Tensor, size: int, *, dtype: torch.dtype, device: torch.device | None) -> None:
         """Up to `size` pairs for images as in `like` (B, C, H, W), whose gradients are taken as 0 at first."""
-        self.batch, self.channels = like.shape[:2]
+        self.batch = len(like)
         area = like[0, 0].numel()
         self.block = next(block for block in range(min(BLOCK, area), 0, -1) if area % block == 0)
         blocks = like.numel() // self.block
@@ -38,43 +38,54 @@ class History:
         self.pairs = torch.empty(blocks, 2 * size, self.block, dtype=dtype, device=device or like.device)
         self.used = 0
 
-    def products(self, points: Tensor, trial: Tensor, gradients: Tensor, filled: int) -> tuple[Tensor, Tensor]:
-        """New gradient, step and change, and their products with each other and with the pairs of `filled` slots.
+    def products(self, points: Tensor, trial: Tensor, gradients: Tensor, filled: int) -> Tensor:
+        """Products of new gradient, step and change with each other and with the pairs of `filled` slots.
 
-        From old and new points (B, N) and new gradients (B, C, H, W). The first tensor is for `accept`; the products
-        are (B, 3, 3 + 2 filled), float32.
+        From old and new points (B, N) and new gradients (B, C, H, W); (B, 3, 3 + 2 filled), float32.
         """
-        points, trial = points.view(-1, self.block), trial.view(-1, self.block)
-        latest = points.new_empty(len(points), 3, self.block)
-        in_image = (self.batch, self.channels, -1, self.block)
-        # A block has values of one channel, so that gradients whose channels come last are copied only here.
-        latest[:, 0].view(in_image).copy_(gradients.reshape(in_image))
-        torch.sub(trial, points, out=latest[:, 1])
-        torch.sub(latest[:, 0], self.gradients, out=latest[:, 2])
+        points, trial, gradients = self._rows(points), self._rows(trial), self._rows(gradients)
         found = points.new_empty(len(points), 3, 3 + 2 * filled)
-        found[:, :, :3] = latest @ latest.mT
         for part, pairs in self._parts(filled):
-            found[part, :, 3:] = latest[part] @ pairs.mT
-        return latest, _by_sample(found, self.batch).sum(dim=1)
+            latest = points.new_empty(len(points[part]), 3, self.block)
+            latest[:, 0] = gradients[part]
+            torch.sub(trial[part], points[part], out=latest[:, 1])
+            torch.sub(gradients[part], self.gradients[part], out=latest[:, 2])
+            found[part, :, :3] = latest @ latest.mT
+            found[part, :, 3:] = latest @ pairs.mT
+        return _by_sample(found, self.batch).sum(dim=1)
 
-    def accept(self, latest: Tensor, accepted: Booleans, kept: Booleans, slots: Integers) -> None:
+    def accept(
+        self,
+        points: Tensor,
+        trial: Tensor,
+        gradients: Tensor,
+        accepted: Booleans,
+        kept: Booleans,
+        slots: Integers,
+    ) -> None:
         """Take over the gradients of the samples marked `accepted` (B,), and store the pairs of those `kept` (B,).
 
-        `latest` are the rows from `products`; the pair of each sample goes to its slot (B,).
+        Old and new points and new gradients are those given to `products`; the pair of each sample goes to its slot
+        (B,).
         """
-        assign(self.gradients, latest[:, 0], accepted)
+        points, trial, gradients = self._rows(points), self._rows(trial), self._rows(gradients)
         for slot in np.unique(slots[kept]):
             chosen = kept & (slots == slot)
-            rows = self.pairs[:, 2 * slot : 2 * slot + 2]
+            step, change = self.pairs[:, 2 * slot], self.pairs[:, 2 * slot + 1]
             if slot >= self.used:
                 self.used = slot + 1
                 if not chosen.all():
-                    rows.zero_()  # what is in fresh memory could be NaN, which no weight of 0 removes
-            assign(rows, latest[:, 1:], chosen)
+                    # What is in fresh memory could be NaN, which no weight of 0 removes.
+                    step.zero_()
+                    change.zero_()
+            for part in self._ranges(rows=2) if chosen.all() else [slice(None)]:
+                assign(step[part], trial[part] - points[part], chosen)
+                assign(change[part], gradients[part] - self.gradients[part], chosen)
+        assign(self.gradients, gradients, accepted)
 
     def combine(self, points: Tensor, weights: Floats, out: Tensor) -> None:
         """Points (B, N) plus the weighted gradient and pairs, clamped to [0, 1]. `weights` is (B, 1 + 2 filled)."""
-        points, out = (rows.view(-1, self.block) for rows in (points, out))
+        points, out = self._rows(points), out.view(-1, self.block)
         per_sample = torch.from_numpy(weights.astype(np.float32)).to(points, non_blocking=True)
         per_block = per_sample.repeat_interleave(len(points) // self.batch, dim=0, output_size=len(points))[:, None]
         for part, pairs in self._parts(weights.shape[1] // 2):
@@ -93,15 +104,24 @@ class History:
         self.gradients = _by_sample(self.gradients, self.batch)[torch.from_numpy(samples)].flatten(0, 1)
         self.batch = len(samples)
 
+    def _rows(self, values: Tensor) -> Tensor:
+        """Values of the samples, (B, N) or (B, C, H, W), in blocks."""
+        return values.reshape(-1, self.block)
+
     def _parts(self, filled: int) -> Iterator[tuple[slice, Tensor]]:
         """Ranges of blocks, and their pairs in float32 on the device of the images: views of them if they are there."""
-        count = len(self.pairs)
-        if (self.pairs.dtype, self.pairs.device) != (self.gradients.dtype, self.gradients.device):
-            values = CPU_PART_VALUES if self.gradients.device.type == "cpu" else PART_VALUES
-            count = max(1, values // (2 * max(1, filled) * self.block))
-        for first in range(0, len(self.pairs), count):
-            part = slice(first, first + count)
+        for part in self._ranges(rows=2 * filled + 3):
             yield part, self.pairs[part, : 2 * filled].to(self.gradients)
+
+    def _ranges(self, rows: int) -> Iterator[slice]:
+        """Ranges of blocks that are taken at a time, with so many rows of each: all, unless the memory is the limit."""
+        count = len(self.gradients)
+        if self.gradients.device.type == "cpu":
+            count = max(1, CPU_PART_VALUES // (rows * self.block))
+        elif (self.pairs.dtype, self.pairs.device) != (self.gradients.dtype, self.gradients.device):
+            count = max(1, PART_VALUES // (rows * self.block))
+        for first in range(0, len(self.gradients), count):
+            yield slice(first, first + count)
 
 
 def assign(target: Tensor, source: Tensor, chosen: Booleans) -> None:

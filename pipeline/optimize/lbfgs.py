@@ -85,9 +85,8 @@ def lbfgs(
 
     for number in range(1, int(limits.max()) + 1):
         found = objective(trial.view(-1, *shape))
-        latest, products = vectors.products(points, trial, found.gradients, filled)
+        products = vectors.products(points, trial, found.gradients, filled)
         new_losses, new_terms, dots = _on_host(found, products, evaluated, batch)
-        del found
         spent += alive
         finite = np.isfinite(new_losses) & np.isfinite(dots[:, 0, 0])
         accepted = alive & finite & (new_losses <= losses + ALLOWED_RISE * np.abs(losses))
@@ -98,13 +97,13 @@ def lbfgs(
             alive, losses, terms = accepted.copy(), new_losses, new_terms
         losses, terms = np.where(accepted, new_losses, losses), np.where(accepted[:, None], new_terms, terms)
 
+        kept, slots = curvature.add(dots, accepted)
+        vectors.accept(points, trial, found.gradients, accepted[evaluated], kept[evaluated], slots[evaluated])
+        del found  # the next evaluation needs the memory
         if accepted[evaluated].all():
             points, trial = trial, points
         else:
             assign(points, trial, accepted[evaluated])
-        kept, slots = curvature.add(dots, accepted)
-        vectors.accept(latest, accepted[evaluated], kept[evaluated], slots[evaluated])
-        del latest  # the next evaluation needs the memory, as it does that of `found`
         curvature.forget((rejections > 0) & (rejections % MAX_REJECTIONS == 0))
 
         alive &= ~(accepted & (spent >= min_evaluations) & (gains.sum(axis=1) < 2 * tolerances))

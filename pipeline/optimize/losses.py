@@ -42,15 +42,21 @@ class ContentTarget:
         return ContentTarget(features, self.energy[chosen])
 
 
-def content_loss(features: Tensor, target: Tensor, energy: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def content_loss(
+    features: Tensor, target: Tensor, energy: Tensor, count: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean squared feature difference over the mean square of the target (Gatys et al. 2015, eq. 1).
 
     We depart from the paper by the division, which makes the term dimensionless. `features` and `target` (B, C, h, w)
-    may be a part of maps with `count` values per frame; the losses of the parts add up to that of the whole. Returns
-    the values (B,), and their gradients with respect to the features, float32 (B, C, h, w).
+    may be a part of maps with `count` values per frame; the losses of the parts add up to that of the whole. `weights`
+    (B, 1, h, w) say how much each position counts (None: 1). Returns the values (B,), and their gradients with respect
+    to the features, float32 (B, C, h, w).
     """
     difference = features.float() - target.float()
     scale = 1 / ((energy + EPSILON) * count)
+    if weights is not None:
+        weighted = difference * weights
+        return (difference * weighted).sum(dim=(1, 2, 3)) * scale, weighted * (2 * scale)[:, None, None, None]
     return difference.square().sum(dim=(1, 2, 3)) * scale, difference * (2 * scale)[:, None, None, None]
 
 

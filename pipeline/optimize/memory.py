@@ -17,7 +17,7 @@ from pipeline.optimize.tiles import make_tiles
 if TYPE_CHECKING:
     from pipeline.encoders.network import Encoder
 
-IMAGES: Final = 12
+IMAGES: Final = 10
 """Images of float32 that the minimizer and the terms of the objective hold at a time, beside the curvature pairs."""
 MAP_FACTOR: Final = 1.5
 """Features need so many times the bytes that are kept for the gradient: the maps that a step works on come on top."""

@@ -36,8 +36,8 @@ class MomentSums:
     def add(self, features: Tensor) -> None:
         """Add features (B, C, h, w), of any precision."""
         self._count += features.shape[2] * features.shape[3]
-        for block in _blocks(features):
-            found = _sums(block)
+        for block in feature_blocks(features):
+            found = feature_sums(block)
             self._sums = found if self._sums is None else (self._sums[0] + found[0], self._sums[1] + found[1])
 
     def moments(self) -> Moments:
@@ -56,7 +56,7 @@ def moments(features: Tensor) -> Moments:
     return sums.moments()
 
 
-def _blocks(features: Tensor) -> list[Tensor]:
+def feature_blocks(features: Tensor) -> list[Tensor]:
     """Rows of features (B, C, h, w), channels last: one block on an accelerator, some of a cache's size on the CPU."""
     rows = features.permute(0, 2, 3, 1)
     if features.device.type != "cpu":
@@ -66,7 +66,7 @@ def _blocks(features: Tensor) -> list[Tensor]:
     return [rows[:, start : start + lines] for start in range(0, rows.shape[1], lines)]
 
 
-def _sums(rows: Tensor) -> tuple[Tensor, Tensor]:
+def feature_sums(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Sums over the positions of rows (B, h, w, C): of the features, and of their products."""
     batch, height, _, channels = rows.shape
     if rows.dtype != torch.float32 and rows.device.type == "cuda":

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pipeline.optimize.feature_terms import FeatureTerms, StyleTarget, active_layers, feature_moments, whole_features
+from pipeline.optimize.feature_terms import FeatureTerms, feature_moments, whole_features
 from pipeline.optimize.light import LightTarget, light_loss
 from pipeline.optimize.losses import ContentTarget, TemporalTarget, temporal_loss
 from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.moments import Moments
+from pipeline.optimize.regions import KeptPixels, RegionTerms
 from pipeline.optimize.style_losses import style_loss
+from pipeline.optimize.style_terms import StyleTarget, active_layers
 from pipeline.optimize.variation import variation_limits, variation_loss
 from pipeline.runtime.device import constants
 
@@ -39,7 +41,8 @@ class Objective:
     """Maps images (B, 3, H, W) in [0, 1] to losses, gradients and terms; those of one frame depend on no other.
 
     `content_factor` and `temporal_factor` scale the weights of two terms. `temporal` is the target of the temporal term
-    (None: off), `light` are those of the light term, whose values are added up (none: off).
+    (None: off), `light` are those of the light term, whose values are added up (none: off). With `kept` the images are
+    hidden ones, and what is evaluated is what they show.
     """
 
     features: FeatureTerms
@@ -47,6 +50,7 @@ class Objective:
     temporal: TemporalTarget | None = None
     temporal_factor: float = 1.0
     light: Sequence[LightTarget] = ()
+    kept: KeptPixels | None = None
 
     @classmethod
     def of(
@@ -61,11 +65,13 @@ class Objective:
         temporal_factor: float = 1.0,
         light: Sequence[LightTarget] = (),
         tile_px: int | None = None,
+        regions: RegionTerms | None = None,
+        kept: KeptPixels | None = None,
     ) -> Objective:
         """The objective of content frames (B, 3, H, W) in [0, 1]; features in tiles of `tile_px`, None: whole."""
         targets = content_targets(encoder, settings, contents, tile_px)
-        features = FeatureTerms(encoder, settings, targets, styles, tile_px)
-        return cls(features, content_factor, temporal, temporal_factor, light)
+        features = FeatureTerms(encoder, settings, targets, styles, tile_px, regions)
+        return cls(features, content_factor, temporal, temporal_factor, light, kept)
 
     def subset(self, samples: Sequence[int]) -> Objective:
         """The objective of some of the frames."""
@@ -74,10 +80,11 @@ class Objective:
             features=self.features.subset(samples),
             temporal=None if self.temporal is None else self.temporal.subset(samples),
             light=[target.subset(samples) for target in self.light],
+            kept=self.kept and self.kept.subset(samples),
         )
 
     def __call__(self, images: Tensor) -> Evaluation:
-        images = images.detach()
+        images = images.detach() if self.kept is None else self.kept.shown(images.detach())
         settings = self.features.settings
         style_weight = sum(style.weight for style in self.features.styles)
         content_scale = CONTENT_SCALE * settings.content.weight * self.content_factor
@@ -92,6 +99,8 @@ class Objective:
             temporal = temporal_loss(images, self.temporal, weight=temporal_scale, gradients=gradients)
         for target in self.light:
             light = light + light_loss(images, target, weight=light_scale, gradients=gradients)
+        if self.kept is not None:
+            gradients = gradients * (1 - self.kept.kept)
         terms = torch.stack((content, style, variation, temporal, light), dim=1)
         weights = (content_scale, style_scale, tv_scale, temporal_scale, light_scale)
         return Evaluation(terms @ constants(weights, images.device), gradients, terms)

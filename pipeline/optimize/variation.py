@@ -54,8 +54,9 @@ class _Band:
 def variation_loss(images: Tensor, limits: Tensor, *, weight: float = 1.0, gradients: Tensor | None = None) -> Tensor:
     """Total variation, with the excess of color variation and of fine lines over their `limits`: (B,).
 
-    `limits` is (1, 3) from `variation_limits`, or several such averaged. `weight` times the gradient is added to
-    `gradients` (B, 3, H, W). Large images are taken in bands of rows, which are measured again for the gradient.
+    `limits` is (1, 3) from `variation_limits`, or several such averaged, or (B, 3). `weight` times the gradient is
+    added to `gradients` (B, 3, H, W). Large images are taken in bands of rows, which are measured again for the
+    gradient.
     """
     rows = max(1, BAND_PIXELS // images.shape[3])
     spans = make_spans(images.shape[2], rows, stride=1, reach_px=BAND_REACH_PX)
@@ -73,6 +74,13 @@ def variation_loss(images: Tensor, limits: Tensor, *, weight: float = 1.0, gradi
             band = first if len(spans) == 1 else _measured(images, span)
             _add_gradient(band, factors, weight, 2 / values, gradients[:, :, span.start : span.stop], span)
     return total + beyond @ scales
+
+
+def variation_energies(images: Tensor) -> Tensor:
+    """What `variation_loss` compares with its limits: color variation, vertical and horizontal lines, (B, 3)."""
+    gray = images.mean(dim=1, keepdim=True)
+    color = (total_variation(images) - total_variation(gray)).clamp_min(0)
+    return torch.cat((color[:, None], line_energies(gray)), dim=1)
 
 
 def _measured(images: Tensor, span: Span) -> _Band:

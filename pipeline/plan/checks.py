@@ -7,13 +7,20 @@ import re
 from collections import defaultdict
 from typing import Final
 
-from pipeline.plan.identity import EXPOSURE_KEY, exposure_digest, identity_digest
+from pipeline.plan.identity import (
+    EXPOSURE_KEY,
+    SHOT_COLORS_KEY,
+    exposure_digest,
+    identity_digest,
+    shot_colors_digest,
+)
 from pipeline.types import LEVEL_UNIT, MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
 
 MAX_SIDE_PX: Final = 65_535
 MAX_CONTRAST: Final = 255 * LEVEL_UNIT // 2
 """Standard deviation of luma where half of a frame is black and half is white."""
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_COLORS: Final = re.compile(r"(?:[0-9a-f]{6}){1,65536}")
 _MAX_TERM: Final = 10**18
 """Upper limit for numerators and denominators of rates: arithmetic on much longer integers would not end."""
 
@@ -42,6 +49,10 @@ def check_plan(plan: RenderPlan) -> None:
     _expect(all(0 <= level <= 255 * LEVEL_UNIT for level in plan.levels), "a level is out of range")
     _expect(len(plan.contrasts) in (0, len(plan.levels)), "as many contrasts as levels are needed")
     _expect(all(0 <= contrast <= MAX_CONTRAST for contrast in plan.contrasts), "a contrast is out of range")
+    _expect(len(plan.shot_colors) in (0, len(plan.shots)), "as many samples of colors as shots are needed")
+    _expect(all(_COLORS.fullmatch(colors) for colors in plan.shot_colors), "a sample of colors is none")
+    wanted = plan.identity.get(SHOT_COLORS_KEY)
+    _expect(wanted in (None, shot_colors_digest(plan.shot_colors)), "the colors of the shots are not the identity's")
     _expect(plan.digest == identity_digest(plan.identity), "the digest does not match the identity")
 
 

@@ -5,13 +5,15 @@ The values of curves under `output` are not in the plan: they are resolved when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.config.curves import Curve, rounded
-from pipeline.config.section import curves_of, with_values
-from pipeline.config.settings import Config, OutputSettings
+from pipeline.config.finish import FinishSettings
+from pipeline.config.section import Settings, curves_of, with_values
+from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.types import RenderPlan, Source
 
@@ -20,6 +22,7 @@ FrameValues = Mapping[str, Sequence[float]]
 RECENT_FRAMES: Final = 12
 """So many frames after a change of weights the strokes still settle."""
 _OUTPUT: Final = "output."
+_WEIGHT: Final = re.compile(r"losses\..*\.weight|regions\.[0-9]+\.content_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,18 @@ class Clock:
         return self.times[index] if behind <= 0 else self.times[-1] + behind * self.last_s
 
 
+def stylizing_curves(config: Config) -> dict[str, Curve]:
+    """The curves that change how frames are stylized, by dotted key: all but those of the finish."""
+    return {key: curve for key, curve in curves_of(config).items() if not key.startswith(_OUTPUT)}
+
+
 def stylizing_values(config: Config, clock: Clock, drivers: Drivers) -> FrameValues:
     """The values of every curve that changes how frames are stylized.
 
     Raises ConfigError where the points of a curve are out of order in this clip, where it follows a region that the
     style does not have, and where a frame is left without a style image.
     """
-    curves = {key: curve for key, curve in curves_of(config).items() if not key.startswith(_OUTPUT)}
-    found = _resolved(config, curves, clock, drivers)
+    found = _resolved(config, stylizing_curves(config), clock, drivers, f"style {config.name!r}")
     for images in sorted({key[: key.rindex(".images.")] + ".images" for key in found if ".images." in key}):
         weights = [
             found.get(f"{images}.{number}.weight", (image.weight,) * len(clock.times))
@@ -71,21 +78,19 @@ def stylizing_values(config: Config, clock: Clock, drivers: Drivers) -> FrameVal
     return found
 
 
-def output_settings(
-    plan: RenderPlan, config: Config, regions: FrameValues | None = None
-) -> Callable[[int], OutputSettings]:
-    """The output settings of a config for every frame of a plan, by index.
+def finish_settings(
+    plan: RenderPlan, finish: FinishSettings, name: str, regions: FrameValues | None = None
+) -> Callable[[int], FinishSettings]:
+    """A finish for every frame of a plan, by index; `name` says in errors whose it is.
 
     `regions` has by region the fraction of each frame that it covers, where curves follow it. Raises ConfigError as
     `stylizing_values` does.
     """
     from pipeline.analysis.driving import measured_light
 
-    curves = {key: curve for key, curve in curves_of(config).items() if key.startswith(_OUTPUT)}
     drivers = Drivers(measured_light(plan.levels, plan.shots) if plan.levels else (), regions or {})
-    found = _resolved(config, curves, Clock.of(plan.source), drivers)
-    values = {key.removeprefix(_OUTPUT): own for key, own in found.items()}
-    return lambda index: with_values(config.output, values_at(values, index))
+    values = _resolved(finish, curves_of(finish), Clock.of(plan.source), drivers, f"{name}: finish")
+    return lambda index: with_values(finish, values_at(values, index))
 
 
 def values_at(values: FrameValues, index: int) -> dict[str, float]:
@@ -96,24 +101,29 @@ def values_at(values: FrameValues, index: int) -> dict[str, float]:
 def recent_changes(config: Config, values: FrameValues, interval: int = 1) -> list[float]:
     """How much the weights of the objective changed at each frame, in [0, 1]; all 0 if they never do.
 
-    The change since the frame that is `interval` earlier is the part of the style that is exchanged, or the part of a
-    weight that comes or goes, whichever is larger. It fades over the next `RECENT_FRAMES`. Where chains begin makes no
-    difference.
+    The change since the frame that is `interval` earlier is the part of a style, that of the frame or of a region, that
+    is exchanged, or the part of a weight that comes or goes, whichever is largest. It fades over the next
+    `RECENT_FRAMES`. Where chains begin makes no difference.
     """
     if not values:
         return []
     count = len(next(iter(values.values())))
-    images = [
-        values.get(f"style.images.{number}.weight", (image.weight,) * count)
-        for number, image in enumerate(config.style.images)
-    ]
-    totals = [sum(frame) for frame in zip(*images, strict=True)]
-    parts = [[weight / total for weight, total in zip(own, totals, strict=True)] for own in images]
-    weights = [totals, *(own for key, own in values.items() if key.startswith("losses.") and key.endswith(".weight"))]
+    styles = {"": config.style} | {f"regions.{number}.": it.style for number, it in enumerate(config.regions)}
+    exchanges: list[list[list[float]]] = []
+    weights = [own for key, own in values.items() if _WEIGHT.fullmatch(key)]
+    for prefix, style in styles.items():
+        images = [
+            values.get(f"{prefix}style.images.{number}.weight", (image.weight,) * count)
+            for number, image in enumerate(style.images if style else ())
+        ]
+        if images:
+            totals = [sum(frame) for frame in zip(*images, strict=True)]
+            exchanges.append([[part / total for part, total in zip(own, totals, strict=True)] for own in images])
+            weights.append(totals)
     steps = [0.0]
     for index in range(1, count):
         earlier = max(0, index - interval)
-        exchanged = sum(abs(own[index] - own[earlier]) for own in parts) / 2
+        exchanged = max(sum(abs(own[index] - own[earlier]) for own in parts) / 2 for parts in exchanges)
         pairs = [(own[earlier], own[index]) for own in weights]
         steps.append(max(exchanged, *(abs(old - new) / (max(old, new) or 1) for old, new in pairs)))
     fading = [1 - distance / RECENT_FRAMES for distance in range(RECENT_FRAMES)]
@@ -121,11 +131,6 @@ def recent_changes(config: Config, values: FrameValues, interval: int = 1) -> li
         max(steps[index - distance] * rest for distance, rest in enumerate(fading[: index + 1]))
         for index in range(count)
     ]
-
-
-def follows(config: Config, what: str) -> bool:
-    """Whether a curve of the config follows `light` or `mask`."""
-    return any(curve.follow == what for curve in curves_of(config).values())
 
 
 def curve_identity(name: str, values: FrameValues) -> dict[str, list[float]]:
@@ -136,9 +141,7 @@ def curve_identity(name: str, values: FrameValues) -> dict[str, list[float]]:
 def planned_values(plan: RenderPlan, name: str, config: Config) -> FrameValues:
     """The values of a style's curves as a plan holds them. Raises RenderDirectoryError if it does not."""
     found: dict[str, list[float]] = {}
-    for key, curve in curves_of(config).items():
-        if key.startswith(_OUTPUT):
-            continue
+    for key, curve in stylizing_curves(config).items():
         own = plan.identity.get(f"{_prefix(name)}{key}")
         if not isinstance(own, list) or len(own) != plan.source.frame_count or not all(map(curve.reaches, own)):
             raise RenderDirectoryError(
@@ -153,21 +156,21 @@ def _prefix(name: str) -> str:
     return f"styles.{name}.curves."
 
 
-def _resolved(config: Config, curves: Mapping[str, Curve], clock: Clock, drivers: Drivers) -> FrameValues:
+def _resolved(section: Settings, curves: Mapping[str, Curve], clock: Clock, drivers: Drivers, name: str) -> FrameValues:
     found = {}
     for key, curve in curves.items():
-        where = f"style {config.name!r}: {key}"
+        where = f"{name}: {key}"
         positions = _positions(curve, clock, where)
         driver = clock.times if curve.follow == "time" else _driver(curve, drivers, where)
-        whole = isinstance(_setting(config, key), int)
+        whole = isinstance(_setting(section, key), int)
         values = [curve.value_at(positions, amount) for amount in driver]
         found[key] = tuple(round(value) if whole else rounded(value) for value in values)
     return found
 
 
-def _setting(config: Config, key: str) -> Any:
-    """What stands in the config at a dotted key."""
-    found: Any = config
+def _setting(section: Settings, key: str) -> Any:
+    """What stands in a section at a dotted key."""
+    found: Any = section
     for part in key.split("."):
         if isinstance(found, Mapping):
             found = found[part]
@@ -209,6 +212,7 @@ def _driver(curve: Curve, drivers: Drivers, where: str) -> Sequence[float]:
     if curve.region not in drivers.regions:
         known = ", ".join(sorted(drivers.regions)) or "none"
         raise ConfigError(
-            f"{where}: follows the region {curve.region!r}, but the style has {known}", hint="name one of its regions"
+            f"{where}: follows the region {curve.region!r}; known here: {known}",
+            hint="name a region of the style; a composition has none",
         )
     return drivers.regions[curve.region]

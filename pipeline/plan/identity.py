@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
@@ -27,7 +28,36 @@ ALGORITHM: Final = 5
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
 
+SHOT_COLORS_KEY: Final = "shot_colors"
+"""Key of the identity that holds the digest of the colors of the shots, if a style uses them."""
+
+_LATER_KEYS: Final = (
+    "color",
+    "pre",
+    "palette.source",
+    "palette.drift",
+    "palette.dither",
+    "superpixel.borders",
+    "superpixel.border_width",
+    "superpixel.color",
+)
+"""Settings that are left out where they have their default: renders begun before they existed are continued."""
+
 _SHOWN_LENGTH: Final = 80
+_DEFAULTS: Final[dict[str, Any]] = plain_data(
+    StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path()),))).model_dump(exclude={"style"})
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionDigests:
+    """The SHA-256 of the style images of one region in order (none: it has no style), and what its mask depends on.
+
+    `mask` is plain data, in which digests stand in the place of paths.
+    """
+
+    images: tuple[str, ...]
+    mask: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +65,11 @@ class ResolvedStyle:
     """A style with its resolved settings: digests of its files, and what was chosen for every "auto".
 
     `image_digests` are the SHA-256 of the bytes of each of `config.style.images`, `init_digest` that of the image named
-    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network.
-    `segment_frames` is the value that was chosen for `motion.segment_frames` when the render began. `encoder` and
-    `encoder_digest` name the feature network that was chosen and its weights ("" for a styler without one); `weights`
-    is the weights file, if the user gave one. Paths in `config` are absolute or relative to the current folder. `name`
-    must be unique among the styles of a render: it enters the seeds.
+    by `optimize.cold.init` ("" if it names none), `flow_digest` that of the weights of the flow network; `regions` are
+    those of the files of `config.regions`. `segment_frames` is the value that was chosen for `motion.segment_frames`
+    when the render began. `encoder` and `encoder_digest` name the feature network that was chosen and its weights (""
+    for a styler without one); `weights` is the weights file, if the user gave one. Paths in `config` are absolute or
+    relative to the current folder. `name` must be unique among the styles of a render: it enters the seeds.
     """
 
     name: str
@@ -52,6 +82,7 @@ class ResolvedStyle:
     weights: Path | None = None
     segment_frames: int = 0
     flow_digest: str = ""
+    regions: tuple[RegionDigests, ...] = ()
 
 
 def make_identity(
@@ -61,6 +92,7 @@ def make_identity(
     shots: Sequence[Shot],
     styles: Sequence[ResolvedStyle],
     exposure: Sequence[ToneCurve] = (),
+    shot_colors: Sequence[str] = (),
     values: Mapping[str, FrameValues] | None = None,
 ) -> dict[str, Any]:
     """Everything that changes pixels, flat; `values` has those of every style's curves, by its name.
@@ -79,6 +111,8 @@ def make_identity(
         identity["source.damaged"] = list(source.damaged)
     if exposure:
         identity[EXPOSURE_KEY] = exposure_digest(exposure)
+    if shot_colors and any(style.config.uses_shot_colors for style in styles):
+        identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
     identity.update(_flat("input", plain_data(first.config.input.model_dump())))
     for style in styles[1:]:
@@ -109,6 +143,11 @@ def identity_digest(identity: Mapping[str, Any]) -> str:
 def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:
     """SHA-256 of the curves that even out the exposure, in hex; None where there are none."""
     return json_digest([list(curve) for curve in curves]) if curves else None
+
+
+def shot_colors_digest(colors: Sequence[str]) -> str | None:
+    """SHA-256 of the colors of the shots, in hex; None where there are none."""
+    return json_digest(list(colors)) if colors else None
 
 
 def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the render directory") -> None:
@@ -154,12 +193,14 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     """The settings of a style that change pixels, with digests for paths and choices for "auto"."""
     settings: dict[str, Any] = plain_data(style.config.model_dump(include=set(IDENTITY_SECTIONS)))
-    if settings["style"]["blend"] == "losses":
-        del settings["style"]["blend"]  # as renders were begun that did not know it
-    images = settings["style"]["images"]
-    for image, digest in zip(images, style.image_digests, strict=True):
-        del image["path"]
-        image["digest"] = digest
+    _digests_for_paths(settings["style"], style.image_digests)
+    for region, digests in zip(settings["regions"], style.regions, strict=True):
+        del region["name"]
+        if region["style"] is not None:
+            _digests_for_paths(region["style"], digests.images)
+        region["mask"] = plain_data(digests.mask)
+    if not settings["regions"]:
+        del settings["regions"]
     cold = settings["optimize"]["cold"]
     if isinstance(style.config.optimize.cold.init, Path):
         if not style.init_digest:
@@ -168,6 +209,11 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     settings["encoder"] = {"name": style.encoder, "digest": style.encoder_digest}
     settings["optimize"]["precision"] = style.precision
     settings["motion"]["segment_frames"] = style.segment_frames
+    for key in _LATER_KEYS:
+        section, _, name = key.rpartition(".")
+        kept, default = (settings[section], _DEFAULTS[section]) if section else (settings, _DEFAULTS)
+        if kept[name] == default[name]:
+            del kept[name]
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}
     return settings
@@ -177,6 +223,15 @@ def _without_curves(style: ResolvedStyle, flat: Mapping[str, Any]) -> dict[str, 
     """What is not a curve: of curves the values of the frames count, not how they are written."""
     keys = [f"styles.{style.name}.{key}" for key in curves_of(style.config)]
     return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{own}.") for own in keys)}
+
+
+def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
+    """Digests for the paths of the images of a section `style`; `blend` is left out where it has its default."""
+    if style["blend"] == "losses":
+        del style["blend"]  # renders begun before it existed are continued
+    for image, digest in zip(style["images"], digests, strict=True):
+        del image["path"]
+        image["digest"] = digest
 
 
 def _index_ranges(indices: Sequence[int]) -> str:

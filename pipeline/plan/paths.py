@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config.catalog import shipped_image
 from pipeline.config.reading import parse_config
+from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.types import RenderPlan, Source
@@ -54,9 +55,9 @@ def weights_paths(plan: RenderPlan, render_dir: Path) -> dict[str, Path]:
 
 def relative_config(config: Config, render_dir: Path) -> dict[str, Any]:
     """A style config as plain data with paths relative to the render directory."""
-    settings = config.model_dump(by_alias=True)
-    mapped: dict[str, Any] = plain_data(_map_paths(settings, lambda path: relative_path(path, render_dir)))
-    return mapped
+    relative = with_paths(config, lambda path: Path(relative_path(path, render_dir)))
+    settings: dict[str, Any] = plain_data(relative.model_dump(by_alias=True))
+    return settings
 
 
 def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
@@ -67,10 +68,8 @@ def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
     configs = {}
     for name, settings in plan.styles.items():
         try:
-            configs[name] = parse_config(
-                _map_paths(settings, lambda path: shipped_image(absolute_path(str(path), render_dir))),
-                where=f"style {name!r} of the plan",
-            )
+            config = parse_config(dict(settings), where=f"style {name!r} of the plan")
+            configs[name] = with_paths(config, lambda path: shipped_image(absolute_path(str(path), render_dir)))
         except (ConfigError, TypeError, LookupError) as error:
             raise RenderDirectoryError(
                 f"{render_dir}: {error}",
@@ -86,20 +85,8 @@ def plain_data(value: Any) -> Any:
         return {str(key): plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain_data(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return value.as_posix() if isinstance(value, Path) else value
 
 
 def _with_paths(source: Source, change: Callable[[str], str]) -> Source:
     return replace(source, path=change(source.path), files=tuple(change(file) for file in source.files))
-
-
-def _map_paths(settings: Mapping[str, Any], change: Callable[[str | Path], str | Path]) -> dict[str, Any]:
-    """A copy of a config's data in which every path is changed by `change`."""
-    result = dict(settings)
-    style = result["style"] = dict(result["style"])
-    style["images"] = [{**image, "path": change(image["path"])} for image in style["images"]]
-    optimize = result["optimize"] = dict(result["optimize"])
-    cold = optimize["cold"] = dict(optimize["cold"])
-    if cold["init"] not in ("content", "noise"):
-        cold["init"] = change(cold["init"])
-    return result

@@ -7,28 +7,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.postprocess.color import preserve_color
-from pipeline.postprocess.detail import sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, Level, from_8_bit, to_8_bit
+from pipeline.config.finish import FinishSettings
+from pipeline.postprocess.color import match_color, preserve_color
+from pipeline.postprocess.detail import fuse_detail, sharpen
+from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit
+from pipeline.postprocess.grade import grade
 from pipeline.postprocess.grain import add_grain
 from pipeline.postprocess.level import follow_level
 from pipeline.postprocess.light import match_light
+from pipeline.postprocess.palette import reduce_colors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.config.finish import FinishSettings
+    from pipeline.postprocess.lut import Lut
 
 EFFECTS: Final[dict[str, Effect]] = {
-    "follow_level": follow_level,  # first: what follows takes light or color from the content and goes on from here
+    "match_color": match_color,  # first: its map is that of stored frames
+    "follow_level": follow_level,  # what follows takes light or color from the content and goes on from here
     "match_light": match_light,
     "preserve_color": preserve_color,
+    "detail": fuse_detail,
     "sharpen": sharpen,
-    "grain": add_grain,
+    "grade": grade,
+    "palette": reduce_colors,  # behind all that makes new colors
+    "grain": add_grain,  # last: grain is that of the film, not of the picture
 }
-"""The effect of each of the `FinishSettings`, in order of application; 0 leaves an effect out."""
-CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color"})
+"""The effect of each of the `FinishSettings`, in order of application."""
+NEUTRAL: Final = FinishSettings(follow_level=0)
+"""The settings that leave a frame as it is: an effect whose setting is as here is left out."""
+CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color", "detail"})
 """The effects that read the content; for the others it need not be decoded."""
 
 
@@ -40,25 +49,35 @@ def finish(
     index: int,
     seed: int,
     level: Level | None = None,
+    lut: Lut | None = None,
+    look: ShotLook | None = None,
 ) -> NDArray[np.uint8]:
     """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
 
-    `level` comes from `frame_levels`. The result depends on nothing but the arguments. If every setting is 0 it is
-    `stylized` itself. Raises ValueError when the sizes differ.
+    `level` comes from `frame_levels`, `lut` from `load_lut`; `look`, that of its shot, from `shot_look`, without which
+    `match_color` and `palette` do nothing. The result depends on nothing but the arguments. If every setting is neutral
+    it is `stylized` itself. Raises ValueError when the sizes differ.
     """
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
-    amounts = {name: getattr(settings, name) for name in EFFECTS}
-    if not any(amounts.values()):
+    if settings == NEUTRAL:
         return stylized
-    context = FrameContext(content, index, seed, level)
-    image = from_8_bit(stylized)
+    context = FrameContext(content, index, seed, level, lut, look or ShotLook())
+    return to_8_bit(apply_effects(from_8_bit(stylized), settings, context))
+
+
+def apply_effects(image: NDArray[np.float32], settings: FinishSettings, context: FrameContext) -> NDArray[np.float32]:
+    """The effects of a finish, in order, on an image, float32 (H, W, 3) sRGB in [0, 1]; not clipped at the end."""
     for name, effect in EFFECTS.items():
-        if amounts[name] > 0:
-            image = effect(image, amounts[name], context)
-    return to_8_bit(image)
+        if _acts(settings, name):
+            image = effect(image, getattr(settings, name), context)
+    return image
 
 
 def reads_content(settings: FinishSettings) -> bool:
     """Whether an effect of these settings needs the content: if not, any frame of the right size will do."""
-    return any(getattr(settings, name) > 0 for name in CONTENT_EFFECTS)
+    return any(_acts(settings, name) for name in CONTENT_EFFECTS)
+
+
+def _acts(settings: FinishSettings, name: str) -> bool:
+    return bool(getattr(settings, name) != getattr(NEUTRAL, name))

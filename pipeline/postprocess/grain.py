@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.effect import LUMA, FrameContext
+from pipeline.postprocess.effect import FrameContext, luma_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,6 @@ def add_grain(image: NDArray[np.float32], amount: float, context: FrameContext) 
     kernel = cv2.getGaussianKernel(5, SIGMA_PX)
     # Smoothing white noise with a separable kernel leaves sum(k^2) of its standard deviation: undone here.
     noise = cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT) / np.float32((kernel**2).sum())
-    luma = cv2.transform(image, LUMA)
+    luma = luma_of(image)
     strength = np.float32(4 * amount) * luma * (1 - luma)
     return image + (strength * noise)[..., np.newaxis]

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from pipeline.media.image.arrays import to_uint8
-from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import oklab_from_srgb
+from pipeline.media.image.palette import main_colors
 from pipeline.types import FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 LIGHTNESS_WEIGHT: Final = 1.3
 """Shapes are seen by lightness: it counts this much more than hue when a color is replaced."""
 _SAMPLES: Final = 20_000
-_ROUNDS: Final = 30
-_CHROMA_WEIGHT: Final = 2.0  # in the clustering of the style images: rare vivid colors keep an entry of their own
 _CONTRAST: Final = 1.25  # the mean of a cluster is duller than its colors: the entries are moved apart by this much
 _CHROMA_GAIN: Final = 1.7  # chroma of the content is raised by this, so that hues decide rather than grayness
 
@@ -38,44 +37,8 @@ def style_palette(style_images: Sequence[NDArray[np.uint8]], colors: int, seed: 
     """
     random = np.random.default_rng(seed)
     each = max(1, _SAMPLES // len(style_images))
-    gain = np.array([1, _CHROMA_WEIGHT, _CHROMA_WEIGHT], np.float32)
-    samples = gain * np.concatenate(
-        [oklab_from_srgb(image.reshape(-1, 3)[random.integers(0, image.size // 3, each)]) for image in style_images]
-    )
-    # k-means++: each start is drawn with the squared distance from the previous ones, so rare colors are found.
-    centers = samples[:1]
-    while len(centers) < colors:
-        chance = color_distances(samples, centers).min(axis=1).astype(np.float64) ** 2 + 1e-12
-        centers = np.vstack([centers, samples[random.choice(len(samples), p=chance / chance.sum())]])
-    for _ in range(_ROUNDS):
-        nearest = color_distances(samples, centers).argmin(axis=1)
-        count = np.bincount(nearest, minlength=colors)
-        sums = np.stack([np.bincount(nearest, samples[:, axis], colors) for axis in range(3)], axis=1)
-        moved = np.where(count[:, np.newaxis] > 0, sums / np.maximum(count, 1)[:, np.newaxis], centers)
-        centers = moved.astype(np.float32)
-    mean = samples.mean(axis=0)
-    centers = (mean + np.float32(_CONTRAST) * (centers - mean)) / gain
-    centers[:, 0] = np.clip(centers[:, 0], *np.percentile(samples[:, 0], (1, 99)))
-    centers = oklab_from_srgb(srgb_from_oklab(centers))  # back into the range of sRGB
-    return centers[np.argsort(centers[:, 0], kind="stable")]
-
-
-def color_distances(
-    colors: NDArray[np.float32], palette: NDArray[np.float32], lightness_weight: float = 1.0
-) -> NDArray[np.float32]:
-    """Oklab distances (n, k) between colors (n, 3) and a palette (k, 3); lightness counts `lightness_weight` times."""
-    scale = np.array([lightness_weight, 1, 1], np.float32)
-    a, b = colors * scale, palette * scale
-    squared = (a**2).sum(axis=1)[:, np.newaxis] + (b**2).sum(axis=1) - 2 * (a @ b.T)
-    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
-
-
-def nearest_colors(
-    distances: NDArray[np.float32], palette: NDArray[np.float32], softness: float
-) -> NDArray[np.float32]:
-    """The colors (n, 3) of the palette with the smallest `distances` (n, k), blended with others within `softness`."""
-    weights = np.exp((distances.min(axis=1, keepdims=True) - distances) / np.float32(softness / 4))
-    return np.asarray((weights @ palette) / weights.sum(axis=1, keepdims=True), np.float32)
+    samples = [image.reshape(-1, 3)[random.integers(0, image.size // 3, each)] for image in style_images]
+    return main_colors(oklab_from_srgb(np.concatenate(samples)), colors, random, _CONTRAST)
 
 
 def fit_to_palette(lab: NDArray[np.float32], palette: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,12 +59,14 @@ def smooth_regions(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def stylize_frames(
     batch: FrameBatch,
-    stylize: Callable[[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.float32] | None], NDArray[np.uint8]],
+    stylize: Callable[
+        [NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.float32] | None, int], NDArray[np.uint8]
+    ],
 ) -> StylizedBatch:
-    """Apply `stylize(content, warped previous, confidence)` to every frame of a batch; both None in a cold one.
+    """Apply `stylize(content, warped previous, confidence, frame index)` to every frame of a batch.
 
-    Images are uint8 (H, W, 3) sRGB, confidence float32 (H, W) in [0, 1]. The reported loss is the mean squared
-    difference from the content.
+    Previous and confidence are None in a cold one. Images are uint8 (H, W, 3) sRGB, confidence float32 (H, W) in
+    [0, 1]. The reported loss is the mean squared difference from the content.
     """
     results = []
     for position, content in enumerate(batch.content):
@@ -111,7 +76,8 @@ def stylize_frames(
             confidence = np.ones(previous.shape[:2], np.float32)
             if batch.confidence is not None:
                 confidence = batch.confidence[position, 0].cpu().numpy()
-        results.append(stylize(to_uint8(content), previous, confidence))
+        index = batch.indices[position] if batch.indices else 0
+        results.append(stylize(to_uint8(content), previous, confidence, index))
     images = torch.from_numpy(np.stack(results)).permute(0, 3, 1, 2).to(batch.content.device, torch.float32) / 255
     losses = ((images - batch.content) ** 2).mean(dim=(1, 2, 3)).tolist()
     return StylizedBatch(images.contiguous(), tuple(FrameStats(evaluations=1, loss=loss) for loss in losses))

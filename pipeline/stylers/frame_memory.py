@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import torch
+
 from pipeline.optimize.feature_terms import needed_layers
 from pipeline.optimize.memory import FeatureMemory, MemoryPlan, fitting_plans
-from pipeline.runtime.device import KEPT_BYTES_OF_TILES, keep_freed_memory, release_freed_memory
+from pipeline.runtime.device import (
+    KEPT_BYTES_OF_TILES,
+    KEPT_BYTES_WHERE_SCARCE,
+    keep_freed_memory,
+    release_freed_memory,
+)
 from pipeline.runtime.memory import free_bytes
 
 if TYPE_CHECKING:
-    import torch
-
     from pipeline.config.settings import StylizeSettings
     from pipeline.encoders.network import Encoder
     from pipeline.stylers.scales import Size
@@ -65,7 +70,8 @@ class FrameMemory:
             self._note(f"frames of {size[1]}x{size[0]} px are large for this machine: computed {plan}")
             self._said.add((size, batch))
         if self._device.type == "cpu":
-            keep_freed_memory(KEPT_BYTES_OF_TILES)
+            scarce = plan.pairs < self._pairs or plan.pairs_dtype != torch.float32
+            keep_freed_memory(KEPT_BYTES_WHERE_SCARCE if scarce else KEPT_BYTES_OF_TILES)
         self.make_room()
 
     def make_room(self) -> None:
@@ -73,9 +79,9 @@ class FrameMemory:
         if self._tiled:
             release_freed_memory()
 
-    def reduce(self) -> MemoryPlan | None:
-        """A smaller plan for the frames asked for last, which did not fit; None if there is none."""
+    def reduce(self) -> tuple[Size, MemoryPlan] | None:
+        """The size of the frames asked for last, which did not fit, and a smaller plan; None if there is none."""
         if self._latest is None or len(self._plans[self._latest]) == 1:
             return None
         del self._plans[self._latest][0]
-        return self._plans[self._latest][0]
+        return self._latest[0], self._plans[self._latest][0]

@@ -27,8 +27,10 @@ from pipeline.optimize.losses import TemporalTarget
 from pipeline.optimize.minimizers import MINIMIZERS, Minimizer
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective
+from pipeline.optimize.regions import KeptPixels
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
+from pipeline.stylers.region_styles import RegionStyles, recolored, resize_maps
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors, with_weights
 from pipeline.stylers.unequal_frames import stylize_apart
@@ -62,12 +64,14 @@ class NeuralStyler:
         *,
         device: torch.device,
         init_image: NDArray[np.uint8] | None = None,
+        region_images: Sequence[Sequence[NDArray[np.uint8]]] = (),
         observer: Observer | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
         """`style_images` are uint8 (H, W, 3) sRGB, one for each of `settings.style.images`.
 
-        `note` is told what a user should know, such as that frames are computed in tiles.
+        `region_images` are those of each of `settings.regions`. `note` is told what a user should know, such as that
+        frames are computed in tiles.
 
         `init_image` is where cold frames start, instead of what the settings say. `observer` is called after every
         evaluation; it counts on from scale to scale of a frame, whose images have the size of the scale.
@@ -77,7 +81,8 @@ class NeuralStyler:
         self.device = device
         self.observer = observer
         self._style_targets = StyleTargets(settings, style_images, encoder, device)
-        self.style_colors = style_colors(settings.style, style_images)
+        self._regions = RegionStyles(settings, self._style_targets, region_images, encoder, device)
+        self.style_colors = replace(style_colors(settings.style, style_images), regions=self._regions.colors)
         self._init_image = init_image
         self._memory = FrameMemory(settings, encoder, device, note)
 
@@ -91,6 +96,8 @@ class NeuralStyler:
         if batch.values and batch.values[0]:
             return self.with_values(batch.values[0]).stylize(replace(batch, values=()))
         content = batch.content.to(self.device)
+        if self.settings.regions and batch.regions is None:
+            raise ValueError("the style has regions, and the batch has no maps of them")
         self._memory.begin(_size(content), len(content))
         minimum = self._cold(content, batch) if batch.phase == "cold" else self._warm(content, batch)
         losses = minimum.losses.tolist()
@@ -104,7 +111,8 @@ class NeuralStyler:
             FrameStats(evaluations, loss, *terms)
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
-        return StylizedBatch(minimum.images, stats)
+        kept = self._kept(content, batch.regions)
+        return StylizedBatch(minimum.images if kept is None else kept.shown(minimum.images), stats)
 
     def with_values(self, values: Mapping[str, float]) -> Self:
         """The styler with other settings, by dotted key: those that curves change. All else is shared."""
@@ -117,8 +125,8 @@ class NeuralStyler:
 
     def save_memory(self) -> str | None:
         """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
-        plan = self._memory.reduce()
-        return None if plan is None else f"computed {plan}"
+        found = self._memory.reduce()
+        return None if found is None else f"{found[0][1]}x{found[0][0]} px computed {found[1]}"
 
     def _minimizer(self, images: Tensor) -> Minimizer:
         """What minimizes images of this size (B, 3, H, W) within the memory that is free."""
@@ -126,9 +134,12 @@ class NeuralStyler:
         optimize = self.settings.optimize
         return MINIMIZERS[optimize.minimizer](optimize, pairs=plan.pairs, pairs_dtype=plan.pairs_dtype)
 
-    def objective(self, content: Tensor) -> Objective:
-        """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term."""
-        return self._objective(content.to(self.device), 1.0)
+    def objective(self, content: Tensor, regions: Tensor | None = None) -> Objective:
+        """The objective of whole frames (B, 3, H, W) in [0, 1], without the temporal term.
+
+        `regions` (B, R + 1, H, W) are the maps of the style's regions.
+        """
+        return self._objective(content.to(self.device), 1.0, regions=regions)
 
     def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
         cold = self.settings.optimize.cold
@@ -150,11 +161,11 @@ class NeuralStyler:
         if self.settings.motion.boil > 0:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
-        objective = self._objective(content, 1.0, batch)
+        objective = self._objective(content, 1.0, batch, regions=batch.regions)
         changes = batch.settings_changes or (0.0,) * len(content)
         return self._minimizer(content)(
             objective,
-            batch.init.to(self.device),
+            self._init(content, batch),
             evaluations=self._limits(batch),
             first_step_rms=WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
@@ -163,6 +174,19 @@ class NeuralStyler:
             subset=objective.subset,
             observer=self.observer,
         )
+
+    def _init(self, content: Tensor, batch: FrameBatch) -> Tensor:
+        """Where warm frames start, as hidden images where regions keep pixels."""
+        assert batch.init is not None
+        init = batch.init.to(self.device)
+        kept = self._kept(content, batch.regions)
+        return init if kept is None else kept.hidden(init)
+
+    def _kept(self, content: Tensor, regions: Tensor | None) -> KeptPixels | None:
+        """What regions keep of the contents at this size; None: nothing."""
+        if regions is None:
+            return None
+        return self._regions.kept(content, resize_maps(regions.to(self.device), _size(content)))
 
     def _limits(self, batch: FrameBatch) -> list[int]:
         """The most evaluations of each warm frame: more where much of it, or of its settings, is new.
@@ -183,7 +207,7 @@ class NeuralStyler:
         return self._coarse_to_fine(
             content,
             batch,
-            batch.init.to(self.device).lerp(content, frame.content_fraction),
+            self._init(content, batch).lerp(content, frame.content_fraction),
             scales,
             frame.levels,
             frame.noise,
@@ -217,7 +241,11 @@ class NeuralStyler:
             begin = resize(images, size) + noise * curve * self._noise(batch, level, size)
             warm = batch if level == len(scales) - 1 and temporal_factor > 0 else None
             objective = self._objective(
-                resize(content, size), content_factors[level], warm, temporal_factor=temporal_factor
+                resize(content, size),
+                content_factors[level],
+                warm,
+                temporal_factor=temporal_factor,
+                regions=batch.regions,
             )
             minimum = self._minimizer(begin)(
                 objective,
@@ -239,13 +267,26 @@ class NeuralStyler:
         return seeded_noise(batch.seeds, level, size).to(self.device)
 
     def _objective(
-        self, content: Tensor, content_factor: float, warm: FrameBatch | None = None, *, temporal_factor: float = 1.0
+        self,
+        content: Tensor,
+        content_factor: float,
+        warm: FrameBatch | None = None,
+        *,
+        temporal_factor: float = 1.0,
+        regions: Tensor | None = None,
     ) -> Objective:
-        """The objective of the contents at one scale; with the temporal term if a warm batch is given."""
+        """The objective of the contents at one scale; with the temporal term if a warm batch is given.
+
+        `regions` (B, R + 1, H, W) are the maps of the style's regions at the full size.
+        """
         tile_px = self._memory(_size(content), len(content)).tile_px
+        maps = None if regions is None else resize_maps(regions.to(self.device), _size(content))
+        kept = self._kept(content, maps)
         temporal = None
         if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
-            temporal = TemporalTarget.of(warm.warped_previous.to(self.device), warm.confidence.to(self.device))
+            confidence = warm.confidence.to(self.device)
+            confidence = confidence if kept is None else confidence * (1 - kept.kept)
+            temporal = TemporalTarget.of(warm.warped_previous.to(self.device), confidence)
         return Objective.of(
             self.encoder,
             self.settings.losses,
@@ -254,16 +295,20 @@ class NeuralStyler:
             content_factor=content_factor,
             temporal=temporal,
             temporal_factor=temporal_factor,
-            light=self._light(content, None if warm is None else warm.recent_change),
+            light=self._light(content, None if warm is None else warm.recent_change, maps),
             tile_px=tile_px,
+            regions=None if maps is None else self._regions.terms(content, maps, tile_px, self.settings),
+            kept=kept,
         )
 
-    def _light(self, content: Tensor, recent_change: Tensor | None) -> list[LightTarget]:
+    def _light(self, content: Tensor, recent_change: Tensor | None, maps: Tensor | None) -> list[LightTarget]:
         """What broad light is compared with: coarse everywhere, finer where the content changed recently."""
         settings = self.settings.losses.light
         if settings.weight == 0:
             return []
-        recolor = self._recoloring(content)
+        if maps is not None:
+            content = recolored(content, maps, self.style_colors)
+        recolor = self._recoloring(content) if maps is None else lambda colors: colors
         targets = [light_target(content, settings.scale, recolor=recolor)]
         if recent_change is not None and bool(recent_change.any()):
             changed = recent_change.to(self.device)

@@ -34,8 +34,8 @@ class Resources:
     flow: FlowEstimator | None = None
 
 
-def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
-    """Choose device and precision, and load the networks of a style.
+def find_resources(config: Config, *, weights: Path | None = None, encoder: Encoder | None = None) -> Resources:
+    """Choose device and precision, and load the networks of a style, except an `encoder` that is loaded already.
 
     Raises MissingPartError if the device or the weights are missing.
     """
@@ -51,7 +51,8 @@ def find_resources(config: Config, *, weights: Path | None = None) -> Resources:
 
     precision = choose_precision(config.optimize.precision, device)
     pooling = None if config.pooling == "native" else config.pooling
-    encoder = load_encoder(config.encoder, weights=weights, device=device, dtype=DTYPES[precision], pooling=pooling)
+    if encoder is None:
+        encoder = load_encoder(config.encoder, weights=weights, device=device, dtype=DTYPES[precision], pooling=pooling)
     return Resources(device, precision, encoder, flow)
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from pipeline.media.image.arrays import resize as resize_rgb
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import color_gaussian
-from pipeline.optimize.feature_terms import StyleTarget
 from pipeline.optimize.moments import Moments
 from pipeline.optimize.objective import style_moments, style_statistics
 from pipeline.optimize.style_losses import style_loss
+from pipeline.optimize.style_terms import StyleTarget
 from pipeline.optimize.variation import variation_limits
 from pipeline.stylers.scales import Size, resize, style_image_size
 from pipeline.types import StyleColors
@@ -24,7 +24,8 @@ from pipeline.types import StyleColors
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import StyleSettings, StylizeSettings
+    from pipeline.config.settings import StylizeSettings
+    from pipeline.config.style import StyleSettings
     from pipeline.encoders.network import Encoder
 
 COLORS_SIDE_PX: Final = 256
@@ -112,10 +113,14 @@ class StyleTargets:
         return replace(self._blends[key], weight=total)
 
 
-def with_weights(colors: StyleColors, values: Mapping[str, float]) -> StyleColors:
-    """The colors with the weights of style images that curves give at a frame, by dotted key of the config."""
-    weights = (values.get(f"style.images.{number}.weight", own) for number, own in enumerate(colors.weights))
-    return replace(colors, weights=tuple(weights))
+def with_weights(colors: StyleColors, values: Mapping[str, float], prefix: str = "") -> StyleColors:
+    """The colors with the weights of style images that curves give at a frame, by dotted key behind `prefix`."""
+    weights = (values.get(f"{prefix}style.images.{number}.weight", own) for number, own in enumerate(colors.weights))
+    regions = (
+        None if own is None else with_weights(own, values, f"{prefix}regions.{number}.")
+        for number, own in enumerate(colors.regions)
+    )
+    return replace(colors, weights=tuple(weights), regions=tuple(regions))
 
 
 def style_colors(settings: StyleSettings, style_images: Sequence[NDArray[np.uint8]]) -> StyleColors:

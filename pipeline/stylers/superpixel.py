@@ -1,8 +1,8 @@
 """The superpixel styler: frames as a mosaic of leaded glass in the colors of the style images.
 
-The cells are SLIC superpixels (Achanta et al. 2012). Every frame seeds their centers from the same grid. Noise of the
-content would still move borders and colors a little in every frame, so a warm frame finds the cells of the previous
-one again, between the dark lines of the warped stylized frame, and changes them only where the content clearly did.
+The cells are SLIC superpixels (Achanta et al. 2012). A warm frame finds those of the previous one again in the warped
+stylized frame, between its dark lines, and changes them only where the content clearly did: so cells move with what
+they show, and noise of the content moves neither borders nor colors.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
-from pipeline.stylers.cells import CellGrid, agreement, cell_means, lines_between, previous_cells
+from pipeline.media.image.palette import color_distances, nearest_colors
+from pipeline.stylers.cells import CellGrid, cell_means, lines_between, previous_cells
 from pipeline.stylers.colors import (
     LIGHTNESS_WEIGHT,
-    color_distances,
     fit_to_palette,
-    nearest_colors,
     smooth_regions,
     style_palette,
     stylize_frames,
@@ -42,20 +41,24 @@ _LEAST_SHADE: Final = 0.5  # pixels darkened more than this by a line do not cou
 class SuperpixelStyler:
     """Stylizes frames as about `cells` cells in colors of the style images, which are uint8 (H, W, 3) sRGB.
 
-    The same arguments give the same frames.
+    `border_width` is that of the lines between them, of the width of a cell; 0: none. Without style images every cell
+    has the mean color of its content. The same arguments give the same frames.
     """
 
     uses_previous_frames = True
     style_colors = None
 
-    def __init__(self, style_images: Sequence[NDArray[np.uint8]], cells: int, seed: int) -> None:
-        self.palette = style_palette(style_images, _COLORS, seed)
+    def __init__(
+        self, style_images: Sequence[NDArray[np.uint8]], cells: int, seed: int, *, border_width: float = 1 / 12
+    ) -> None:
+        self.palette = style_palette(style_images, _COLORS, seed) if style_images else None
         self.cells = cells
         self.seed = seed
+        self.border_width = border_width
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame; a warm one keeps the cells of the warped previous one where the content allows it."""
-        return stylize_frames(batch, self.stylize_frame)
+        return stylize_frames(batch, lambda rgb, previous, confidence, _: self.stylize_frame(rgb, previous, confidence))
 
     def stylize_frame(
         self,
@@ -70,32 +73,40 @@ class SuperpixelStyler:
         """
         lab = oklab_from_srgb(smooth_regions(rgb))
         grid = CellGrid(lab, self.cells, self.seed)
-        labels, centers = grid.cut()
+        line_px = max(2, round(self.border_width * grid.mesh_px)) if self.border_width else 0
         if previous is None:
-            color = self._colors(cell_means(lab, labels, centers[:, :3]))
+            labels, centers = grid.cut()
+            color = self._colors(cell_means(lab, labels, centers[:, :3]), np.arange(grid.count))
         else:
-            weight = np.ones(labels.shape, np.float32) if confidence is None else confidence
-            kept = previous_cells(previous, labels, grid.mesh_px)
-            labels = grid.assign(centers, kept, weight * agreement(kept, labels, grid.count))
-            color = self._colors(cell_means(lab, labels, centers[:, :3]))
+            weight = np.ones(rgb.shape[:2], np.float32) if confidence is None else confidence
+            kept = previous_cells(previous, weight, grid.mesh_px, line_px)
+            labels, centers, seeds = grid.carry(kept, weight)
+            color = self._colors(cell_means(lab, labels, centers[:, :3]), seeds)
             same = np.where(kept == labels, weight, 0).astype(np.float32)
-            color = _damped(color, previous, labels, _shade(kept, grid.mesh_px), same)
+            color = _damped(color, previous, labels, _shade(kept, line_px), same)
         glass = srgb_from_oklab(color)[labels]
-        return np.asarray(np.rint(glass * _shade(labels, grid.mesh_px)[..., np.newaxis]), np.uint8)
+        return np.asarray(np.rint(glass * _shade(labels, line_px)[..., np.newaxis]), np.uint8)
 
-    def _colors(self, means: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Colors of cells (n, 3) from the mean colors of their content (n, 3)."""
-        color = fit_to_palette(means, self.palette)
-        nearest = nearest_colors(color_distances(color, self.palette, LIGHTNESS_WEIGHT), self.palette, _SOFTNESS)
-        color = np.float32(_OWN_COLOR) * color + np.float32(1 - _OWN_COLOR) * nearest
-        # One number per position in the grid: the same in every frame.
-        color[:, 0] += np.random.default_rng(self.seed).normal(0, _VARIATION, len(color)).astype(np.float32)
+    def _colors(self, means: NDArray[np.float32], seeds: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Colors of cells (n, 3) from the mean colors of their content (n, 3).
+
+        Those on a seed of the grid (not -1) vary a little in lightness; the others have what they have.
+        """
+        color = means.copy()
+        if self.palette is not None:
+            color = fit_to_palette(means, self.palette)
+            nearest = nearest_colors(color_distances(color, self.palette, LIGHTNESS_WEIGHT), self.palette, _SOFTNESS)
+            color = np.float32(_OWN_COLOR) * color + np.float32(1 - _OWN_COLOR) * nearest
+        variation = np.random.default_rng(self.seed).normal(0, _VARIATION, max(1, seeds.max() + 1)).astype(np.float32)
+        color[:, 0] += np.where(seeds >= 0, variation[seeds], 0)
         return color
 
 
-def _shade(labels: NDArray[np.int32], mesh_px: float) -> NDArray[np.float32]:
+def _shade(labels: NDArray[np.int32], line_px: int) -> NDArray[np.float32]:
     """What the glass is multiplied by, float32 (H, W): less than 1 on the lines between the cells."""
-    return 1 - np.float32(_LINE_DARKNESS) * lines_between(labels, mesh_px)
+    if not line_px:
+        return np.ones(labels.shape, np.float32)
+    return 1 - np.float32(_LINE_DARKNESS) * lines_between(labels, line_px)
 
 
 def _damped(

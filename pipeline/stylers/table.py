@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.errors import InputError
+from pipeline.stylers.shot_colors import ShotColors, ShotStylers
 
 Note = Callable[[str], None]
 
@@ -13,19 +16,103 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.config.style import StyleSettings
+    from pipeline.stylers.palette import PaletteStyler
     from pipeline.stylers.resources import Resources
     from pipeline.types import Styler
 
+    RGB = NDArray[np.uint8]
 
-def build_styler(config: Config, resources: Resources, note: Note | None = None) -> Styler:
-    """The styler of a config, with its style images loaded; `note` is told what a user should know while it works.
 
-    Raises InputError if an image cannot be read.
+class StyleImages(NamedTuple):
+    """The style images of a style and of each of its regions, uint8 (H, W, 3) sRGB."""
+
+    own: Sequence[RGB]
+    regions: Sequence[Sequence[RGB]]
+
+
+def build_stylers(
+    config: Config, resources: Resources, note: Note | None = None, shots: Sequence[ShotColors] = ()
+) -> Styler | ShotStylers:
+    """The styler of a config, or one for each shot if it uses the colors of whole shots, which are `shots`.
+
+    `note` is told what a user should know while it works. Raises InputError if an image cannot be read, or if colors
+    are needed that are not known.
     """
-    return STYLERS[config.styler](config, resources, note)
+    if not config.uses_shot_colors:
+        return build_styler(config, resources, note)
+    if not shots:
+        raise InputError(
+            f"style {config.name!r} uses the colors of whole shots, which are not known: a frame of the input is "
+            "damaged, or the render was begun by an older version",
+            hint="choose with input.on_damaged what happens to such frames, or set color.match=none and "
+            "palette.source=style",
+        )
+    return ShotStylers(lambda shot: build_styler(config, resources, note, shots[shot]))
 
 
-def _neural(config: Config, resources: Resources, note: Note | None) -> Styler:
+def build_styler(
+    config: Config, resources: Resources, note: Note | None = None, shot: ShotColors | None = None
+) -> Styler:
+    """The styler of a config for a shot, with its style images loaded, and with what changes colors before it.
+
+    `shot` may be None if the config uses no colors of shots. Raises InputError if an image cannot be read.
+    """
+    from pipeline.media.image.color_transfer import color_transfer, sample_colors, transfer_colors
+    from pipeline.media.image.load import load_rgb
+    from pipeline.stylers.prepared import PreparedStyler, gray
+    from pipeline.stylers.superpixel import SuperpixelStyler
+
+    color, steps = config.color, list[Callable[["RGB"], "RGB"]]()
+    if config.uses_shot_colors and shot is None:
+        raise ValueError("a style that uses the colors of a shot needs them")
+
+    def loaded(style: StyleSettings) -> list[RGB]:
+        images = [load_rgb(image.path) for image in style.images]
+        if color.match == "style_to_content" and shot is not None:
+            images = [
+                transfer_colors(image, color_transfer(sample_colors([image]), shot.colors, color.method))
+                for image in images
+            ]
+        return [gray(image) for image in images] if color.luma_only else images
+
+    images = loaded(config.style)
+    region_images = [[] if region.style is None else loaded(region.style) for region in config.regions]
+    if color.match == "content_to_style" and shot is not None:
+        transfer = color_transfer(shot.colors, _style_sample(config.style, images), color.method)
+        steps.append(lambda rgb: transfer_colors(rgb, transfer))
+    if config.pre == "palette":
+        steps.append(_palette_styler(config, images, shot, drift=False).stylize_frame)
+    elif config.pre == "superpixel":
+        steps.append(SuperpixelStyler((), config.superpixel.cells, config.seed, border_width=0).stylize_frame)
+    styler = STYLERS[config.styler](config, resources, note, StyleImages(images, region_images), shot)
+    if not steps and not color.luma_only:
+        return styler
+    return PreparedStyler(styler, steps, luma_only=color.luma_only)
+
+
+def _style_sample(style: StyleSettings, images: Sequence[RGB]) -> RGB:
+    """Colors (n, 3) of the style images, of each as many as its weight says."""
+    import numpy as np
+
+    from pipeline.media.image.color_transfer import SAMPLES, sample_colors
+
+    total = sum(image.weight for image in style.images)
+    parts = [
+        sample_colors([image], max(1, round(SAMPLES * settings.weight / total)))
+        for settings, image in zip(style.images, images, strict=True)
+        if settings.weight > 0
+    ]
+    return np.concatenate(parts)
+
+
+def _neural(
+    config: Config,
+    resources: Resources,
+    note: Note | None,
+    images: StyleImages,
+    shot: ShotColors | None,  # noqa: ARG001 - all stylers are made alike
+) -> Styler:
     from pipeline.media.image.load import load_rgb
     from pipeline.stylers.neural import NeuralStyler
 
@@ -33,33 +120,55 @@ def _neural(config: Config, resources: Resources, note: Note | None) -> Styler:
     init = config.optimize.cold.init
     return NeuralStyler(
         config,
-        _style_images(config),
+        images.own,
         resources.encoder,
         device=resources.device,
         init_image=load_rgb(init) if isinstance(init, Path) else None,
+        region_images=images.regions,
         note=note,
     )
 
 
-def _palette(config: Config, resources: Resources, note: Note | None) -> Styler:  # noqa: ARG001 - all stylers are made alike
+def _palette(
+    config: Config,
+    resources: Resources,  # noqa: ARG001 - all stylers are made alike
+    note: Note | None,  # noqa: ARG001
+    images: StyleImages,
+    shot: ShotColors | None,
+) -> Styler:
+    return _palette_styler(config, images.own, shot, drift=config.palette.drift)
+
+
+def _palette_styler(config: Config, images: Sequence[RGB], shot: ShotColors | None, *, drift: bool) -> PaletteStyler:
     from pipeline.stylers.palette import PaletteStyler
 
-    return PaletteStyler(_style_images(config), config.palette.colors, config.seed)
+    settings = config.palette
+    return PaletteStyler(
+        images,
+        settings.colors,
+        config.seed,
+        shot=shot if settings.source == "content" else None,
+        drift=drift,
+        dither=settings.dither,
+    )
 
 
-def _superpixel(config: Config, resources: Resources, note: Note | None) -> Styler:  # noqa: ARG001 - all stylers are made alike
+def _superpixel(
+    config: Config,
+    resources: Resources,  # noqa: ARG001 - all stylers are made alike
+    note: Note | None,  # noqa: ARG001
+    images: StyleImages,
+    shot: ShotColors | None,  # noqa: ARG001
+) -> Styler:
     from pipeline.stylers.superpixel import SuperpixelStyler
 
-    return SuperpixelStyler(_style_images(config), config.superpixel.cells, config.seed)
+    settings = config.superpixel
+    border_width = settings.border_width if settings.borders == "lines" else 0
+    styled = images.own if settings.color == "style" else ()
+    return SuperpixelStyler(styled, settings.cells, config.seed, border_width=border_width)
 
 
-def _style_images(config: Config) -> list[NDArray[np.uint8]]:
-    from pipeline.media.image.load import load_rgb
-
-    return [load_rgb(image.path) for image in config.style.images]
-
-
-STYLERS: dict[str, Callable[[Config, Resources, Note | None], Styler]] = {
+STYLERS: dict[str, Callable[[Config, Resources, Note | None, StyleImages, ShotColors | None], Styler]] = {
     "neural": _neural,
     "palette": _palette,
     "superpixel": _superpixel,

@@ -44,6 +44,7 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
     this machine are not those of the render, and what `Session.stylize` raises.
     """
     from pipeline.execute.session import Session
+    from pipeline.workflows.region_masks import with_region_masks
 
     opened = open_render(job.path)
     chain = opened.directory.chain(job.chain_id)
@@ -53,8 +54,9 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
         {chain.style: opened.configs[chain.style]},
         {chain.style: _resources(opened, chain.style)},
     )
+    reporter, cancellation = reporter or SilentReporter(), cancellation or Cancellation()
     with opened.directory.join(job.token):
-        session.stylize({chain.id: job.start}, reporter or SilentReporter(), cancellation or Cancellation())
+        with_region_masks(session, reporter, cancellation).stylize({chain.id: job.start}, reporter, cancellation)
 
 
 def _resources(opened: OpenedRender, style: str) -> Resources:

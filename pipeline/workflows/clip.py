@@ -17,6 +17,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.prepare import prepare
+from pipeline.workflows.region_masks import with_region_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,7 @@ def stylized_frames(request: RenderRequest) -> Iterator[NDArray[np.uint8]]:
         directory = RenderDirectory.create(prepared.path, prepared.plan)
         session = Session(directory, prepared.source, prepared.configs, prepared.resources)
         stack.enter_context(directory.lock())
+        session = with_region_masks(session, SilentReporter(), Cancellation())
         worker = _Worker(session)
         stack.callback(worker.stop)
         for chain in sorted(directory.plan.chains, key=lambda chain: chain.start):

@@ -20,12 +20,18 @@ from pipeline.workflows.space import check_space, needs
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
 
 def complete(
-    directory: RenderDirectory, prepared: Prepared, reporter: Reporter, cancellation: Cancellation
+    directory: RenderDirectory,
+    prepared: Prepared,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    *,
+    loaded: Loaded | None = None,
 ) -> list[Path]:
     """Stylize every frame that is not stored yet and write the videos, in the order of the styles.
 
@@ -34,11 +40,11 @@ def complete(
     """
     from pipeline.execute.background_check import stylize_checked
     from pipeline.execute.session import Session
+    from pipeline.workflows.region_masks import with_region_masks
 
     checkpoint = cancellation.checkpoint(
         "every finished frame is stored", hint=f"go on with: {resume_command(directory.path)}"
     )
-    session = Session(directory, prepared.source, prepared.configs, prepared.resources)
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
@@ -47,9 +53,13 @@ def complete(
             reporter.note(
                 f"{name}: {output} is written and verified, and its frames were removed; nothing is left to do"
             )
+        session = Session(directory, prepared.source, prepared.configs, prepared.resources, loaded=loaded)
+        session = with_region_masks(session, reporter, cancellation)
         stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported)
         return [
-            exported[name] if name in exported else _write(directory, prepared, name, reporter, checkpoint)
+            exported[name]
+            if name in exported
+            else _write(directory, prepared, name, reporter, cancellation, checkpoint)
             for name in prepared.configs
         ]
 
@@ -66,7 +76,12 @@ def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = Fal
 
 
 def _write(
-    directory: RenderDirectory, prepared: Prepared, style: str, reporter: Reporter, checkpoint: Callable[[], None]
+    directory: RenderDirectory,
+    prepared: Prepared,
+    style: str,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    checkpoint: Callable[[], None],
 ) -> Path:
     output = write_style(
         directory,
@@ -75,6 +90,7 @@ def _write(
         prepared.source,
         output=prepared.outputs[style],
         reporter=reporter,
+        cancellation=cancellation,
         checkpoint=checkpoint,
     )
     log.info("wrote %s", output)

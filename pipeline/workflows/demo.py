@@ -64,10 +64,10 @@ def _write_sheet(path: Path, photos: list[Path], directory: RenderDirectory, con
     from pipeline.media.image.png import save_png
 
     (chain,) = directory.plan.chains
-    finished = finisher(directory.plan, config)
+    shown = {index: (directory.read_frame(chain.id, index), load_rgb(photos[index])) for index in SHEET_FRAMES}
+    finished = finisher(directory.plan, config, lambda _: shown)
     before, after = [], []
-    for index in SHEET_FRAMES:
-        content, stylized = load_rgb(photos[index]), directory.read_frame(chain.id, index)
+    for index, (stylized, content) in shown.items():
         before.append((f"content {index}", content))
         after.append((f"stylized {index}", finished(index, stylized, content)))
     save_png(path, contact_sheet([before, after]))

@@ -17,6 +17,7 @@ from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
+from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.opened import OpenedRender, open_render
 from pipeline.workflows.resume import resolve_opened
 
@@ -58,7 +59,8 @@ def evaluate(
     was requested.
     """
     from pipeline.evaluate.compare import Comparison
-    from pipeline.stylers.table import build_styler
+    from pipeline.stylers.shot_colors import planned_colors
+    from pipeline.stylers.table import build_stylers
 
     opened = open_render(path)
     directory, plan = opened.directory, opened.plan
@@ -85,7 +87,7 @@ def evaluate(
         if not wanted[name]:
             reporter.note(f"{name}: its frames were removed" if name in removed else f"{name}: nothing is stored yet")
             continue
-        styler = build_styler(config, resources[name])
+        styler = build_stylers(config, resources[name], shots=planned_colors(plan))
         comparison = Comparison(
             directory,
             opened.source,
@@ -95,6 +97,7 @@ def evaluate(
             reporter,
             cancellation or Cancellation(),
             None if independent_folder is None else independent_folder / name,
+            finish_areas(config, plan, opened.source, reporter, cancellation or Cancellation()),
         )
         run = comparison.longest_run() if frames is None else wanted[name]
         middle = max(0, len(run) - WINDOW_FRAMES) // 2

@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config
-from pipeline.errors import RenderDirectoryError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.store.videos import exported
-from pipeline.types import Chain, Source
+from pipeline.types import Shot, Source
+from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.plan.curves import FrameValues
     from pipeline.runtime.progress import Reporter
 
 
@@ -53,19 +53,9 @@ def export(
         refuse_input(target, source)
     if fps is not None and source.has_audio:
         reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
-    removed = exported(directory)
     written = []
     for name, config in configs.items():
-        if name in removed:
-            raise RenderDirectoryError(
-                f"{path}: the frames of {name!r} were removed after {removed[name].absolute_path(path)} was written",
-                hint="convert that video with another program, or render again with --fresh",
-            )
-        ready = _ready(directory, name)
-        if ready == 0:
-            raise RenderDirectoryError(
-                f"{path}: no frame of style {name!r} is stored yet", hint=f"`tempera resume {path}` goes on"
-            )
+        ready = frames_ready(directory, name)
         if ready < source.frame_count:
             reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
@@ -74,9 +64,11 @@ def export(
                 directory,
                 name,
                 config,
-                _shortened(source, ready),
+                source,
+                ready=ready,
                 output=outputs[name],
                 reporter=reporter,
+                cancellation=cancellation,
                 fps=fps,
                 checkpoint=cancellation.checkpoint("the video is not written", hint="the same command begins it again"),
             )
@@ -90,19 +82,28 @@ def write_style(
     config: Config,
     source: Source,
     *,
+    ready: int | None = None,
     output: Path,
     reporter: Reporter,
+    cancellation: Cancellation,
     fps: Fraction | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the stored frames of a style and write its video; if `checkpoint` raises, no file is left."""
+    """Finish the first `ready` stored frames of a style, by default all, and write its video.
+
+    If `checkpoint` raises, no file is left.
+    """
     from pipeline.media.writer.output import write_video
 
+    areas = finish_areas(config, directory.plan, source, reporter, cancellation)
+    source = source if ready is None else selected(source, range(ready))
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        stored = stack.enter_context(closing(_stored_frames(directory, style, source.frame_count, seen, checkpoint)))
-        frames = stack.enter_context(closing(_finished(stored, directory, config, source)))
+        stored = stack.enter_context(
+            closing(stored_frames(directory, style, range(source.frame_count), checkpoint, seen))
+        )
+        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source, areas)))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
@@ -114,32 +115,37 @@ def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[]
     Raises RenderDirectoryError if one is missing or damaged.
     """
     seen = hashlib.sha256()
-    for _ in _stored_frames(directory, style, directory.plan.source.frame_count, seen, checkpoint):
+    for _ in stored_frames(directory, style, range(directory.plan.source.frame_count), checkpoint, seen):
         pass
     return seen.hexdigest()
 
 
-def _stored_frames(
-    directory: RenderDirectory, style: str, count: int, seen: hashlib._Hash, checkpoint: Callable[[], None]
-) -> Generator[tuple[int, NDArray[np.uint8]]]:
-    """The first `count` frames of a style's video, in order, as they are stored; `seen` hashes their pixels."""
-    for chain in _output_chains(directory, style):
-        for index in range(chain.start, min(chain.stop, count)):
-            checkpoint()
-            stylized = directory.read_frame(chain.id, index)
-            seen.update(stylized.data)
-            yield index, stylized
-
-
 def _finished(
-    stored: Iterable[tuple[int, NDArray[np.uint8]]], directory: RenderDirectory, config: Config, source: Source
+    stored: Iterable[tuple[int, NDArray[np.uint8]]],
+    directory: RenderDirectory,
+    style: str,
+    config: Config,
+    source: Source,
+    areas: FrameValues,
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
-    from pipeline.media.reader.source import read_frames
+    from pipeline.media.reader.source import read_frame, read_frames
     from pipeline.postprocess.finish import reads_content
+    from pipeline.postprocess.shot_look import sample_indices
 
     plan = directory.plan
-    finished = finisher(plan, config)
+
+    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        found = {}
+        for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
+            content = None
+            if reads_content(config.output.finish):
+                size = {"width_px": plan.width_px, "height_px": plan.height_px}
+                content = read_frame(source, index, **size, settings=config.input)
+            found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
+        return found
+
+    finished = finisher(plan, config, samples, areas)
     if not reads_content(config.output.finish):
         for index, stylized in stored:
             yield finished(index, stylized, None)
@@ -148,33 +154,3 @@ def _finished(
     with closing(contents):
         for (index, stylized), content in zip(stored, contents, strict=False):
             yield finished(index, stylized, content.rgb)
-
-
-def _output_chains(directory: RenderDirectory, style: str) -> list[Chain]:
-    """The chains whose frames make the video of a style, in order."""
-    chains = (chain for chain in directory.plan.chains if chain.style == style and chain.in_output)
-    return sorted(chains, key=lambda chain: chain.start)
-
-
-def _ready(directory: RenderDirectory, style: str) -> int:
-    """How many frames of a style are stored without a gap from the first one."""
-    ready = 0
-    for chain in _output_chains(directory, style):
-        ready = max(chain.start, min(chain.stop, directory.done(chain)))
-        if ready < chain.stop:
-            break
-    return ready
-
-
-def _shortened(source: Source, count: int) -> Source:
-    """The first `count` frames of a source."""
-    if count == source.frame_count:
-        return source
-    return replace(
-        source,
-        pts=source.pts[:count],
-        decoded_indices=source.decoded_indices[:count],
-        damaged=tuple(index for index in source.damaged if index < count),
-        stream_pts=source.stream_pts[:count],
-        duration_ticks=source.pts[count] - source.pts[count - 1],
-    )

@@ -1,43 +1,96 @@
-"""Frames as the video shows them: the finish with what the plan knows of each frame, its tone curve and its level."""
+"""Frames as the video shows them: the finish with what the plan knows of each frame, and with the look of its shot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.plan.curves import FrameValues, output_settings
+from pipeline.errors import RenderDirectoryError
+from pipeline.plan.curves import FrameValues, finish_settings
 from pipeline.types import RenderPlan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.config.finish import FinishSettings
     from pipeline.config.settings import Config
+    from pipeline.postprocess.effect import ShotLook
+    from pipeline.postprocess.lut import Lut
+    from pipeline.types import Shot
 
-Finisher = Callable[[int, "NDArray[np.uint8]", "NDArray[np.uint8] | None"], "NDArray[np.uint8]"]
+    RGB = NDArray[np.uint8]
+
+Finisher = Callable[[int, "RGB", "RGB | None"], "RGB"]
 """Called with the index of a frame, the stylized frame and its content as it is read, both uint8 (H, W, 3) sRGB of one
 size; returns the finished frame. The content may be None where `reads_content` says so."""
 
+Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
+"""Some frames of a shot by index, stylized and content, from which the look of the shot is taken."""
 
-def finisher(plan: RenderPlan, config: Config, regions: FrameValues | None = None) -> Finisher:
+
+def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameValues | None = None) -> Finisher:
     """What finishes the frames of a style of a plan, by the output settings of `config`.
 
-    `regions` has for every region the fraction of each frame that it covers, where curves follow it. Raises ConfigError
-    for a curve that does not fit the clip.
+    `samples` is asked once for every shot, if the settings need it; `areas` has those that curves follow, see
+    `finish_areas`. Raises ConfigError for a LUT that cannot be read and for a curve that does not fit the clip; the
+    finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
     """
+    from pipeline.analysis.shot_colors import decoded_colors
     from pipeline.analysis.tone_curve import apply_tone_curve
     from pipeline.postprocess.finish import finish
     from pipeline.postprocess.level import frame_levels
+    from pipeline.postprocess.shot_look import needs_look, shot_look
 
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
-    settings = output_settings(plan, config, regions)
+    settings = config.output.finish
+    settings_at = finish_settings(plan, settings, f"style {config.name!r}", areas)
+    lut = grade_lut(settings)
+    looks: dict[int, ShotLook] = {}
 
-    def finished(index: int, stylized: NDArray[np.uint8], content: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
         level = levels[index] if levels else None
         if content is None:
             content = stylized  # no effect reads it
         elif plan.exposure:
             content = apply_tone_curve(content, plan.exposure[index])
-        return finish(stylized, content, settings(index).finish, index=index, seed=config.seed, level=level)
+        return finish(stylized, content, settings, index=index, seed=config.seed, level=level, lut=lut, look=look)
+
+    def look_of(index: int) -> ShotLook:
+        shot = next(shot for shot in plan.shots if shot.start <= index < shot.stop)
+        if shot.index not in looks:
+            frames = samples(shot)
+
+            def shown(changes: Mapping[str, float], look: ShotLook) -> list[RGB]:
+                return [
+                    one(at, *images, settings_at(at).model_copy(update=dict(changes)), look)
+                    for at, images in frames.items()
+                ]
+
+            looks[shot.index] = shot_look(
+                [stylized for stylized, _ in frames.values()],
+                decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
+                settings,
+                config.seed,
+                shown,
+            )
+        return looks[shot.index]
+
+    def finished(index: int, stylized: RGB, content: RGB | None) -> RGB:
+        if settings.match_color > 0 and not plan.shot_colors:
+            raise RenderDirectoryError(
+                "this render does not know the colors of its shots: a frame of the input is damaged, or it was begun "
+                "by an older version",
+                hint="use --set output.finish.preserve_color=1 instead of match_color, or render again with --fresh",
+            )
+        return one(index, stylized, content, settings_at(index), look_of(index) if needs_look(settings) else None)
 
     return finished
+
+
+def grade_lut(settings: FinishSettings) -> Lut | None:
+    """The LUT that a finish names, if it names one. Raises ConfigError if it cannot be read."""
+    from pipeline.postprocess.lut import load_lut
+
+    path = settings.grade.lut
+    return None if path is None else load_lut(path)

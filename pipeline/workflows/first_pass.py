@@ -26,12 +26,14 @@ class FirstPass:
 
     `exposure` has a tone curve for every frame or none at all; `levels` the mean luma of every frame after its curve,
     and `contrasts` the standard deviation, in hundredths of a level of 255, and both are empty for a single frame.
+    `shot_colors` has a sample of the colors of every shot, or none at all where the input is damaged.
     """
 
     shots: tuple[Shot, ...]
     exposure: tuple[ToneCurve, ...] = ()
     levels: tuple[int, ...] = ()
     contrasts: tuple[int, ...] = ()
+    shot_colors: tuple[str, ...] = ()
 
 
 def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) -> FirstPass | None:
@@ -40,15 +42,17 @@ def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) 
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
-    if plan.source.frame_count > 1 and not plan.levels:
-        return None  # a plan of version 2 knows no levels
-    return FirstPass(plan.shots, plan.exposure, plan.levels, plan.contrasts)
+    if not plan.shot_colors or (plan.source.frame_count > 1 and not plan.levels):
+        return None  # a plan of an older version does not know them
+    return FirstPass(plan.shots, plan.exposure, plan.levels, plan.contrasts, plan.shot_colors)
 
 
 def first_pass(
     source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
 ) -> FirstPass:
-    """Find cuts, flicker of exposure, levels and contrasts in small frames: those of `thumbnails`, else decoded anew.
+    """Find cuts, flicker of exposure, levels, contrasts and colors in small frames.
+
+    The frames are those of `thumbnails`, else decoded anew.
 
     Raises Interrupted if an end was requested.
     """
@@ -56,11 +60,20 @@ def first_pass(
     from pipeline.analysis.flicker import FlickerMeasurement
     from pipeline.analysis.flicker_trend import MIN_FRAMES
     from pipeline.analysis.levels import LevelMeasurement
+    from pipeline.analysis.shot_colors import ColorMeasurement
     from pipeline.media.reader.source import read_frames
 
     settings = config.input
+    color_of = ColorMeasurement()
+    width, height = thumbnails.size_of(source.width_px, source.height_px)
     if source.frame_count < 2:
-        return FirstPass(split_shots(source.frame_count, []))
+        shots = split_shots(source.frame_count, [])
+        if source.damaged:
+            return FirstPass(shots)
+        one = read_frames(source, width_px=width, height_px=height, settings=settings, thumbnails=thumbnails)
+        with closing(one):
+            color_of.add(next(one).rgb)
+        return FirstPass(shots, shot_colors=color_of.colors(shots))
     flicker_of = FlickerMeasurement() if settings.deflicker and source.frame_count >= MIN_FRAMES else None
     level_of = LevelMeasurement()
     seek_cuts = settings.cuts == "auto" and source.frame_count >= 3
@@ -68,7 +81,6 @@ def first_pass(
         return FirstPass(split_shots(source.frame_count, []))  # stylized up to the damaged frame, without levels
     looked_for = " and ".join(["cuts"] * seek_cuts + ["flicker"] * (flicker_of is not None))
     with reporter.stage(f"looking for {looked_for or 'levels'}", source.frame_count) as advance:
-        width, height = thumbnails.size_of(source.width_px, source.height_px)
         frames = read_frames(source, width_px=width, height_px=height, settings=settings, thumbnails=thumbnails)
 
         def small_frames() -> Iterator[NDArray[np.uint8]]:
@@ -76,6 +88,7 @@ def first_pass(
                 for frame in frames:
                     cancellation.raise_if_requested("stopped before the first frame", hint="run it again to begin")
                     level_of.add(frame.rgb)
+                    color_of.add(frame.rgb)
                     if flicker_of:
                         flicker_of.add(frame.rgb)
                     yield frame.rgb
@@ -88,11 +101,11 @@ def first_pass(
             deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
     if flicker_of is None:
-        return FirstPass(shots, (), level_of.levels(), level_of.contrasts())
+        return FirstPass(shots, (), level_of.levels(), level_of.contrasts(), color_of.colors(shots))
     flicker = flicker_of.flicker(shots, settings.deflicker)
     if flicker.curves:
         reporter.note(
             f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
         )
     curves = flicker.curves
-    return FirstPass(shots, curves, level_of.levels(curves), level_of.contrasts(curves))
+    return FirstPass(shots, curves, level_of.levels(curves), level_of.contrasts(curves), color_of.colors(shots, curves))

@@ -32,7 +32,7 @@ def default_outputs(source: Source, request: RenderRequest) -> dict[str, Path]:
     if request.output is not None:
         return named_outputs(request.output, styles)
     suffix = ".png" if source.frame_count == 1 else ".mp4"
-    return {style: Path(f"{_input_name(source)}-{style}{suffix}") for style in styles}
+    return {style: Path(f"{input_name(source)}-{style}{suffix}") for style in styles}
 
 
 def output_files(output: Path, frame_count: int) -> list[Path]:
@@ -53,7 +53,7 @@ def _kind(output: Path) -> str:
     return resolve(output, OutputSettings()).kind
 
 
-def _input_name(source: Source) -> str:
+def input_name(source: Source) -> str:
     """A short name of the input: the file's stem, or the folder's name for several photos."""
     first = Path(source.files[0])
     return first.stem if source.kind == "video" or len(source.files) == 1 else first.resolve().parent.name

@@ -13,6 +13,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
 from pipeline.workflows.driving import curve_values
+from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
@@ -21,6 +22,7 @@ from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
     from pipeline.workflows.request import RenderRequest
 
@@ -44,19 +46,29 @@ class Prepared:
     hashed: HashedInput
 
 
-def prepare(request: RenderRequest, reporter: Reporter, cancellation: Cancellation | None = None) -> Prepared:
-    """Understand the input and decide everything; nothing is written.
+def prepare(
+    request: RenderRequest,
+    reporter: Reporter,
+    cancellation: Cancellation | None = None,
+    *,
+    loaded: Loaded | None = None,
+) -> Prepared:
+    """Understand the input and decide everything; nothing is written. `loaded` has what other renders loaded.
 
     Raises the errors of whatever does not fit: input, styles, weights, outputs; Interrupted if an end was requested.
     """
     from pipeline.media.reader.thumbnails import Thumbnails
 
     with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
-        return _prepare(request, reporter, cancellation or Cancellation(), thumbnails)
+        return _prepare(request, reporter, cancellation or Cancellation(), thumbnails, loaded)
 
 
 def _prepare(
-    request: RenderRequest, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+    request: RenderRequest,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    thumbnails: Thumbnails,
+    loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
     from pipeline.media.reader.source import probe
@@ -77,18 +89,21 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    width_px, height_px = _size(source, request, reporter)
+    width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     outputs = default_outputs(source, request)
     for style in request.styles:
         output = outputs[style.name]
         refuse_input(output, source)
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+        grade_lut(style.output.finish)
     path = request.workdir or default_workdir(outputs, request)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
     existing = None if request.fresh else _existing_plan(path)
-    resolved, resources = resolve_styles(request.styles, request.weights, frame_count=source.frame_count, plan=existing)
+    resolved, resources = resolve_styles(
+        request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
+    )
     least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
     if min(width_px, height_px) < least_px:
         raise InputError(
@@ -108,7 +123,11 @@ def _prepare(
         exposure=looked.exposure,
         levels=looked.levels,
         contrasts=looked.contrasts,
-        values={style.name: curve_values(style, source, looked, thumbnails) for style in request.styles},
+        shot_colors=looked.shot_colors,
+        values={
+            style.name: curve_values(style, source, looked, thumbnails, reporter, cancellation)
+            for style in request.styles
+        },
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)
@@ -122,11 +141,10 @@ def _existing_plan(path: Path) -> RenderPlan | None:
         return None  # the error is reported when the directory is opened for work
 
 
-def _size(source: Source, request: RenderRequest, reporter: Reporter) -> tuple[int, int]:
-    """Width and height in px at which the frames are stylized."""
+def render_size(source: Source, width: int | None, height: int | None, reporter: Reporter) -> tuple[int, int]:
+    """Width and height in px at which a render stylizes the frames, given those that were asked for."""
     from pipeline.media.image.arrays import fit_size
 
-    width, height = request.width_px, request.height_px
     large = source.frame_count > 1 and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX
     if large and width is None and height is None:
         if source.width_px >= source.height_px:

@@ -1,28 +1,30 @@
-"""Stills before a render: some frames of the input in some styles, and with several values of one setting.
+"""Stills before a render: some frames of the input as the videos of some variants of a style will have them.
 
 What is shown of a frame is what the video will have there: the input is looked through as for a render (cuts, flicker,
-levels), the frame is stylized after a run-up (see `run_up`), and it is finished as the video is.
+levels), the frame is stylized after a run-up (see `run_up`), and it is finished as the video is. Frames that an earlier
+preview stylized are not stylized again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
-from pipeline.workflows.driving import curve_values
-from pipeline.workflows.finished import finisher
+from pipeline.workflows.crop import Crop
+from pipeline.workflows.driving import curve_values, finish_areas
+from pipeline.workflows.finished import Samples, finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
-from pipeline.workflows.resolve import load_resources
+from pipeline.workflows.resolve import load_resources, resolve_style
 from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
+from pipeline.workflows.stylized_cells import StylizedCells, cell_keys
+from pipeline.workflows.sweep import DEFAULT_RUN_UP
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,71 +33,33 @@ if TYPE_CHECKING:
     from pipeline.config.settings import Config
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.resources import Resources
     from pipeline.types import Phase, Source
 
-DEFAULT_RUN_UP: Final = 8
-"""Frames before each frame of a preview that are stylized too."""
-
-_FINISH: Final = "output.finish."
-_NOT_SHOWN: Final = {
-    "output.": "`tempera export DIR --set ...` tries what concerns the video, without stylizing again",
-    "runtime.": "it changes how the work is done and never the result",
-    "motion.segment_frames": "it decides what is stylized side by side; a render shows it",
-    "input.fit": "it holds for the whole sheet: give it with --set",
-    "input.order": "it holds for the whole sheet: give it with --set",
-    "input.on_damaged": "it holds for the whole sheet: give it with --set",
-}
-"""Settings whose values cannot be compared on a sheet, by the beginning of their keys, and what to do instead."""
-_ONLY_WARM: Final = ("motion.", "losses.temporal.", "optimize.warm.")
-"""Settings that show in warm frames only."""
+    RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """One column of a preview: a caption and the config behind it."""
+class Preview:
+    """Images of one size, uint8 (H, W, 3) sRGB, by frame index: the content, and what each variant's video has."""
 
-    caption: str
+    contents: Mapping[int, RGB]
+    finished: Sequence[Mapping[int, RGB]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What stylizing the frames of one variant needs, and the key of each of them."""
+
     config: Config
-
-
-def variants(
-    styles: Sequence[str], sweep: str | None, assignments: Sequence[str], *, run_up: int = DEFAULT_RUN_UP
-) -> list[Variant]:
-    """Every style with every value of the sweep `key=v1,v2,...`.
-
-    Values of several words or with commas are not supported: a sweep is for numbers and names. Raises UsageError for a
-    sweep without values or of a setting that a preview with this run-up does not show, ConfigError for unknown keys.
-    """
-    if sweep is None:
-        return [Variant(Path(style).stem, load_style(style, assignments)) for style in styles]
-    key, _, values = sweep.partition("=")
-    key = key.strip()
-    chosen = [value.strip() for value in values.split(",") if value.strip()]
-    if not key or not chosen:
-        raise UsageError(
-            f"--sweep {sweep}: expected key=v1,v2,...", hint="for example --sweep losses.content.weight=0.5,1,2"
-        )
-    hidden = next((hint for start, hint in _NOT_SHOWN.items() if key.startswith(start)), None)
-    if hidden is not None and not key.startswith(_FINISH):
-        raise UsageError(f"--sweep {sweep}: a preview does not show {key}", hint=hidden)
-    if not run_up and key.startswith(_ONLY_WARM):
-        raise UsageError(
-            f"--sweep {sweep}: {key} does not change how a frame is stylized that starts cold",
-            hint=f"leave out --run-up 0: by default the {DEFAULT_RUN_UP} frames before it are stylized too",
-        )
-    # The value comes first: a long caption is cut.
-    return [
-        Variant(
-            f"{key.rpartition('.')[2]}={value}, {Path(style).stem}", load_style(style, [*assignments, f"{key}={value}"])
-        )
-        for style in styles
-        for value in chosen
-    ]
+    resources: Resources
+    plan: RenderPlan
+    keys: Mapping[int, str]
 
 
 def preview(
     source: Source,
-    columns: Sequence[Variant],
+    configs: Sequence[Config],
     frames: Sequence[int],
     *,
     width_px: int,
@@ -104,51 +68,86 @@ def preview(
     reporter: Reporter,
     thumbnails: Thumbnails,
     run_up: int = DEFAULT_RUN_UP,
-) -> NDArray[np.uint8]:
-    """A contact sheet, uint8 (H, W, 3) sRGB: a row per frame: the content, then what each variant's video has.
+    crop: Crop | None = None,
+    cells: StylizedCells | None = None,
+    fresh: bool = False,
+) -> Preview:
+    """Some frames of the input, and what the video of each config has there.
 
-    A frame is stylized after a run-up of `run_up` frames (fewer at the start of its shot; 0: cold). `thumbnails` are
-    those that `probe` has filled. Raises UsageError for a frame that the source does not have, and what the first pass
-    and stylizing raise.
+    A frame is stylized after a run-up of `run_up` frames (fewer at the start of its shot; 0: cold), at `width_px` by
+    `height_px`, and shown whole or as far as `crop` goes. `thumbnails` are those that `probe` has filled. Stylized
+    frames are looked for in `cells`, unless `fresh`, and kept there. Raises UsageError for a frame that the source does
+    not have and for a crop outside the frames, and what the first pass and stylizing raise.
     """
-    from pipeline.media.image.contact_sheet import Captioned, contact_sheet
+    from pipeline.media.reader.source import read_frame
 
     for index in frames:
         if not 0 <= index < source.frame_count:
             raise UsageError(
                 f"--at {index}: the input has frames 0 to {source.frame_count - 1}", hint="choose one of these"
             )
-    configs = [column.config for column in columns]
-    resources = load_resources(configs, weights)
+    if crop is not None:
+        crop.box(width_px, height_px)
     known: dict[InputSettings, FirstPass] = {}
-    for config in configs:
+    works: list[_Work] = []
+    for config, resources in zip(configs, load_resources(configs, weights), strict=True):
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
-    plans = []
-    for config in configs:
-        found, size_px = known[config.input], (width_px, height_px)
-        values = curve_values(config, source, found, thumbnails)
-        plans.append(_plan(source, config, frames, run_up, found, size_px, values))
-    # Columns that differ in their finish alone show the same stylized frames.
-    distinct = {_stylizing(config): position for position, config in reversed(list(enumerate(configs)))}
-    left: dict[Phase, int] = {"cold": 0, "warm": 0}
-    for position in distinct.values():
-        for phase, count in frames_to_stylize(configs[position], plans[position].chains).items():
-            left[phase] += count
-    with reporter.stylizing(left, 0):
-        stylized = {
-            key: stylize_run_ups(plans[position], configs[position], resources[position], frames, reporter)
-            for key, position in sorted(distinct.items(), key=lambda item: item[1])
-        }
-    rows: list[list[Captioned]] = []
-    for index in frames:
-        content = _content(source, index, (width_px, height_px), configs[0])
-        row: list[Captioned] = [(f"frame {index}", content)]
-        for column, plan in zip(columns, plans, strict=True):
-            finished = finisher(plan, column.config)
-            row.append((column.caption, finished(index, stylized[_stylizing(column.config)][index], content)))
-        rows.append(row)
-    return contact_sheet(rows)
+        found = known[config.input]
+        values = curve_values(config, source, found, thumbnails, reporter, Cancellation())
+        plan = _plan(source, config, frames, run_up, found, (width_px, height_px), values)
+        works.append(_Work(config, resources, plan, cell_keys(plan, resolve_style(config, resources, weights), frames)))
+    stylized = _stylized(works, reporter, cells, fresh=fresh)
+    contents = {
+        index: read_frame(source, index, width_px=width_px, height_px=height_px, settings=configs[0].input)
+        for index in frames
+    }
+
+    def shown(rgb: RGB) -> RGB:
+        return rgb if crop is None else crop.cut(rgb)
+
+    finished = []
+    for work in works:
+        images = {index: (stylized[key], contents[index]) for index, key in work.keys.items()}
+        areas = finish_areas(work.config, work.plan, source, reporter, Cancellation())
+        finish = finisher(work.plan, work.config, _samples(images), areas)
+        finished.append({index: shown(finish(index, image, content)) for index, (image, content) in images.items()})
+    return Preview({index: shown(rgb) for index, rgb in contents.items()}, finished)
+
+
+def _stylized(
+    works: Sequence[_Work], reporter: Reporter, cells: StylizedCells | None, *, fresh: bool
+) -> dict[str, RGB]:
+    """The stylized frames of all variants by key. Variants that differ in their finish alone have the same keys."""
+    wanted = [key for work in works for key in work.keys.values()]
+    found: dict[str, RGB] = {}
+    if cells is not None and not fresh:
+        read = {key: cells.read(key) for key in dict.fromkeys(wanted)}
+        found = {key: rgb for key, rgb in read.items() if rgb is not None}
+    if reused := sum(key in found for key in wanted):
+        reporter.note(f"{reused} of {len(wanted)} cells are from an earlier sheet; --fresh stylizes them again")
+    missing: list[_Work] = []
+    seen = set(found)
+    for work in works:
+        left = [index for index, key in work.keys.items() if key not in seen]
+        seen.update(work.keys.values())
+        chains = tuple(chain for chain in work.plan.chains if any(index in chain.frames for index in left))
+        if chains:
+            missing.append(replace(work, plan=replace(work.plan, chains=chains)))
+    counts: dict[Phase, int] = {"cold": 0, "warm": 0}
+    for work in missing:
+        for phase, count in frames_to_stylize(work.config, work.plan.chains).items():
+            counts[phase] += count
+    if not missing:
+        return found
+    with reporter.stylizing(counts, 0):
+        for work in missing:
+            images = stylize_run_ups(work.plan, work.config, work.resources, list(work.keys), reporter)
+            for index, rgb in images.items():
+                found[work.keys[index]] = rgb
+                if cells is not None:
+                    cells.keep(work.keys[index], rgb)
+    return found
 
 
 def _plan(
@@ -160,7 +159,7 @@ def _plan(
     size_px: tuple[int, int],
     values: FrameValues,
 ) -> RenderPlan:
-    """The plan of a column, for frames of (width, height); it is not written: its identity has the curves alone."""
+    """The plan of a variant, for frames of (width, height); it is not written: its identity has the curves alone."""
     return RenderPlan(
         digest="",
         identity=curve_identity(config.name, values),
@@ -174,20 +173,10 @@ def _plan(
         exposure=found.exposure,
         levels=found.levels,
         contrasts=found.contrasts,
+        shot_colors=found.shot_colors,
     )
 
 
-def _stylizing(config: Config) -> str:
-    """Everything of a config that changes stylized frames, as a key."""
-    return config.model_dump_json(exclude={"output", "description"})
-
-
-def _content(source: Source, index: int, size_px: tuple[int, int], config: Config) -> NDArray[np.uint8]:
-    """One frame of the source, uint8 (H, W, 3) sRGB at (width, height)."""
-    from pipeline.media.reader.source import read_frames
-
-    frames = read_frames(
-        source, start=index, stop=index + 1, width_px=size_px[0], height_px=size_px[1], settings=config.input
-    )
-    with closing(frames):
-        return next(frames).rgb
+def _samples(images: Mapping[int, tuple[RGB, RGB]]) -> Samples:
+    """The frames of the preview, stylized and content, stand for their shots."""
+    return lambda shot: {index: pair for index, pair in images.items() if shot.start <= index < shot.stop}

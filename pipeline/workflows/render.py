@@ -13,21 +13,30 @@ from pipeline.workflows.prepare import prepare
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
+    from pipeline.stylers.loaded import Loaded
     from pipeline.workflows.request import RenderRequest
 
 
-def render(request: RenderRequest, reporter: Reporter, cancellation: Cancellation | None = None) -> list[Path]:
+def render(
+    request: RenderRequest,
+    reporter: Reporter,
+    cancellation: Cancellation | None = None,
+    *,
+    loaded: Loaded | None = None,
+) -> list[Path]:
     """Render from the beginning, or go on with what is stored; returns the written videos in the order of the styles.
+
+    `loaded` keeps networks and stylers for the next render of this process.
 
     Raises RenderDirectoryError if the directory holds a render with other settings, Interrupted if an end was
     requested, IncompleteError if some chains failed, and the errors of whatever does not fit: input, styles, weights.
     """
     cancellation = cancellation or Cancellation()
-    prepared = prepare(request, reporter, cancellation)
+    prepared = prepare(request, reporter, cancellation, loaded=loaded)
     check_disk_space(prepared, reporter, anew=request.fresh)
     if request.fresh and (moved := fresh(prepared.path)) is not None:
         reporter.note(f"the old render directory is kept as {moved}")
     for output in prepared.outputs.values():
         keep_old_video(output, prepared, request, reporter)
     directory = RenderDirectory.create(prepared.path, prepared.plan)
-    return complete(directory, prepared, reporter, cancellation)
+    return complete(directory, prepared, reporter, cancellation, loaded=loaded)

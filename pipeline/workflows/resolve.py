@@ -12,6 +12,7 @@ from pipeline.plan.identity import ResolvedStyle, planned_segment_frames
 from pipeline.plan.segments import automatic_length
 
 if TYPE_CHECKING:
+    from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
     from pipeline.types import RenderPlan
 
@@ -34,54 +35,63 @@ def check_same_runtime(styles: Sequence[Config]) -> None:
 
 
 def resolve_styles(
-    styles: Sequence[Config], weights: Path | None, *, frame_count: int = 1, plan: RenderPlan | None = None
+    styles: Sequence[Config],
+    weights: Path | None,
+    *,
+    frame_count: int = 1,
+    plan: RenderPlan | None = None,
+    loaded: Loaded | None = None,
 ) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """Load what each style needs and resolve its settings; equal encoders are loaded once.
 
     `frame_count` is that of the source. Segments are as long as in `plan`, if there is one: a render that is continued
-    on another device stays the same. Returns the resolved styles in order, and their networks by style name. Raises
-    InputError for a style image that cannot be read, MissingPartError for a device or weights that are not there.
+    on another device stays the same. `loaded` has what other renders loaded. Returns the resolved styles in order, and
+    their networks by style name. Raises InputError for a style image that cannot be read, MissingPartError for a device
+    or weights that are not there.
     """
-    from pipeline.stylers.resources import image_digest
+    from pipeline.stylers.loaded import Loaded
 
+    loaded = loaded or Loaded()
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
-    for config, found in zip(styles, load_resources(styles, weights), strict=True):
+    for config, found in zip(styles, load_resources(styles, weights, loaded), strict=True):
         resources[config.name] = found
-        least_px = found.encoder.min_side_px if found.encoder else 1
-        init = config.optimize.cold.init
-        resolved.append(
-            ResolvedStyle(
-                name=config.name,
-                config=config,
-                image_digests=tuple(image_digest(image.path, min_side_px=least_px) for image in config.style.images),
-                encoder=found.encoder.name if found.encoder else "none",
-                encoder_digest=found.encoder.digest if found.encoder else "",
-                precision=found.precision,
-                init_digest=image_digest(init) if isinstance(init, Path) else "",
-                weights=weights,
-                segment_frames=_segment_frames(config, found, frame_count, len(styles), plan),
-                flow_digest=found.flow.digest if found.flow else "",
-            )
-        )
+        length = _segment_frames(config, found, frame_count, len(styles), plan)
+        resolved.append(resolve_style(config, found, weights, segment_frames=length, loaded=loaded))
     return resolved, resources
 
 
-def load_resources(configs: Sequence[Config], weights: Path | None) -> list[Resources]:
-    """What each config needs of this machine; equal networks are loaded once."""
-    from pipeline.stylers.resources import find_resources
+def resolve_style(
+    config: Config, found: Resources, weights: Path | None, *, segment_frames: int = 0, loaded: Loaded | None = None
+) -> ResolvedStyle:
+    """A style with the digests of its images and networks, and what was chosen. Raises as `resolve_styles` does."""
+    from pipeline.stylers.loaded import Loaded
+    from pipeline.workflows.region_masks import region_digests
 
-    loaded: dict[tuple[object, ...], Resources] = {}
-    found = []
-    for config in configs:
-        key = (
-            *(config.styler, config.encoder, config.pooling, config.optimize.precision, config.runtime.device),
-            *(config.motion.method, config.motion.preset),
-        )
-        if key not in loaded:
-            loaded[key] = find_resources(config, weights=weights)
-        found.append(loaded[key])
-    return found
+    loaded = loaded or Loaded()
+    least_px = found.encoder.min_side_px if found.encoder else 1
+    init = config.optimize.cold.init
+    return ResolvedStyle(
+        name=config.name,
+        config=config,
+        image_digests=tuple(loaded.image_digest(image.path, min_side_px=least_px) for image in config.style.images),
+        encoder=found.encoder.name if found.encoder else "none",
+        encoder_digest=found.encoder.digest if found.encoder else "",
+        precision=found.precision,
+        init_digest=loaded.image_digest(init) if isinstance(init, Path) else "",
+        weights=weights,
+        segment_frames=segment_frames,
+        flow_digest=found.flow.digest if found.flow else "",
+        regions=region_digests(config, min_side_px=least_px),
+    )
+
+
+def load_resources(configs: Sequence[Config], weights: Path | None, loaded: Loaded | None = None) -> list[Resources]:
+    """What each config needs of this machine; equal networks are loaded once."""
+    from pipeline.stylers.loaded import Loaded
+
+    loaded = loaded or Loaded()
+    return [loaded.resources(config, weights) for config in configs]
 
 
 def _segment_frames(

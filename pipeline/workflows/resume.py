@@ -57,6 +57,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         exposure=plan.exposure,
         levels=plan.levels,
         contrasts=plan.contrasts,
+        shot_colors=plan.shot_colors,
         values={name: planned_values(plan, name, config) for name, config in opened.configs.items()},
     )
     check_same(plan, wanted, where=str(opened.path))

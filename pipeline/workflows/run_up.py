@@ -21,6 +21,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import ForwardingReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Chain
+from pipeline.workflows.region_masks import with_region_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,7 @@ def stylize_run_ups(
         directory = RenderDirectory(Path(folder), plan)
         session = Session(directory, plan.source, {config.name: config}, {config.name: resources})
         with directory.lock():
+            session = with_region_masks(session, reporter, Cancellation())
             starts = {chain.id: chain.start for chain in plan.chains}
             try:
                 session.stylize(starts, _PartOfAll(reporter), Cancellation())

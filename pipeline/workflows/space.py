@@ -63,9 +63,9 @@ def needs(
         chains = [chain for chain in plan.chains if chain.style == name]
         sizes = [] if anew else [size for chain in chains for size in stored_sizes(path, chain)]
         left = sum(len(chain.frames) for chain in chains) - len(sizes)
-        each = sum(sizes) / len(sizes) if sizes else pixels * _FRAME_BYTES.get(config.styler, _OTHER_FRAME_BYTES)
+        each = sum(sizes) / len(sizes) if sizes else pixels * frame_bytes_per_px(config)
         want(path, left * each, _CERTAIN_FRACTION.get(config.styler, 0.0))
-        video = pixels * plan.source.frame_count * _video_bytes(outputs[name], config.output)
+        video = pixels * plan.source.frame_count * video_bytes_per_px(outputs[name], config.output)
         want(outputs[name].parent, video, _CERTAIN_FRACTION_OF_VIDEO)
     found = []
     for entries in wanted.values():
@@ -105,7 +105,13 @@ def in_words(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
-def _video_bytes(output: Path, settings: OutputSettings) -> float:
+def frame_bytes_per_px(config: Config) -> float:
+    """Expected bytes per pixel of a stored frame."""
+    return _FRAME_BYTES.get(config.styler, _OTHER_FRAME_BYTES)
+
+
+def video_bytes_per_px(output: Path, settings: OutputSettings) -> float:
+    """Expected bytes per pixel and frame of what is written to `output`."""
     for key in (output.suffix.lower(), settings.codec):
         if key in _OTHER_VIDEO_BYTES:
             return _OTHER_VIDEO_BYTES[key]

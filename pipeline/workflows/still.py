@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.section import curves_of
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
-from pipeline.plan.curves import Clock, Drivers, stylizing_values, values_at
-from pipeline.types import FrameBatch, Shot
+from pipeline.types import FrameBatch
+from pipeline.workflows.driving import image_values
+from pipeline.workflows.region_masks import image_regions
 from pipeline.workflows.resolve import resolve_styles
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def stylize_images(
     """
     import torch
 
-    from pipeline.media.image.arrays import fit_size
-    from pipeline.stylers.table import build_styler
+    from pipeline.media.image.arrays import fit_size, to_uint8
+    from pipeline.stylers.shot_colors import ShotColors, styler_of
+    from pipeline.stylers.table import build_stylers
 
     content = as_tensor(image)
     height, width = content.shape[-2:]
@@ -48,12 +49,16 @@ def stylize_images(
             f"an image of {size[0]}x{size[1]} px is too small, the encoder needs {least_px} px along each side",
             hint="use a larger image, or ask for a larger width_px or height_px",
         )
+    values = image_values(config, [to_uint8(one) for one in content])
     content = _resized(content, size)
-    styler = build_styler(config, found)
+    shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
+    stylers = build_stylers(config, found, shots=shots)
+    regions = image_regions(config, content)
     stylized = []
-    for index, one in enumerate(content):
-        seeds, values = (frame_seed(config.seed, config.name, index),), (_values(config, one),)
-        stylized.append(styler.stylize(FrameBatch("cold", one[None], None, seeds, values=values)).images[0])
+    for index, (one, maps, own) in enumerate(zip(content, regions, values, strict=True)):
+        seed = frame_seed(config.seed, config.name, index)
+        batch = FrameBatch("cold", one[None], None, (seed,), regions=maps, indices=(index,), values=(own,))
+        stylized.append(styler_of(stylers, index).stylize(batch).images[0])
     return like(image, torch.stack(stylized))
 
 
@@ -98,20 +103,6 @@ def like(image: Any, stylized: torch.Tensor) -> Any:
         return (stylized[0] if image.ndim == 3 else stylized).to(image)
     rgb = to_uint8(stylized[0])
     return rgb if isinstance(image, np.ndarray) else fromarray(rgb)
-
-
-def _values(config: Config, content: torch.Tensor) -> dict[str, float]:
-    """The values of curves for a single frame (3, H, W) in [0, 1]: those of the time 0, and of its light."""
-    if not curves_of(config):
-        return {}
-    from pipeline.analysis.driving import measured_light
-    from pipeline.analysis.levels import LevelMeasurement
-    from pipeline.media.image.arrays import to_uint8
-
-    measurement = LevelMeasurement()
-    measurement.add(to_uint8(content))
-    light = measured_light(measurement.levels(), (Shot(0, 0, 1),))
-    return values_at(stylizing_values(config, Clock(), Drivers(light)), 0)
 
 
 def _resized(content: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

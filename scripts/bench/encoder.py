@@ -38,7 +38,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
+from pipeline.config.settings import StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.encoders.compact import PUBLIC_LAYERS, read_header
 from pipeline.encoders.fetch import weights_path
 from pipeline.encoders.load import load_encoder

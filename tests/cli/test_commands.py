@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.config.catalog import load_style
 from pipeline.config.settings import Config
 from tests.support.command_line import (
     FRAMES,
@@ -40,7 +41,7 @@ def test_preview_has_a_row_per_frame_and_a_column_per_variant(tempera: Tempera, 
     assert tempera(*common, *sweep, "-o", "sheet.png").code == 0
     large = Image.open(tmp_path / "sheet.png").size
     assert large[0] - 8 == (small[0] - 8) // 2 * 5  # the content, and two styles with two values
-    assert large[1] - 8 == (small[1] - 8) * 2
+    assert large[1] - 8 > (small[1] - 8) * 2  # two frames, with longer captions
     assert everything(tmp_path) == {"new", "new/sheet.png", "sheet.png"}
 
 
@@ -56,7 +57,12 @@ def test_preview_has_a_row_per_frame_and_a_column_per_variant(tempera: Tempera, 
         (["-o", "x.png", "--sweep", "input.order=name,time"], 2, "--set"),
         (["-o", "x.png", "--sweep", "motion.boil=0,0.5", "--run-up", "0"], 2, "--run-up 0"),
         (["-o", "x.png", "--run-up", "-1"], 2, "--run-up"),
-        (["-o", "x.png", "--sweep", "seed=1,2", "--sweep", "style.scale=1,2"], 2, "--sweep is given 2 times"),
+        (["-o", "x.png", *("--sweep", "seed=1,2") * 2], 2, "swept already"),
+        (["-o", "x.png", *("--sweep", "seed=1,2") * 3], 2, "--sweep is given 3 times"),
+        (["-o", "x.png", "--crop", "49x20"], 2, "48x32"),
+        (["-o", "x.png", "--crop", "half"], 2, "--crop half"),
+        (["-o", "x.png", "--promote", "B1", "mine.yaml"], 2, "--promote"),
+        ([], 2, "-o is missing"),
         (["-o", "x.png", "--sweep", "losses.content.wieght=1,2"], 3, "losses.content.weight"),
         (["-o", "x.png", "--frames", "9:9"], 2, ""),
         (["-o", "file/x.png"], 8, "file"),
@@ -70,6 +76,25 @@ def test_preview_with_invalid_arguments_is_refused(
     (tmp_path / "file").touch()
     result = tempera("preview", "{media}/photos", "-s", "{media}/waves.png", *QUICK, *arguments)
     assert_refused(result, code, word)
+
+
+def test_grid_becomes_a_page_and_a_cell_of_it_a_style(tempera: Tempera, tmp_path: Path) -> None:
+    sweeps = ("--sweep", "losses.content.weight=0.5,2", "--sweep", "losses.tv.weight=0,1,2")
+    common = ("preview", "{media}/photos", "-s", "{media}/waves.png", *QUICK, *sweeps, "--crop", "40x20", "--at", "1")
+    assert tempera(*common, "-o", "sheet.html").out == "sheet.html\n"
+    page = (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert page.count('width="40" height="20"') == 1 + 6 and "losses.content.weight=2 --set losses.tv.weight=1" in page
+    assert "of 6 cells" not in tempera(*common, "-o", "sheet.html", "--fresh", "--progress", "plain").err
+    again = tempera(*common[:-2], "--at", "1", "-o", "sheet.png", "--progress", "plain")
+    assert "6 of 6 cells are from an earlier sheet" in again.err
+    assert tempera("preview", "sheet.html", "--promote", "C2", "mine.yaml").out == "mine.yaml\n"
+    style = load_style(str(tmp_path / "mine.yaml"))
+    assert (style.name, style.losses.content.weight, style.losses.tv.weight) == ("waves", 2, 1)
+    assert_refused(tempera("preview", "sheet.png", "--promote", "C2", "mine.yaml"), 2, "mine.yaml")
+    assert_refused(tempera("preview", "sheet.png", "--promote", "E2", "other.yaml"), 2, "E2")
+    assert_refused(tempera("preview", "{media}/waves.png", "--promote", "B1", "other.yaml"), 4, "not a sheet")
+    assert_refused(tempera("preview", "{media}/photos", "-o", "sheet.png"), 2, "--style")
+    assert everything(tmp_path) == {"sheet.html", "sheet.png", "mine.yaml"}
 
 
 def test_styles_lists_and_prints_the_shipped_configs(tempera: Tempera) -> None:
@@ -125,8 +150,9 @@ OPTIONS = {
     "status": "--json",
     "verify": "",
     "export": "--output -o --fps --set",
+    "compose": "--output -o --frames --sheet --at --set",
     "probe": "--json --frames --fps",
-    "preview": "--style --sweep --at --run-up --output -o",
+    "preview": "--style --sweep --at --run-up --crop --fresh --promote --output -o",
     "styles": "",
     "schema": "",
     "weights": "fetch verify path",

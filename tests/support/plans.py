@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.reading import parse_config
 from pipeline.config.settings import Config
-from pipeline.plan.identity import ResolvedStyle
+from pipeline.plan.identity import RegionDigests, ResolvedStyle
 from pipeline.plan.planning import make_plan
 from pipeline.types import RenderPlan, Shot, Source
 
@@ -26,12 +26,13 @@ def a_config(**changes: Any) -> Config:
 
 def a_style(name: str = "swirl", config: Config | None = None, **changes: Any) -> ResolvedStyle:
     config = config or a_config()
-    known = {
+    known: dict[str, Any] = {
         "image_digests": tuple(f"image {number}" for number in range(len(config.style.images))),
         "encoder": "compact",
         "encoder_digest": "weights",
         "precision": "float32",
         "init_digest": "start",
+        "regions": tuple(RegionDigests(("image",) if it.style else (), {"image": "mask"}) for it in config.regions),
     }
     return ResolvedStyle(name=name, config=config, **{**known, **changes})
 

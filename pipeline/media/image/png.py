@@ -1,4 +1,4 @@
-"""Exact PNG: the bytes of stored frames."""
+"""Exact PNG: the bytes of stored frames, and text inside a PNG."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     RGB = NDArray[np.uint8]
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+_HEADER_END: Final = len(_SIGNATURE) + 12 + 13
+_MAX_TEXT_BYTES: Final = 1 << 26
 
 
 def encode_png(rgb: RGB, level: int = 1) -> bytes:
@@ -76,3 +78,34 @@ def check_png(data: bytes) -> None:
 def save_png(path: str | Path, rgb: RGB, *, level: int = 6) -> None:
     """Write uint8 (H, W, 3) sRGB as a PNG. Not atomic: stored frames go through the store. OSError if it cannot."""
     Path(path).write_bytes(encode_png(rgb, level))
+
+
+def add_text(png: bytes, key: str, text: str) -> bytes:
+    """A PNG with a compressed international text chunk (iTXt), behind its header; `key` is 1 to 79 ASCII letters."""
+    data = key.encode("ascii") + b"\0\1\0\0\0" + zlib.compress(text.encode())
+    checksum = zlib.crc32(data, zlib.crc32(b"iTXt"))
+    chunk = struct.pack(">I", len(data)) + b"iTXt" + data + struct.pack(">I", checksum)
+    return png[:_HEADER_END] + chunk + png[_HEADER_END:]
+
+
+def find_text(png: bytes, key: str) -> str | None:
+    """The text that `add_text` wrote under a key; None if there is none.
+
+    Raises ValueError, naming what is wrong, for what is no complete 8-bit RGB PNG or for a damaged or huge text.
+    """
+    check_png(png)
+    at, start = len(_SIGNATURE), key.encode("ascii") + b"\0\1\0\0\0"
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        data = png[at + 8 : at + 8 + length]
+        if png[at + 4 : at + 8] == b"iTXt" and data.startswith(start):
+            unpacking = zlib.decompressobj()
+            try:
+                text = unpacking.decompress(data[len(start) :], _MAX_TEXT_BYTES)
+            except zlib.error as error:
+                raise ValueError(f"the PNG's text is damaged ({error})") from None
+            if not unpacking.eof:
+                raise ValueError("the PNG's text is incomplete or too long")
+            return text.decode()
+        at += 12 + length
+    return None

@@ -16,12 +16,16 @@ import numpy as np
 from pipeline.types import ColorGaussian, StyleColors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Matrix = NDArray[np.float64]
 
 REGULARIZATION: Final = 1e-4
 """Added to the variances: the covariance of gray or constant images is singular."""
+EMPTY_PX: Final = 1.0
+"""A region that covers less than so many px has no colors of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,46 @@ def color_gaussian(image: NDArray[np.uint8] | NDArray[np.float32]) -> ColorGauss
     return ColorGaussian(colors.mean(axis=0), np.cov(colors, rowvar=False))
 
 
-def linear_map(source: ColorGaussian, target: ColorGaussian) -> ColorMap:
-    """The linear Monge-Kantorovitch map of colors of `source` to those of `target`."""
-    regularization = np.eye(3) * REGULARIZATION
-    root = _square_root(source.covariance + regularization)
+def region_gaussian(image: NDArray[np.float32], weights: NDArray[np.float32]) -> ColorGaussian | None:
+    """The Gaussian of the colors of an image (h, w, 3) in [0, 1] by the map (h, w) of a region; None: it is empty."""
+    if float(weights.sum()) < EMPTY_PX:
+        return None
+    colors, own = image.reshape(-1, 3).astype(np.float64), weights.reshape(-1).astype(np.float64)
+    mean = own @ colors / own.sum()
+    centered = colors - mean
+    return ColorGaussian(mean, (centered * own[:, None]).T @ centered / own.sum())
+
+
+def region_color_maps(
+    image: NDArray[np.float32], maps: NDArray[np.float32], style: StyleColors
+) -> tuple[ColorMap, ...]:
+    """For each region the map of the colors that an image (h, w, 3) in [0, 1] has in it to those of its style.
+
+    `maps` (R + 1, h, w) begin with that of what is in no region. A region without style keeps its colors.
+    """
+    found = []
+    for weights, colors in zip(maps, (style, *style.regions), strict=True):
+        gaussian = None if colors is None else region_gaussian(image, weights)
+        found.append(IDENTITY if colors is None or gaussian is None else style_map(gaussian, colors))
+    return tuple(found)
+
+
+def recolored_regions(
+    image: NDArray[np.float32], maps: NDArray[np.float32], color_maps: Sequence[ColorMap]
+) -> NDArray[np.float32]:
+    """An image (H, W, 3) in [0, 1] with the colors of each region mapped, blended by `maps` (R + 1, H, W)."""
+    result = np.zeros_like(image)
+    for weights, color_map in zip(maps, color_maps, strict=True):
+        result += weights[..., None] * color_map(image)
+    return result
+
+
+def linear_map(source: ColorGaussian, target: ColorGaussian, regularization: float = REGULARIZATION) -> ColorMap:
+    """The linear Monge-Kantorovitch map of colors of `source` to those of `target`, in any color space."""
+    added = np.eye(3) * regularization
+    root = _square_root(source.covariance + added)
     inverse = np.linalg.inv(root)
-    matrix = inverse @ _square_root(root @ (target.covariance + regularization) @ root) @ inverse
+    matrix = inverse @ _square_root(root @ (target.covariance + added) @ root) @ inverse
     return ColorMap(matrix, target.mean - matrix @ source.mean)
 
 

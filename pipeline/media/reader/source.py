@@ -107,6 +107,15 @@ def read_frames(
     return _deliver(source, start, stop, (width_px, height_px), settings, thumbnails)
 
 
+def read_frame(
+    source: Source, index: int, *, width_px: int, height_px: int, settings: InputSettings
+) -> NDArray[np.uint8]:
+    """One frame of a source, uint8 (H, W, 3) sRGB at that size. Raises what `read_frames` raises."""
+    frames = read_frames(source, start=index, stop=index + 1, width_px=width_px, height_px=height_px, settings=settings)
+    with closing(frames):
+        return next(frames).rgb
+
+
 def _deliver(
     source: Source,
     start: int,

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config.settings import StyleImage, StyleSettings, StylizeSettings
+from pipeline.config.settings import StylizeSettings
+from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.encoders.load import frozen, load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.vgg import VggNetwork

@@ -1,0 +1,82 @@
+"""Blending: a layer over what lies under it.
+
+The formulas are those of W3C Compositing and Blending Level 1 (https://www.w3.org/TR/compositing-1/), for an opaque
+backdrop Cb and a source Cs of opacity a, in gamma-encoded sRGB as there:
+
+    Co = (1 - a) Cb + a B(Cb, Cs)
+
+`luminosity` and `color` depart from it: lightness is the L of Oklab instead of 0.3 R + 0.59 G + 0.11 B, which takes
+blue for darker than it looks, and a color outside sRGB loses chroma at the same lightness and hue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.float32]
+
+
+def blend(backdrop: Image, source: Image, mode: str, alpha: Image | float) -> Image:
+    """A layer `source` over `backdrop`, both float32 (H, W, 3) sRGB in [0, 1], by a mode of `MODES`.
+
+    `alpha` is its opacity in [0, 1], or a map of it, float32 (H, W). Where it is 0 the result is the backdrop, and
+    where it is 1 the blended color, to the bit.
+    """
+    opacity = np.asarray(alpha, np.float32)[..., np.newaxis]
+    return np.asarray((1 - opacity) * backdrop + opacity * MODES[mode](backdrop, source), np.float32)
+
+
+def _normal(backdrop: Image, source: Image) -> Image:  # noqa: ARG001 - all modes are called alike
+    return source
+
+
+def _multiply(backdrop: Image, source: Image) -> Image:
+    return backdrop * source
+
+
+def _screen(backdrop: Image, source: Image) -> Image:
+    return backdrop + source - backdrop * source
+
+
+def _overlay(backdrop: Image, source: Image) -> Image:
+    """Hard light with the layers exchanged."""
+    return np.where(backdrop <= 0.5, _multiply(source, 2 * backdrop), _screen(source, 2 * backdrop - 1))
+
+
+def _soft_light(backdrop: Image, source: Image) -> Image:
+    root = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop))
+    darker = backdrop - (1 - 2 * source) * backdrop * (1 - backdrop)
+    lighter = backdrop + (2 * source - 1) * (root - backdrop)
+    return np.where(source <= 0.5, darker, lighter)
+
+
+def _luminosity(backdrop: Image, source: Image) -> Image:
+    """The lightness of the source with the color of the backdrop."""
+    lab = oklab_from_image(backdrop)
+    lab[..., 0] = oklab_from_image(source)[..., 0]
+    return image_from_oklab(lab)
+
+
+def _color(backdrop: Image, source: Image) -> Image:
+    """The color of the source with the lightness of the backdrop."""
+    return _luminosity(source, backdrop)
+
+
+MODES: Final[dict[str, Callable[[Image, Image], Image]]] = {
+    "normal": _normal,
+    "multiply": _multiply,
+    "screen": _screen,
+    "overlay": _overlay,
+    "soft_light": _soft_light,
+    "luminosity": _luminosity,
+    "color": _color,
+}
+"""What each blend mode makes of a backdrop and a source where the source is opaque."""

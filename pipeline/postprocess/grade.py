@@ -1,0 +1,110 @@
+"""The effect `grade`: white balance, contrast, curves, saturation, a LUT and a vignette, in this order.
+
+First the light is made neutral, then tones are shaped, then colors: what a later step sees does not depend on how
+strongly an earlier color cast was. A LUT is a look, made for a corrected picture. The vignette is last, as a lens would
+darken the finished look; grain comes after the grade and is neither colored nor darkened by it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
+from pipeline.media.image.transfer import linear_from_srgb, looked_up, srgb_from_linear
+from pipeline.postprocess.curve import curve_table
+from pipeline.postprocess.effect import LUMA, FrameContext, luma_of
+from pipeline.postprocess.lut import apply_lut
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pipeline.config.grade import CurveSettings, GradeSettings
+
+    Image = NDArray[np.float32]
+
+WARMTH: Final = 0.5
+"""Stops between red and green, and between green and blue, at the warmest temperature."""
+TINT: Final = 0.35
+"""Stops between green and the other channels at the largest tint."""
+
+
+def grade(image: Image, amount: GradeSettings, context: FrameContext) -> Image:
+    """The image graded; each step is left out where its settings are neutral. Raises ValueError if a LUT is missing."""
+    if amount.gray_point is not None or amount.temperature or amount.tint:
+        image = white_balance(image, channel_gains(amount.gray_point, amount.temperature, amount.tint))
+    if amount.contrast != 1:
+        image = contrast(image, amount.contrast, amount.pivot)
+    image = curves(image, amount.curves)
+    if amount.saturation != 1:
+        image = saturation(image, amount.saturation)
+    if amount.lut is not None and amount.lut_amount:
+        if context.lut is None:
+            raise ValueError(f"the LUT {amount.lut} is not loaded")
+        image = image + np.float32(amount.lut_amount) * (apply_lut(image, context.lut) - image)
+    return vignette(image, amount.vignette) if amount.vignette else image
+
+
+def channel_gains(gray_point: str | None, temperature: float, tint: float) -> NDArray[np.float64]:
+    """Gains of linear R, G, B, (3,), that keep the luminance of gray; `gray_point` is like "#8a8f99"."""
+    stops = np.array(
+        [WARMTH * temperature + TINT * tint / 2, -TINT * tint / 2, -WARMTH * temperature + TINT * tint / 2]
+    )
+    gains = 2.0**stops
+    if gray_point is not None:
+        levels = np.array([[int(gray_point[at : at + 2], 16) for at in (1, 3, 5)]], np.float32) / 255
+        # Half a level keeps the gains of black, which has no color, finite.
+        linear = np.asarray(linear_from_srgb(np.maximum(levels, np.float32(0.5 / 255)))[0], np.float64)
+        gains = gains * linear.mean() / linear
+    return np.asarray(gains / (LUMA[0] @ gains), np.float64)
+
+
+def white_balance(image: Image, gains: NDArray[np.float64]) -> Image:
+    """The image in [0, 1] with its channels scaled in linear light (von Kries, in the primaries of sRGB)."""
+    return srgb_from_linear(linear_from_srgb(image) * gains.astype(np.float32))
+
+
+def contrast(image: Image, amount: float, pivot: float) -> Image:
+    """The image in [0, 1] with a slope of `amount` at the pivot, which keeps its value.
+
+    Above 1 the odds x / (1 - x) are raised to this power relative to those of the pivot: black and white stay, and
+    nothing clips. Below 1 the distance to the pivot is scaled, which makes black lighter, as faded prints are.
+    """
+    x = np.clip(image, 0, 1)
+    if amount < 1:
+        return np.asarray(pivot + np.float32(amount) * (x - np.float32(pivot)), np.float32)
+    light = cv2.pow(x / np.float32(pivot), amount) * np.float32(pivot)
+    shade = cv2.pow((1 - x) / np.float32(1 - pivot), amount) * np.float32(1 - pivot)
+    return np.asarray(light / (light + shade), np.float32)
+
+
+def curves(image: Image, settings: CurveSettings) -> Image:
+    """The image with its luma, then its channels, by curves; that of luma shifts all channels alike, so hues stay."""
+    if settings.luma:
+        luma = luma_of(image)
+        image = image + (looked_up(curve_table(settings.luma), luma) - luma)[..., np.newaxis]
+    channels = (settings.red, settings.green, settings.blue)
+    if not any(channels):
+        return image
+    changed = image.copy()
+    for position, points in enumerate(channels):
+        if points:
+            changed[..., position] = looked_up(curve_table(points), image[..., position])
+    return changed
+
+
+def saturation(image: Image, amount: float) -> Image:
+    """The image with its chroma in Oklab scaled; colors that sRGB does not have keep lightness and hue."""
+    lab = oklab_from_image(image)
+    lab[..., 1:] *= np.float32(amount)
+    return image_from_oklab(lab)
+
+
+def vignette(image: Image, amount: float) -> Image:
+    """The image darkened by `amount` r^3 at the distance r from its center, 1 in the corners."""
+    height, width = image.shape[:2]
+    x, y = (np.linspace(-1, 1, side, dtype=np.float32) * np.float32(side) for side in (width, height))
+    squared = (x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2)
+    return np.asarray(image * (1 - np.float32(amount) * squared ** np.float32(1.5))[..., np.newaxis], np.float32)

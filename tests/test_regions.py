@@ -1,0 +1,234 @@
+"""Regions in the objective and in the neural styler: guided moments, gradients, tiles, batches, and kept pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.config.losses import LossSettings
+from pipeline.config.reading import parse_config
+from pipeline.config.settings import Config
+from pipeline.encoders.load import load_encoder
+from pipeline.encoders.network import Encoder
+from pipeline.encoders.passes import Cotangent
+from pipeline.media.image.arrays import to_tensor
+from pipeline.motion.region_change import region_maps
+from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
+from pipeline.optimize.moments import moments
+from pipeline.optimize.objective import Objective, style_target
+from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms, layer_maps
+from pipeline.stylers.neural import NeuralStyler
+from pipeline.stylers.region_styles import recolored, resize_maps
+from pipeline.types import FrameBatch, StylizedBatch
+from tests.support.clips import texture
+
+SIZE = (64, 96)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("compact")
+
+
+def images(seed: int, batch: int = 1, size: tuple[int, int] = SIZE) -> Tensor:
+    found = [to_tensor(np.ascontiguousarray(texture((size[1], size[0]), seed + k))) for k in range(batch)]
+    return torch.stack(found)
+
+
+def halves(batch: int = 1, size: tuple[int, int] = SIZE, feather: bool = True) -> Tensor:
+    """The maps (B, 2, H, W) of a left and a right half, different in every sample."""
+    columns = torch.arange(size[1])
+    found = []
+    for sample in range(batch):
+        edge = size[1] // 2 + 16 * sample
+        right = ((columns - edge) / 6 + 0.5).clamp(0, 1) if feather else (columns >= edge).float()
+        right = right.expand(size)
+        found.append(torch.stack([1 - right, right]))
+    return torch.stack(found)
+
+
+def objective(
+    encoder: Encoder, content: Tensor, maps: Tensor | None, settings: LossSettings | None = None, **options: Any
+) -> Objective:
+    """Two styles, left and right; without maps the left one everywhere."""
+    settings = settings or LossSettings()
+    left, right = (style_target(encoder, settings, images(seed), 100.0) for seed in (50, 60))
+    targets = [RegionTarget((left,)), RegionTarget((right,), 0.5)]
+    regions = None
+    if maps is not None:
+        regions = RegionTerms.of(encoder, settings, content, maps, targets[: maps.shape[1]])
+    return Objective.of(encoder, settings, content, (left,), regions=regions, **options)
+
+
+def test_guided_moments_of_a_hard_map_are_those_of_the_part_alone() -> None:
+    features = torch.rand(2, 5, 12, 20)
+    maps = torch.zeros(2, 2, 12, 20)
+    maps[:, 0, :, :8], maps[:, 1, :, 8:] = 1, 0.25
+    sums = GuidedSums()
+    sums.add(features[:, :, :7], maps[:, :, :7])
+    sums.add(features[:, :, 7:], maps[:, :, 7:])
+    found = sums.moments()
+    for region, part in enumerate((features[:, :, :, :8], features[:, :, :, 8:])):
+        alone = moments(part)
+        assert torch.allclose(found.mean[:, region], alone.mean, atol=1e-6)
+        assert torch.allclose(found.second[:, region], alone.second, atol=1e-6)
+    assert torch.allclose(found.fractions, torch.tensor([[0.4, 0.15]] * 2))
+
+
+def test_guided_moments_of_an_empty_region_count_for_nothing_and_are_finite() -> None:
+    sums = GuidedSums()
+    sums.add(torch.rand(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+    found: GuidedMoments = sums.moments()
+    assert found.fractions.item() == 0
+    assert torch.equal(found.second[0, 0], torch.eye(3)) and not found.mean.any()
+
+
+def test_guided_cotangent_is_the_formula_at_every_position() -> None:
+    features, maps = torch.rand(2, 4, 5, 6), torch.rand(2, 3, 5, 6)
+    maps[:, 1, 2:] = 0
+    mixing, shift = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4)
+    gradient = torch.zeros_like(features).contiguous(memory_format=torch.channels_last)
+    Cotangent(mixing=mixing, shift=shift, maps=maps).add_to(gradient, features)
+    each = torch.einsum("bchw,bscd->bsdhw", features, mixing) + shift[..., None, None]
+    assert torch.allclose(gradient, (maps[:, :, None] * each).sum(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "gram"])
+def test_gradient_is_that_of_finite_differences(encoder: Encoder, loss: str) -> None:
+    settings = LossSettings.model_validate({"style": {"loss": loss}})
+    content, image = images(1), images(2)
+    kept = KeptPixels(content, torch.rand(1, 1, *SIZE) * 0.9)
+    function = objective(encoder, content, halves(), settings, kept=kept)
+    found = function(image)
+    direction = found.gradients / found.gradients.norm()
+    ends = [function(image + step * direction).losses.double() for step in (0.02, -0.02)]
+    slope = (ends[0] - ends[1]) / 0.04
+    assert slope.item() == pytest.approx((found.gradients * direction).sum().item(), rel=0.02)
+
+
+def test_one_region_that_is_everywhere_gives_the_plain_objective(encoder: Encoder) -> None:
+    content, image = images(1), images(2)
+    plain = objective(encoder, content, None)(image)
+    whole = objective(encoder, content, torch.ones(1, 1, *SIZE))(image)
+    assert torch.allclose(whole.terms, plain.terms, rtol=1e-5, atol=1e-7)
+    assert (whole.gradients - plain.gradients).norm() < 1e-4 * plain.gradients.norm()
+
+
+def test_region_that_is_nowhere_changes_nothing(encoder: Encoder) -> None:
+    content, image = images(1), images(2)
+    maps = torch.cat([torch.ones(1, 1, *SIZE), torch.zeros(1, 1, *SIZE)], dim=1)
+    plain, found = (objective(encoder, content, it)(image) for it in (None, maps))
+    assert torch.allclose(found.terms, plain.terms, rtol=1e-5, atol=1e-7)
+    assert (found.gradients - plain.gradients).norm() < 1e-4 * plain.gradients.norm()
+
+
+def test_tiles_give_the_whole(encoder: Encoder) -> None:
+    size = (97, 150)
+    content, image, maps = images(1, size=size), images(2, size=size), halves(size=size)
+    whole, tiled = (objective(encoder, content, maps, tile_px=side)(image) for side in (None, 64))
+    assert torch.allclose(tiled.terms, whole.terms, rtol=1e-5)
+    assert (tiled.gradients - whole.gradients).norm() < 1e-5 * whole.gradients.norm()
+
+
+def test_batch_gives_each_frame_what_it_has_alone(encoder: Encoder) -> None:
+    content, image, maps = images(1, 3), images(5, 3), halves(3)
+    together = objective(encoder, content, maps)
+    chosen = together.subset([2])(image[2:])
+    alone = objective(encoder, content[2:], maps[2:])(image[2:])
+    for found in (together(image).gradients[2:], chosen.gradients):
+        assert (found - alone.gradients).norm() < 1e-4 * alone.gradients.norm()
+    assert torch.allclose(together(image).losses[2:], alone.losses, rtol=1e-5)
+
+
+def test_maps_at_a_layer_count_less_where_features_see_two_regions(encoder: Encoder) -> None:
+    found = layer_maps(halves(feather=False), "relu3_1", encoder)[0, :, 8]
+    inside, edge = found[0, 2], found[0, 11]
+    assert inside == 1 and 0 < edge < 0.7
+    assert torch.equal(found[0] * found[1], torch.zeros(24))
+    assert torch.allclose(found[0], found[1].flip(0))
+
+
+def test_later_regions_lie_over_earlier_ones() -> None:
+    masks = np.array([[[1.0, 0.5]], [[0.25, 1.0]]], np.float32)
+    assert np.array_equal(region_maps(masks), np.array([[[0, 0]], [[0.75, 0]], [[0.25, 1]]]))
+
+
+def test_kept_pixels_show_what_is_hidden() -> None:
+    content, kept = images(1), torch.tensor([0.0, 0.5, 0.9, 1.0]).repeat_interleave(24).expand(1, 1, *SIZE)
+    pixels = KeptPixels(content, kept)
+    wanted = torch.lerp(images(2), content, kept)
+    assert torch.allclose(pixels.shown(pixels.hidden(wanted)), wanted, atol=1e-5)
+    assert torch.equal(pixels.shown(images(3))[..., 72:], content[..., 72:])
+    assert torch.equal(pixels.shown(images(3))[..., :24], images(3)[..., :24])
+
+
+def test_resized_maps_add_up_to_one() -> None:
+    for size in ((23, 31), (130, 190)):
+        assert torch.allclose(resize_maps(halves(), size).sum(dim=1), torch.ones(1, *size), atol=1e-5)
+
+
+def a_config(*regions: dict[str, Any]) -> Config:
+    each = [{"mask": {"image": "mask.png"}, **region} for region in regions]
+    optimize = {"cold": {"min_scale_px": 48, "evaluations": 4}, "warm": {"evaluations": 4, "min_evaluations": 2}}
+    data = {"style": {"images": [{"path": "a.png"}]}, "regions": each, "optimize": optimize, "encoder": "compact"}
+    return parse_config(data, where="test")
+
+
+def one_color(*rgb: int) -> NDArray[np.uint8]:
+    """A style image around one color."""
+    noise = np.random.default_rng(0).normal(0, 12, (64, 64, 1))
+    return np.asarray((np.array(rgb) + noise).clip(0, 255), np.uint8)
+
+
+RED, BLUE = one_color(200, 60, 40), one_color(40, 70, 190)
+
+
+def styler(encoder: Encoder, config: Config) -> NeuralStyler:
+    own = [[] if region.style is None else [BLUE] for region in config.regions]
+    return NeuralStyler(config, [RED], encoder, device=torch.device("cpu"), region_images=own)
+
+
+def cold(content: Tensor, maps: Tensor) -> FrameBatch:
+    return FrameBatch("cold", content, None, tuple(range(len(content))), regions=maps)
+
+
+BLUE_STYLE = {"style": {"images": [{"path": "b.png"}]}}
+
+
+def test_region_without_style_keeps_the_content_to_the_byte_and_the_rest_is_stylized(encoder: Encoder) -> None:
+    content, maps = images(1), halves()
+    keeping = styler(encoder, a_config({}))
+    stylized: StylizedBatch = keeping.stylize(cold(content, maps))
+    kept = (maps[:, 1:] == 1).expand_as(content)
+    assert torch.equal(stylized.images[kept], content[kept])
+    assert (stylized.images - content)[..., :32].abs().mean() > 0.05
+    warm = FrameBatch(
+        "warm", content, stylized.images, (0,), stylized.images, torch.ones(1, 1, *SIZE), (0.0,), regions=maps
+    )
+    assert torch.equal(keeping.stylize(warm).images[kept], content[kept])
+
+
+def test_each_region_has_the_colors_of_its_own_style(encoder: Encoder) -> None:
+    stylized = styler(encoder, a_config(BLUE_STYLE)).stylize(cold(images(1), halves())).images[0]
+    left, right = stylized[:, :, :40].mean(dim=(1, 2)), stylized[:, :, 56:].mean(dim=(1, 2))
+    assert left[0] > left[2] + 0.3 and right[2] > right[0] + 0.3
+
+
+def test_recolored_light_has_the_colors_of_each_region(encoder: Encoder) -> None:
+    colors = styler(encoder, a_config(BLUE_STYLE, {})).style_colors
+    content, maps = images(1), torch.zeros(1, 3, *SIZE)
+    maps[:, 0, :, :32], maps[:, 1, :, 32:64], maps[:, 2, :, 64:] = 1, 1, 1
+    light = recolored(content, maps, colors)
+    assert torch.allclose(light[..., :32].mean(dim=(2, 3)), torch.tensor([[200, 60, 40]]) / 255, atol=0.01)
+    assert torch.allclose(light[..., 32:64].mean(dim=(2, 3)), torch.tensor([[40, 70, 190]]) / 255, atol=0.01)
+    assert torch.allclose(light[..., 64:], content[..., 64:], atol=1e-6)
+
+
+def test_styler_with_regions_refuses_a_batch_without_maps(encoder: Encoder) -> None:
+    with pytest.raises(ValueError, match="regions"):
+        styler(encoder, a_config({})).stylize(FrameBatch("cold", images(1), None, (0,)))
