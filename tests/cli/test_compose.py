@@ -206,6 +206,7 @@ def test_style_of_a_render_of_several_is_named(tempera: Tempera, home: Path) -> 
         ("layers: [&a {render: a}, *a]", ["aliases"]),
         (f"layers: [{','.join(['{render: a}'] * 33)}]", ["layers"]),
         ("layers: [{render: content, style: a}, {render: a}]", ["layers.0.style"]),
+        ('layers: [{render: "a\\0b"}]', ["no path"]),
     ],
 )
 def test_wrong_compositions_are_refused(tmp_path: Path, text: str, words: list[str]) -> None:
