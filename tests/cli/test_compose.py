@@ -143,6 +143,7 @@ def test_composition_of_one_photo_is_one_image(tempera: Tempera, home: Path) -> 
 
 def test_only_files_of_a_composition_are_replaced(tempera: Tempera, home: Path) -> None:
     compose(tempera, home, [ONE])
+    assert tempera("clean", "one.render", *QUIET).code == 0
     compose(tempera, home, [TWO, ONE], "--frames", "0:2")
     before = (home / "one.mp4").read_bytes()
     for name in ("one.mp4", "mask.png"):
@@ -206,6 +207,7 @@ def test_style_of_a_render_of_several_is_named(tempera: Tempera, home: Path) -> 
         ("layers: [&a {render: a}, *a]", ["aliases"]),
         (f"layers: [{','.join(['{render: a}'] * 33)}]", ["layers"]),
         ("layers: [{render: content, style: a}, {render: a}]", ["layers.0.style"]),
+        ('layers: [{render: "a\\0b"}]', ["no path"]),
     ],
 )
 def test_wrong_compositions_are_refused(tmp_path: Path, text: str, words: list[str]) -> None:
