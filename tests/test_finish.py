@@ -105,7 +105,7 @@ def test_content_is_read_only_where_an_effect_needs_it() -> None:
     assert not reads_content(FinishSettings(sharpen=1, grain=0.1))
     assert reads_content(FinishSettings(match_light=0.1)) and reads_content(FinishSettings(preserve_color=1))
     for name in CONTENT_EFFECTS ^ EFFECTS.keys():
-        settings = FinishSettings.model_validate({name: 1})
+        settings = FinishSettings.model_validate({name: 4 if name == "palette" else 0.1})
         dark = Level(0.2, 0.5)
         results = [finish(STYLIZED, content, settings, index=1, seed=2, level=dark) for content in (CONTENT, STYLIZED)]
         np.testing.assert_array_equal(results[0], results[1])
