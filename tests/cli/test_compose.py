@@ -18,6 +18,7 @@ from pipeline.postprocess.blend import MODES
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import Tempera, assert_refused, everything, video_times
 from tests.support.frames import RGB, read_rgb
+from tests.support.sheets import places
 
 COUNT = 4
 QUIET = ("--progress", "none")
@@ -122,7 +123,7 @@ def test_sheet_shows_content_layers_and_sum(tempera: Tempera, home: Path) -> Non
     result = tempera("compose", "c.yaml", "--sheet", "s.png", "--at", "0", "--at", "3", *QUIET)
     assert (result.code, result.out) == (0, "s.png\n")
     sheet = read_rgb(home / "s.png")
-    assert sheet.shape == (2 * (32 + 22 + 8) + 8, 4 * (48 + 8) + 8, 3)
+    assert sheet.shape[1] == 4 * (48 + 8) + 8 and len(places(sheet, moving_square(4)[3])) == 1
     cells = [sheet[8:40, 8 + 56 * column : 56 + 56 * column] for column in range(4)]
     np.testing.assert_array_equal(cells[0], moving_square(1)[0])
     np.testing.assert_array_equal(cells[1], stored(home, "one")[0])
