@@ -108,9 +108,8 @@ def test_content_is_read_only_where_an_effect_needs_it() -> None:
     assert reads_content(FinishSettings(detail=DetailSettings(coarse=0.1)))
     assert not reads_content(FinishSettings(grade=GradeSettings(contrast=2)))
     for name in CONTENT_EFFECTS ^ EFFECTS.keys():
-        settings = FinishSettings.model_validate(
-            {name: {"contrast": 2} if name == "grade" else 0.1 if name == "grain" else 1}
-        )
+        setting = {"grade": {"contrast": 2}, "palette": 4}.get(name, 0.1)
+        settings = FinishSettings.model_validate({name: setting})
         dark = Level(0.2, 0.5)
         results = [finish(STYLIZED, content, settings, index=1, seed=2, level=dark) for content in (CONTENT, STYLIZED)]
         np.testing.assert_array_equal(results[0], results[1])

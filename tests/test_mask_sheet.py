@@ -70,7 +70,7 @@ def test_mask_in_a_file_is_relative_to_it(tempera: Tempera, tmp_path: Path) -> N
         (["-o", "s.png"], 2, ["--style or --mask"]),
         (["--mask", "sky: true", "--style", "swirl", "-o", "s.png"], 2, ["--style or --mask"]),
         (["--mask", "sky: true", "-o", "s.png", "--at", "99"], 2, ["frames 0 to 4"]),
-        (["--mask", "sky", "-o", "s.png"], 3, ["settings of a mask"]),
+        (["--mask", "sky", "-o", "s.png"], 3, ["mapping of settings"]),
         (["--mask", "sky: [", "-o", "s.png"], 3, ["not valid YAML"]),
         (["--mask", "sky: true, hue: 3", "-o", "s.png"], 3, ["not valid YAML"]),
         (["--mask", "{sky: true, hue: [0, 10]}", "-o", "s.png"], 3, ["exactly one"]),

@@ -20,7 +20,7 @@ from pipeline import cli
 from pipeline.config.queue import parse_queue
 from pipeline.errors import Interrupted
 from pipeline.execute import session
-from pipeline.media.image.contact_sheet import GAP_PX
+from pipeline.media.image.contact_sheet import CAPTION_PX, GAP_PX
 from pipeline.media.image.load import load_rgb
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
@@ -113,7 +113,7 @@ def test_killed_queue_goes_on_and_does_nothing_twice(home: Path, monkeypatch: py
     assert len(before) == 5
     rendered = counted(monkeypatch, run, "render")
     encoders = counted(monkeypatch, loaded, "find_resources")
-    stylers = counted(monkeypatch, session, "build_styler")
+    stylers = counted(monkeypatch, session, "build_stylers")
     result = work(queue_of(home))
     assert states(result) == ["done"] * 12
     assert [request.output.name for request in rendered] == [f"p{p}-s{s}.png" for p in range(3) for s in range(4)][5:]
@@ -341,7 +341,8 @@ def test_sheets_are_split_and_shrunk_to_stay_below_their_limits(
     assert [sheet.name for sheet in sheets[:2]] == ["contact-sheet.png", "contact-sheet-2.png"] and len(sheets) > 2
     # Cells do not get smaller than 48 px, so that 41 columns are wider than the limit.
     assert all(image.shape[1] == 41 * (48 + GAP_PX) + GAP_PX and image.shape[0] <= 1200 for image in images)
-    assert max(image.shape[0] for image in images) - min(image.shape[0] for image in images) < 100
+    one_row = 48 + 3 * CAPTION_PX + 2 * GAP_PX
+    assert max(image.shape[0] for image in images) - min(image.shape[0] for image in images) <= one_row
 
 
 def test_sheet_has_a_row_for_each_input_and_a_column_for_each_style(home: Path) -> None:

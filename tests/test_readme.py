@@ -172,7 +172,7 @@ def settings_named() -> list[tuple[str, str]]:
 
 def _model(key: str) -> type[BaseModel]:
     """The style config, or for a key that only a composition has, the composition."""
-    return Config if key.partition(".")[0] in Config.model_fields else CompositionSettings
+    return Config if re.split("[.=]", key)[0] in Config.model_fields else CompositionSettings
 
 
 @pytest.mark.parametrize(("document", "key"), settings_named())
@@ -196,7 +196,9 @@ def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
         return
     model = _model(assignment)
     layers = [{"render": "any.render"} for _ in range(3)]
-    style = {"style": {"images": [{"path": "any.jpg"}]}, "regions": [{"mask": {"sky": True}}]}
+    style: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
+    if assignment.startswith("regions."):
+        style["regions"] = [{"mask": {"sky": True}}]
     data: dict[str, Any] = style if model is Config else {"layers": layers}
     set_value(data, assignment, model)
     parse_settings(model, data, where=document, hint="")

@@ -22,6 +22,7 @@ from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
 from pipeline.optimize.moments import moments
 from pipeline.optimize.objective import Objective, style_target
 from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms, layer_maps
+from pipeline.optimize.style_terms import active_layers
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.region_styles import recolored, resize_maps
 from pipeline.types import FrameBatch, StylizedBatch
@@ -109,6 +110,27 @@ def test_gradient_is_that_of_finite_differences(encoder: Encoder, loss: str) -> 
     ends = [function(image + step * direction).losses.double() for step in (0.02, -0.02)]
     slope = (ends[0] - ends[1]) / 0.04
     assert slope.item() == pytest.approx((found.gradients * direction).sum().item(), rel=0.02)
+
+
+def test_style_term_and_its_gradient_are_those_of_autograd(encoder: Encoder) -> None:
+    settings = LossSettings.model_validate({"style": {"loss": "gram"}, "content": {"weight": 0}, "tv": {"weight": 0}})
+    content, maps, fractions = images(1), halves(), active_layers(settings.style.layers)
+    function = objective(encoder, content, maps, settings)
+    assert function.features.regions is not None
+    styles = [targets[0] for targets in function.features.regions.styles]
+    image = images(2).requires_grad_(True)
+    expected = torch.zeros(())
+    for name, features in encoder(image, tuple(fractions)).items():
+        for region, style in enumerate(styles):
+            own = layer_maps(maps, name, encoder)[0, region]
+            second = torch.einsum("hw,chw,dhw->cd", own, features[0], features[0]) / own.sum()
+            target: Tensor = style.statistics[name].gram[0]
+            distance = (second - target).square().sum() / target.square().sum()
+            expected = expected + own.mean() * fractions[name] * distance
+    found = function(image.detach())
+    assert found.terms[0, 1].item() == pytest.approx(expected.item(), rel=1e-4)
+    (gradient,) = torch.autograd.grad(100 * expected, image)
+    assert (found.gradients - gradient).norm() < 1e-3 * gradient.norm()
 
 
 def test_one_region_that_is_everywhere_gives_the_plain_objective(encoder: Encoder) -> None:
@@ -232,3 +254,10 @@ def test_recolored_light_has_the_colors_of_each_region(encoder: Encoder) -> None
 def test_styler_with_regions_refuses_a_batch_without_maps(encoder: Encoder) -> None:
     with pytest.raises(ValueError, match="regions"):
         styler(encoder, a_config({})).stylize(FrameBatch("cold", images(1), None, (0,)))
+
+
+def test_batch_of_stylized_frames_is_that_of_single_ones(encoder: Encoder) -> None:
+    content, maps = images(1, 2), halves(2)
+    both = styler(encoder, a_config(BLUE_STYLE)).stylize(cold(content, maps)).images
+    alone = FrameBatch("cold", content[1:], None, (1,), regions=maps[1:])
+    assert (styler(encoder, a_config(BLUE_STYLE)).stylize(alone).images - both[1:]).abs().mean() < 1e-3

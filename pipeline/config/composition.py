@@ -14,6 +14,7 @@ from pipeline.config.masks import MaskSettings
 from pipeline.config.reading import parse_settings, read_yaml, set_value
 from pipeline.config.section import ANIMATED, Settings, with_paths
 from pipeline.config.settings import VideoSettings
+from pipeline.errors import ConfigError
 
 MAX_LAYERS = 32
 CONTENT = "content"
@@ -79,4 +80,11 @@ def load_composition(path: Path, assignments: Sequence[str] = ()) -> Composition
         for assignment in assignments:
             set_value(data, assignment, CompositionSettings, hint=_HINT)
     settings = parse_settings(CompositionSettings, data, where=str(path), hint=_HINT)
-    return with_paths(settings, lambda found: found if found.is_absolute() else (path.parent / found).absolute())
+    return with_paths(settings, lambda found: _located(found, path))
+
+
+def _located(found: Path, path: Path) -> Path:
+    """A path in the file `path`, absolute."""
+    if "\0" in str(found):
+        raise ConfigError(f"{path}: no path is {str(found)!r}", hint=_HINT)
+    return (path.parent / found).absolute()

@@ -38,12 +38,16 @@ SURROUNDINGS_PX: Final = 48
 """So far from the mask pixels tell the colors of what is outside."""
 COLOR_WEIGHT: Final = 0.5
 """Weight of colors that tell inside from outside clearly; a reliable flow has 1."""
+UNRELIABLE_WEIGHT: Final = 0.15
+"""Weight of a flow without confidence: it decides where the colors tell little."""
 CONTRADICTION: Final = 0.8
 """How much of its confidence a flow loses where the colors clearly say the opposite."""
 REGAINED: Final = 0.5
 """Confidence of what could not be carried and was filled in, at most: by what is around it, and by its color."""
 STEEPNESS: Final = 1.5
+"""Slope of the mask at one half after every step: about what a bilinear warp has flattened."""
 LEAST: Final = 1e-3
+"""Weight of a mask without confidence where two are blended."""
 
 _BITS: Final = 5
 _COUNT: Final = 1 << _BITS
@@ -112,8 +116,9 @@ def carry(
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(2, round(REACH_PX * side)) + 1,) * 2)
     near = cv2.dilate(covered, reach) - cv2.erode(covered, reach)
     color_weight = COLOR_WEIGHT * clear * np.maximum(edge, (1 - confidence) * near)
-    weight = confidence + color_weight + np.float32(LEAST)
-    joined = ((confidence + np.float32(LEAST)) * warped + color_weight * likely) / weight
+    flow_weight = confidence + np.float32(UNRELIABLE_WEIGHT)
+    weight = flow_weight + color_weight
+    joined = (flow_weight * warped + color_weight * likely) / weight
     radius = max(2, round(RADIUS_PX * side))
     fitted = apply_affine(fit_affine(content, joined, radius_px=radius, epsilon=EPSILON, weight=weight), content)
 

@@ -1,4 +1,4 @@
-"""A mask from a picture: black and white, or the region of one color, at the size of the frames."""
+"""A mask from a picture: black and white, or the region of one color, at the size of the frames; and its feather."""
 
 from __future__ import annotations
 

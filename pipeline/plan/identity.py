@@ -22,7 +22,7 @@ from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
-ALGORITHM: Final = 5
+ALGORITHM: Final = 6
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"

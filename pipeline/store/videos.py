@@ -1,9 +1,10 @@
 """Videos that a render wrote: which frames they show, and which of them replace frames that were removed.
 
-cache/videos.jsonl     one line per written video; advisory, like everything in the cache
-frames/exported.json   the videos whose frames `tempera clean --frames` removed
+cache/videos.jsonl         one line per written video; advisory, like everything in the cache
+cache/compositions.jsonl   one line per file that a composition with this render has written
+frames/exported.json       the videos whose frames `tempera clean --frames` removed
 
-The second file is part of the render: without it a finished style would look as if none of its frames had ever been
+The last file is part of the render: without it a finished style would look as if none of its frames had ever been
 stylized, and the next start would stylize them all again.
 """
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 EXPORTED_NAME: Final = "exported.json"
 VIDEOS_NAME: Final = "videos.jsonl"
+COMPOSED_NAME: Final = "compositions.jsonl"
 _VERSION_KEY: Final = "tempera_exported"
 _VERSION: Final = 1
 

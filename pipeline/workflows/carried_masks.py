@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +99,9 @@ class CarriedMasks:
         assert settings.painted is not None
         pictures = frame_indices(settings.painted, source, reporter)
         self._keys = sorted(pictures)
-        self._painted = {index: read_mask(path, settings.color, size_px) for index, path in pictures.items()}
+        self._painted = {
+            index: painted(read_mask(path, settings.color, size_px)).mask for index, path in pictures.items()
+        }
         self._small_px = size_within(*size_px, CARRY_SIDE_PX)
         self._read = read
         self._runs = dict(zip(("forward", "backward"), runs(self._keys, shots, source), strict=True))
@@ -124,7 +126,7 @@ class CarriedMasks:
     def mask(self, index: int, content: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The mask of a frame, float32 (H, W) in [0, 1], with its edges on those of the content."""
         if index in self._painted:
-            return self._painted[index]
+            return self._full(index)
         side = max(self._small_px) / CARRY_SIDE_PX
         return enlarged(
             self._blended(index)[0], content, radius_px=max(1, round(RADIUS_PX / 2 * side)), epsilon=EPSILON
@@ -134,12 +136,16 @@ class CarriedMasks:
         """How certain the mask of a frame is: float32 (h, w) in [0, 1], 1 where it was painted."""
         return self._blended(index)[1]
 
+    def _full(self, index: int) -> NDArray[np.float32]:
+        """The painted mask of a frame, float32 (H, W) in [0, 1]."""
+        return self._painted[index].astype(np.float32) / np.float32(255)
+
     def _again(self) -> None:
         self.compute(SilentReporter(), Cancellation())
 
     def _blended(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if index in self._painted:
-            small = resized(self._painted[index], self._small_px)
+            small = resized(self._full(index), self._small_px)
             return small, np.ones_like(small)
         shot = next(shot for shot in self._shots if shot.start <= index < shot.stop)
         place = bisect_left(self._keys, index)
@@ -163,20 +169,20 @@ class CarriedMasks:
             return
         at = run.frames[known - 1] if known else run.start
         stored = files.read(at) if known else None
-        first = painted(resized(self._painted[run.start], self._small_px))
+        first = painted(resized(self._full(run.start), self._small_px))
         state = first if stored is None else Carried(*_planes(stored))
-        colors = color_model(next(self._small(run.start, run.start + 1)), first)
-        contents = self._contents(at, run.frames[known:])
-        before = next(contents)
-        for place, index in enumerate(run.frames[known:], known + 1):
-            content = next(contents)
-            motion = motion_between(before, content, FLOW, from_index=at, to_index=index)
-            state = carry(state, before, content, motion, colors)
-            files.write(index, state.mask, state.confidence)
-            at, before = index, content
-            yield place
+        (content,) = self._small(run.start, run.start + 1)
+        colors = color_model(content, first)
+        with closing(self._contents(at, run.frames[known:])) as contents:
+            before = next(contents)
+            for place, (index, content) in enumerate(zip(run.frames[known:], contents, strict=True), known + 1):
+                motion = motion_between(before, content, FLOW, from_index=at, to_index=index)
+                state = carry(state, before, content, motion, colors)
+                files.write(index, state.mask, state.confidence)
+                at, before = index, content
+                yield place
 
-    def _contents(self, start: int, frames: range) -> Iterator[NDArray[np.uint8]]:
+    def _contents(self, start: int, frames: range) -> Generator[NDArray[np.uint8]]:
         """Small contents of frame `start` and then of `frames`, which begin beside it."""
         if frames.step > 0:
             yield from self._small(start, frames[-1] + 1)
@@ -187,7 +193,7 @@ class CarriedMasks:
             yield from reversed(list(self._small(begin, stop)))
             stop = begin
 
-    def _small(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+    def _small(self, start: int, stop: int) -> Generator[NDArray[np.uint8]]:
         with closing(self._read(start, stop)) as frames:
             for frame in frames:
                 yield resize(frame.rgb, *self._small_px)

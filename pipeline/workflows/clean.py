@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, resume_command
-from pipeline.store.videos import VIDEOS_NAME, Video, exported, known_videos, remove_frames
+from pipeline.store.videos import COMPOSED_NAME, VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
 from pipeline.workflows.opened import OpenedRender, open_render
 
@@ -55,7 +55,12 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
         }
         partials = [partial for output in sorted(outputs) for partial in leftovers(output)]
         freed.append(_remove("incomplete videos", partials))
-        freed.append(_remove("cache", [entry for entry in _entries(directory.cache_path) if entry.name != VIDEOS_NAME]))
+        freed.append(
+            _remove(
+                "cache",
+                [entry for entry in _entries(directory.cache_path) if entry.name not in (VIDEOS_NAME, COMPOSED_NAME)],
+            )
+        )
         if frames:
             done = exported(directory)
             styles = [style for style in directory.plan.styles if style not in done]

@@ -20,6 +20,7 @@ from pipeline.runtime import atomic
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store import stats
 from pipeline.store.disk_errors import writing
+from pipeline.store.videos import COMPOSED_NAME
 from pipeline.workflows.composition import ComposedFrame, Composition, Layer
 from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
 from pipeline.workflows.style_frames import selected
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SHEET_SIDE_PX: Final = 480
 """Longer side of the pictures of a sheet."""
-WRITTEN_NAME: Final = "compositions.jsonl"
 _SQUARE_PX: Final = 12
 _SQUARES: Final = (0.62, 0.72)
 """Side in px and gray levels of the checkerboard on which layers are shown."""
@@ -160,7 +160,7 @@ def _keep_other_files(composition: Composition, output: Path, frame_count: int, 
     existing = next((file for file in output_files(output, frame_count) if file.exists()), None)
     if existing is None:
         return
-    found = [record for folder in _caches(composition) for record in stats.read_lines(folder / WRITTEN_NAME)]
+    found = [record for folder in _caches(composition) for record in stats.read_lines(folder / COMPOSED_NAME)]
     found.sort(key=lambda record: str(record.get("written")))
     shown = [record.get("frames") for record in found if record.get("path") == os.path.realpath(output)]
     if not shown:
@@ -182,7 +182,7 @@ def _note(composition: Composition, path: Path, frame_count: int) -> None:
     for cache in _caches(composition):
         with suppress(TemperaError, OSError):
             atomic.make_folders(cache)
-            stats.append_line(cache / WRITTEN_NAME, record, repair=False)
+            stats.append_line(cache / COMPOSED_NAME, record, repair=False)
 
 
 def _caches(composition: Composition) -> list[Path]:

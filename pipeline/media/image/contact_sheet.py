@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Captioned = tuple[str, "NDArray[np.uint8]"]
 
-GAP_PX: Final = 12
+GAP_PX: Final = 8
 CAPTION_PX: Final = 20
 """Height of a line of a caption."""
 _FONT_PX: Final = 15
