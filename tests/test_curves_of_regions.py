@@ -27,11 +27,13 @@ from pipeline.errors import ConfigError
 from pipeline.execute.batches import join
 from pipeline.plan.curves import Clock, Drivers, planned_values, recent_changes, stylizing_values
 from pipeline.plan.identity import RegionDigests, identity_digest
+from pipeline.runtime.progress import SilentReporter
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.prepared import PreparedStyler
 from pipeline.stylers.style_targets import with_weights
 from pipeline.types import FrameBatch, Shot
 from pipeline.workflows import driving, mask_pass
+from pipeline.workflows.evaluate import evaluate
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.stylized_cells import cell_keys
 from tests.support.clips import texture, write_photos
@@ -299,3 +301,13 @@ def test_the_sum_of_a_composition_has_the_curves_of_its_finish() -> None:
 def test_values_at_a_frame_leave_no_curves() -> None:
     config = a_region_config(motion={"boil": [{"at": 0, "value": 0}, {"at": 5, "value": 1}]})
     assert with_values(config, {"motion.boil": 0.25}) == a_region_config(motion={"boil": 0.25})
+
+
+def test_evaluation_measures_regions_with_the_settings_of_each_frame(clip: Path) -> None:
+    settings = SETTINGS | {"input.cuts": "none", REGION: CROSSING}
+    pipeline.render(clip / "in", clip / "mine.yaml", output=clip / "v.mkv", settings=settings)
+    (found,) = evaluate(clip / "v.render", frames=(0, 2), reporter=SilentReporter()).styles
+    losses = {row.name: [figures.loss for figures in row.frames] for row in found.rows}
+    # The first frame of the render is cold as the independent one is, and later ones are not.
+    assert losses["render"][0] == losses["independent"][0] != losses["input"][0]
+    assert losses["render"][1] != losses["independent"][1] and None not in losses["render"]

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.evaluate.baselines import BaselineStyler, features_of, losses_of
+from pipeline.evaluate.baselines import BaselineStyler, features_of, frame_regions, losses_of
 from pipeline.evaluate.changes import LAG_FRAMES, LAYER, changed_area, color_difference, feature_error
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
 from pipeline.evaluate.following import Follower
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Advance, Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain, Phase, Source, StyleColors, Styler
+    from pipeline.types import Chain, Masks, Phase, Source, StyleColors, Styler
 
     RGB = NDArray[np.uint8]
     Images = dict[RowName, RGB]
@@ -61,6 +61,8 @@ class Comparison:
     independent_folder: Path | None = None
     areas: FrameValues = field(default_factory=dict)
     """Those that curves of the finish follow, by region, see `finish_settings`."""
+    masks: Masks | None = None
+    """Those of the regions of the style."""
 
     def longest_run(self) -> list[int]:
         """The longest run of neighboring stored frames of one shot."""
@@ -156,7 +158,8 @@ class Comparison:
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
                 changed = self._changed(index, images, earlier.pop(index - LAG_FRAMES, None))
                 followed = follower.add(index, content, images, shot=self._shot(index))
-                losses = losses_of(self._styler(index), content, list(images.values()))
+                regions = frame_regions(self.masks, index, content)
+                losses = losses_of(self._styler(index), content, list(images.values()), regions)
                 for position, (name, image) in enumerate(images.items()):
                     terms = (None, None, None) if losses is None else losses[position]
                     found = FrameFigures(
@@ -189,7 +192,9 @@ class Comparison:
         path = None if self.independent_folder is None else self.independent_folder / f"{index:08d}.png"
         if path is not None and path.exists():
             return load_rgb(path)
-        found = BaselineStyler(self._styler(index), self.reporter).independent(self.stored[index], index, content)
+        found = BaselineStyler(self._styler(index), self.reporter, self.masks).independent(
+            self.stored[index], index, content
+        )
         if path is not None:
             atomic.make_folders(path.parent)
             atomic.write_bytes(path, encode_png(found))
@@ -199,7 +204,7 @@ class Comparison:
         """The frame started from the previous one without motion; the first is the frame of the render."""
         if previous is None:
             return images["render"]
-        baseline = BaselineStyler(self._styler(index), self.reporter)
+        baseline = BaselineStyler(self._styler(index), self.reporter, self.masks)
         return baseline.without_flow(self.stored[index], index, images["input"], previous["warm without flow"])
 
     def _changed(self, index: int, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
