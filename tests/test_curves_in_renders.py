@@ -105,19 +105,22 @@ def test_an_image_is_the_first_frame_also_with_curves(clip: Path) -> None:
         assert np.array_equal(image, frame)
 
 
-def test_the_finish_has_the_values_of_each_frame(clip: Path) -> None:
+@pytest.mark.parametrize("key", ["sharpen", "match_color", "detail.fine", "grade.vignette"])
+def test_the_finish_has_the_values_of_each_frame(clip: Path, key: str) -> None:
     stored = frames(clip, "work")
     opened = open_render(clip / "work")
-    settings = {
-        "output.finish.follow_level": 0,
-        "output.finish.sharpen": [{"at": 0, "value": 0}, {"at": 5, "value": 1}],
-    }
-    finished = finisher(opened.plan, pipeline.load_style(opened.configs["a"], settings), lambda _: {})
+    content = texture((48, 40), 8)
+    settings = {"output.finish.follow_level": 0}
+
+    def finished(value: Any, index: int) -> NDArray[np.uint8]:
+        config = pipeline.load_style(opened.configs["a"], settings | {f"output.finish.{key}": value})
+        every = dict.fromkeys((0, 2, 5), (stored[index], content))
+        return finisher(opened.plan, config, lambda _: every)(index, stored[index], content)
+
     for index, amount in ((0, 0), (2, 0.4), (5, 1)):
-        fixed = pipeline.load_style(opened.configs["a"], settings | {"output.finish.sharpen": amount})
-        expected = finisher(opened.plan, fixed, lambda _: {})(index, stored[index], None)
-        assert np.array_equal(finished(index, stored[index], None), expected)
-    assert np.array_equal(finished(0, stored[0], None), stored[0])
+        curve = [{"at": 0, "value": 0}, {"at": 5, "value": 1}]
+        assert np.array_equal(finished(curve, index), finished(amount, index))
+        assert np.array_equal(finished(curve, index), stored[index]) == (amount == 0)
 
 
 def test_a_batch_of_unequal_settings_is_its_frames_one_by_one() -> None:
