@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.execute.session import Session
 from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.masks import MaskSettings
     from pipeline.config.settings import Config
+    from pipeline.execute.session import Session
     from pipeline.runtime.progress import Reporter
 
 
