@@ -32,6 +32,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
     lines += [f"  {name}: its frames were removed, its video replaces them" for name in found.exported]
+    lines += [f"  {edit}" for edit in found.edits]
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")
