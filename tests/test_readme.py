@@ -114,13 +114,17 @@ def test_documents_have_commands() -> None:
 @pytest.mark.parametrize(
     "command", sorted({command for path in DOCUMENTS for command in commands_of(path)}), ids=lambda text: text[8:60]
 )
-def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_of_the_documents_work(
+    command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On small files of the same names; renders are dry, previews and explanations use the test encoder."""
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
     if arguments[0] in NOT_RUN:
         arguments.append("--help")
+    elif arguments[0] == "edit":
+        monkeypatch.chdir(edited_copy(folder, tmp_path, undo="--undo" in arguments))
     elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
     elif arguments[0] == "preview":
@@ -129,6 +133,15 @@ def test_commands_of_the_documents_work(command: str, folder: Path, monkeypatch:
     elif arguments[0] == "explain" and not arguments[1].endswith(".render"):
         arguments += [*QUICK, "--width=48"]
     assert cli.run(arguments) == 0
+
+
+def edited_copy(folder: Path, target: Path, *, undo: bool) -> Path:
+    """A folder with a render and a picture to put into it; where that is to be undone, it was put into it already."""
+    render = shutil.copytree(folder / "lake.render", target / "lake.render")
+    Image.fromarray(texture((48, 32), 51)).save(target / "painted.png")
+    if undo:
+        assert cli.run(["edit", str(render), "--frame=1", "--with", str(target / "painted.png")]) == 0
+    return target
 
 
 @cache

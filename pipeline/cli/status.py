@@ -35,6 +35,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     ]
     lines += [f"  {name}: its frames were removed, its video replaces them" for name in found.exported]
     lines += [f"  {line}" for line in curve_lines(style_configs(render.plan, directory))]
+    lines += [f"  {edit}" for edit in found.edits]
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError
+from pipeline.plan.edits import Edit, Run, runs
 from pipeline.plan.segments import Segments
 from pipeline.runtime.progress import ForwardingReporter
 from pipeline.store.frame_check import FrameCheck
@@ -32,38 +33,41 @@ def stylize_checked(
     *,
     checkpoint: Callable[[], None],
     exported: Collection[str] = (),
+    edits: Sequence[Edit] = (),
 ) -> None:
     """Stylize until every frame is stored and the checksums of all that were stored before are right.
 
     Where a chain continues is decided by a quick check of its stored files; then every byte of them is checked in the
-    background. Where one is damaged, its chain is stylized again from there, with every segment that depends on it. The
-    frames of styles in `exported` were removed and are not needed. `checkpoint` raises Interrupted if an end was
-    requested while only the check is going on. Raises what `Session.stylize` raises, and RenderDirectoryError if the
-    disk refuses to read.
+    background. Where one is damaged, its run is stylized again from there, with every segment that depends on it: up to
+    the next frame that `edits` pin, or the end of the chain. The frames of styles in `exported` were removed and are
+    not needed. `checkpoint` raises Interrupted if an end was requested while only the check is going on. Raises what
+    `Session.stylize` raises, and RenderDirectoryError if the disk refuses to read.
     """
     directory = session.directory
-    plan = directory.plan
-    starts = {chain.id: chain.stop if chain.style in exported else directory.done(chain) for chain in plan.chains}
-    checked = {id_: start for id_, start in starts.items() if directory.chain(id_).style not in exported}
-    repaired: dict[str, int] = {}
+    chains = [chain for chain in directory.plan.chains if chain.style not in exported]
+    starts = {run: directory.done(run.chain, run.frames) for chain in chains for run in runs(edits, chain)}
+    checked = dict(starts)
+    repaired: dict[Run, int] = {}
     with FrameCheck(directory, checked) as check:
         wait_until = time.monotonic() + WAIT_FOR_CHECK_S
 
-        def found_more_than(known: Mapping[str, int]) -> bool:
+        def found_more_than(known: Mapping[Run, int]) -> bool:
             """Whether the check has found more damage than is known."""
             check.wait(wait_until - time.monotonic())
             return check.damaged() != known
 
         while True:
             damaged = check.damaged()
-            for chain_id, index in damaged.items():
-                if index < repaired.get(chain_id, index + 1):
-                    repaired[chain_id] = starts[chain_id] = index
+            for run, index in damaged.items():
+                if index < repaired.get(run, index + 1):
+                    repaired[run] = starts[run] = index
             _restart_dependents(directory, starts)
-            if any(starts[chain.id] < chain.stop for chain in plan.chains):
+            if current := _first_unfinished(starts):
                 until_damage = cancellation.or_when(partial(found_more_than, damaged))
+                next_frames = {chain.id: chain.stop for chain in directory.plan.chains}
+                next_frames |= {id_: starts[run] for id_, run in current.items()}
                 try:
-                    session.stylize(dict(starts), _ProgressTracker(reporter, starts), until_damage)
+                    session.stylize(next_frames, _ProgressTracker(reporter, starts, current), until_damage, current)
                 except RenderDirectoryError:
                     check.wait()  # it may have come across a damaged frame before the check did
                     if not found_more_than(damaged):
@@ -77,22 +81,32 @@ def stylize_checked(
                 return
 
 
-def _restart_dependents(directory: RenderDirectory, starts: dict[str, int]) -> None:
+def _first_unfinished(starts: Mapping[Run, int]) -> dict[str, Run]:
+    """The first run of every chain that is not complete, by id of the chain."""
+    return {run.chain.id: run for run in reversed(starts) if starts[run] < run.stop}
+
+
+def _restart_dependents(directory: RenderDirectory, starts: dict[Run, int]) -> None:
     """Restart every segment from its first frame if one of its keyframes is going to be stylized (again)."""
     segments = Segments(directory.plan.chains)
-    for chain in directory.plan.chains:
-        for dependent, first in segments.dependents(chain, starts[chain.id]).items():
-            starts[dependent] = min(starts[dependent], first)
+    lost: set[str] = set()
+    for run, start in starts.items():
+        lost.update(segments.dependents(run.chain, start).keys() - {run.chain.id})
+    for run in starts:
+        if run.chain.id in lost:
+            starts[run] = run.start
 
 
 class _ProgressTracker(ForwardingReporter):
-    """A reporter that also keeps the next frame of each chain in `starts`."""
+    """A reporter that also keeps the next frame of the current run of each chain in `starts`."""
 
-    def __init__(self, reporter: Reporter, starts: dict[str, int]) -> None:
+    def __init__(self, reporter: Reporter, starts: dict[Run, int], current: Mapping[str, Run]) -> None:
         super().__init__(reporter)
         self._starts = starts
+        self._current = current
 
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
-        self._starts[chain.id] = min(index + chain.interval, chain.stop)
+        run = self._current[chain.id]
+        self._starts[run] = min(index + chain.interval, run.stop)
         super().frame_stored(chain, index, phase, stats, seconds)

@@ -78,14 +78,16 @@ class ChainSettings:
     """Which previous frames a frame starts from, and how motion is estimated.
 
     `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts.
-    `next_keyframe`: the keyframe that the chain approaches, or None. `estimator`: what estimates the flow. With
-    `every_frame_cold` no frame starts from another one. `masks` are those of the style's regions (None: it has none).
+    `next_keyframe`: the keyframe that the chain approaches over `approach_frames`, or None. `estimator`: what estimates
+    the flow. With `every_frame_cold` no frame starts from another one. `masks` are those of the style's regions (None:
+    it has none).
     """
 
     motion: MotionSettings
     long_term: Sequence[int] = ()
     hold_origin: int = 0
     next_keyframe: int | None = None
+    approach_frames: int = APPROACH_FRAMES
     estimator: FlowEstimator | None = None
     every_frame_cold: bool = False
     masks: Masks | None = None
@@ -211,14 +213,14 @@ def _motion_from(other: int, contents: Mapping[int, _Content], index: int, setti
 
 def _approaching(frame: ChainFrame, keyframe: _Content | None, settings: ChainSettings) -> ChainFrame:
     """The frame with its correspondence to the next keyframe, if that is near and there is a frame to start from."""
-    target = settings.next_keyframe
-    if keyframe is None or target is None or not frame.correspondences or target - frame.index > APPROACH_FRAMES:
+    target, over = settings.next_keyframe, settings.approach_frames
+    if keyframe is None or target is None or not frame.correspondences or target - frame.index > over:
         return frame
     return replace(
         frame,
         next_keyframe=target,
         to_next_keyframe=_compare(target, keyframe, frame.index, _Content(frame.content, frame.regions), settings),
-        approach_fraction=1 - (target - frame.index) / (APPROACH_FRAMES + 1),
+        approach_fraction=1 - (target - frame.index) / (over + 1),
     )
 
 

@@ -41,6 +41,7 @@ def run_chains(
     open_frames: Callable[[Chain, int], ChainFrames],
     *,
     starts: Mapping[str, int],
+    stops: Mapping[str, int] | None = None,
     batch_size: int,
     groups: int = 1,
     device: torch.device | None = None,
@@ -50,7 +51,8 @@ def run_chains(
 ) -> dict[str, TemperaError]:
     """Stylize every frame that is not stored yet, of the chains of the plan that `starts` names.
 
-    `starts` says by chain id which frame is the next (see `RenderDirectory.done`). `stylers` by style name;
+    `starts` says by chain id which frame is the next (see `RenderDirectory.done`), `stops` where a chain ends this
+    time, if that is before its planned stop. `stylers` by style name;
     `open_frames(chain, start)` gives the `ChainFrame`s from frame `start` on. At most `groups * batch_size` chains are
     open at a time, and each batch holds frames of one styler and one phase. Stylizing begins when one of `groups` equal
     parts of the open chains is ready, so that it waits for no straggler; with one group batches do not depend on the
@@ -68,7 +70,18 @@ def run_chains(
         ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
         scheduler = _Scheduler(
-            directory, stylers, open_frames, starts, batch_size, groups, device, begin_batch, writer, pool, reporter
+            directory,
+            stylers,
+            open_frames,
+            starts,
+            WaitingChains(directory.plan.chains, starts, stops),
+            batch_size,
+            groups,
+            device,
+            begin_batch,
+            writer,
+            pool,
+            reporter,
         )
         try:
             while ready := scheduler.wait_for_chains(cancellation):
@@ -90,6 +103,7 @@ class _Scheduler:
         stylers: Mapping[str, Styler | ShotStylers],
         open_frames: Callable[[Chain, int], ChainFrames],
         starts: Mapping[str, int],
+        waiting: WaitingChains,
         batch_size: int,
         groups: int,
         device: torch.device | None,
@@ -103,7 +117,7 @@ class _Scheduler:
         self._stylers = stylers
         self._open_frames = open_frames
         self._starts = starts
-        self._waiting = WaitingChains(directory.plan.chains, starts)
+        self._waiting = waiting
         self._running: list[RunningChain] = []  # the one that was stylized longest ago first
         self._batch_size = batch_size
         self._groups = groups

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
 from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
-from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.chain_frames import APPROACH_FRAMES, ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
@@ -24,6 +24,7 @@ from pipeline.types import Observable
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
     from pipeline.plan.curves import FrameValues
+    from pipeline.plan.edits import Run
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
@@ -51,14 +52,24 @@ class Session:
     masks: Mapping[str, Masks] = field(default_factory=dict)
     loaded: Loaded | None = None
 
-    def stylize(self, starts: Mapping[str, int], reporter: Reporter, cancellation: Cancellation) -> None:
+    def stylize(
+        self,
+        starts: Mapping[str, int],
+        reporter: Reporter,
+        cancellation: Cancellation,
+        runs: Mapping[str, Run] | None = None,
+    ) -> None:
         """Stylize the chains that `starts` names, each from the frame it gives, until all are done or have failed.
 
+        `runs` by id: chains of which only this run is stylized now; `starts` lies in it.
         Ends early, without an error, when a part of the work is cancelled. Raises Interrupted if the user asked for an
         end, the error of the first chain if all failed, IncompleteError with that error as its cause if some failed,
         and what `run_chains` raises.
         """
-        chains = [chain for chain in self.directory.plan.chains if starts.get(chain.id, chain.stop) < chain.stop]
+        runs = runs or {}
+        stops = {id_: run.stop for id_, run in runs.items()}
+        planned = [replace(chain, stop=stops.get(chain.id, chain.stop)) for chain in self.directory.plan.chains]
+        chains = [chain for chain in planned if starts.get(chain.id, chain.stop) < chain.stop]
         if not chains:
             return
         runtime = next(iter(self.configs.values())).runtime
@@ -86,8 +97,11 @@ class Session:
             failed = run_chains(
                 self.directory,
                 stylers,
-                lambda chain, start: self._open_frames(chain, start, every_frame_cold=chain.style in cold_styles),
+                lambda chain, start: self._open_frames(
+                    chain, start, runs.get(chain.id), every_frame_cold=chain.style in cold_styles
+                ),
                 starts=starts,
+                stops=stops,
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
                 groups=1 if device.type == "cpu" else ACCELERATOR_GROUPS,
                 device=device if device.type == "cuda" else None,  # others may not take copies from several threads
@@ -120,15 +134,19 @@ class Session:
         shots = plan.shot_colors if config.uses_shot_colors else ()
         return self.loaded.styler((canonical_json(settings), tuple(shots), str(resources.device)), build)
 
-    def _open_frames(self, chain: Chain, start: int, *, every_frame_cold: bool) -> Prefetcher[ChainFrame]:
+    def _open_frames(
+        self, chain: Chain, start: int, run: Run | None, *, every_frame_cold: bool
+    ) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
+        pinned = run is not None and run.next_keyframe is not None
         settings = ChainSettings(
             config.motion,
             every_frame_cold=every_frame_cold,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
-            next_keyframe=Segments(plan.chains).next_keyframe(chain),
+            next_keyframe=run.next_keyframe if run and pinned else Segments(plan.chains).next_keyframe(chain),
+            approach_frames=run.approach_frames if run and pinned else APPROACH_FRAMES,
             estimator=self.resources[chain.style].flow,
             masks=self.masks.get(chain.style),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.plan.segments import Segments
 from pipeline.types import Chain
@@ -11,11 +12,19 @@ from pipeline.types import Chain
 class WaitingChains:
     """Chains in the order of the plan. A segment can begin as soon as the keyframes that it reads are stored."""
 
-    def __init__(self, chains: Sequence[Chain], starts: Mapping[str, int]) -> None:
-        """All chains of a plan, of which those wait that `starts` gives a frame by id: the first that is not stored."""
+    def __init__(
+        self, chains: Sequence[Chain], starts: Mapping[str, int], stops: Mapping[str, int] | None = None
+    ) -> None:
+        """All chains of a plan, of which those wait that `starts` gives a frame by id: the first that is not stored.
+
+        `stops` by id: chains that are to end before their planned stop.
+        """
+        ends = {chain.id: chain.stop for chain in chains} | dict(stops or {})
         self._segments = Segments(chains)
         self._next = {chain.id: starts.get(chain.id, chain.stop) for chain in chains}
-        self._waiting = [chain for chain in chains if self._next[chain.id] < chain.stop]
+        self._waiting = [
+            replace(chain, stop=ends[chain.id]) for chain in chains if self._next[chain.id] < ends[chain.id]
+        ]
 
     def take(self) -> Chain | None:
         """The first chain that can begin, which then no longer waits; None if there is none."""

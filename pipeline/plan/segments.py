@@ -61,9 +61,12 @@ class Segments:
         return self._by_id[chain.keyframe_chain] if chain.keyframe_chain else None
 
     def next_keyframe(self, chain: Chain) -> int | None:
-        """Index of the keyframe that a segment approaches, the one behind its last frame; None if there is none."""
-        keyframes = self.keyframes(chain)
-        return chain.stop if keyframes is not None and chain.stop in keyframes.frames else None
+        """Index of the keyframe that a segment approaches, the one behind its last frame; None if there is none.
+
+        `chain` may be a part of the planned one, with an earlier stop.
+        """
+        stop, keyframes = self._by_id[chain.id].stop, self.keyframes(chain)
+        return stop if keyframes is not None and stop in keyframes.frames else None
 
     def last_keyframe(self, segment: Chain) -> int:
         """Index of the last keyframe that a segment reads, which must be stored before it can begin."""

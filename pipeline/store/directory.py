@@ -5,6 +5,7 @@
     frames/<chain id>/00000123.png   one stylized frame; present = complete
     stats.jsonl                      one line per stylized frame; advisory
     log.txt, cache/                  written by others; the store only names them
+    edits/                           frames that were changed by hand (see `store/edits.py`)
 
 The stored frame is the checkpoint. A chain is done up to the end of its longest unbroken run of frames from its start
 in which every frame begins and ends as it should and the last one decodes with all checksums right. If the last one
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAN_NAME: Final = "plan.json"
-TOP_NAMES: Final = frozenset({PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache"})
+TOP_NAMES: Final = frozenset({PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache", "edits"})
 """What a render directory holds at its top."""
 MAX_PLAN_BYTES: Final = 1 << 28
 
@@ -210,15 +211,16 @@ class RenderDirectory:
         indices = (frames.frame_index(entry.name) for entry in _entries(self.frames_path / chain.id))
         return {index for index in indices if index is not None and index in chain.frames}
 
-    def done(self, chain: Chain) -> int:
+    def done(self, chain: Chain, among: range | None = None) -> int:
         """Where the chain continues: the stop of its longest unbroken run of good frames (the module says which).
 
-        `start` if nothing is done, `stop` if all is. Raises RenderDirectoryError if the disk refuses to read, so that
-        a failing cable does not make a render start over.
+        `start` if nothing is done, `stop` if all is. `among`, if given, are the only frames of it that count (see
+        `plan.edits.Run`). Raises RenderDirectoryError if the disk refuses to read, so that a failing cable does not
+        make a render start over.
         """
         size = self.plan.width_px, self.plan.height_px
         stored = self.stored(chain)
-        indices = chain.frames
+        indices = chain.frames if among is None else among
         count = 0
         while count < len(indices) and indices[count] in stored:
             if frames.outline_problem(self.frame_path(chain.id, indices[count]), *size):
@@ -226,7 +228,7 @@ class RenderDirectory:
             count += 1
         while count > 0 and frames.load(self.frame_path(chain.id, indices[count - 1]), *size)[0] is None:
             count -= 1
-        return indices[count] if count < len(indices) else chain.stop
+        return indices[count] if count < len(indices) else indices.stop
 
     def check_lock(self) -> None:
         """Raise RenderDirectoryError if we may no longer write, RuntimeError outside `lock` and `join`."""
@@ -262,8 +264,17 @@ class RenderDirectory:
 
 def resume_command(path: Path) -> str:
     """The command that goes on with the render in a directory, ready to be pasted into a shell."""
+    return f"tempera resume {_quoted(path)}"
+
+
+def edit_command(path: Path) -> str:
+    """The beginning of the commands that edit the frames of a render, ready to be pasted into a shell."""
+    return f"tempera edit {_quoted(path)}"
+
+
+def _quoted(path: Path) -> str:
     text = str(path)
-    return f"tempera resume {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def fresh(path: str | Path) -> Path | None:

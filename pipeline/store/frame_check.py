@@ -15,27 +15,25 @@ from pipeline.store import frames
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from pipeline.plan.edits import Run
     from pipeline.store.directory import RenderDirectory
 
 
 class FrameCheck:
-    """Finds damaged frames before the index where each chain continues, on a thread of its own.
+    """Finds damaged frames before the index where each run of a chain continues, on a thread of its own.
 
-    `starts` gives that index by chain id (see `RenderDirectory.done`). Chains that are not complete are checked first,
-    those without an entry not at all. Use as a context manager: leaving it stops and joins the thread.
+    `starts` gives that index (see `RenderDirectory.done`). Runs that are not complete are checked first, those without
+    an entry not at all. Use as a context manager: leaving it stops and joins the thread.
     """
 
-    def __init__(self, directory: RenderDirectory, starts: Mapping[str, int]) -> None:
-        known = [chain for chain in directory.plan.chains if chain.id in starts]
-        chains = sorted(known, key=lambda chain: starts[chain.id] >= chain.stop)
+    def __init__(self, directory: RenderDirectory, starts: Mapping[Run, int]) -> None:
+        runs = sorted(starts, key=lambda run: starts[run] >= run.stop)
         self._directory: Final = directory
-        self._left: Final = deque(
-            (chain.id, index) for chain in chains for index in chain.frames if index < starts[chain.id]
-        )
+        self._left: Final = deque((run, index) for run in runs for index in run.frames if index < starts[run])
         self.total: Final = len(self._left)
         self._stopping: Final = threading.Event()
         self._lock: Final = threading.Lock()
-        self._damaged: dict[str, int] = {}
+        self._damaged: dict[Run, int] = {}
         self._failure: Exception | None = None
         self._thread: Final = threading.Thread(target=self._work, name="frame check", daemon=True)
         self._thread.start()
@@ -45,8 +43,8 @@ class FrameCheck:
         """How many frames are not checked yet, of `total`."""
         return len(self._left)
 
-    def damaged(self) -> dict[str, int]:
-        """The first damaged frame of every chain in which one was found so far.
+    def damaged(self) -> dict[Run, int]:
+        """The first damaged frame of every run in which one was found so far.
 
         Raises RenderDirectoryError if the disk refused to read a frame, which may be good.
         """
@@ -73,12 +71,12 @@ class FrameCheck:
         plan = self._directory.plan
         while not self._stopping.is_set():
             try:
-                chain_id, index = self._left.popleft()
+                run, index = self._left.popleft()
             except IndexError:
                 return
             try:
                 problem = frames.checksum_problem(
-                    self._directory.frame_path(chain_id, index), plan.width_px, plan.height_px
+                    self._directory.frame_path(run.chain.id, index), plan.width_px, plan.height_px
                 )
             except Exception as error:
                 with self._lock:
@@ -87,4 +85,4 @@ class FrameCheck:
                 return
             if problem:
                 with self._lock:
-                    self._damaged[chain_id] = min(index, self._damaged.get(chain_id, index))
+                    self._damaged[run] = min(index, self._damaged.get(run, index))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.plan.edits import runs
 from pipeline.runtime.progress import Estimate
 from pipeline.store import lock, videos
+from pipeline.store.edits import describe_edit, stored_edits
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
@@ -53,6 +55,8 @@ class Status:
     total: Progress
     exported: tuple[str, ...] = ()
     """Styles whose frames were removed after their video was written; they count as done."""
+    edits: tuple[str, ...] = ()
+    """The edits that are not undone, each in one sentence."""
 
     @property
     def finished(self) -> bool:
@@ -78,24 +82,29 @@ def read_status(directory: RenderDirectory) -> Status:
     rows: list[ChainStatus] = []
     total_left: dict[Phase, int] = {"cold": 0, "warm": 0}
     exported = videos.exported(directory)
+    edits = [edit for edit in stored_edits(directory) if edit.active]
     for chain in directory.plan.chains:
         stored_no_more = chain.style in exported
-        left = _frames_left(chain, chain.stop if stored_no_more else directory.done(chain), per_chain[chain.id])
+        unfinished = 0
+        if not stored_no_more:
+            for run in runs(edits, chain):
+                unfinished += chain.remaining(directory.done(chain, run.frames)) - chain.remaining(run.stop)
+        left = _frames_left(chain, unfinished, per_chain[chain.id])
         total_left = {phase: total_left[phase] + count for phase, count in left.items()}
         progress = _progress(len(chain.frames), left, per_chain[chain.id], latest_session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
     frames = sum(len(chain.frames) for chain in directory.plan.chains)
     total = _progress(frames, total_left, every, latest_session)
     state, holder = lock.probe(directory.path)
-    return Status(state, holder, tuple(rows), total, tuple(sorted(exported)))
+    described = tuple(describe_edit(directory, edit) for edit in edits)
+    return Status(state, holder, tuple(rows), total, tuple(sorted(exported)), described)
 
 
-def _frames_left(chain: Chain, start: int, records: list[dict[str, Any]]) -> dict[Phase, int]:
-    """Frames of each phase that are left of a chain from `start` on; `records` are those of the chain.
+def _frames_left(chain: Chain, left: int, records: list[dict[str, Any]]) -> dict[Phase, int]:
+    """How many of the `left` frames of a chain are of each phase; `records` are those of the chain.
 
     Where a frame behind the first one was cold as planned, every frame of the chain is.
     """
-    left = chain.remaining(start)
     always_cold = any(
         record.get("phase") == "cold" and record.get("anew") is False and record.get("frame") != chain.start
         for record in records

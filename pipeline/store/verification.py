@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.plan.edits import Edit, pins, runs
 from pipeline.runtime import atomic
 from pipeline.store import frames, lock, videos
 from pipeline.store.directory import TOP_NAMES, RenderDirectory
+from pipeline.store.edits import EDITS_NAME, frame_problem, picture_problem, pin_path, stored_edits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 class Finding:
     """One file that is not as it should be. `path` is relative to the render directory.
 
-    "damaged": a stored frame that is incomplete or changed, or a video that has changed since its frames were removed.
+    "damaged": a stored frame or the picture of an edit that is incomplete or changed, or a video that has changed since
+    its frames were removed.
     "missing": a frame that is not there though a later one of its chain is, or such a video.
     "foreign": a file that we did not make, and leave alone.
     "leftover": a temporary file of a crash, removed when a render takes the lock, or a frame that `tempera clean` was
@@ -61,19 +64,32 @@ def verify_frames(directory: RenderDirectory, on_frame: Callable[[int, int], Non
     of = sum(len(indices) for indices in stored.values())
     checked = unstylized = 0
     findings: list[Finding] = []
+    edits = [edit for edit in stored_edits(directory) if edit.active]
     for chain in chains:
         indices = stored[chain.id]
-        last = max(indices, default=chain.frames.start - 1)
-        unstylized += sum(index > last for index in chain.frames)
-        for index in (index for index in chain.frames if index <= last):
-            problem = _problem(directory, chain, index) if index in indices else "missing"
+        pinned = pins(edits, chain)
+        wanted = set(pinned)
+        for run in runs(edits, chain):
+            last = max(indices.intersection(run.frames), default=run.start - 1)
+            unstylized += sum(index > last for index in run.frames)
+            wanted.update(index for index in run.frames if index <= last)
+        for index in sorted(wanted):
+            problem = "missing"
             if index in indices:
+                problem = _problem(directory, chain, index)
+                if not problem and index in pinned:
+                    problem = frame_problem(directory, chain, index, pinned[index])
                 checked += 1
                 if on_frame is not None:
                     on_frame(checked, of)
             if problem:
                 path = f"{frames.FRAMES_NAME}/{chain.id}/{frames.frame_name(index)}"
                 findings.append(Finding(_kind(problem), path, problem, chain.id, index))
+        for index, pin in pinned.items():
+            if problem := picture_problem(directory, pin):
+                path = pin_path(directory, pin).relative_to(directory.path).as_posix()
+                findings.append(Finding(_kind(problem), path, problem, chain.id, index))
+    findings.extend(_interrupted(stored_edits(directory)))
     for video in exported.values():
         if problem := video.problem(directory.path):
             findings.append(Finding(_kind(problem), video.path, f"{problem}, and its frames were removed"))
@@ -84,6 +100,14 @@ def verify_frames(directory: RenderDirectory, on_frame: Callable[[int, int], Non
 def _problem(directory: RenderDirectory, chain: Chain, index: int) -> str:
     plan = directory.plan
     return frames.load(directory.frame_path(chain.id, index), plan.width_px, plan.height_px)[1]
+
+
+def _interrupted(edits: Iterable[Edit]) -> list[Finding]:
+    return [
+        Finding("leftover", f"{EDITS_NAME}/{edit.version:04d}", "was interrupted; the next command completes it")
+        for edit in edits
+        if edit.state in ("applying", "undoing")
+    ]
 
 
 def _kind(problem: str) -> Literal["damaged", "missing"]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, resume_command
+from pipeline.store.edits import recover_edits
 from pipeline.store.videos import COMPOSED_NAME, VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
 from pipeline.workflows.opened import OpenedRender, open_render
@@ -49,6 +50,7 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
     temporary = _temporary(directory)
     freed = [_measure("leftovers of crashes", temporary)]
     with directory.lock():  # which removes them
+        recover_edits(directory)
         outputs = {
             *opened.outputs.values(),
             *(v.absolute_path(path) for v in known_videos(directory)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, resume_command
+from pipeline.store.edits import describe_edit, restore_pinned
 from pipeline.store.videos import exported as exported_videos
 from pipeline.version import __version__
 from pipeline.workflows.export import write_style
@@ -55,7 +56,10 @@ def complete(
             )
         session = Session(directory, prepared.source, prepared.configs, prepared.resources, loaded=loaded)
         session = with_region_masks(session, reporter, cancellation)
-        stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported)
+        edits = restore_pinned(directory)
+        for edit in edits:
+            reporter.note(describe_edit(directory, edit))
+        stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported, edits=edits)
         return [
             exported[name]
             if name in exported

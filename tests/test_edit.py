@@ -1,0 +1,415 @@
+"""Touched-up frames: what follows from them is stylized anew, and the same whatever interrupts it; undo is exact."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import cli
+from pipeline.errors import TemperaError
+from pipeline.media.image.png import decode_png
+from pipeline.plan.edits import Edit, Run, pins, runs, standing_on
+from pipeline.runtime import atomic
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.edits import add_edit, recover_edits, stored_edits, undo_edit
+from pipeline.store.verification import verify_frames
+from pipeline.types import Chain
+from tests.support.clips import moving_square, texture, write_video
+from tests.support.command_line import QUICK, Result, Tempera, assert_refused
+
+FRAMES, CUT = 10, 8
+KINDS: dict[str, list[str]] = {
+    "plain": [],
+    "segments": ["--set=motion.segment_frames=4", "--set=runtime.batch_size=1"],
+    "hold": ["--set=motion.hold=2"],
+}
+CHAIN = "one-s000"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_real_flushes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+def make_render(folder: Path, *settings: str, styles: tuple[str, ...] = ("one",)) -> Path:
+    write_video(folder / "clip.mp4", moving_square(FRAMES, cut_at=CUT), rate=10)
+    words = ["render", str(folder / "clip.mp4"), "-o", str(folder / "v.mp4"), "--workdir", str(folder / "v.render")]
+    for number, name in enumerate(styles):
+        Image.fromarray(texture((64, 48), number + 50)).save(folder / f"{name}.png")
+        words += ["-s", str(folder / f"{name}.png")]
+    assert cli.run([*words, *QUICK, *settings]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished render of two shots, of one kind; copy it before changing it."""
+    return make_render(tmp_path_factory.mktemp("kind"), *KINDS[request.param])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plain kind in one style; copy it before changing it."""
+    return make_render(tmp_path_factory.mktemp("plain"))
+
+
+Copy = Callable[[Path], Path]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    """Copy a folder, inputs included; returns the render directory of the copy."""
+    numbers = iter(range(100))
+    return lambda folder: shutil.copytree(folder, tmp_path / f"copy-{next(numbers)}") / "v.render"
+
+
+@pytest.fixture
+def tempera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tempera:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path | int) -> Result:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+def frames_of(render: Path) -> dict[str, bytes]:
+    root = render / "frames"
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.glob("*/*"))}
+
+
+def shown(render: Path) -> list[bytes]:
+    """The stored frames of the video in order."""
+    directory = RenderDirectory.open(render)
+    chains = [chain for chain in directory.plan.chains if chain.in_output]
+    return [directory.frame_path(chain.id, index).read_bytes() for chain in chains for index in chain.frames]
+
+
+def changed(before: list[bytes], after: list[bytes]) -> list[int]:
+    return [index for index, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+
+
+def paint(render: Path, frame: int, tempera: Tempera, color: tuple[int, int, int] = (255, 0, 0)) -> Path:
+    """Take a frame out, paint a square onto it, and return the picture."""
+    picture = render.parent / f"painted-{frame}-{color[0]}.png"
+    assert tempera("edit", render, "--export", frame, "-o", picture).code == 0
+    rgb = np.asarray(Image.open(picture)).copy()
+    rgb[8:16, 8:16] = color
+    Image.fromarray(rgb).save(picture)
+    return picture
+
+
+def put_back(render: Path, frame: int, picture: Path, tempera: Tempera, *options: str | int) -> None:
+    result = tempera("edit", render, "--frame", frame, "--with", picture, "--progress", "none", *options)
+    assert result.code == 0, result.err
+    assert f"tempera resume {render}" in result.out
+
+
+def resume(render: Path, tempera: Tempera) -> None:
+    result = tempera("resume", render, "--progress", "none")
+    assert result.code == 0, result.err
+    assert tempera("verify", render, "--progress", "none").code == 0
+
+
+def test_frames_up_to_the_cut_follow_from_an_edit_and_undo_is_exact(kind: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(kind)
+    before, plan = frames_of(render), (render / "plan.json").read_bytes()
+    shown_before = shown(render)
+    picture = paint(render, 2, tempera)
+    put_back(render, 2, picture, tempera)
+    stop = next(c.stop for c in RenderDirectory.open(render).plan.chains if c.in_output and 2 in c.frames)
+    assert "edit 1: frame 2 of one" in tempera("status", render).out
+    resume(render, tempera)
+    assert changed(shown_before, shown(render)) == list(range(2, stop))  # neither the cut nor the segment is crossed
+    assert np.array_equal(decode_png(shown(render)[2]), np.asarray(Image.open(picture)))
+    assert (render / "plan.json").read_bytes() == plan
+    assert tempera("clean", render, "--progress", "none").code == 0
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    assert frames_of(render) == before
+    assert tempera("verify", render, "--progress", "none").code == 0
+    assert "undone" in tempera("edit", render, "--list").out
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_interrupted_work_after_an_edit_stores_the_same_bytes(
+    kind: Path, copy: Copy, tempera: Tempera, bounded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = copy(kind), copy(kind)
+    picture = paint(whole, 0, tempera)
+    until = 5 if (whole / "frames" / CHAIN).is_dir() else 2  # segments are shorter
+    for render in (whole, killed):
+        put_back(render, 0, picture, tempera, *(["--until", until, "--blend", 2] if bounded else []))
+    resume(whole, tempera)
+    store, left = RenderDirectory.write_frame, 0
+
+    def dying(directory: RenderDirectory, *arguments: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        store(directory, *arguments)
+
+    choice = random.Random(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(RenderDirectory, "write_frame", dying)
+        for _ in range(3):
+            left = choice.randrange(2)
+            assert tempera("resume", killed, "--progress", "none").code == 130
+    resume(killed, tempera)
+    assert frames_of(killed) == frames_of(whole)
+
+
+def test_until_keeps_what_is_behind_it_and_blends_into_it(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    distances = {}
+    for blend in (0, 4):
+        render = copy(plain)
+        before = shown(render)
+        picture = paint(render, 1, tempera, (255, 255, 255))
+        put_back(render, 1, picture, tempera, "--until", 5, "--blend", blend)
+        assert "6 of 10 frames" in tempera("status", render).out  # four of them are left, whatever lies behind
+        resume(render, tempera)
+        after = shown(render)
+        assert changed(before, after) == [1, 2, 3, 4, 5]
+        area = np.s_[6:18, 6:18]
+        distances[blend] = np.abs(decode_png(after[5])[area].astype(int) - decode_png(before[6])[area]).mean()
+    assert distances[4] < distances[0]
+
+
+def test_frame_that_is_damaged_between_two_edits_becomes_what_it_was(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    put_back(render, 1, paint(render, 1, tempera), tempera, "--until", 3)
+    resume(render, tempera)
+    put_back(render, 6, paint(render, 6, tempera), tempera)
+    resume(render, tempera)
+    wanted = frames_of(render)
+    for index in (1, 2, 4, 5, 6):  # pinned ones, one that blends, the stop, and one that no edit made
+        (render / f"frames/{CHAIN}/{index:08d}.png").write_bytes(wanted[f"{CHAIN}/{index:08d}.png"][:-9])
+    assert tempera("verify", render, "--progress", "none").code == 5
+    resume(render, tempera)
+    assert frames_of(render) == wanted
+
+
+def test_edits_stand_on_each_other(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    before = frames_of(render)
+    put_back(render, 1, paint(render, 1, tempera), tempera)
+    resume(render, tempera)
+    first = frames_of(render)
+    put_back(render, 4, paint(render, 4, tempera), tempera)
+    resume(render, tempera)
+    assert_refused(tempera("edit", render, "--undo", 1, "--progress", "none"), 5, "edit 2", "--undo 2")
+    refused = tempera("edit", render, "--frame", 1, "--with", paint(render, 1, tempera, (0, 255, 0)), "--until", 6)
+    assert_refused(refused, 5, "edit 2", "frame 4")
+    put_back(render, 2, paint(render, 2, tempera, (0, 9, 0)), tempera)  # ends before the frame of edit 2
+    resume(render, tempera)
+    assert "blend into frame 4" in tempera("edit", render, "--list").out
+    assert_refused(tempera("edit", render, "--undo", 2, "--progress", "none"), 5, "edit 3")
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    assert frames_of(render) == first
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    assert frames_of(render) == before
+    assert_refused(tempera("edit", render, "--undo", "--progress", "none"), 2, "no edit")
+
+
+def test_same_frame_is_painted_again_before_what_follows_is_stylized(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    once, twice = copy(plain), copy(plain)
+    put_back(twice, 3, paint(twice, 3, tempera), tempera)
+    picture = paint(twice, 3, tempera, (0, 0, 255))
+    assert_refused(tempera("edit", twice, "--export", 5), 5, "not stored yet", "tempera resume")
+    for render in (once, twice):
+        put_back(render, 3, picture, tempera)
+        resume(render, tempera)
+    assert frames_of(once) == frames_of(twice)
+
+
+def test_changed_picture_is_found_and_either_way_out_works(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    before = frames_of(render)
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    resume(render, tempera)
+    picture = render / "edits/0001/frame.png"
+    good = picture.read_bytes()
+    picture.write_bytes(good[:-1])
+    result = tempera("verify", render, "--progress", "none")
+    assert result.code == 5 and "damaged: edits/0001/frame.png" in result.out
+    assert_refused(tempera("resume", render, "--progress", "none"), 5, "frame.png", "put the file back", "--undo 1")
+    picture.write_bytes(good)
+    resume(render, tempera)
+    picture.unlink()
+    assert_refused(tempera("resume", render, "--progress", "none"), 5, "missing")
+    assert tempera("edit", render, "--undo", 1, "--progress", "none").code == 0
+    assert frames_of(render) == before
+
+
+def test_replaced_frames_that_are_gone_are_stylized_anew(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    before = frames_of(render)
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    resume(render, tempera)
+    shutil.rmtree(render / "edits/0001/replaced")
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    resume(render, tempera)
+    assert frames_of(render) == before
+
+
+def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera, tmp_path: Path) -> None:
+    render = copy(plain)
+    before = frames_of(render)
+    small, same = tmp_path / "small.png", tmp_path / "same.png"
+    Image.new("RGB", (20, 10)).save(small)
+    assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
+    (tmp_path / "text.png").write_text("no image")
+
+    def edit(*arguments: str | Path | int) -> Result:
+        return tempera("edit", render, *arguments)
+
+    assert_refused(edit("--frame", 3, "--with", small), 4, "20x10", "48x32")
+    assert_refused(edit("--frame", 3, "--with", same), 4, "as it is")
+    assert_refused(edit("--frame", 3, "--with", tmp_path / "text.png"), 4, "text.png")
+    assert_refused(edit("--frame", 10, "--with", same), 2, "no frame 10", "0 to 9")
+    assert_refused(edit("--export", 3, "--style", "two"), 2, "'two'", "one")
+    assert_refused(edit("--frame", 3), 2, "expected one thing")
+    assert_refused(edit("--export", 3, "--until", 5), 2, "--until")
+    assert_refused(edit("--undo", 4), 2, "no edit 4")
+    other = paint(render, 3, tempera)
+    assert_refused(edit("--frame", 3, "--with", other, "--until", 8), 2, "frame 7")
+    with RenderDirectory.open(render).lock():
+        assert_refused(edit("--frame", 3, "--with", other), 5, "working here")
+    assert frames_of(render) == before and not list((render / "edits").glob("*"))
+    assert tempera("clean", render, "--frames", "--progress", "none").code == 0
+    assert_refused(edit("--frame", 3, "--with", other), 5, "removed")
+
+
+def test_style_must_be_named_where_there_are_several(copy: Copy, tempera: Tempera, tmp_path: Path) -> None:
+    (tmp_path / "two").mkdir()
+    render = make_render(tmp_path / "two", styles=("one", "two")) / "v.render"
+    before = frames_of(render)
+    assert_refused(tempera("edit", render, "--export", 3), 2, "one, two", "--style one")
+    assert tempera("edit", render, "--export", 3, "-s", "two").out == "two-s000-00000003.png\n"
+    picture = render.parent / "black.png"
+    Image.new("RGB", (48, 32)).save(picture)
+    put_back(render, 3, picture, tempera, "--style", "two")
+    resume(render, tempera)
+    assert all(name.startswith("two-s000") for name, data in frames_of(render).items() if data != before[name])
+
+
+# An interruption of the command itself
+
+
+class CrashError(BaseException):
+    """The process ends here."""
+
+
+def crash_after(operations: int, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Do some work on the disk, of which only so many operations are done; returns whether that was all of it."""
+    left = operations
+
+    def crashing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise CrashError
+            return real(*arguments)
+
+        return operation
+
+    with monkeypatch.context() as patch:
+        for name in atomic.OPERATIONS:
+            patch.setattr(atomic, name, crashing(getattr(atomic, name)))
+        try:
+            work()
+        except CrashError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_crash_at_any_operation_leaves_all_of_an_edit_or_nothing(
+    plain: Path, copy: Copy, tempera: Tempera, undone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = copy(plain)
+    before = frames_of(edited)
+    put_back(edited, 2, paint(edited, 2, tempera), tempera, "--until", 5)
+    applied = frames_of(edited)
+    (edit,) = stored_edits(RenderDirectory.open(edited))
+    picture = (edited / "edits/0001/frame.png").read_bytes()
+    seen: list[dict[str, bytes]] = []
+    complete = False
+    while not complete:
+        folder = edited.parent.with_name(f"crash-{len(seen)}")
+        directory = RenderDirectory.open(shutil.copytree(edited if undone else plain / "v.render", folder))
+
+        def work(directory: RenderDirectory = directory) -> object:
+            return undo_edit(directory, edit) if undone else add_edit(directory, edit, picture)
+
+        with directory.lock():
+            complete = crash_after(len(seen), work, monkeypatch)
+        with directory.lock():  # the next command that writes
+            recover_edits(directory)
+        found = frames_of(folder)
+        assert found in (before, applied) and verify_frames(directory).ok
+        assert not [finding for finding in verify_frames(directory).findings if finding.kind == "leftover"]
+        seen.append(found)
+    first, last = (applied, before) if undone else (before, applied)
+    committed = seen.index(last)
+    assert 3 < committed < len(seen) - 3 and seen[:committed] == [first] * committed
+    assert seen[committed:] == [last] * (len(seen) - committed)
+
+
+# The runs of a chain between pinned frames
+
+
+def an_edit(version: int, frame: int, stop: int, **changes: Any) -> Edit:
+    known = {"chain": "c", "blend": 2, "digest": "d", "stop_digest": "" if stop == 20 else "s", "replaced": ()}
+    return Edit(version, frame=frame, stop=stop, made="", **(known | changes))
+
+
+def test_runs_lie_between_pinned_frames_and_approach_the_stop() -> None:
+    chain = Chain("c", "a", 0, 0, 20, 1)
+    assert runs([], chain) == [Run(chain, 0, 20)]
+    keyframes = Chain("c", "a", 0, 0, 20, 1, interval=8)
+    assert runs([], keyframes)[0].frames == range(0, 20, 8)
+    edits = [an_edit(1, 3, 10), an_edit(2, 15, 20), an_edit(3, 5, 10, blend=4), an_edit(4, 0, 3, state="undone")]
+    assert runs(edits, chain) == [
+        Run(chain, 0, 3),
+        Run(chain, 4, 5, 10, 2),
+        Run(chain, 6, 10, 10, 4),
+        Run(chain, 11, 15),
+        Run(chain, 16, 20),
+    ]
+    found = pins(edits, chain)
+    assert {index: (pin.edit.version, pin.at_stop) for index, pin in found.items()} == {
+        3: (1, False),
+        5: (3, False),
+        10: (3, True),
+        15: (2, False),
+    }
+    assert standing_on(edits[0], edits) == [edits[2]] and standing_on(edits[2], edits) == []
+    assert standing_on(an_edit(0, 10, 12), edits) == [edits[0], edits[2]]  # they approach frame 10
+
+
+def test_damaged_record_is_an_error_and_not_a_render_without_edits(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    record = render / "edits/0001/edit.json"
+    facts = json.loads(record.read_text())
+    for wrong in ({**facts, "frame": 99}, {**facts, "chain": "x"}, {**facts, "tempera_edit": 2}, [], {}):
+        record.write_text(json.dumps(wrong))
+        with pytest.raises(TemperaError, match=r"edit\.json"):
+            stored_edits(RenderDirectory.open(render))
