@@ -14,7 +14,7 @@ several soft conditions that are multiplied.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import comb, prod
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -97,7 +97,8 @@ def find_sky(frame: NDArray[np.uint8], detail: NDArray[np.float32] | None = None
     height, width = frame.shape[:2]
     lab = oklab_from_srgb(frame)
     gradient = _gradient(frame)
-    strength = cv2.GaussianBlur(np.abs(fine_detail(frame) if detail is None else detail), (0, 0), 1)
+    magnitude = np.abs(fine_detail(frame) if detail is None else detail)
+    strength = np.asarray(cv2.GaussianBlur(magnitude, (0, 0), 1), np.float32)
     features = np.concatenate([lab, ROUGHNESS * np.log1p(gradient / 8)[..., None]], axis=-1).astype(np.float64)
     sums, sharpness = _column_sums(features), _sharpness(strength)
 
@@ -247,4 +248,4 @@ def _presence(lab: NDArray[np.float32], gradient: NDArray[np.float32], above: ND
         smoothstep(darker - 0.08, darker, float(lightness - lab[~above][:, 0].mean())),
         1 - colored * green,
     )
-    return float(np.prod(conditions))
+    return prod(float(condition) for condition in conditions)
