@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config
+from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Shot, Source
@@ -116,7 +117,7 @@ def _finished(
     config: Config,
     source: Source,
 ) -> Generator[NDArray[np.uint8]]:
-    """Stored frames as the video shows them."""
+    """Stored frames as the video shows them, several finished at a time."""
     from pipeline.media.reader.source import read_frame, read_frames
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.shot_look import sample_indices
@@ -134,11 +135,16 @@ def _finished(
         return found
 
     finished = finisher(plan, config, samples)
-    if not reads_content(config.output.finish):
-        for index, stylized in stored:
-            yield finished(index, stylized, None)
-        return
-    contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
-    with closing(contents):
-        for (index, stylized), content in zip(stored, contents, strict=False):
-            yield finished(index, stylized, content.rgb)
+
+    def with_contents() -> Generator[tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        if not reads_content(config.output.finish):
+            for index, stylized in stored:
+                yield index, stylized, None
+            return
+        contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
+        with closing(contents):
+            for (index, stylized), content in zip(stored, contents, strict=False):
+                yield index, stylized, content.rgb
+
+    threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
+    return map_in_order(lambda images: finished(*images), with_contents(), threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
@@ -31,7 +32,7 @@ Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
 def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
     """What finishes the frames of a style of a plan, by the output settings of `config`.
 
-    `samples` is asked once for every shot, if the settings need it. Raises ConfigError for a LUT that cannot be read;
+    It may be called from several threads. `samples` is asked once for every shot, if the settings need it. Raises ConfigError for a LUT that cannot be read;
     the finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
     """
     from pipeline.analysis.shot_colors import decoded_colors
@@ -44,6 +45,7 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
     lut = grade_lut(config.output.finish)
     settings = config.output.finish
     looks: dict[int, ShotLook] = {}
+    lock = Lock()
 
     def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
         level = levels[index] if levels else None
@@ -55,16 +57,17 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
 
     def look_of(index: int) -> ShotLook:
         shot = next(shot for shot in plan.shots if shot.start <= index < shot.stop)
-        if shot.index not in looks:
-            frames = samples(shot)
-            looks[shot.index] = shot_look(
-                [stylized for stylized, _ in frames.values()],
-                decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
-                settings,
-                config.seed,
-                lambda wanted, look: [one(at, *images, wanted, look) for at, images in frames.items()],
-            )
-        return looks[shot.index]
+        with lock:
+            if shot.index not in looks:
+                frames = samples(shot)
+                looks[shot.index] = shot_look(
+                    [stylized for stylized, _ in frames.values()],
+                    decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
+                    settings,
+                    config.seed,
+                    lambda wanted, look: [one(at, *images, wanted, look) for at, images in frames.items()],
+                )
+            return looks[shot.index]
 
     def finished(index: int, stylized: RGB, content: RGB | None) -> RGB:
         if settings.match_color > 0 and not plan.shot_colors:
