@@ -25,9 +25,7 @@ def thread_count(size_px: tuple[int, int], threads: int = 0) -> int:
     return max(1, min(threads or os.cpu_count() or 1, MOST_PX // (size_px[0] * size_px[1])))
 
 
-def map_in_order(
-    function: Callable[[Item], Result], items: Generator[Item], threads: int
-) -> Generator[Result]:
+def map_in_order(function: Callable[[Item], Result], items: Generator[Item], threads: int) -> Generator[Result]:
     """`function` of each item, in the order of the items, on `threads` threads.
 
     The items are made on another thread, two ahead at most. No more than `threads` results wait to be taken. What an

@@ -32,8 +32,9 @@ Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
 def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
     """What finishes the frames of a style of a plan, by the output settings of `config`.
 
-    It may be called from several threads. `samples` is asked once for every shot, if the settings need it. Raises ConfigError for a LUT that cannot be read;
-    the finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
+    `samples` is asked once for every shot, if the settings need it. Raises ConfigError for a LUT that cannot be read;
+    the finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have. Several
+    threads may call it.
     """
     from pipeline.analysis.shot_colors import decoded_colors
     from pipeline.analysis.tone_curve import apply_tone_curve
