@@ -36,14 +36,18 @@ def blend(backdrop: Image, source: Image, mode: str, alpha: Image | float) -> Im
     blended = MODES[mode]
     if np.ndim(alpha) == 0:
         part = float(alpha)
-        return in_bands(lambda b, s: cv2.addWeighted(b, 1 - part, blended(b, s), part, 0), backdrop, source)
+
+        def over(b: Image, s: Image) -> Image:
+            return np.asarray(cv2.addWeighted(b, 1 - part, blended(b, s), part, 0), np.float32)
+
+        return in_bands(over, backdrop, source)
 
     def masked(b: Image, s: Image, opacity: Image) -> Image:
-        part = in_channels(opacity)
-        rest = 1 - part
+        whole = in_channels(opacity)
+        rest = 1 - whole
         rest *= b
-        part *= blended(b, s)
-        rest += part
+        whole *= blended(b, s)
+        rest += whole
         return rest
 
     return in_bands(masked, backdrop, source, np.asarray(alpha, np.float32))

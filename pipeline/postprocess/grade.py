@@ -53,7 +53,7 @@ def grade(image: Image, amount: GradeSettings, context: FrameContext) -> Image:
         if context.lut is None:
             raise ValueError(f"the LUT {amount.lut} is not loaded")
         looked = apply_lut(image, context.lut)
-        image = cv2.addWeighted(image, 1 - amount.lut_amount, looked, amount.lut_amount, 0)
+        image = np.asarray(cv2.addWeighted(image, 1 - amount.lut_amount, looked, amount.lut_amount, 0), np.float32)
     return vignette(image, amount.vignette) if amount.vignette else image
 
 
@@ -88,21 +88,19 @@ def contrast(image: Image, amount: float, pivot: float) -> Image:
     Above 1 the odds x / (1 - x) are raised to this power relative to those of the pivot: black and white stay, and
     nothing clips. Below 1 the distance to the pivot is scaled, which makes black lighter, as faded prints are.
     """
-    if amount > 1:
-        return looked_up(_contrast(amount, pivot), image)
-    moved = np.clip(image, 0, 1)
-    moved -= np.float32(pivot)
-    moved *= np.float32(amount)
-    moved += np.float32(pivot)
-    return moved
-
-
-@lru_cache(maxsize=4)
-def _contrast(amount: float, pivot: float) -> Image:
-    """`contrast` above 1 of every entry of a table, (65536,)."""
-    x = _STEPS.astype(np.float64)
-    light, shade = (x / pivot) ** amount * pivot, ((1 - x) / (1 - pivot)) ** amount * (1 - pivot)
-    return np.asarray(light / (light + shade), np.float32)
+    x = np.clip(image, 0, 1)
+    if amount < 1:
+        x -= np.float32(pivot)
+        x *= np.float32(amount)
+        x += np.float32(pivot)
+        return x
+    light = np.asarray(cv2.pow(x / np.float32(pivot), amount), np.float32)
+    shade = np.asarray(cv2.pow((1 - x) / np.float32(1 - pivot), amount), np.float32)
+    light *= np.float32(pivot)
+    shade *= np.float32(1 - pivot)
+    shade += light
+    light /= shade
+    return light
 
 
 def curves(image: Image, settings: CurveSettings) -> Image:
@@ -113,7 +111,7 @@ def curves(image: Image, settings: CurveSettings) -> Image:
     changed = image.copy()
     for position, points in enumerate((settings.red, settings.green, settings.blue)):
         if points:
-            channel = cv2.extractChannel(image, position)
+            channel = np.asarray(cv2.extractChannel(image, position), np.float32)
             cv2.insertChannel(looked_up(curve_table(points), channel), changed, position)
     return changed
 
@@ -129,7 +127,8 @@ def vignette(image: Image, amount: float) -> Image:
     """The image darkened by `amount` r^3 at the distance r from its center, 1 in the corners."""
     height, width = image.shape[:2]
     x, y = (np.linspace(-1, 1, side, dtype=np.float32) * np.float32(side) for side in (width, height))
-    squared = (x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2)
-    result = in_channels(1 - np.float32(amount) * squared * np.sqrt(squared))
+    squared = np.asarray((x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2), np.float32)
+    squared *= np.float32(amount) * np.sqrt(squared)
+    result = in_channels(1 - squared)
     result *= image
     return result

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
 from pipeline.errors import ConfigError
@@ -99,7 +100,8 @@ def _tetrahedral(at: NDArray[np.float32], colors: NDArray[np.complex128], size: 
     index = np.minimum(at.astype(np.int32), size - 2)
     at -= index
     red, green, blue = at
-    first = steps @ index
+    first = index[0] + size * index[1]
+    first += size * size * index[2]
     last = first + steps.sum(dtype=np.int32)
     largest, smallest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     middle = red + green + blue - largest - smallest
@@ -111,7 +113,7 @@ def _tetrahedral(at: NDArray[np.float32], colors: NDArray[np.complex128], size: 
     result = np.zeros((len(first), 4), np.float32)
     for corner, weight in zip(corners, weights, strict=True):
         part = colors.take(corner).view(np.float32).reshape(-1, 4)
-        part *= weight[:, np.newaxis]
+        part *= cv2.merge([weight] * 4).reshape(-1, 4)  # much faster than by `weight[:, np.newaxis]`
         result += part
     return result[:, :3]
 

@@ -128,17 +128,17 @@ def _less_chroma(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     light = _LMS_FROM_LAB[:, :1] * np.clip(lab[:1], 0, 1)
     color = _LMS_FROM_LAB[:, 1:] @ lab[1:]
     terms = (light**2 * light, 3 * light**2 * color, 3 * light * color**2, color**2 * color)
-    first, second, third, fourth = (_RGB_FROM_LMS @ term for term in terms)
+    first, second, third, fourth = (np.asarray(_RGB_FROM_LMS @ term, np.float32) for term in terms)
 
     def rgb(fraction: NDArray[np.float32]) -> NDArray[np.float32]:
-        value = fourth * fraction
+        value = np.asarray(fourth * fraction, np.float32)
         for part in (third, second):
             value += part
             value *= fraction
         value += first
         return value
 
-    fraction = np.zeros(lab.shape[1], np.float32)
+    fraction: NDArray[np.float32] = np.zeros(lab.shape[1], np.float32)
     for step in range(1, _GAMUT_STEPS + 1):
         candidate = rgb(fraction + np.float32(0.5**step))
         candidate -= np.float32(0.5)
