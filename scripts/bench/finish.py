@@ -189,19 +189,19 @@ def located(settings: FinishSettings, folder: Path) -> FinishSettings:
 
 
 def make_render(clip: Path, name: str, seed: int, threads: int) -> Path:
-    """A complete render of the clip with synthetic frames."""
+    """A complete render of the clip with synthetic frames, which pan."""
     save_png(clip.parent / f"{name}.png", synthetic_frame(seed, 480, 360))
     settings = ["encoder=compact", "input.cuts=none", "input.deflicker=0", f"runtime.threads={threads}"]
     config = load_style(str(clip.parent / f"{name}.png"), [*settings, "output.finish.follow_level=0"])
     request = RenderRequest(inputs=(str(clip),), styles=(config,), output=clip.parent / f"{name}.mp4")
     prepared = prepare(request, SilentReporter())
     directory = RenderDirectory.create(prepared.path, prepared.plan)
-    stored = [encode_png(synthetic_frame(seed + number, WIDTH, HEIGHT)) for number in range(4)]
+    wide = synthetic_frame(seed, WIDTH + 2 * prepared.plan.source.frame_count, HEIGHT)
     for chain in directory.plan.chains:
         folder = directory.frames_path / chain.id
         folder.mkdir(parents=True)
         for index in chain.frames:
-            (folder / f"{index:08d}.png").write_bytes(stored[index % 4])
+            (folder / f"{index:08d}.png").write_bytes(encode_png(wide[:, 2 * index : 2 * index + WIDTH]))
     return prepared.path
 
 
