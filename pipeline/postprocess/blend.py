@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
-from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
+from pipeline.media.image.bands import in_bands
+from pipeline.media.image.oklab import image_from_oklab, lightness_from_image, oklab_from_image
+from pipeline.postprocess.effect import in_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,8 +33,24 @@ def blend(backdrop: Image, source: Image, mode: str, alpha: Image | float) -> Im
     `alpha` is its opacity in [0, 1], or a map of it, float32 (H, W). Where it is 0 the result is the backdrop, and
     where it is 1 the blended color, to the bit.
     """
-    opacity = np.asarray(alpha, np.float32)[..., np.newaxis]
-    return np.asarray((1 - opacity) * backdrop + opacity * MODES[mode](backdrop, source), np.float32)
+    blended = MODES[mode]
+    if np.ndim(alpha) == 0:
+        part = float(alpha)
+
+        def over(b: Image, s: Image) -> Image:
+            return np.asarray(cv2.addWeighted(b, 1 - part, blended(b, s), part, 0), np.float32)
+
+        return in_bands(over, backdrop, source)
+
+    def masked(b: Image, s: Image, opacity: Image) -> Image:
+        whole = in_channels(opacity)
+        rest = 1 - whole
+        rest *= b
+        whole *= blended(b, s)
+        rest += whole
+        return rest
+
+    return in_bands(masked, backdrop, source, np.asarray(alpha, np.float32))
 
 
 def _normal(backdrop: Image, source: Image) -> Image:  # noqa: ARG001 - all modes are called alike
@@ -48,20 +67,20 @@ def _screen(backdrop: Image, source: Image) -> Image:
 
 def _overlay(backdrop: Image, source: Image) -> Image:
     """Hard light with the layers exchanged."""
-    return np.where(backdrop <= 0.5, _multiply(source, 2 * backdrop), _screen(source, 2 * backdrop - 1))
+    twice = 2 * backdrop
+    return np.where(backdrop <= 0.5, twice * source, 1 - (2 - twice) * (1 - source))
 
 
 def _soft_light(backdrop: Image, source: Image) -> Image:
     root = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop))
-    darker = backdrop - (1 - 2 * source) * backdrop * (1 - backdrop)
-    lighter = backdrop + (2 * source - 1) * (root - backdrop)
-    return np.where(source <= 0.5, darker, lighter)
+    curve = np.where(source <= 0.5, backdrop * backdrop, root)
+    return backdrop + (2 * source - 1) * np.abs(curve - backdrop)
 
 
 def _luminosity(backdrop: Image, source: Image) -> Image:
     """The lightness of the source with the color of the backdrop."""
     lab = oklab_from_image(backdrop)
-    lab[..., 0] = oklab_from_image(source)[..., 0]
+    lab[..., 0] = lightness_from_image(source)
     return image_from_oklab(lab)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 ENTRIES = 1 << 16
 
 
-def curve_table(points: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+@lru_cache(maxsize=16)
+def curve_table(points: tuple[tuple[float, float], ...]) -> NDArray[np.float32]:
     """The curve through two or more points at 65,536 steps of [0, 1], float32; level beyond the first and last point.
 
     Monotone between any two points and smooth in them: piecewise cubic Hermite interpolation with the slopes of Fritsch
     and Butland, "A method for constructing local monotone piecewise cubic interpolants" (1984), as `pchip` elsewhere.
-    The first numbers of the points rise.
+    The first numbers of the points rise. The table is made once for the same points, and is not to be modified.
     """
     before, after = np.asarray(points, np.float64).T
     slopes = _slopes(before, after)

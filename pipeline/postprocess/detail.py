@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.effect import FrameContext, from_8_bit, luma_of
+from pipeline.postprocess.effect import FrameContext, from_8_bit, luma_of, shifted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,32 +40,44 @@ def sharpen(image: NDArray[np.float32], amount: float, context: FrameContext) ->
     luma = luma_of(image)
     sigma_px = max(0.8, max(image.shape[:2]) / 1000)
     detail = luma - cv2.GaussianBlur(luma, (0, 0), sigma_px)
-    return image + np.float32(amount) * detail[..., np.newaxis]
+    return shifted(image, np.float32(amount) * detail)
 
 
 def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: FrameContext) -> NDArray[np.float32]:
     """The image with detail of the content, by the amounts of the settings."""
     luma, content = luma_of(image), luma_of(from_8_bit(context.content))
     shift = np.zeros_like(luma)
-    for name, fraction in RADII.items():
-        strength = getattr(amount, name)
+    strengths = [getattr(amount, name) for name in RADII]
+    while strengths and not strengths[-1]:  # coarser bands are not needed
+        strengths.pop()
+    for strength, fraction in zip(strengths, RADII.values(), strict=False):
         radius_px = max(1, round(fraction * max(luma.shape)))
         base, content_base = _smoothed(luma, radius_px), _smoothed(content, radius_px)
         if strength:
-            own, other = luma - base, np.float32(strength) * (content - content_base)
-            energy = _mean(other * other, 2 * radius_px)
-            weight = energy / (energy + np.float32(QUIET**2))
-            shift += weight * (other - np.float32(min(strength, 1)) * own)
+            own, other = np.subtract(luma, base, out=luma), np.subtract(content, content_base, out=content)
+            other *= np.float32(strength)
+            weight = _mean(other * other, 2 * radius_px)
+            weight /= weight + np.float32(QUIET**2)
+            own *= np.float32(min(strength, 1))
+            other -= own
+            other *= weight
+            shift += other
         luma, content = base, content_base
-    return image + shift[..., np.newaxis]
+    return shifted(image, shift)
 
 
 def _smoothed(luma: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
     """The guided filter of luma (H, W) by itself."""
     mean = _mean(luma, radius_px)
-    variance = np.maximum(_mean(luma * luma, radius_px) - mean * mean, 0)
-    slope = np.asarray(variance / (variance + np.float32(SMOOTH**2)), np.float32)
-    return _mean(slope, radius_px) * luma + _mean(mean - slope * mean, radius_px)
+    slope = _mean(luma * luma, radius_px)
+    slope -= mean * mean
+    np.maximum(slope, 0, out=slope)  # now the variance
+    slope /= slope + np.float32(SMOOTH**2)
+    mean -= slope * mean
+    smoothed = _mean(slope, radius_px)
+    smoothed *= luma
+    smoothed += _mean(mean, radius_px)
+    return smoothed
 
 
 def _mean(image: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """BT.709, on gamma-encoded values; (1, 3), as `cv2.transform` takes it."""
 
+_VALUES: Final = np.arange(256, dtype=np.float32) / np.float32(255)
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -74,11 +76,24 @@ def luma_of(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(cv2.transform(image, LUMA), np.float32)
 
 
+def shifted(image: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    """All channels of an image (H, W, 3) moved by the same values (H, W)."""
+    moved = in_channels(shift)
+    moved += image
+    return moved
+
+
+def in_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values (H, W) in each of three channels, float32 (H, W, 3)."""
+    return np.asarray(cv2.cvtColor(values, cv2.COLOR_GRAY2RGB), np.float32)
+
+
 def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32 in [0, 1] to uint8: clipped, and rounded to nearest."""
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
+    below = np.minimum(image, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
+    return np.asarray(cv2.addWeighted(below, 255, below, 0, 0, dtype=cv2.CV_8U), np.uint8)
 
 
 def from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 to float32 in [0, 1]; `to_8_bit` inverts it exactly."""
-    return rgb.astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.LUT(rgb, _VALUES), np.float32)

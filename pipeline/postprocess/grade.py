@@ -7,21 +7,25 @@ darken the finished look; grain comes after the grade and is neither colored nor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
+from pipeline.config.grade import CurveSettings
+from pipeline.media.image.bands import in_bands
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
 from pipeline.media.image.transfer import linear_from_srgb, looked_up, srgb_from_linear
-from pipeline.postprocess.curve import curve_table
-from pipeline.postprocess.effect import LUMA, FrameContext, luma_of
+from pipeline.postprocess.curve import ENTRIES, curve_table
+from pipeline.postprocess.effect import LUMA, FrameContext, in_channels, luma_of, shifted
 from pipeline.postprocess.lut import apply_lut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config.grade import CurveSettings, GradeSettings
+    from pipeline.config.grade import GradeSettings
 
     Image = NDArray[np.float32]
 
@@ -29,21 +33,27 @@ WARMTH: Final = 0.5
 """Stops between red and green, and between green and blue, at the warmest temperature."""
 TINT: Final = 0.35
 """Stops between green and the other channels at the largest tint."""
+_STEPS: Final = np.linspace(0, 1, ENTRIES, dtype=np.float32)
 
 
 def grade(image: Image, amount: GradeSettings, context: FrameContext) -> Image:
     """The image graded; each step is left out where its settings are neutral. Raises ValueError if a LUT is missing."""
+    steps: list[Callable[[Image], Image]] = []
     if amount.gray_point is not None or amount.temperature or amount.tint:
-        image = white_balance(image, channel_gains(amount.gray_point, amount.temperature, amount.tint))
+        steps.append(partial(white_balance, gains=channel_gains(amount.gray_point, amount.temperature, amount.tint)))
     if amount.contrast != 1:
-        image = contrast(image, amount.contrast, amount.pivot)
-    image = curves(image, amount.curves)
+        steps.append(partial(contrast, amount=amount.contrast, pivot=amount.pivot))
+    if amount.curves != CurveSettings():
+        steps.append(partial(curves, settings=amount.curves))
     if amount.saturation != 1:
-        image = saturation(image, amount.saturation)
+        steps.append(partial(saturation, amount=amount.saturation))
+    if steps:
+        image = in_bands(lambda band: reduce(lambda before, step: step(before), steps, band), image)
     if amount.lut is not None and amount.lut_amount:
         if context.lut is None:
             raise ValueError(f"the LUT {amount.lut} is not loaded")
-        image = image + np.float32(amount.lut_amount) * (apply_lut(image, context.lut) - image)
+        looked = apply_lut(image, context.lut)
+        image = np.asarray(cv2.addWeighted(image, 1 - amount.lut_amount, looked, amount.lut_amount, 0), np.float32)
     return vignette(image, amount.vignette) if amount.vignette else image
 
 
@@ -63,7 +73,13 @@ def channel_gains(gray_point: str | None, temperature: float, tint: float) -> ND
 
 def white_balance(image: Image, gains: NDArray[np.float64]) -> Image:
     """The image in [0, 1] with its channels scaled in linear light (von Kries, in the primaries of sRGB)."""
-    return srgb_from_linear(linear_from_srgb(image) * gains.astype(np.float32))
+    return looked_up(_balance(tuple(gains.astype(np.float32).tolist())), image)
+
+
+@lru_cache(maxsize=4)
+def _balance(gains: tuple[float, ...]) -> Image:
+    """`white_balance` of every entry of a table, (65536, 3)."""
+    return srgb_from_linear(linear_from_srgb(_STEPS)[:, np.newaxis] * np.array(gains, np.float32))
 
 
 def contrast(image: Image, amount: float, pivot: float) -> Image:
@@ -74,24 +90,29 @@ def contrast(image: Image, amount: float, pivot: float) -> Image:
     """
     x = np.clip(image, 0, 1)
     if amount < 1:
-        return np.asarray(pivot + np.float32(amount) * (x - np.float32(pivot)), np.float32)
-    light = cv2.pow(x / np.float32(pivot), amount) * np.float32(pivot)
-    shade = cv2.pow((1 - x) / np.float32(1 - pivot), amount) * np.float32(1 - pivot)
-    return np.asarray(light / (light + shade), np.float32)
+        x -= np.float32(pivot)
+        x *= np.float32(amount)
+        x += np.float32(pivot)
+        return x
+    light = np.asarray(cv2.pow(x / np.float32(pivot), amount), np.float32)
+    shade = np.asarray(cv2.pow((1 - x) / np.float32(1 - pivot), amount), np.float32)
+    light *= np.float32(pivot)
+    shade *= np.float32(1 - pivot)
+    shade += light
+    light /= shade
+    return light
 
 
 def curves(image: Image, settings: CurveSettings) -> Image:
     """The image with its luma, then its channels, by curves; that of luma shifts all channels alike, so hues stay."""
     if settings.luma:
         luma = luma_of(image)
-        image = image + (looked_up(curve_table(settings.luma), luma) - luma)[..., np.newaxis]
-    channels = (settings.red, settings.green, settings.blue)
-    if not any(channels):
-        return image
+        image = shifted(image, looked_up(curve_table(settings.luma), luma) - luma)
     changed = image.copy()
-    for position, points in enumerate(channels):
+    for position, points in enumerate((settings.red, settings.green, settings.blue)):
         if points:
-            changed[..., position] = looked_up(curve_table(points), image[..., position])
+            channel = np.asarray(cv2.extractChannel(image, position), np.float32)
+            cv2.insertChannel(looked_up(curve_table(points), channel), changed, position)
     return changed
 
 
@@ -106,5 +127,8 @@ def vignette(image: Image, amount: float) -> Image:
     """The image darkened by `amount` r^3 at the distance r from its center, 1 in the corners."""
     height, width = image.shape[:2]
     x, y = (np.linspace(-1, 1, side, dtype=np.float32) * np.float32(side) for side in (width, height))
-    squared = (x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2)
-    return np.asarray(image * (1 - np.float32(amount) * squared ** np.float32(1.5))[..., np.newaxis], np.float32)
+    squared = np.asarray((x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2), np.float32)
+    squared *= np.float32(amount) * np.sqrt(squared)
+    result = in_channels(1 - squared)
+    result *= image
+    return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.effect import FrameContext, luma_of
+from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,10 @@ def add_grain(image: NDArray[np.float32], amount: float, context: FrameContext) 
     noise = random.standard_normal(image.shape[:2], np.float32)
     kernel = cv2.getGaussianKernel(5, SIGMA_PX)
     # Smoothing white noise with a separable kernel leaves sum(k^2) of its standard deviation: undone here.
-    noise = cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT) / np.float32((kernel**2).sum())
+    noise = np.asarray(cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
+    noise /= np.float32((kernel**2).sum())
     luma = luma_of(image)
-    strength = np.float32(4 * amount) * luma * (1 - luma)
-    return image + (strength * noise)[..., np.newaxis]
+    strength = np.float32(4 * amount) * luma
+    strength *= 1 - luma
+    strength *= noise
+    return shifted(image, strength)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.media.image.bands import in_bands
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.types import LEVEL_UNIT
 
@@ -101,14 +102,15 @@ def follow_level(image: NDArray[np.float32], amount: float, context: FrameContex
         return image
     if level.contrast < 1 and not level.followed:
         mean = image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-        image = mean + np.float32(_gain(level.contrast) ** amount) * (image - mean)
+        gain = np.float32(_gain(level.contrast) ** amount)
+        image = in_bands(lambda band: mean + gain * (band - mean), image)
     if level.own == level.reference:
         return image
     if level.own < level.reference:
         ratio = (level.own + EPSILON) / (level.reference + EPSILON)
-        return _darker(image, ratio, amount, followed=level.followed)
+        return in_bands(lambda band: _darker(band, ratio, amount, followed=level.followed), image)
     ratio = (1 - level.own + EPSILON) / (1 - level.reference + EPSILON)
-    return 1 - _darker(1 - image, ratio, amount, followed=level.followed)
+    return in_bands(lambda band: 1 - _darker(1 - band, ratio, amount, followed=level.followed), image)
 
 
 def _darker(image: NDArray[np.float32], ratio: float, amount: float, *, followed: bool) -> NDArray[np.float32]:

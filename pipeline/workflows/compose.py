@@ -75,8 +75,7 @@ def compose(
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
-        composed = stack.enter_context(closing(composition.frames(ready, checkpoint)))
-        images = (frame.image for frame in composed)
+        images = stack.enter_context(closing(composition.images(ready, checkpoint)))
         write_video(output, images, source=source, settings=settings, progress=advance)
     _note(composition, output, len(ready))
     return output

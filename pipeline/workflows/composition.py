@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from pipeline.config.composition import CONTENT, CompositionSettings, LayerSetti
 from pipeline.config.finish import FinishSettings
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.plan.curves import finish_settings
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
@@ -90,6 +91,19 @@ class Composition:
 
     def frames(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[ComposedFrame]:
         """These frames, composed; all of them are ready."""
+        with closing(self._pixels(frames, checkpoint)) as pixels:
+            for content, stylized in pixels:
+                yield self._composed(content, stylized)
+
+    def images(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[NDArray[np.uint8]]:
+        """The `image` of each of these frames; several are composed at a time."""
+        threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
+        return map_in_order(lambda pixels: self._composed(*pixels).image, self._pixels(frames, checkpoint), threads)
+
+    def _pixels(
+        self, frames: range, checkpoint: Callable[[], None]
+    ) -> Generator[tuple[Frame, list[NDArray[np.uint8]]]]:
+        """The content of each frame, and its stored pixels in every layer that is a render."""
         with ExitStack() as stack:
             contents = stack.enter_context(closing(_contents(self.first, self.first_config, frames)))
             stored = [
@@ -99,19 +113,19 @@ class Composition:
             ]
             for content, *stylized in zip(contents, *stored, strict=True):
                 checkpoint()
-                yield self._composed(content, iter([image for _, image in stylized]))
+                yield content, [image for _, image in stylized]
 
-    def _composed(self, frame: Frame, stylized: Iterator[NDArray[np.uint8]]) -> ComposedFrame:
+    def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]]) -> ComposedFrame:
         from pipeline.postprocess.blend import blend
         from pipeline.postprocess.effect import from_8_bit, to_8_bit
         from pipeline.postprocess.finish import apply_effects
 
-        index, content = frame.index, frame.rgb
+        index, content, stored = frame.index, frame.rgb, iter(stylized)
         masks = iter(() if self.masks is None else self.masks(index, content))
         image = from_8_bit(content)
         layers = []
         for layer in self.layers:
-            own = content if layer.render is None else next(stylized)
+            own = content if layer.render is None else next(stored)
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut)

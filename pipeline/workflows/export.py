@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config
+from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Shot, Source
@@ -100,10 +101,8 @@ def write_style(
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        stored = stack.enter_context(
-            closing(stored_frames(directory, style, range(source.frame_count), checkpoint, seen))
-        )
-        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source, areas)))
+        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen)
+        frames = stack.enter_context(closing(finished))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
@@ -120,15 +119,19 @@ def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[]
     return seen.hexdigest()
 
 
-def _finished(
-    stored: Iterable[tuple[int, NDArray[np.uint8]]],
+def finished_frames(
     directory: RenderDirectory,
     style: str,
     config: Config,
     source: Source,
-    areas: FrameValues,
+    areas: FrameValues | None = None,
+    checkpoint: Callable[[], None] = lambda: None,
+    seen: hashlib._Hash | None = None,
 ) -> Generator[NDArray[np.uint8]]:
-    """Stored frames as the video shows them."""
+    """The frames of a style as its video shows them, several finished at a time; `seen` hashes the stored pixels.
+
+    `source` is what they show: from the first frame on, as far as they are stored.
+    """
     from pipeline.media.reader.source import read_frame, read_frames
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.shot_look import sample_indices
@@ -146,11 +149,19 @@ def _finished(
         return found
 
     finished = finisher(plan, config, samples, areas)
-    if not reads_content(config.output.finish):
-        for index, stylized in stored:
-            yield finished(index, stylized, None)
-        return
-    contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
-    with closing(contents):
-        for (index, stylized), content in zip(stored, contents, strict=False):
-            yield finished(index, stylized, content.rgb)
+
+    def pixels() -> Generator[tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        with ExitStack() as stack:
+            stored = stored_frames(directory, style, range(source.frame_count), checkpoint, seen)
+            stack.enter_context(closing(stored))
+            if not reads_content(config.output.finish):
+                for index, stylized in stored:
+                    yield index, stylized, None
+                return
+            contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
+            stack.enter_context(closing(contents))
+            for (index, stylized), content in zip(stored, contents, strict=False):
+                yield index, stylized, content.rgb
+
+    threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
+    return map_in_order(lambda images: finished(*images), pixels(), threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
@@ -34,7 +35,8 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
 
     `samples` is asked once for every shot, if the settings need it; `areas` has those that curves follow, see
     `finish_areas`. Raises ConfigError for a LUT that cannot be read and for a curve that does not fit the clip; the
-    finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
+    finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have. Several
+    threads may call it.
     """
     from pipeline.analysis.shot_colors import decoded_colors
     from pipeline.analysis.tone_curve import apply_tone_curve
@@ -47,6 +49,7 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
     settings_at = finish_settings(plan, settings, f"style {config.name!r}", areas)
     lut = grade_lut(settings)
     looks: dict[int, ShotLook] = {}
+    lock = Lock()
 
     def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
         level = levels[index] if levels else None
@@ -58,23 +61,24 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
 
     def look_of(index: int) -> ShotLook:
         shot = next(shot for shot in plan.shots if shot.start <= index < shot.stop)
-        if shot.index not in looks:
-            frames = samples(shot)
 
-            def shown(changes: Mapping[str, float], look: ShotLook) -> list[RGB]:
-                return [
-                    one(at, *images, settings_at(at).model_copy(update=dict(changes)), look)
-                    for at, images in frames.items()
-                ]
+        def shown(changes: Mapping[str, float], look: ShotLook) -> list[RGB]:
+            return [
+                one(at, *images, settings_at(at).model_copy(update=dict(changes)), look)
+                for at, images in frames.items()
+            ]
 
-            looks[shot.index] = shot_look(
-                [stylized for stylized, _ in frames.values()],
-                decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
-                settings,
-                config.seed,
-                shown,
-            )
-        return looks[shot.index]
+        with lock:
+            if shot.index not in looks:
+                frames = samples(shot)
+                looks[shot.index] = shot_look(
+                    [stylized for stylized, _ in frames.values()],
+                    decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
+                    settings,
+                    config.seed,
+                    shown,
+                )
+            return looks[shot.index]
 
     def finished(index: int, stylized: RGB, content: RGB | None) -> RGB:
         if settings.match_color > 0 and not plan.shot_colors:

@@ -15,6 +15,9 @@ from pipeline.config.composition import CompositionSettings, load_composition
 from pipeline.config.reading import config_keys, read_yaml
 from pipeline.errors import ConfigError
 from pipeline.postprocess.blend import MODES
+from pipeline.runtime.cancellation import Cancellation
+from pipeline.runtime.progress import SilentReporter
+from pipeline.workflows.composition import open_composition
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import Tempera, assert_refused, everything, video_times
 from tests.support.frames import RGB, read_rgb
@@ -129,6 +132,14 @@ def test_frames_settings_and_video(tempera: Tempera, home: Path) -> None:
     assert (result.code, result.out) == (0, "v.mkv\n")
     assert len(video_times(home / "v.mkv")) == COUNT
     assert_refused(tempera("compose", "c.yaml", "-o", "w.mp4", "--frames", "9:12", *QUIET), 2, "frames 0 to 3")
+
+
+def test_frames_that_are_composed_together_are_those_that_are_composed_alone(home: Path) -> None:
+    layers = [ONE, {**TWO, "blend": "soft_light", "opacity": 0.7}, {"render": "content", "blend": "luminosity"}]
+    (home / "c.yaml").write_text(json.dumps({"layers": layers, "detail": {"fine": 1}, "grain": 0.05}))
+    composition = open_composition(load_composition(home / "c.yaml"), SilentReporter(), Cancellation())
+    alone = [next(composition.frames(range(index, index + 1))).image for index in range(COUNT)]
+    np.testing.assert_array_equal(list(composition.images(range(COUNT))), alone)
 
 
 def test_sheet_shows_content_layers_and_sum(tempera: Tempera, home: Path) -> None:

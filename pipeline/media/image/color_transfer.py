@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+import cv2
 import numpy as np
 
 from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
@@ -33,11 +34,16 @@ SAMPLES: Final = 20_000
 REGULARIZATION: Final = 1e-5
 """Added to the variances of Oklab: no gain above 30 where the source is gray."""
 _LATTICE: Final = 33
+_POSITION: Final = np.arange(256, dtype=np.float32) * np.float32((_LATTICE - 1) / 255)
+_LOW: Final = np.minimum(_POSITION.astype(np.uint8), _LATTICE - 2)
+_PART: Final = np.asarray(_POSITION, np.float64) - _LOW
+"""Where the 256 levels are between the entries of the lattice: the lower one, and the fraction of the way from it."""
 _QUANTILES: Final = np.linspace(0, 1, 33)
 _DIRECTIONS: Final = 10  # triples of orthogonal ones
 _STRIDE: Final = 0.5  # fraction of the way to the matched quantiles in every step: less noise of the directions is left
 _SLOPES: Final = (0.6, 1.6)  # of the map along one direction: no flat pieces, which would show as bands, and no cliffs
 _BLOCK_PX: Final = 1 << 18  # mapped at a time, to limit the memory
+_PART_PX: Final = 1 << 14  # of these, looked up at a time, to stay in the cache
 
 
 class ColorTransfer(Protocol):
@@ -71,19 +77,26 @@ class TabulatedTransfer:
         result = np.empty(flat.shape, np.float32)
         for start in range(0, len(flat), _BLOCK_PX):
             block = flat[start : start + _BLOCK_PX]
-            result[start : start + _BLOCK_PX] = oklab_from_srgb(block) + self._displacement(block)
+            moved = oklab_from_srgb(block)
+            for at in range(0, len(block), _PART_PX):
+                moved[at : at + _PART_PX] += self._displacement(block[at : at + _PART_PX])
+            result[start : start + _BLOCK_PX] = moved
         return result.reshape(rgb.shape)
 
     def _displacement(self, rgb: RGB) -> Colors:
-        position = rgb.astype(np.float32) * np.float32((_LATTICE - 1) / 255)
-        low = np.minimum(position.astype(np.int32), _LATTICE - 2)
-        part = position - low
-        table = self.displacements.reshape(-1, 3)
-        total = np.zeros(rgb.shape, np.float32)
-        for corner in np.ndindex(2, 2, 2):
-            weight = np.prod(np.where(np.array(corner, bool), part, 1 - part), axis=1, keepdims=True)
-            total += weight * table[np.ravel_multi_index(tuple((low + corner).T), (_LATTICE,) * 3)]
-        return total
+        """Of (P, 3) to (P, 3)."""
+        low = np.asarray(cv2.LUT(rgb, _LOW).T, np.int32)
+        part = np.ascontiguousarray(cv2.LUT(rgb, _PART).T)
+        weights = (1 - part, part)
+        first = (low[0] * _LATTICE + low[1]) * _LATTICE + low[2]
+        # Four numbers of 32 bits, the last one unused, are gathered as one of 128.
+        table = np.pad(self.displacements.reshape(-1, 3), ((0, 0), (0, 1))).view(np.complex128)[:, 0]
+        total = np.zeros((len(rgb), 4), np.float32)
+        for x, y, z in np.ndindex(2, 2, 2):
+            weight = weights[x][0] * weights[y][1] * weights[z][2]
+            corner = table.take(first + ((x * _LATTICE + y) * _LATTICE + z)).view(np.float32).reshape(-1, 4)
+            total += cv2.merge([weight] * 4).reshape(-1, 4) * corner  # much faster than by `weight[:, np.newaxis]`
+        return total[:, :3]
 
 
 def color_transfer(source: RGB, target: RGB, method: TransferMethod = "gaussian") -> ColorTransfer:

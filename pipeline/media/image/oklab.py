@@ -5,7 +5,6 @@ Björn Ottosson, "A perceptual color space for image processing" (2020), with th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -44,11 +43,12 @@ _LEVEL_OF: Final = np.rint(
 ).astype(np.uint8)
 _GAMUT_STEPS: Final = 8
 """Halvings of the interval that chroma is searched in: exact to 1/256."""
+_GAMUT_MARGIN: Final = 1e-4
 
 
 def oklab_from_srgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 (..., 3) sRGB to float32 (..., 3) Oklab: lightness L in [0, 1], a and b about -0.4 to 0.4, 0 for gray."""
-    return oklab_from_linear(_LINEAR[rgb])
+    return oklab_from_linear(linear_from_8_bit(rgb))
 
 
 def oklab_from_linear(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -58,7 +58,9 @@ def oklab_from_linear(light: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def linear_from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 (..., 3) sRGB to float32 (..., 3) linear RGB in [0, 1]."""
-    return np.asarray(_LINEAR[rgb], np.float32)
+    if not rgb.size:
+        return np.empty(rgb.shape, np.float32)
+    return np.asarray(cv2.LUT(rgb.reshape(-1, 3), _LINEAR), np.float32).reshape(rgb.shape)
 
 
 def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -67,48 +69,84 @@ def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     A color outside the sRGB gamut keeps its lightness and hue and loses as much chroma as necessary: clipping the
     channels would change its hue and lightness instead.
     """
-    rgb = np.clip(_in_gamut(lab, linear_from_oklab), 0, 1)
-    entries = np.rint(rgb * np.float32(len(_LEVEL_OF) - 1)).astype(np.uint16)
-    return np.asarray(_LEVEL_OF[entries].reshape(lab.shape), np.uint8)
+    if not lab.size:
+        return np.empty(lab.shape, np.uint8)
+    rgb = _in_gamut(lab.reshape(-1, 3))
+    entries = cv2.addWeighted(rgb, len(_LEVEL_OF) - 1, rgb, 0, 0, dtype=cv2.CV_16U)  # rounded to nearest, and clipped
+    return np.asarray(cv2.LUT(entries, _LEVEL_OF), np.uint8).reshape(lab.shape)
 
 
 def oklab_from_image(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """`oklab_from_srgb` for float32 (H, W, 3) sRGB; what is outside [0, 1] is clipped."""
-    lms = cv2.transform(linear_from_srgb(image), LMS_FROM_RGB)
-    return np.asarray(cv2.transform(cv2.pow(lms, 1 / 3), LAB_FROM_LMS), np.float32)
+    return np.asarray(cv2.transform(_lms_roots(image), LAB_FROM_LMS), np.float32)
+
+
+def lightness_from_image(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """L of `oklab_from_image`, float32 (H, W)."""
+    return np.asarray(cv2.transform(_lms_roots(image), LAB_FROM_LMS[:1]), np.float32)
 
 
 def image_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`srgb_from_oklab` without rounding: float32 (H, W, 3) sRGB in [0, 1]."""
-    return srgb_from_linear(_in_gamut(lab, _fast_linear_from_oklab).reshape(lab.shape))
+    """`srgb_from_oklab` without rounding: float32 (H, W, 3) sRGB in [0, 1]. Other in the last bits, and faster."""
+    lms = np.asarray(cv2.transform(lab, _LMS_FROM_LAB), np.float32)
+    rgb = np.asarray(cv2.transform(lms * lms * lms, _RGB_FROM_LMS), np.float32)
+    outside = _outside(rgb)
+    if outside.size:
+        rgb.reshape(-1, 3)[outside] = _less_chroma(lab.reshape(-1, 3)[outside].T).T
+    return srgb_from_linear(rgb)
 
 
-def _in_gamut(
-    lab: NDArray[np.float32], linear: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """float32 (..., 3) Oklab to linear RGB (N, 3) within 1e-4 of [0, 1], at the same lightness and hue, by `linear`."""
-    colors = lab.reshape(-1, 3)
-    rgb = linear(colors)
-    outside = np.flatnonzero(((rgb < -1e-4) | (rgb > 1 + 1e-4)).any(axis=1))
+def _lms_roots(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    lms = np.asarray(cv2.transform(linear_from_srgb(image), LMS_FROM_RGB), np.float32)
+    return np.cbrt(lms, out=lms)
+
+
+def _outside(rgb: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Which pixels of linear RGB (..., 3) are outside the gamut by more than 1e-4."""
+    return np.flatnonzero(cv2.inRange(rgb, (-_GAMUT_MARGIN,) * 3, (1 + _GAMUT_MARGIN,) * 3) == 0)
+
+
+def _in_gamut(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 (N, 3) Oklab to linear RGB within 1e-4 of [0, 1], at the same lightness and hue."""
+    rgb = linear_from_oklab(colors)
+    outside = _outside(rgb[:, np.newaxis])
     if outside.size:
         color = colors[outside].copy()
         color[:, 0] = np.clip(color[:, 0], 0, 1)
         low, high = np.zeros((outside.size, 1), np.float32), np.ones((outside.size, 1), np.float32)
         for _ in range(_GAMUT_STEPS):
             middle = (low + high) / 2
-            candidate = linear(np.hstack([color[:, :1], color[:, 1:] * middle]))
-            inside = ((candidate >= -1e-4) & (candidate <= 1 + 1e-4)).all(axis=1, keepdims=True)
+            candidate = linear_from_oklab(np.hstack([color[:, :1], color[:, 1:] * middle]))
+            inside = ((candidate >= -_GAMUT_MARGIN) & (candidate <= 1 + _GAMUT_MARGIN)).all(axis=1, keepdims=True)
             low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-        rgb[outside] = linear(np.hstack([color[:, :1], color[:, 1:] * low]))
+        rgb[outside] = linear_from_oklab(np.hstack([color[:, :1], color[:, 1:] * low]))
     return rgb
+
+
+def _less_chroma(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The search of `_in_gamut` for planes (3, N): each channel is a polynomial of third degree in the chroma."""
+    light = _LMS_FROM_LAB[:, :1] * np.clip(lab[:1], 0, 1)
+    color = _LMS_FROM_LAB[:, 1:] @ lab[1:]
+    terms = (light**2 * light, 3 * light**2 * color, 3 * light * color**2, color**2 * color)
+    first, second, third, fourth = (np.asarray(_RGB_FROM_LMS @ term, np.float32) for term in terms)
+
+    def rgb(fraction: NDArray[np.float32]) -> NDArray[np.float32]:
+        value = np.asarray(fourth * fraction, np.float32)
+        for part in (third, second):
+            value += part
+            value *= fraction
+        value += first
+        return value
+
+    fraction: NDArray[np.float32] = np.zeros(lab.shape[1], np.float32)
+    for step in range(1, _GAMUT_STEPS + 1):
+        candidate = rgb(fraction + np.float32(0.5**step))
+        candidate -= np.float32(0.5)
+        inside = np.abs(candidate, out=candidate).max(axis=0) <= np.float32(0.5 + _GAMUT_MARGIN)
+        fraction += np.float32(0.5**step) * inside
+    return rgb(fraction)
 
 
 def linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (..., 3) Oklab to linear RGB, outside [0, 1] for colors that sRGB does not have."""
     return np.asarray((lab @ _LMS_FROM_LAB.T) ** 3 @ _RGB_FROM_LMS.T, np.float32)
-
-
-def _fast_linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same for (N, 3), several times faster, and other in the last bits."""
-    lms = cv2.transform(np.ascontiguousarray(lab)[:, np.newaxis], _LMS_FROM_LAB)
-    return np.asarray(cv2.transform(lms * lms * lms, _RGB_FROM_LMS)[:, 0], np.float32)

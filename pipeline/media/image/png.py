@@ -30,7 +30,7 @@ def encode_png(rgb: RGB, level: int = 1) -> bytes:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"expected uint8 (H, W, 3), found {rgb.dtype} {rgb.shape}")
     options = [cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG]
-    done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]), options)
+    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"PNG encoder refused an array of {rgb.shape}")
     return data.tobytes()
@@ -42,10 +42,10 @@ def decode_png(data: bytes) -> RGB:
     Raises ValueError, naming what is wrong, for anything but a complete 8-bit RGB PNG, as `check_png` does.
     """
     check_png(data)
-    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise ValueError("the PNG's pixel data are damaged")
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return np.asarray(pixels, np.uint8)
 
 
 def check_png(data: bytes) -> None:

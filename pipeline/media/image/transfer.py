@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ def srgb_from_linear(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def looked_up(table: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The entry of a table of 65,536 over [0, 1] that is nearest to each value, clipped to that range."""
-    entries = np.rint(np.clip(values, 0, 1) * np.float32(_LAST)).astype(np.uint16)
-    return np.asarray(table[entries], np.float32)
+    """The entry of a table of 65,536 over [0, 1] that is nearest to each value, clipped to that range.
+
+    The table is float32, (65536,), or (65536, 3) with a column for each channel of an image (H, W, 3).
+    """
+    below = np.minimum(values, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
+    entries = cv2.addWeighted(below, _LAST, below, 0, 0, dtype=cv2.CV_16U)  # one pass: rounded to nearest, and clipped
+    return np.asarray(cv2.LUT(entries, table[np.newaxis]), np.float32).reshape(values.shape)
