@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline import cli, load_style
@@ -505,3 +507,24 @@ def test_damaged_record_is_an_error_and_not_a_render_without_edits(plain: Path, 
         record.write_text(json.dumps(wrong))
         with pytest.raises(TemperaError, match=r"edit\.json"):
             stored_edits(RenderDirectory.open(render))
+    record.write_text(json.dumps(facts))
+    (render / "edits/0001/state.json").unlink()  # the frames that it replaced must not be taken for a leftover
+    assert_refused(tempera("clean", render, "--progress", "none"), 5, "state.json")
+    assert len(list((render / "edits/0001/replaced").glob("*.png"))) == CUT - 2
+
+
+@given(st.data(), st.integers(1, 12))
+def test_runs_and_pinned_frames_make_up_the_chain(data: st.DataObject, length: int) -> None:
+    chain = Chain("c", "a", 0, 3, 3 + length, 1)
+    edits: list[Edit] = []
+    for version in range(data.draw(st.integers(0, 4))):
+        frame = data.draw(st.integers(chain.start, chain.stop - 1))
+        last = min([chain.stop, *(index for index in pins(edits, chain) if index > frame)])
+        stop = data.draw(st.integers(frame + 1, last))
+        edits.append(an_edit(version, frame, stop, stop_digest="" if stop == chain.stop else "s"))
+    found = runs(edits, chain)
+    made = [index for run in found for index in run.frames]
+    assert sorted([*made, *pins(edits, chain)]) == list(chain.frames)
+    for run in found:
+        if run.next_keyframe is not None:
+            assert run.next_keyframe in pins(edits, chain) and run.next_keyframe >= run.stop
