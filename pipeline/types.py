@@ -200,6 +200,8 @@ class FrameTask:
 
     `starts_anew`: it is cold although there is a previous frame, because too little of it corresponds. `regions` are
     the maps of its regions, float32 (R + 1, H, W) in [0, 1] that add up to 1: first that of what is in no region.
+    `values` are the settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much
+    they changed lately.
     """
 
     chain: Chain
@@ -208,6 +210,8 @@ class FrameTask:
     warm: WarmStart | None = None
     starts_anew: bool = False
     regions: NDArray[np.float32] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    settings_change: float = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -223,7 +227,8 @@ class FrameBatch:
     `confidence` (B, 1, H, W) are None unless the batch is warm. `seeds` has one seed per frame, made from the render's
     seed, the style and the frame index; `new_fractions` how much of each warm frame is new (empty: none),
     `recent_change` (B, 1, H, W) where their content changed (None: nowhere), `regions` (B, R + 1, H, W) the maps of
-    their regions (None: the style has none).
+    their regions (None: the style has none). `values` has for each frame the settings that curves change, by dotted key
+    (empty: none), `settings_changes` how much they changed lately.
     """
 
     phase: Phase
@@ -236,6 +241,8 @@ class FrameBatch:
     recent_change: torch.Tensor | None = None
     regions: torch.Tensor | None = None
     indices: tuple[int, ...] = ()
+    values: tuple[Mapping[str, float], ...] = ()
+    settings_changes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pipeline.config.reading import config_schema
 
 TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 
+CURVE = {"$ref": "#/$defs/Curve"}
 INTRODUCTION = """\
 # Configuration
 
@@ -55,6 +56,8 @@ tempera render clip.mp4 --style swirl --set losses.content.weight=2 --set motion
 The value is read as YAML. Style images are numbered from 0 (`--set style.images.0.weight=45`), and a layer is given by
 its name (`--set losses.style.layers.relu3_1=32`). An unknown key is an error that names the nearest valid one.
 
+A number whose type says "or a curve" can change during the clip: `[{at: 0, value: 100}, {at: 3s, value: 0}]`.
+
 Keys under `output` and `runtime` can be changed at any time. All others change pixels: a render that was started with
 other values of them is not continued. (`name` and `description` change nothing.)
 """
@@ -74,7 +77,7 @@ def _add_sections(parts: list[str], node: dict[str, Any], definitions: dict[str,
     rows = []
     for name, value in node["properties"].items():
         item = _resolved(value, definitions)
-        choices = [_resolved(choice, definitions) for choice in value.get("anyOf", ())]
+        choices = [_resolved(choice, definitions) for choice in value.get("anyOf", ()) if choice != CURVE]
         item = next((choice for choice in choices if "properties" in choice), item)
         if "properties" in item:
             sections[f"{prefix}{name}"] = item
@@ -105,6 +108,8 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     """The type of a value with its range, in words."""
     value = _resolved(value, definitions)
     if "anyOf" in value:
+        if CURVE in value["anyOf"]:
+            return f"{_type(value['anyOf'][0], definitions)}; or a curve"
         return "; or ".join(_type(choice, definitions) for choice in value["anyOf"])
     if "enum" in value or "const" in value:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))

@@ -161,6 +161,21 @@ def test_interrupted_pass_continues(kind: str, checks: int, tmp_path: Path, requ
     assert begun.items() <= stored(cache).items()
 
 
+@pytest.mark.parametrize("lasting", [0, 1, 3])
+def test_interrupted_sky_continues_with_the_detail_that_lasts(
+    lasting: int, sky: MaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the detail does not last for the whole shot, so that a later start reads fewer frames."""
+    monkeypatch.setattr("pipeline.workflows.sky_masks.LASTING", lasting)
+    prepared(sky, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        prepared(sky, tmp_path / "cache", cancellation=StopsAfter(COUNT - 1))
+    begun = len(stored(tmp_path / "cache"))
+    prepared(sky, tmp_path / "cache")
+    assert 0 < begun < len(stored(tmp_path / "cache"))
+    assert stored(tmp_path / "cache") == stored(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("kind", ["painted", "sky"])
 def test_damaged_file_is_restored(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     cache = tmp_path / "cache"

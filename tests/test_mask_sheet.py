@@ -12,6 +12,7 @@ from pipeline import cli
 from pipeline.config.mask_text import load_mask
 from pipeline.config.masks import MaskSettings
 from pipeline.errors import ConfigError
+from pipeline.masks.sky import LASTING, REACH
 from pipeline.types import Shot
 from pipeline.workflows.mask_sheet import _needed, overlaid, uncertain
 from tests.support.clips import write_photos
@@ -101,15 +102,21 @@ def test_paths_of_a_mask_are_relative_to_its_file(tmp_path: Path) -> None:
         (MaskSettings(painted={0: Path("a.png"), 9: Path("b.png")}), [4, 5], [(0, 10)]),
         (MaskSettings(painted={0: Path("a.png"), 4: Path("b.png"), 9: Path("c.png")}), [4], [(4, 5)]),
         (MaskSettings(painted={0: Path("a.png")}), [15], [(10, 20)]),
-        (MaskSettings(sky=True), [0, 3, 9, 15], [(0, 6), (7, 10), (13, 18)]),
+        (MaskSettings(sky=True), [9, 15], [(0, 10), (10, 20)]),
     ],
-    ids=["forward", "between", "painted", "unpainted shot", "neighbors"],
+    ids=["forward", "between", "painted", "unpainted shot", "sky"],
 )
 def test_only_what_is_shown_is_computed(
     settings: MaskSettings, frames: list[int], expected: list[tuple[int, int]]
 ) -> None:
     parts = _needed([Shot(0, 0, 10), Shot(1, 10, 20)], frames, settings, source_of(range(20)))
     assert [(part.start, part.stop) for part in parts] == expected
+
+
+def test_sky_needs_its_neighbors_and_theirs() -> None:
+    reach, source = REACH + LASTING, source_of(range(1000))
+    parts = _needed([Shot(0, 0, 1000)], [0, 9, 500], MaskSettings(sky=True), source)
+    assert [(part.start, part.stop) for part in parts] == [(0, 10 + reach), (500 - reach, 501 + reach)]
 
 
 def test_overlays_keep_what_is_inside_or_certain() -> None:

@@ -123,6 +123,17 @@ def test_killed_queue_goes_on_and_does_nothing_twice(home: Path, monkeypatch: py
     assert states(work(queue_of(home))) == ["done"] * 12 and rendered == [] and len(encoders) == 1
 
 
+def test_a_render_with_curves_is_done_until_the_curves_change(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def queue(last: float) -> Queue:
+        curve = [{"at": 0, "value": 0.5}, {"at": 2, "value": last}]
+        return queue_of(home, 0, 1, inputs=["lake"], set={"losses.tv.weight": curve})
+
+    assert states(work(queue(3))) == ["done"]
+    rendered = counted(monkeypatch, run, "render")
+    assert states(work(queue(3))) == ["done"] and rendered == []
+    assert states(work(queue(4))) == ["failed"] and len(rendered) == 1  # which says what differs
+
+
 def test_results_are_those_of_single_renders(home: Path) -> None:
     Image.fromarray(texture((56, 44), 9)).save(home / "p1.png")
     work(queue_of(home, 2, 1))

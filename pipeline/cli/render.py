@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.options import parse_fps, parse_frames, with_shortcuts
-from pipeline.cli.printing import print_paths
+from pipeline.cli.printing import curve_lines, print_paths
 
 
 def render(
@@ -76,6 +76,7 @@ def render(
             f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
             f"directory  {prepared.path}",
             *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
+            *(f"curve      {line}" for line in curve_lines(prepared.configs)),
             *(
                 f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"
                 for need in needs(plan, prepared.path, prepared.configs, prepared.outputs, anew=fresh)

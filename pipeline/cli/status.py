@@ -6,16 +6,18 @@ import sys
 from dataclasses import asdict
 
 from pipeline.cli import options
-from pipeline.cli.printing import print_json
+from pipeline.cli.printing import curve_lines, print_json
 
 
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
     """Show how far a render is: frames, speed, time left."""
+    from pipeline.plan.paths import style_configs
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory, resume_command
     from pipeline.store.status import read_status
 
-    found = read_status(RenderDirectory.open(directory))
+    render = RenderDirectory.open(directory)
+    found = read_status(render)
     if as_json:
         print_json(asdict(found))
         return
@@ -32,6 +34,7 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
     lines += [f"  {name}: its frames were removed, its video replaces them" for name in found.exported]
+    lines += [f"  {line}" for line in curve_lines(style_configs(render.plan, directory))]
     lines += [f"  {edit}" for edit in found.edits]
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")

@@ -12,7 +12,7 @@ from pipeline.config.finish import DetailSettings, FinishSettings
 from pipeline.config.grade import GradeSettings
 from pipeline.config.masks import MaskSettings
 from pipeline.config.reading import parse_settings, read_yaml, set_value
-from pipeline.config.section import Settings, with_paths
+from pipeline.config.section import ANIMATED, Settings, with_paths
 from pipeline.config.settings import VideoSettings
 from pipeline.errors import ConfigError
 
@@ -47,9 +47,11 @@ class CompositionSettings(Settings):
         description="The layers from bottom to top; under the first one lies the content."
     )
     detail: DetailSettings = Field(default_factory=DetailSettings)
-    sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
+    sharpen: Annotated[float, ANIMATED] = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
     grade: GradeSettings = Field(default_factory=GradeSettings)
-    grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
+    grain: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values."
+    )
     output: VideoSettings = Field(default_factory=VideoSettings)
 
     @model_validator(mode="after")
@@ -64,9 +66,8 @@ class CompositionSettings(Settings):
     @property
     def finish(self) -> FinishSettings:
         """What is done to the sum of the layers, as settings of a finish."""
-        return FinishSettings(
-            follow_level=0, detail=self.detail, sharpen=self.sharpen, grade=self.grade, grain=self.grain
-        )
+        found = self.model_dump(include={"detail", "sharpen", "grade", "grain"})
+        return FinishSettings.model_validate({"follow_level": 0, **found})
 
 
 def load_composition(path: Path, assignments: Sequence[str] = ()) -> CompositionSettings:

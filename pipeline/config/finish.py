@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from pipeline.config.color import METHOD_HELP, TransferMethod
 from pipeline.config.grade import GradeSettings
 from pipeline.config.looks import DITHER_HELP, Dither
-from pipeline.config.section import Settings
+from pipeline.config.section import ANIMATED, Settings
 
 
 class DetailSettings(Settings):
     """Detail of the content that is brought back, by its size."""
 
-    fine: float = Field(0.0, ge=0, le=2, description="Detail of some pixels: leaves, hair, window bars.")
-    medium: float = Field(0.0, ge=0, le=2, description="Detail of about a hundredth of the frame: branches, windows.")
-    coarse: float = Field(0.0, ge=0, le=2, description="Detail of some hundredths: the folds of a mountain, a face.")
+    fine: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=2, description="Detail of some pixels: leaves, hair, window bars."
+    )
+    medium: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=2, description="Detail of about a hundredth of the frame: branches, windows."
+    )
+    coarse: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=2, description="Detail of some hundredths: the folds of a mountain, a face."
+    )
 
 
 class FinishSettings(Settings):
     """Applied to stored frames when the video is written: `tempera export` changes it without stylizing again."""
 
-    follow_level: float = Field(
+    follow_level: Annotated[float, ANIMATED] = Field(
         1.0,
         ge=0,
         le=1,
         description="1: the video is darker, lighter or poorer in contrast where the input is, so that a fade ends in "
         "black, night is darker than noon, and fog is calm; 0: every frame has the light and contrast of the style.",
     )
-    match_light: float = Field(
+    match_light: Annotated[float, ANIMATED] = Field(
         0.0,
         ge=0,
         le=1,
         description="1: broad light and shade are those of the content; 0: those of the stylized frame.",
     )
-    preserve_color: float = Field(
+    preserve_color: Annotated[float, ANIMATED] = Field(
         0.0, ge=0, le=1, description="1: the colors of the content; 0: those of the style images."
     )
-    match_color: float = Field(
+    match_color: Annotated[float, ANIMATED] = Field(
         0.0,
         ge=0,
         le=1,
@@ -49,6 +57,8 @@ class FinishSettings(Settings):
     )
     dither: Dither = Field("none", description=f"For `palette`. {DITHER_HELP}")
     detail: DetailSettings = Field(default_factory=DetailSettings)
-    sharpen: float = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
+    sharpen: Annotated[float, ANIMATED] = Field(0.0, ge=0, le=3, description="Strength of unsharp masking.")
     grade: GradeSettings = Field(default_factory=GradeSettings)
-    grain: float = Field(0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values.")
+    grain: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=0.2, description="Standard deviation of film grain, in pixel values."
+    )

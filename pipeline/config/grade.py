@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from pipeline.config.section import Settings
+from pipeline.config.section import ANIMATED, Settings
 
 Level = Annotated[float, Field(ge=0, le=1)]
 
@@ -40,12 +40,24 @@ class GradeSettings(Settings):
     gray_point: str | None = Field(
         None, pattern=r"^#[0-9a-fA-F]{6}$", description="A color of the frame that becomes gray, such as '#8a8f99'."
     )
-    temperature: float = Field(0.0, ge=-1, le=1, description="White balance: above 0 warmer, below 0 colder.")
-    tint: float = Field(0.0, ge=-1, le=1, description="White balance: above 0 more magenta, below 0 more green.")
-    contrast: float = Field(1.0, ge=0, le=4, description="Contrast around the pivot; 1: as it is.")
-    pivot: float = Field(0.5, ge=0.05, le=0.95, description="The gray that keeps its value when contrast changes.")
+    temperature: Annotated[float, ANIMATED] = Field(
+        0.0, ge=-1, le=1, description="White balance: above 0 warmer, below 0 colder."
+    )
+    tint: Annotated[float, ANIMATED] = Field(
+        0.0, ge=-1, le=1, description="White balance: above 0 more magenta, below 0 more green."
+    )
+    contrast: Annotated[float, ANIMATED] = Field(1.0, ge=0, le=4, description="Contrast around the pivot; 1: as it is.")
+    pivot: Annotated[float, ANIMATED] = Field(
+        0.5, ge=0.05, le=0.95, description="The gray that keeps its value when contrast changes."
+    )
     curves: CurveSettings = Field(default_factory=CurveSettings)
-    saturation: float = Field(1.0, ge=0, le=4, description="Colorfulness at the same lightness; 0: gray, 1: as it is.")
+    saturation: Annotated[float, ANIMATED] = Field(
+        1.0, ge=0, le=4, description="Colorfulness at the same lightness; 0: gray, 1: as it is."
+    )
     lut: Path | None = Field(None, description="A .cube file with a look-up table of colors, 1D or 3D.")
-    lut_amount: float = Field(1.0, ge=0, le=1, description="How much of the look-up table's effect is applied.")
-    vignette: float = Field(0.0, ge=0, le=1, description="Darkening toward the corners; 1: they are black.")
+    lut_amount: Annotated[float, ANIMATED] = Field(
+        1.0, ge=0, le=1, description="How much of the look-up table's effect is applied."
+    )
+    vignette: Annotated[float, ANIMATED] = Field(
+        0.0, ge=0, le=1, description="Darkening toward the corners; 1: they are black."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
 from pipeline.config.names import nearest, one_of
-from pipeline.config.section import Settings, Weight
+from pipeline.config.section import ANIMATED, Settings, Weight
 
 STYLE_LOSSES: Final = {
     "wasserstein": "distance of the features' Gaussians (long strokes, clean colors)",
@@ -29,7 +29,7 @@ LAYERS = tuple(
 class ContentLossSettings(Settings):
     """The content loss: it keeps the content recognizable."""
 
-    weight: Weight = Field(1.0, description="Weight of the content loss.")
+    weight: Annotated[Weight, ANIMATED] = Field(1.0, description="Weight of the content loss.")
     layers: dict[LayerName, Weight] = Field(
         default={"relu4_2": 1.0}, description="Layers and their weights, normalized to a sum of 1."
     )
@@ -57,13 +57,15 @@ class StyleLossSettings(Settings):
 class TotalVariationSettings(Settings):
     """Total variation: it removes speckle, and grain and weave in flat areas."""
 
-    weight: Weight = Field(0.5, description="Weight of total variation; larger is smoother.")
+    weight: Annotated[Weight, ANIMATED] = Field(0.5, description="Weight of total variation; larger is smoother.")
 
 
 class TemporalLossSettings(Settings):
     """The temporal loss: it keeps a warm frame close to the warped previous frames."""
 
-    weight: Weight = Field(3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion.")
+    weight: Annotated[Weight, ANIMATED] = Field(
+        3.0, description="Weight of the temporal loss, multiplied by the confidence of the motion."
+    )
     long_term: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
         (5,),
         max_length=4,
@@ -74,14 +76,16 @@ class TemporalLossSettings(Settings):
 class LightLossSettings(Settings):
     """The light term: broad light and color follow the content, recolored like the style images."""
 
-    weight: Weight = Field(1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them.")
-    scale: float = Field(
+    weight: Annotated[Weight, ANIMATED] = Field(
+        1.0, description="Weight of the light term; 0 lets colors lie where the strokes put them."
+    )
+    scale: Annotated[float, ANIMATED] = Field(
         0.06,
         gt=0,
         le=0.5,
         description="How broad the light is that follows the content: standard deviation, of the longer side.",
     )
-    changed_scale: float = Field(
+    changed_scale: Annotated[float, ANIMATED] = Field(
         0.02, gt=0, le=0.5, description="The same where the content changed: finer, so that nothing leaves a trail."
     )
 

@@ -10,7 +10,9 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.curves import Curve
 from pipeline.config.names import nearest
+from pipeline.config.section import NO_CURVE, is_animated
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
 
@@ -33,6 +35,19 @@ def config_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         section = _section(info.annotation)
         if section is not None and get_origin(info.annotation) is not tuple:
             keys.extend(config_keys(section, f"{key}."))
+    return keys
+
+
+def animated_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key that can be a curve, dotted, with N for the number of an entry in a list."""
+    keys: list[str] = []
+    for name, info in model.model_fields.items():
+        if is_animated(info):
+            keys.append(f"{prefix}{name}")
+        section = _section(info.annotation)
+        if section is not None:
+            entry = "N." if get_origin(info.annotation) is tuple else ""
+            keys.extend(animated_keys(section, f"{prefix}{name}.{entry}"))
     return keys
 
 
@@ -81,6 +96,8 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
             else:
                 problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
+        if any(problem["type"] == NO_CURVE for problem in found):
+            hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
 
 
@@ -227,5 +244,15 @@ def _load(text: str) -> Any:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of a style config."""
-    return Config.model_json_schema(by_alias=True)
+    """JSON Schema of a style config. A number that is marked as `animated` can be a curve, or a list of its points."""
+    schema = Config.model_json_schema(by_alias=True)
+    curve = Curve.model_json_schema(ref_template="#/$defs/{model}")
+    curves = [{"type": "array", "items": {"$ref": "#/$defs/Point"}, "minItems": 1}, {"$ref": "#/$defs/Curve"}]
+    for section in (schema, *schema["$defs"].values()):
+        for value in section.get("properties", {}).values():
+            if "animated" in value:
+                kept = {key: value.pop(key) for key in list(value) if key not in ("default", "description", "title")}
+                del kept["animated"]
+                value["anyOf"] = [kept, *curves]
+    schema["$defs"] |= {**curve.pop("$defs"), "Curve": curve}
+    return schema

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
 from pipeline.config.masks import MaskSettings
-from pipeline.config.section import Settings, Weight
+from pipeline.config.section import ANIMATED, Settings, Weight
 from pipeline.config.style import StyleSettings
 
 
 class RegionSettings(Settings):
     """One region: where it is, and how it is stylized."""
 
-    name: str = Field("", max_length=64, description="What the region is called; for people only.")
+    name: str = Field(
+        "", max_length=64, description="What the region is called, for people and for curves that follow its area."
+    )
     mask: MaskSettings = Field(description="Where the region is.")
     style: StyleSettings | None = Field(
         None, description="Its style images and their scale, as in `style`; without them it keeps the photo's pixels."
     )
-    content_weight: Weight = Field(1.0, description="Factor on `losses.content.weight` inside the region.")
+    content_weight: Annotated[Weight, ANIMATED] = Field(
+        1.0, description="Factor on `losses.content.weight` inside the region."
+    )
 
     @field_validator("style")
     @classmethod

@@ -1,29 +1,149 @@
-"""What every section of a config is made of."""
+"""What every section of a config is made of, and how a number of it can be a curve."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from pipeline.config.curves import Curve, is_curve
 
 Weight = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
+ANIMATED: Final = Field(json_schema_extra={"animated": True})
+"""Marks a number that acts on single frames, so that it can be a curve: `Annotated[float, ANIMATED]`."""
+NO_CURVE: Final = "no_curve"
+"""Type of the error where a curve stands at a number that has one value for the whole clip."""
+
 
 class Settings(BaseModel):
-    """Base of every section: immutable; an unknown key is an error."""
+    """Base of every section: immutable; an unknown key is an error.
+
+    Where a config has a curve at a number that is `ANIMATED`, the section holds the curve, and the field the largest of
+    its values: all are validated as values of that field. Written as data, the curve stands where it stood.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    _curves: dict[str, Curve] = PrivateAttr(default_factory=dict)
 
-S = TypeVar("S", bound=Settings)
+    @property
+    def own_curves(self) -> Mapping[str, Curve]:
+        """The curves of this section's own numbers, by field."""
+        return self._curves
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take_curves(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, Mapping):
+            return handler(data)
+        curves: dict[str, Curve] = {}
+        for name, info in cls.model_fields.items():
+            value = data.get(name)
+            if is_animated(info) and isinstance(value, list | tuple | Mapping):
+                curves[name] = _curve(cls, name, value)
+            elif is_curve(value):
+                raise _error(cls, NO_CURVE, (name,), "it has one value for the whole clip and cannot be a curve", value)
+        if not curves:
+            return handler(data)
+        plain = dict(data)
+        for name, curve in curves.items():
+            for point in sorted(curve.points, key=lambda point: point.value):
+                plain[name] = point.value
+                found = handler(plain)
+        found._curves = curves
+        return found
+
+    @model_serializer(mode="wrap")
+    def _put_curves(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        return data | {name: curve.plain() for name, curve in self._curves.items() if name in data}
 
 
-def with_paths(settings: S, change: Callable[[Path], Path]) -> S:
+Section = TypeVar("Section", bound=Settings)
+
+
+def is_animated(info: FieldInfo) -> bool:
+    """Whether a field can be a curve."""
+    return isinstance(info.json_schema_extra, dict) and "animated" in info.json_schema_extra
+
+
+def curves_of(section: Settings) -> dict[str, Curve]:
+    """Every curve in a section and those below it, by dotted key, such as `style.images.0.weight`."""
+    found = dict(section.own_curves)
+    for name in type(section).model_fields:
+        for part, child in _children(getattr(section, name)):
+            found |= {".".join((name, *part, key)): curve for key, curve in curves_of(child).items()}
+    return found
+
+
+def with_values(section: Section, values: Mapping[str, float]) -> Section:
+    """The section with other numbers at dotted keys, as `curves_of` names them."""
+    return _replaced(section, values) if values else section
+
+
+def with_paths(settings: Section, change: Callable[[Path], Path]) -> Section:
     """A copy of settings in which every path, at any depth, is changed by `change`."""
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     return settings.model_copy(update={name: _changed(value, change) for name, value in values.items()})
+
+
+def _children(value: Any) -> Iterator[tuple[tuple[str, ...], Settings]]:
+    """The sections that a field holds: itself one, or a list or a mapping of them."""
+    if isinstance(value, Settings):
+        yield (), value
+    elif isinstance(value, tuple | Mapping):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        yield from (((str(key),), item) for key, item in items if isinstance(item, Settings))
+
+
+def _replaced(value: Any, values: Mapping[str, float]) -> Any:
+    if "" in values:
+        return values[""]
+    own: dict[str, dict[str, float]] = {}
+    for key, number in values.items():
+        head, _, rest = key.partition(".")
+        own.setdefault(head, {})[rest] = number
+    if isinstance(value, Settings):
+        found = value.model_copy(update={name: _replaced(getattr(value, name), rest) for name, rest in own.items()})
+        found._curves = {name: curve for name, curve in value.own_curves.items() if name not in own}
+        return found
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, own[key]) if key in own else item for key, item in value.items()}
+    return tuple(_replaced(item, own[str(at)]) if str(at) in own else item for at, item in enumerate(value))
+
+
+def _curve(section: type[Settings], name: str, value: Any) -> Curve:
+    """The curve at a field of a section. Raises ValidationError, with the field in its place."""
+    try:
+        return Curve.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = first["loc"][1:] if isinstance(value, list | tuple) else first["loc"]
+        raise _error(section, first["type"], (name, *place), first["msg"], first["input"]) from None
+
+
+def _error(
+    section: type[Settings], kind: str, place: tuple[str | int, ...], message: str, value: Any
+) -> ValidationError:
+    problem = PydanticCustomError(kind, "{message}", {"message": message})
+    return ValidationError.from_exception_data(
+        section.__name__, [InitErrorDetails(type=problem, loc=place, input=value)]
+    )
 
 
 def _changed(value: Any, change: Callable[[Path], Path]) -> Any:

@@ -18,7 +18,7 @@ from pipeline.config.looks import PaletteSettings, SuperpixelSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.regions import RegionSettings
-from pipeline.config.section import Settings
+from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
@@ -39,7 +39,7 @@ class ColdSettings(Settings):
     min_scale_px: int = Field(128, ge=32, le=4096, description="Longer side of the coarsest scale.")
     scale_step: float = Field(1.4142135623730951, ge=1.05, le=4.0, description="Growth from scale to scale.")
     evaluations: int = Field(32, ge=1, le=10000, description="Evaluations of the objective at every scale.")
-    noise: float = Field(
+    noise: Annotated[float, ANIMATED] = Field(
         0.15,
         ge=0,
         le=2,
@@ -53,7 +53,7 @@ class ColdSettings(Settings):
 class WarmSettings(Settings):
     """Warm frames, all others: they start from the warped previous frame."""
 
-    evaluations: int = Field(
+    evaluations: Annotated[int, ANIMATED] = Field(
         10,
         ge=1,
         le=10000,
@@ -92,7 +92,7 @@ class MotionSettings(Settings):
     preset: Literal["ultrafast", "fast", "medium"] = Field(
         "medium", description="Accuracy of the dense inverse search; more takes longer."
     )
-    boil: float = Field(
+    boil: Annotated[float, ANIMATED] = Field(
         0.0, ge=0, le=1, description="0: strokes move with what they show; 1: fresh strokes in every frame."
     )
     hold: int = Field(1, ge=1, le=24, description="Stylize every so many frames and repeat them; 2 is on twos.")
@@ -105,7 +105,7 @@ class MotionSettings(Settings):
     @property
     def every_frame_cold(self) -> bool:
         """Whether no frame starts from an earlier one."""
-        return self.boil == 1
+        return self.boil == 1 and "boil" not in self.own_curves
 
 
 class StylizeSettings(Settings):
@@ -232,6 +232,24 @@ class Config(StylizeSettings):
             raise ValueError("style.images: at least one image needs a weight above 0")
         if self.regions and self.styler != "neural":
             raise ValueError(f"regions: only the styler neural has them, not {self.styler}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_regions(self) -> Config:
+        names = [region.name for region in self.regions]
+        for key, curve in curves_of(self).items():
+            if curve.follow == "mask" and names.count(curve.region) != 1:
+                known = ", ".join(name or "one without a name" for name in names) or "none"
+                raise ValueError(
+                    f"{key} follows the region {curve.region!r}, and the regions of the style are: {known}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fixed_colors(self) -> Config:
+        animated = any(image.own_curves for image in self.style.images)
+        if animated and self.color.match == "content_to_style":
+            raise ValueError("color.match: content_to_style needs style.images whose weights are no curves")
         return self
 
 

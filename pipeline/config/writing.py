@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.config.catalog import configs_path, shipped_image
+from pipeline.config.section import Settings
 from pipeline.config.settings import Config
 from pipeline.errors import printable
 
@@ -50,11 +51,14 @@ def _plain(value: Any, written: Callable[[Path], str]) -> Any:
     """Plain data; of a section only the fields that differ from what a missing key means."""
     if isinstance(value, BaseModel):
         fields = {info.alias or name: (getattr(value, name), info) for name, info in type(value).model_fields.items()}
-        return {
+        found = {
             key: _plain(item, written)
             for key, (item, info) in fields.items()
             if info.is_required() or item != info.get_default(call_default_factory=True)
         }
+        if isinstance(value, Settings):
+            found |= {name: curve.plain() for name, curve in value.own_curves.items()}
+        return found
     if isinstance(value, Mapping):
         return {key: _plain(item, written) for key, item in value.items()}
     if isinstance(value, list | tuple):

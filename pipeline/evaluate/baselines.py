@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.runtime.progress import Reporter
+    from pipeline.types import Masks
 
     RGB = NDArray[np.uint8]
 
@@ -36,9 +37,11 @@ class Losses(NamedTuple):
 class BaselineStyler:
     """Stylizes frames of a chain without what makes the chain coherent."""
 
-    def __init__(self, styler: Styler, reporter: Reporter) -> None:
+    def __init__(self, styler: Styler, reporter: Reporter, masks: Masks | None = None) -> None:
+        """`masks` are those of the regions of the style, if it has some."""
         self._styler = styler
         self._reporter = reporter
+        self._masks = masks
 
     def independent(self, chain: Chain, index: int, content: RGB) -> RGB:
         """The frame stylized independently, with the seed that the render gives it."""
@@ -55,6 +58,7 @@ class BaselineStyler:
             to_tensor(content)[None],
             None if previous is None else to_tensor(previous)[None],
             (frame_seed(chain.seed, chain.style, index),),
+            regions=frame_regions(self._masks, index, content),
             indices=(index,),
         )
         stylized = self._styler.stylize(batch)
@@ -62,10 +66,23 @@ class BaselineStyler:
         return to_uint8(stylized.images[0])
 
 
-def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losses] | None:
+def frame_regions(masks: Masks | None, index: int, content: RGB) -> Tensor | None:
+    """The maps (1, R + 1, H, W) of the regions of a frame; None without masks."""
+    if masks is None:
+        return None
+    import torch
+
+    from pipeline.motion.region_change import region_maps
+
+    return torch.from_numpy(region_maps(masks(index, content)))[None]
+
+
+def losses_of(
+    styler: Styler, content: RGB, images: Sequence[RGB], regions: Tensor | None = None
+) -> list[Losses] | None:
     """Losses of images, uint8 (H, W, 3), under the objective of the style at full size; None if it has no objective.
 
-    Measured with the encoder of the render, in its precision.
+    Measured with the encoder of the render, in its precision, and with the `frame_regions`.
     """
     from pipeline.stylers.neural import NeuralStyler
     from pipeline.stylers.prepared import PreparedStyler
@@ -75,7 +92,7 @@ def losses_of(styler: Styler, content: RGB, images: Sequence[RGB]) -> list[Losse
         styler = styler.inner
     if not isinstance(styler, NeuralStyler):
         return None
-    objective = styler.objective(to_tensor(content)[None])
+    objective = styler.objective(to_tensor(content)[None], regions)
     found = []
     for image in images:
         evaluation = objective(to_tensor(image)[None].to(styler.device))

@@ -6,10 +6,10 @@ import statistics
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.evaluate.baselines import BaselineStyler, features_of, losses_of
+from pipeline.evaluate.baselines import BaselineStyler, features_of, frame_regions, losses_of
 from pipeline.evaluate.changes import LAG_FRAMES, LAYER, changed_area, color_difference, feature_error
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
 from pipeline.evaluate.following import Follower
@@ -18,6 +18,7 @@ from pipeline.evaluate.measures import LONG_FRAMES, axis_ratio, mean_luma, measu
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import encode_png
 from pipeline.media.reader.source import read_frames
+from pipeline.plan.curves import finish_settings, planned_values, values_at
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import frame_levels
 from pipeline.runtime import atomic
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import Config
+    from pipeline.plan.curves import FrameValues
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Advance, Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain, Phase, Source, StyleColors, Styler
+    from pipeline.types import Chain, Masks, Phase, Source, StyleColors, Styler
 
     RGB = NDArray[np.uint8]
     Images = dict[RowName, RGB]
@@ -57,6 +59,10 @@ class Comparison:
     reporter: Reporter
     cancellation: Cancellation
     independent_folder: Path | None = None
+    areas: FrameValues = field(default_factory=dict)
+    """Those that curves of the finish follow, by region, see `finish_settings`."""
+    masks: Masks | None = None
+    """Those of the regions of the style."""
 
     def longest_run(self) -> list[int]:
         """The longest run of neighboring stored frames of one shot."""
@@ -152,7 +158,8 @@ class Comparison:
                 long, _ = _errors(index, images, previous, LONG_FRAMES)
                 changed = self._changed(index, images, earlier.pop(index - LAG_FRAMES, None))
                 followed = follower.add(index, content, images, shot=self._shot(index))
-                losses = losses_of(self._styler(index), content, list(images.values()))
+                regions = frame_regions(self.masks, index, content)
+                losses = losses_of(self._styler(index), content, list(images.values()), regions)
                 for position, (name, image) in enumerate(images.items()):
                     terms = (None, None, None) if losses is None else losses[position]
                     found = FrameFigures(
@@ -185,7 +192,9 @@ class Comparison:
         path = None if self.independent_folder is None else self.independent_folder / f"{index:08d}.png"
         if path is not None and path.exists():
             return load_rgb(path)
-        found = BaselineStyler(self._styler(index), self.reporter).independent(self.stored[index], index, content)
+        found = BaselineStyler(self._styler(index), self.reporter, self.masks).independent(
+            self.stored[index], index, content
+        )
         if path is not None:
             atomic.make_folders(path.parent)
             atomic.write_bytes(path, encode_png(found))
@@ -195,7 +204,7 @@ class Comparison:
         """The frame started from the previous one without motion; the first is the frame of the render."""
         if previous is None:
             return images["render"]
-        baseline = BaselineStyler(self._styler(index), self.reporter)
+        baseline = BaselineStyler(self._styler(index), self.reporter, self.masks)
         return baseline.without_flow(self.stored[index], index, images["input"], previous["warm without flow"])
 
     def _changed(self, index: int, images: Images, earlier: RGB | None) -> dict[RowName, dict[str, float | None]]:
@@ -230,11 +239,12 @@ class Comparison:
         frame = followers[-1].extremes[which].frame
         for extreme in (follower.extremes[which] for follower in followers):
             if extreme.frame == frame and name in extreme.images:
-                image, settings = extreme.images[name], self.config.output.finish
+                image = extreme.images[name]
                 if name != "input":
                     plan = self.directory.plan
                     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, self.config.styler)
                     level = levels[frame] if levels else None
+                    settings = finish_settings(plan, self.config.output.finish, self.config.name, self.areas)(frame)
                     image = finish(image, extreme.content, settings, index=frame, seed=self.config.seed, level=level)
                 return mean_luma(image)
         return None
@@ -287,7 +297,13 @@ class Comparison:
         return self.stored[index].shot
 
     def _styler(self, index: int) -> Styler:
-        return styler_of(self.styler, self._shot(index))
+        """The styler of a frame, with the settings that curves give there."""
+        from pipeline.stylers.neural import NeuralStyler
+        from pipeline.stylers.prepared import PreparedStyler
+
+        styler = styler_of(self.styler, self._shot(index))
+        values = values_at(planned_values(self.directory.plan, self.config.name, self.config), index)
+        return styler.with_values(values) if isinstance(styler, NeuralStyler | PreparedStyler) else styler
 
     def _shot_start(self, index: int) -> int:
         return self.directory.plan.shots[self._shot(index)].start

@@ -65,6 +65,8 @@ def make_sample(task: FrameTask, device: torch.device | None = None) -> Sample:
         recent_change=None if recent_change is None else recent_change[None],
         regions=None if task.regions is None else upload(task.regions[None], device),
         indices=(task.index,),
+        values=(task.values,),
+        settings_changes=(task.settings_change,),
     )
     return Sample(task, batch)
 

@@ -46,6 +46,8 @@ class ChainFrame:
     correspondence with the content of keyframe `next_keyframe`, which the frame approaches by `approach_fraction` in
     [0, 1]. `recent_change` is float32 (h, w) of a small size in [0, 1], see `RecentChanges`; None: nothing is known.
     `regions` are the maps of the style's regions, see `region_maps`; None: it has none.
+    `values` are the settings that curves change, at this frame, by dotted key; `settings_change` in [0, 1] is how much
+    they changed lately.
     """
 
     index: int
@@ -57,6 +59,8 @@ class ChainFrame:
     approach_fraction: float = 0.0
     recent_change: NDArray[np.float32] | None = None
     regions: NDArray[np.float32] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+    settings_change: float = 0.0
 
     @property
     def known_cold(self) -> bool:

@@ -154,10 +154,20 @@ class RunningChain:
         """
         warm = None if frame.known_cold else self._warm_start(frame, device)
         starts_anew = warm is None and bool(frame.correspondences)
-        return FrameTask(self.chain, frame.index, frame.content, warm, starts_anew, frame.regions)
+        return FrameTask(
+            self.chain,
+            frame.index,
+            frame.content,
+            warm,
+            starts_anew,
+            frame.regions,
+            frame.values,
+            frame.settings_change,
+        )
 
     def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:
         from pipeline.motion.device_warm_start import warm_starter
+        from pipeline.stylers.style_targets import with_weights
 
         next_keyframe = None
         if frame.to_next_keyframe is not None and frame.next_keyframe is not None:
@@ -172,7 +182,7 @@ class RunningChain:
             next_keyframe,
             # Stylers without colors of their own choose them anew in every frame: there is nothing to let go of.
             recent_change=None if self.style_colors is None else frame.recent_change,
-            style_colors=self.style_colors,
+            style_colors=None if self.style_colors is None else with_weights(self.style_colors, frame.values),
             regions=frame.regions,
         )
 

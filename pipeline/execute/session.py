@@ -13,6 +13,7 @@ from pipeline.execute.chain_frames import APPROACH_FRAMES, ChainFrame, ChainSett
 from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
+from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
@@ -22,6 +23,7 @@ from pipeline.types import Observable
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
+    from pipeline.plan.curves import FrameValues
     from pipeline.plan.edits import Run
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
@@ -152,7 +154,12 @@ class Session:
         def read(first: int, stop: int) -> Generator[Frame]:
             return self.read_content(config, first, stop)
 
-        return Prefetcher(chain_frames(chain, start, read, settings), ahead=config.runtime.prefetch)
+        frames = chain_frames(chain, start, read, settings)
+        values = planned_values(plan, chain.style, config)
+        if values:
+            interval = chain.interval if chain.interval > 1 else config.motion.hold
+            frames = _with_values(frames, values, recent_changes(config, values, interval))
+        return Prefetcher(frames, ahead=config.runtime.prefetch)
 
     def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
@@ -172,6 +179,14 @@ class Session:
         with closing(frames):
             for frame in frames:
                 yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+
+
+def _with_values(frames: Generator[ChainFrame], values: FrameValues, changes: Sequence[float]) -> Generator[ChainFrame]:
+    """The frames with the settings that curves change, at each, and how much these changed lately."""
+    with closing(frames):
+        for frame in frames:
+            change = changes[frame.index]
+            yield replace(frame, values=values_at(values, frame.index), settings_change=change)
 
 
 def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:

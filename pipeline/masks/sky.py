@@ -2,18 +2,19 @@
 
 After Shen and Wang 2013, "Sky region detection in a single image for autonomous ground robot navigation"
 (International Journal of Advanced Robotic Systems 10): in every column the sky ends at the first gradient above a
-threshold, and of all thresholds that one is taken whose two regions are most homogeneous. We depart from it in four
+threshold, and of all thresholds that one is taken whose two regions are most homogeneous. We depart from it in five
 places. Homogeneous is what two Gaussians of color and roughness describe most briefly (Kittler and Illingworth 1986,
-"Minimum error thresholding"), which unlike their energy does not prefer tiny regions. The border is then moved, column
-by column, to where these Gaussians want it, so that clouds do not end the sky. What stands in front of the sky is told
-by the same Gaussians. And a frame without sky is recognized by what the upper region looks like, in several soft
-conditions that are multiplied.
+"Minimum error thresholding"), which unlike their energy does not prefer tiny regions. Against that counts how sharp
+the border is, because clouds are soft and a horizon is not; before a camera that stands still it is the sharpness
+that lasts, as clouds move. The border is then moved, column by column, to where both want it. What stands in front of
+the sky is told by the same Gaussians. And a frame without sky is recognized by what the upper region looks like, in
+several soft conditions that are multiplied.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import comb, prod
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -41,6 +42,18 @@ MOVES: Final = 4
 """How often Gaussians and border are fitted to each other."""
 REACH: Final = 2
 """Frames before and after that a sky is averaged with."""
+LASTING: Final = 64
+"""Frames before and after in which the detail of a frame may last."""
+AGREEMENT: Final = (0.1, 0.25)
+"""Correlation with a frame's detail up to which that of another does not count, and from which it counts fully."""
+DARK: Final = 0.05
+"""Lightness that is added before the logarithm."""
+DETAILS: Final = tuple(float(level) for level in np.geomspace(0.005, 0.2, 12))
+"""Thresholds of the detail."""
+SHARPEST: Final = 0.05
+"""Detail from which on a border is sharp."""
+SHARPNESS: Final = 1.0
+"""Half nats per pixel by which a border e times as sharp may describe the frame worse."""
 STIFFNESS: Final = 0.02
 """Standard deviation of the smoothing of the likelihoods across columns, of the width."""
 
@@ -53,16 +66,53 @@ class Sky:
     presence: float
 
 
-def find_sky(frame: NDArray[np.uint8]) -> Sky:
-    """The sky of a frame, uint8 (H, W, 3) sRGB, of about `SKY_SIDE_PX` px."""
+def fine_detail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What is finer than most clouds in the logarithm of the lightness of a small frame; float32 (h, w)."""
+    logs = np.log(oklab_from_srgb(frame)[..., 0] + np.float32(DARK))
+    return np.asarray(cv2.GaussianBlur(logs, (0, 0), 0.7) - cv2.GaussianBlur(logs, (0, 0), 2), np.float32)
+
+
+def lasting_detail(around: list[NDArray[np.float32]], center: int) -> NDArray[np.float32]:
+    """Mean of the details, float32 (h, w), that agree with `around[center]`, by their correlation with it.
+
+    Before a camera that stands still the ground lasts, and clouds, which move, average out. The frames of a moving
+    camera do not agree, and the detail remains that of the one frame.
+    """
+    norms = [float(np.linalg.norm(detail)) + 1e-6 for detail in around]
+    agreements = [
+        float(np.vdot(detail, around[center])) / (norm * norms[center])
+        for detail, norm in zip(around, norms, strict=True)
+    ]
+    weights = [float(smoothstep(*AGREEMENT, agreement)) for agreement in agreements]
+    weights[center] = 1.0
+    total = sum(detail * np.float32(w) for detail, w in zip(around, weights, strict=True) if w > 0)
+    return np.asarray(total / np.float32(sum(weights)), np.float32)
+
+
+def find_sky(frame: NDArray[np.uint8], detail: NDArray[np.float32] | None = None) -> Sky:
+    """The sky of a frame, uint8 (H, W, 3) sRGB, of about `SKY_SIDE_PX` px.
+
+    `detail` float32 (H, W) is that of `lasting_detail` (None: that of the frame alone).
+    """
     height, width = frame.shape[:2]
     lab = oklab_from_srgb(frame)
     gradient = _gradient(frame)
+    magnitude = np.abs(fine_detail(frame) if detail is None else detail)
+    strength = np.asarray(cv2.GaussianBlur(magnitude, (0, 0), 1), np.float32)
     features = np.concatenate([lab, ROUGHNESS * np.log1p(gradient / 8)[..., None]], axis=-1).astype(np.float64)
-    sums = _column_sums(features)
+    sums, sharpness = _column_sums(features), _sharpness(strength)
+
+    def cost(border: NDArray[np.intp]) -> float:
+        return _length(sums, border) - float(sharpness[border, np.arange(width)].mean())
+
     candidates = [_first_above(gradient, threshold) for threshold in GRADIENTS]
-    start = min(candidates, key=lambda border: _length(sums, border))
-    border = _settled(features, sums, start)
+    candidates += [_first_above(strength, threshold) for threshold in DETAILS]
+    border = min(candidates, key=cost)
+    for _ in range(MOVES):
+        moved = _moved(features, sums, sharpness, border)
+        if cost(moved) >= cost(border):
+            break
+        border = moved
     if not np.isfinite(_length(sums, border)):
         return Sky(np.zeros((height, width), np.float32), 0.0)
     above = np.arange(height)[:, None] < border
@@ -98,6 +148,13 @@ def _first_above(gradient: NDArray[np.float32], threshold: float) -> NDArray[np.
     over = np.vstack([gradient > threshold, np.ones((1, gradient.shape[1]), np.bool_)])
     rows = over.argmax(axis=0).astype(np.float32)
     return np.asarray(cv2.medianBlur(rows[None], 5)[0], np.intp)
+
+
+def _sharpness(strength: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How sharp a border above each row would be, in half nats per pixel; (H + 1, W)."""
+    nearby = np.log(SHARPEST / 10 + cv2.dilate(strength, np.ones((5, 1), np.uint8)).astype(np.float64))
+    nearby = np.minimum(nearby, np.log(SHARPEST))
+    return SHARPNESS * np.concatenate([nearby, np.full((1, nearby.shape[1]), nearby.min())])
 
 
 def _column_sums(features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,29 +204,27 @@ def _log_ratio(
     return np.asarray(logs[0] - logs[1], np.float64)
 
 
-def _settled(features: NDArray[np.float64], sums: NDArray[np.float64], border: NDArray[np.intp]) -> NDArray[np.intp]:
-    """A border and the Gaussians of its sides, fitted to each other in turn as long as the description gets shorter."""
-    for _ in range(MOVES):
-        moved = _moved(features, sums, border)
-        if _length(sums, moved) >= _length(sums, border):
-            break
-        border = moved
-    return border
-
-
-def _moved(features: NDArray[np.float64], sums: NDArray[np.float64], border: NDArray[np.intp]) -> NDArray[np.intp]:
+def _moved(
+    features: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    sharpness: NDArray[np.float64],
+    border: NDArray[np.intp],
+) -> NDArray[np.intp]:
     """The border at which, column by column, the Gaussians above and below the old one explain the frame best."""
-    width = features.shape[1]
+    height, width = features.shape[:2]
     # One outlier, such as the sun, does not outweigh a whole column.
     clipped = np.clip(_log_ratio(features, sums, border), -4, 4)
     sigma = max(0.5, STIFFNESS * width)
     ratio = cv2.GaussianBlur(clipped, (0, 0), sigmaX=sigma, sigmaY=0.5)
     total = np.concatenate([np.zeros((1, width)), ratio.cumsum(axis=0)])
+    total += height / 2 * cv2.GaussianBlur(sharpness, (0, 0), sigmaX=2, sigmaY=0.5)
     return np.asarray(total.argmax(axis=0), np.intp)
 
 
 def _standing(different: NDArray[np.bool_], ground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What is different above the border and stands on the ground; the sun and clouds do not."""
+    """What is different above the border and stands on the ground; the sun and clouds do not, nor what is very wide."""
+    run = np.ones((1, max(1, different.shape[1] // 4)), np.uint8)
+    different = different & (cv2.morphologyEx(different.astype(np.uint8), cv2.MORPH_OPEN, run) == 0)
     _, labels = cv2.connectedComponents((different | ground).astype(np.uint8), connectivity=8)
     standing = np.unique(labels[ground])
     return different & np.isin(labels, standing)
@@ -179,16 +234,18 @@ def _presence(lab: NDArray[np.float32], gradient: NDArray[np.float32], above: ND
     """How likely the upper region is a sky, in [0, 1]."""
     lightness, a, b = lab[above].mean(axis=0)
     chroma, hue = float(np.hypot(a, b)), float(np.degrees(np.arctan2(b, a)) % 360)
-    colored = smoothstep(0.02, 0.05, chroma)
+    rough = float(gradient[above].mean())
+    colored, apart = float(smoothstep(0.02, 0.05, chroma)), float(smoothstep(1.3, 1.7, gain))
     blue = 200 <= hue <= 320
     green = 110 < hue < 200
-    darkest = 0.2 if blue else 0.35 + 0.25 * float(colored)
+    darkest = 0.2 if blue else 0.35 + 0.25 * colored * (1 - apart)
+    darker = -0.12 - 0.3 * blue * colored * apart * (1 - float(smoothstep(12, 24, rough)))  # above snow, white houses
     roughest = 30 + 25 * min(max(gain - 0.6, 0.0), 1.0)  # clouds are rough, but well apart from the ground
     conditions = (
         smoothstep(0.3, 0.6, gain),
-        1 - smoothstep(roughest, roughest + 20, float(gradient[above].mean())),
+        1 - smoothstep(roughest, roughest + 20, rough),
         smoothstep(darkest - 0.05, darkest + 0.05, float(lightness)),
-        smoothstep(-0.2, -0.12, float(lightness - lab[~above][:, 0].mean())),
+        smoothstep(darker - 0.08, darker, float(lightness - lab[~above][:, 0].mean())),
         1 - colored * green,
     )
-    return float(np.prod(conditions))
+    return prod(float(condition) for condition in conditions)

@@ -27,6 +27,14 @@ def statistics(moments: Moments) -> GramStatistics:
     return GramStatistics(moments.second, moments.second.square().sum(dim=(1, 2)))
 
 
+def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """The moments between those of style images (1, C): their mean by weight, as of one image made of parts of them."""
+    fractions = [weight / sum(weights) for weight in weights]
+    mean = torch.stack([fraction * own.mean for fraction, own in zip(fractions, moments, strict=True)])
+    second = torch.stack([fraction * own.second for fraction, own in zip(fractions, moments, strict=True)])
+    return Moments(mean.sum(dim=0), second.sum(dim=0), moments[0].positions)
+
+
 def distances(moments: Sequence[Moments], targets: Sequence[GramStatistics]) -> Tensor:
     """Squared Frobenius distances of Gram matrices over the squared norms of the targets' (Gatys et al. 2015, eq. 4).
 

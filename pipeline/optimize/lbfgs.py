@@ -40,7 +40,7 @@ def lbfgs(
     history_device: torch.device | None = None,
     first_step_rms: float = FIRST_STEP_RMS,
     min_evaluations: int = 1,
-    tolerance: float = 0.0,
+    tolerance: float | Sequence[float] = 0.0,
     subset: Callable[[list[int]], ObjectiveFunction] | None = None,
     observer: Observer | None = None,
 ) -> Minimum:
@@ -51,10 +51,11 @@ def lbfgs(
     squared length of the gradient is not finite. Pixels are clamped to [0, 1]; a curvature pair is formed from the
     clamped step. A sample whose first loss or gradient is not finite stays where it started and reports that loss.
 
-    With a `tolerance` a sample is done, after `min_evaluations`, when its last two accepted evaluations lowered its
-    loss by less than this fraction each (on average); the others go on. It does not change any more then, so that a
-    batch does not change a result. `subset` gives the objective of some of the samples; without it the ones that are
-    done are still evaluated, and their values are not used. `observer` is called after every evaluation.
+    With a `tolerance`, one for all or one for each, a sample is done, after `min_evaluations`, when its last two
+    accepted evaluations lowered its loss by less than this fraction each (on average); the others go on. It does not
+    change any more then, so that a batch does not change a result. `subset` gives the objective of some of the
+    samples; without it the ones that are done are still evaluated, and their values are not used. `observer` is called
+    after every evaluation.
 
     The device is waited for once per evaluation: losses, terms and all dot products come to the host together, which
     decides for every sample and sends back the weights of the next steps. While the objective is computed, three
@@ -63,6 +64,7 @@ def lbfgs(
     """
     batch, shape = len(start), start.shape[1:]
     limits = np.array(evaluation_limits(evaluations, batch))
+    tolerances = np.asarray(tolerance, np.float64)
     trial = start.detach().clamp(0, 1).reshape(batch, -1).contiguous()
     points = trial.clone()
     size = max(1, min(history, int(limits.max()) - 1))
@@ -104,7 +106,7 @@ def lbfgs(
             assign(points, trial, accepted[evaluated])
         curvature.forget((rejections > 0) & (rejections % MAX_REJECTIONS == 0))
 
-        alive &= ~(accepted & (spent >= min_evaluations) & (gains.sum(axis=1) < 2 * tolerance))
+        alive &= ~(accepted & (spent >= min_evaluations) & (gains.sum(axis=1) < 2 * tolerances))
         if observer is not None:
             so_far = minimum()
             observer(number, so_far.images, so_far.losses, so_far.terms)

@@ -30,7 +30,7 @@ class Minimizer(Protocol):
         evaluations: int | Sequence[int],
         first_step_rms: float = FIRST_STEP_RMS,
         min_evaluations: int = 1,
-        tolerance: float = 0.0,
+        tolerance: float | Sequence[float] = 0.0,
         subset: Callable[[list[int]], ObjectiveFunction] | None = None,
         observer: Observer | None = None,
     ) -> Minimum: ...
@@ -78,7 +78,7 @@ def _adam(
         evaluations: int | Sequence[int],
         first_step_rms: float = FIRST_STEP_RMS,  # noqa: ARG001 - Adam's steps follow its learning rate
         min_evaluations: int = 1,  # noqa: ARG001 - every sample takes its evaluations
-        tolerance: float = 0.0,  # noqa: ARG001
+        tolerance: float | Sequence[float] = 0.0,  # noqa: ARG001
         subset: Callable[[list[int]], ObjectiveFunction] | None = None,  # noqa: ARG001
         observer: Observer | None = None,
     ) -> Minimum:

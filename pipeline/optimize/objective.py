@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from pipeline.optimize.feature_terms import FeatureTerms, feature_moments, whole
 from pipeline.optimize.light import LightTarget, light_loss
 from pipeline.optimize.losses import ContentTarget, TemporalTarget, temporal_loss
 from pipeline.optimize.minimum import Evaluation
+from pipeline.optimize.moments import Moments
 from pipeline.optimize.regions import KeptPixels, RegionTerms
 from pipeline.optimize.style_losses import style_loss
 from pipeline.optimize.style_terms import StyleTarget, active_layers
@@ -117,9 +118,18 @@ def style_target(
     encoder: Encoder, settings: LossSettings, style_image: Tensor, weight: float, tile_px: int | None = None
 ) -> StyleTarget:
     """Statistics of one style image (1, 3, H, W) in [0, 1] at the style layers."""
-    layers = tuple(active_layers(settings.style.layers))
+    moments = style_moments(encoder, settings, style_image, tile_px)
+    return StyleTarget(weight, style_statistics(settings, moments), variation_limits(style_image))
+
+
+def style_moments(
+    encoder: Encoder, settings: LossSettings, style_image: Tensor, tile_px: int | None = None
+) -> dict[str, Moments]:
+    """Moments of the features of one style image (1, 3, H, W) in [0, 1] at the style layers."""
+    return feature_moments(encoder, style_image, tuple(active_layers(settings.style.layers)), tile_px)
+
+
+def style_statistics(settings: LossSettings, moments: Mapping[str, Moments]) -> dict[str, Any]:
+    """What the style loss compares frames with, by layer, from the moments at the style layers."""
     statistics = style_loss(settings.style.loss).statistics
-    found = {
-        name: statistics(moments) for name, moments in feature_moments(encoder, style_image, layers, tile_px).items()
-    }
-    return StyleTarget(weight, found, variation_limits(style_image))
+    return {name: statistics(own) for name, own in moments.items()}

@@ -1,6 +1,6 @@
-"""Style losses by name: a pair of plain functions, the statistics of a style image and the distances to them.
+"""Style losses by name: plain functions, the statistics of a style image, the distances to them, and their blend.
 
-Both are functions of the moments of the features and of nothing else, so that they do not depend on how the moments
+All are functions of the moments of the features and of nothing else, so that they do not depend on how the moments
 were added up.
 """
 
@@ -20,23 +20,25 @@ from pipeline.optimize.moments import Moments
 
 @dataclass(frozen=True, slots=True)
 class StyleLoss:
-    """`statistics(moments)` of a style image's features, and `distances(moments, statistics)`.
+    """`statistics(moments)` of a style image's features, `distances(moments, statistics)`, `blend(moments, weights)`.
 
     The distances of L pairs, each of the moments of a batch (B, C) and the statistics of a style image at the same
-    layer, are float32 (B, L), dimensionless, and differentiable.
+    layer, are float32 (B, L), dimensionless, and differentiable. The blend of several style images is the moments
+    (1, C) of a texture between them; the weights are positive.
     """
 
     statistics: Callable[[Moments], Any]
     distances: Callable[[Sequence[Moments], Sequence[Any]], Tensor]
+    blend: Callable[[Sequence[Moments], Sequence[float]], Moments]
 
 
 @cache  # asked for at every evaluation
 def style_loss(name: str) -> StyleLoss:
-    """The functions `statistics` and `distances` of the file of this room that is named like the style loss.
+    """The functions `statistics`, `distances` and `blend` of the file of this room that is named like the style loss.
 
     Raises KeyError for a name that is not in `STYLE_LOSSES`.
     """
     if name not in STYLE_LOSSES:
         raise KeyError(name)
     module = import_module(f"pipeline.optimize.{name}")
-    return StyleLoss(module.statistics, module.distances)
+    return StyleLoss(module.statistics, module.distances, module.blend)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.optimize.barycenter import barycenter
 from pipeline.optimize.matrix_root import CONDITION, RootMethod, root_method
 from pipeline.optimize.moments import Moments
 
@@ -81,6 +82,21 @@ def statistics(moments: Moments, method: RootMethod | None = None) -> GaussianSt
         channels=channels.to(precision).to(device),
         method=method,
     )
+
+
+def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """The moments (1, C) of the Gaussian between those of style images: their barycenter by weight."""
+    device = moments[0].mean.device
+    home, precision = ("cpu", torch.float32) if device.type == "mps" else (device, torch.float64)
+    means, covariances = [], []
+    for own in moments:
+        mean, second = own.mean.to(home).double(), own.second.to(home).double()
+        means.append(mean[0])
+        covariances.append(_gaussians(mean, second, mean.new_full((1,), mean.shape[1])).covariance[0])
+    mean, covariance = barycenter(means, covariances, weights)
+    second = covariance + torch.outer(mean, mean)
+    mean, second = (found[None].to(precision).to(device) for found in (mean, second))
+    return Moments(mean, second, moments[0].positions)
 
 
 def distances(moments: Sequence[Moments], targets: Sequence[GaussianStatistics]) -> Tensor:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pipeline.config.section import curves_of
 from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
@@ -91,8 +93,12 @@ def make_identity(
     styles: Sequence[ResolvedStyle],
     exposure: Sequence[ToneCurve] = (),
     shot_colors: Sequence[str] = (),
+    values: Mapping[str, FrameValues] | None = None,
 ) -> dict[str, Any]:
-    """Everything that changes pixels, flat. Raises ConfigError if two styles want the input read differently."""
+    """Everything that changes pixels, flat; `values` has those of every style's curves, by its name.
+
+    Raises ConfigError if two styles want the input read differently.
+    """
     identity: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "source.digest": source.digest,
@@ -118,7 +124,8 @@ def make_identity(
                     hint=f"say which one holds for both, as --set {key}={identity[key]}",
                 )
     for style in styles:
-        identity.update(_flat(f"styles.{style.name}", _style_identity(style)))
+        identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
+        identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
     return identity
 
 
@@ -212,7 +219,16 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     return settings
 
 
+def _without_curves(style: ResolvedStyle, flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not a curve: of curves the values of the frames count, not how they are written."""
+    keys = [f"styles.{style.name}.{key}" for key in curves_of(style.config)]
+    return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{own}.") for own in keys)}
+
+
 def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
+    """Digests for the paths of the images of a section `style`; `blend` is left out where it has its default."""
+    if style["blend"] == "losses":
+        del style["blend"]  # renders begun before it existed are continued
     for image, digest in zip(style["images"], digests, strict=True):
         del image["path"]
         image["digest"] = digest

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.plan.chains import StyleChains, make_chains
 from pipeline.plan.checks import check_plan
+from pipeline.plan.curves import FrameValues
 from pipeline.plan.identity import ResolvedStyle, identity_digest, make_identity
 from pipeline.plan.paths import relative_config, relative_path, relative_source
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
@@ -37,19 +38,22 @@ def make_plan(
     levels: Sequence[int] = (),
     contrasts: Sequence[int] = (),
     shot_colors: Sequence[str] = (),
+    values: Mapping[str, FrameValues] | None = None,
 ) -> RenderPlan:
     """Decide everything before the first frame.
 
     `width_px` and `height_px` are the size of the stylized frames; `shots` cover all frames of the source without gap;
     `outputs` maps style names to videos; `exposure` has a tone curve for every frame or is empty, `levels` the mean
     and `contrasts` the standard deviation of luma of every frame in hundredths of a level of 255, or they are empty,
-    `shot_colors` a sample of the colors of every shot (empty only if no style needs it).
+    `shot_colors` a sample of the colors of every shot (empty only if no style needs it); `values` has by style the
+    values of its curves at every frame.
+
     Paths are taken relative to the current folder and stored relative to `render_dir`. Raises UsageError if two styles
     have the same name, ConfigError if they want the input read differently, ValueError (a bug of the caller) if shots,
     curves, levels, contrasts or sizes make no sense.
     """
     check_names([style.name for style in styles])
-    identity = make_identity(source, width_px, height_px, shots, styles, exposure, shot_colors)
+    identity = make_identity(source, width_px, height_px, shots, styles, exposure, shot_colors, values)
     chains = [
         StyleChains(style.name, style.config.seed, style.segment_frames, style.config.motion.hold) for style in styles
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,12 +41,12 @@ def shot_look(
     colors: RGB | None,
     settings: FinishSettings,
     seed: int,
-    finished: Callable[[FinishSettings, ShotLook], Sequence[RGB]],
+    finished: Callable[[Mapping[str, float], ShotLook], Sequence[RGB]],
 ) -> ShotLook:
     """The look of a shot from some stylized frames, uint8 (H, W, 3), and the colors (n, 3) of its content.
 
-    `finished(settings, look)` finishes these frames, so that the palette is that of what is shown. `colors` may be None
-    if `settings.match_color` is 0.
+    `finished(changes, look)` finishes these frames by their settings with some changes, so that the palette is that of
+    what is shown. `colors` may be None if `settings.match_color` is 0.
     """
     transfer = None
     if settings.match_color > 0 and colors is not None:
@@ -54,7 +54,7 @@ def shot_look(
     look = ShotLook(transfer, None, settings.dither)
     if settings.palette == 0:
         return look
-    shown = finished(settings.model_copy(update={"palette": 0, "grain": 0.0}), look)
+    shown = finished({"palette": 0, "grain": 0.0}, look)
     lab = oklab_from_srgb(sample_colors(shown))
     palette = main_colors(lab, settings.palette, np.random.default_rng(seed), CONTRAST)
     return ShotLook(transfer, palette, settings.dither)

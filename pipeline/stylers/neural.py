@@ -7,14 +7,17 @@ large strokes form first. A warm frame continues from the warped previous styliz
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.config.section import with_values
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import IDENTITY, style_map
@@ -29,7 +32,8 @@ from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.region_styles import RegionStyles, recolored, resize_maps
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
-from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors
+from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors, with_weights
+from pipeline.stylers.unequal_frames import stylize_apart
 from pipeline.types import ColorGaussian, FrameBatch, FrameStats, StylizedBatch
 
 if TYPE_CHECKING:
@@ -83,10 +87,14 @@ class NeuralStyler:
         self._memory = FrameMemory(settings, encoder, device, note)
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
-        """Stylize every frame of the batch.
+        """Stylize every frame of the batch; those to which curves give equal settings together.
 
         Raises StylizeError if a loss is not finite.
         """
+        if any(values != batch.values[0] for values in batch.values):
+            return stylize_apart(self, batch)
+        if batch.values and batch.values[0]:
+            return self.with_values(batch.values[0]).stylize(replace(batch, values=()))
         content = batch.content.to(self.device)
         if self.settings.regions and batch.regions is None:
             raise ValueError("the style has regions, and the batch has no maps of them")
@@ -105,6 +113,15 @@ class NeuralStyler:
         )
         kept = self._kept(content, batch.regions)
         return StylizedBatch(minimum.images if kept is None else kept.shown(minimum.images), stats)
+
+    def with_values(self, values: Mapping[str, float]) -> Self:
+        """The styler with other settings, by dotted key: those that curves change. All else is shared."""
+        if not values:
+            return self
+        changed = copy(self)
+        changed.settings = with_values(self.settings, values)
+        changed.style_colors = with_weights(self.style_colors, values)
+        return changed
 
     def save_memory(self) -> str | None:
         """After frames did not fit into memory: take them in a smaller way, which is returned; None: there is none."""
@@ -145,13 +162,15 @@ class NeuralStyler:
             return self._boiling(content, batch)
         warm = self.settings.optimize.warm
         objective = self._objective(content, 1.0, batch, regions=batch.regions)
+        changes = batch.settings_changes or (0.0,) * len(content)
         return self._minimizer(content)(
             objective,
             self._init(content, batch),
             evaluations=self._limits(batch),
             first_step_rms=WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
-            tolerance=warm.tolerance,
+            # A start that was a minimum for other weights is slow at first, and must not count as finished.
+            tolerance=[0.0 if change > NEW_FRACTION[0] else warm.tolerance for change in changes],
             subset=objective.subset,
             observer=self.observer,
         )
@@ -170,11 +189,15 @@ class NeuralStyler:
         return self._regions.kept(content, resize_maps(regions.to(self.device), _size(content)))
 
     def _limits(self, batch: FrameBatch) -> list[int]:
-        """The most evaluations of each warm frame: more where much of it is new, up to those of a cold scale."""
+        """The most evaluations of each warm frame: more where much of it, or of its settings, is new.
+
+        Up to those of a cold scale.
+        """
         optimize = self.settings.optimize
         least, most = optimize.warm.evaluations, max(optimize.warm.evaluations, optimize.cold.evaluations)
         low, high = NEW_FRACTION
-        rises = [min(1.0, max(0.0, (fraction - low) / (high - low))) for fraction in batch.new_fractions]
+        pairs = zip_longest(batch.new_fractions, batch.settings_changes, fillvalue=0.0)
+        rises = [min(1.0, max(0.0, (max(pair) - low) / (high - low))) for pair in pairs]
         return [round(least + rise * (most - least)) for rise in rises or [0.0] * len(batch.content)]
 
     def _boiling(self, content: Tensor, batch: FrameBatch) -> Minimum:
@@ -268,13 +291,13 @@ class NeuralStyler:
             self.encoder,
             self.settings.losses,
             content,
-            self._style_targets(_size(content), tile_px),
+            self._style_targets(_size(content), tile_px, self.style_colors.weights),
             content_factor=content_factor,
             temporal=temporal,
             temporal_factor=temporal_factor,
             light=self._light(content, None if warm is None else warm.recent_change, maps),
             tile_px=tile_px,
-            regions=None if maps is None else self._regions.terms(content, maps, tile_px),
+            regions=None if maps is None else self._regions.terms(content, maps, tile_px, self.settings),
             kept=kept,
         )
 

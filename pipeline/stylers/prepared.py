@@ -6,7 +6,7 @@ with `luma_only` in the hue and chroma of the content as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,14 @@ class PreparedStyler:
             for image, own in zip(stylized.images.clamp(0, 1), content, strict=True)
         ]
         return StylizedBatch(torch.stack(images), stylized.stats)
+
+    def with_values(self, values: Mapping[str, float]) -> PreparedStyler:
+        """With other settings of the styler, by dotted key, as `NeuralStyler.with_values`; others have none."""
+        from pipeline.stylers.neural import NeuralStyler
+
+        if not isinstance(self.inner, NeuralStyler):
+            return self
+        return PreparedStyler(self.inner.with_values(values), self._steps, luma_only=self._luma_only)
 
     @property
     def observer(self) -> Any:

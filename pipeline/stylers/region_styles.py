@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import StylizeSettings
     from pipeline.encoders.network import Encoder
+    from pipeline.optimize.style_terms import StyleTarget
     from pipeline.types import StyleColors
 
 
@@ -40,7 +41,6 @@ class RegionStyles:
         device: torch.device,
     ) -> None:
         """`rest` are the targets of what is in no region; `images` of each region are uint8 (H, W, 3) sRGB."""
-        self._settings = settings
         self._encoder = encoder
         self._targets: list[StyleTargets | None] = [rest]
         colors: list[StyleColors | None] = []
@@ -54,15 +54,20 @@ class RegionStyles:
                 colors.append(style_colors(region.style, own))
         self.colors = tuple(colors)
 
-    def terms(self, contents: Tensor, maps: Tensor, tile_px: int | None) -> RegionTerms:
-        """The regions of contents (B, 3, H, W) as the objective sees them."""
+    def terms(self, contents: Tensor, maps: Tensor, tile_px: int | None, settings: StylizeSettings) -> RegionTerms:
+        """The regions of contents (B, 3, H, W) as the objective sees them.
+
+        `settings` are those of the style with the weights of these frames.
+        """
         size = contents.shape[-2], contents.shape[-1]
-        factors = [1.0, *(region.content_weight for region in self._settings.regions)]
-        targets = [
-            RegionTarget(() if styles is None else styles(size, tile_px), factor)
-            for styles, factor in zip(self._targets, factors, strict=True)
-        ]
-        return RegionTerms.of(self._encoder, self._settings.losses, contents, maps, targets)
+        parts = [(1.0, settings.style), *((region.content_weight, region.style) for region in settings.regions)]
+        targets = []
+        for targets_of, (factor, style) in zip(self._targets, parts, strict=True):
+            styles: Sequence[StyleTarget] = ()
+            if targets_of is not None and style is not None:
+                styles = targets_of(size, tile_px, [image.weight for image in style.images])
+            targets.append(RegionTarget(styles, factor))
+        return RegionTerms.of(self._encoder, settings.losses, contents, maps, targets)
 
     def kept(self, contents: Tensor, maps: Tensor) -> KeptPixels | None:
         """Where regions without style keep the pixels of the contents; None if there are none."""

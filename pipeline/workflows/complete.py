@@ -61,7 +61,9 @@ def complete(
             reporter.note(describe_edit(directory, edit))
         stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported, edits=edits)
         return [
-            exported[name] if name in exported else _write(directory, prepared, name, reporter, checkpoint)
+            exported[name]
+            if name in exported
+            else _write(directory, prepared, name, reporter, cancellation, checkpoint)
             for name in prepared.configs
         ]
 
@@ -78,7 +80,12 @@ def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = Fal
 
 
 def _write(
-    directory: RenderDirectory, prepared: Prepared, style: str, reporter: Reporter, checkpoint: Callable[[], None]
+    directory: RenderDirectory,
+    prepared: Prepared,
+    style: str,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    checkpoint: Callable[[], None],
 ) -> Path:
     output = write_style(
         directory,
@@ -87,6 +94,7 @@ def _write(
         prepared.source,
         output=prepared.outputs[style],
         reporter=reporter,
+        cancellation=cancellation,
         checkpoint=checkpoint,
     )
     log.info("wrote %s", output)

@@ -12,9 +12,11 @@ from pipeline.config.composition import CONTENT, CompositionSettings, LayerSetti
 from pipeline.config.finish import FinishSettings
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.plan.curves import finish_settings
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, RenderPlan, Source
+from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.mask_pass import prepare_masks
 from pipeline.workflows.opened import OpenedRender, open_render
@@ -31,11 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with what stands behind it: `render` and `config` are None for the content."""
+    """A layer with what stands behind it: its finish by frame; `render` and `config` are None for the content."""
 
     settings: LayerSettings
     name: str
-    finish: FinishSettings
+    finish: Callable[[int], FinishSettings]
     lut: Lut | None
     levels: list[Level]
     render: OpenedRender | None = None
@@ -73,6 +75,7 @@ class Composition:
     first_config: Config
     ready: int
     masks: Masks | None
+    finish: Callable[[int], FinishSettings]
     lut: Lut | None
 
     @property
@@ -112,13 +115,13 @@ class Composition:
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut)
-            shown = apply_effects(from_8_bit(own), layer.finish, context).clip(0, 1)
+            shown = apply_effects(from_8_bit(own), layer.finish(index), context).clip(0, 1)
             opacity = layer.settings.opacity
             alpha = opacity if layer.settings.mask is None else next(masks) * opacity
             image = blend(image, shown, layer.settings.blend, alpha)
             layers.append(ComposedLayer(shown, alpha))
         context = FrameContext(content, index, self.first_config.seed, None, self.lut)
-        image = apply_effects(image, self.settings.finish, context)
+        image = apply_effects(image, self.finish(index), context)
         return ComposedFrame(index, content, tuple(layers), to_8_bit(image))
 
 
@@ -132,7 +135,9 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     first = next(iter(renders.values()))
     for other in renders.values():
         _check_same_input(first, other)
-    layers = tuple(_opened(number, layer, renders) for number, layer in enumerate(settings.layers))
+    layers = tuple(
+        _opened(number, layer, renders, first, reporter, cancellation) for number, layer in enumerate(settings.layers)
+    )
     used = [(layer.render, layer.config) for layer in layers if layer.render is not None and layer.config is not None]
     ready = min(frames_ready(render.directory, config.name) for render, config in used)
     first_config = used[0][1]
@@ -147,15 +152,24 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     masks = None
     if wanted:
         masks = prepare_masks(wanted, first.source, size_px, read, plan.shots, cache, reporter, cancellation)
-    return Composition(settings, layers, first, first_config, ready, masks, grade_lut(settings.finish))
+    finish = finish_settings(plan, settings.finish, "composition")
+    return Composition(settings, layers, first, first_config, ready, masks, finish, grade_lut(settings.finish))
 
 
-def _opened(number: int, layer: LayerSettings, renders: dict[Any, OpenedRender]) -> Layer:
+def _opened(
+    number: int,
+    layer: LayerSettings,
+    renders: dict[Any, OpenedRender],
+    first: OpenedRender,
+    reporter: Reporter,
+    cancellation: Cancellation,
+) -> Layer:
     from pipeline.postprocess.level import frame_levels
 
     if layer.render == CONTENT:
         finish = layer.finish or NEUTRAL
-        return Layer(layer, CONTENT, finish, grade_lut(finish), [])
+        finish_at = finish_settings(first.plan, finish, f"layers.{number}")
+        return Layer(layer, CONTENT, finish_at, grade_lut(finish), [])
     render = renders[layer.render]
     name = layer.style or next(iter(render.configs))
     if name not in render.configs or (layer.style is None and len(render.configs) > 1):
@@ -168,7 +182,9 @@ def _opened(number: int, layer: LayerSettings, renders: dict[Any, OpenedRender])
     config, plan = render.configs[name], render.plan
     finish = layer.finish or config.output.finish
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
-    return Layer(layer, name, finish, grade_lut(finish), levels, render, config)
+    areas = None if layer.finish else finish_areas(config, plan, render.source, reporter, cancellation)
+    finish_at = finish_settings(plan, finish, f"layers.{number}", areas)
+    return Layer(layer, name, finish_at, grade_lut(finish), levels, render, config)
 
 
 def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError, UsageError
 from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowName, StyleEvaluation
+from pipeline.execute.session import Session
 from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
+from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.region_masks import with_region_masks
 from pipeline.workflows.resume import resolve_opened
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ def evaluate(
     reporter: Reporter,
     cancellation: Cancellation | None = None,
 ) -> Evaluation:
-    """Measure the stored frames of a render, also while it is unfinished; nothing is written.
+    """Measure the stored frames of a render, also while it is unfinished.
+
+    Nothing is written but masks of regions that are missing in the cache of the render.
 
     `frames` is a half-open range. By default 12 frames are compared, in the middle of the longest run of stored frames
     without a cut, and luma, sharpness and light of render and input are followed over that whole run. Without
@@ -81,6 +86,8 @@ def evaluate(
     _set_threads(opened.configs)
     wanted_baselines: dict[RowName, bool] = {"independent": baselines, "warm without flow": baselines and without_flow}
     rows = [row for row, is_wanted in wanted_baselines.items() if is_wanted]
+    session = Session(directory, opened.source, opened.configs, resources)
+    session = with_region_masks(session, reporter, cancellation or Cancellation())
     evaluations = []
     for name, config in opened.configs.items():
         if not wanted[name]:
@@ -96,6 +103,8 @@ def evaluate(
             reporter,
             cancellation or Cancellation(),
             None if independent_folder is None else independent_folder / name,
+            finish_areas(config, plan, opened.source, reporter, cancellation or Cancellation()),
+            session.masks.get(name),
         )
         run = comparison.longest_run() if frames is None else wanted[name]
         middle = max(0, len(run) - WINDOW_FRAMES) // 2

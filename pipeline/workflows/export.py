@@ -13,6 +13,7 @@ from pipeline.config.settings import Config
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Shot, Source
+from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.plan.curves import FrameValues
     from pipeline.runtime.progress import Reporter
 
 
@@ -62,9 +64,11 @@ def export(
                 directory,
                 name,
                 config,
-                selected(source, range(ready)),
+                source,
+                ready=ready,
                 output=outputs[name],
                 reporter=reporter,
+                cancellation=cancellation,
                 fps=fps,
                 checkpoint=cancellation.checkpoint("the video is not written", hint="the same command begins it again"),
             )
@@ -78,21 +82,28 @@ def write_style(
     config: Config,
     source: Source,
     *,
+    ready: int | None = None,
     output: Path,
     reporter: Reporter,
+    cancellation: Cancellation,
     fps: Fraction | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the stored frames of a style and write its video; if `checkpoint` raises, no file is left."""
+    """Finish the first `ready` stored frames of a style, by default all, and write its video.
+
+    If `checkpoint` raises, no file is left.
+    """
     from pipeline.media.writer.output import write_video
 
+    areas = finish_areas(config, directory.plan, source, reporter, cancellation)
+    source = source if ready is None else selected(source, range(ready))
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
         stored = stack.enter_context(
             closing(stored_frames(directory, style, range(source.frame_count), checkpoint, seen))
         )
-        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source)))
+        frames = stack.enter_context(closing(_finished(stored, directory, style, config, source, areas)))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
@@ -115,6 +126,7 @@ def _finished(
     style: str,
     config: Config,
     source: Source,
+    areas: FrameValues,
 ) -> Generator[NDArray[np.uint8]]:
     """Stored frames as the video shows them."""
     from pipeline.media.reader.source import read_frame, read_frames
@@ -133,7 +145,7 @@ def _finished(
             found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
         return found
 
-    finished = finisher(plan, config, samples)
+    finished = finisher(plan, config, samples, areas)
     if not reads_content(config.output.finish):
         for index, stylized in stored:
             yield finished(index, stylized, None)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
+from pipeline.plan.curves import FrameValues, finish_settings
 from pipeline.types import RenderPlan
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
 """Some frames of a shot by index, stylized and content, from which the look of the shot is taken."""
 
 
-def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
+def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameValues | None = None) -> Finisher:
     """What finishes the frames of a style of a plan, by the output settings of `config`.
 
-    `samples` is asked once for every shot, if the settings need it. Raises ConfigError for a LUT that cannot be read;
-    the finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
+    `samples` is asked once for every shot, if the settings need it; `areas` has those that curves follow, see
+    `finish_areas`. Raises ConfigError for a LUT that cannot be read and for a curve that does not fit the clip; the
+    finisher raises RenderDirectoryError if the settings need colors of shots that the plan does not have.
     """
     from pipeline.analysis.shot_colors import decoded_colors
     from pipeline.analysis.tone_curve import apply_tone_curve
@@ -41,8 +43,9 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
     from pipeline.postprocess.shot_look import needs_look, shot_look
 
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
-    lut = grade_lut(config.output.finish)
     settings = config.output.finish
+    settings_at = finish_settings(plan, settings, f"style {config.name!r}", areas)
+    lut = grade_lut(settings)
     looks: dict[int, ShotLook] = {}
 
     def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
@@ -57,12 +60,19 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
         shot = next(shot for shot in plan.shots if shot.start <= index < shot.stop)
         if shot.index not in looks:
             frames = samples(shot)
+
+            def shown(changes: Mapping[str, float], look: ShotLook) -> list[RGB]:
+                return [
+                    one(at, *images, settings_at(at).model_copy(update=dict(changes)), look)
+                    for at, images in frames.items()
+                ]
+
             looks[shot.index] = shot_look(
                 [stylized for stylized, _ in frames.values()],
                 decoded_colors(plan.shot_colors[shot.index]) if plan.shot_colors else None,
                 settings,
                 config.seed,
-                lambda wanted, look: [one(at, *images, wanted, look) for at, images in frames.items()],
+                shown,
             )
         return looks[shot.index]
 
@@ -73,7 +83,7 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples) -> Finisher:
                 "by an older version",
                 hint="use --set output.finish.preserve_color=1 instead of match_color, or render again with --fresh",
             )
-        return one(index, stylized, content, settings, look_of(index) if needs_look(settings) else None)
+        return one(index, stylized, content, settings_at(index), look_of(index) if needs_look(settings) else None)
 
     return finished
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
     from pipeline.types import Shot, Source
 
-MASK_VERSION: Final = 1
+MASK_VERSION: Final = 2
 """Number of the arithmetic of stored masks: part of their folder's name, and of the identity of a render."""
 
 

@@ -125,7 +125,7 @@ def uncertain(content: NDArray[np.uint8], confidence: NDArray[np.float32]) -> ND
 
 def _needed(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings, source: Source) -> list[Shot]:
     """The parts of the shots that the masks of `frames` depend on: up to the nearest painted frames, or neighbors."""
-    from pipeline.masks.sky import REACH
+    from pipeline.masks.sky import LASTING, REACH
 
     parts: list[Shot] = []
     for shot in shots:
@@ -140,7 +140,8 @@ def _needed(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings
             parts.append(Shot(shot.index, start, stop))
         else:
             for index in wanted:
-                start, stop = max(shot.start, index - REACH), min(shot.stop, index + REACH + 1)
+                reach = REACH + LASTING
+                start, stop = max(shot.start, index - reach), min(shot.stop, index + reach + 1)
                 if parts and parts[-1].index == shot.index and start < parts[-1].stop:
                     start = parts.pop().start
                 parts.append(Shot(shot.index, start, stop))

@@ -12,6 +12,7 @@ from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
+from pipeline.workflows.driving import curve_values
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
@@ -123,6 +124,10 @@ def _prepare(
         levels=looked.levels,
         contrasts=looked.contrasts,
         shot_colors=looked.shot_colors,
+        values={
+            style.name: curve_values(style, source, looked, thumbnails, reporter, cancellation)
+            for style in request.styles
+        },
     )
     configs = {style.name: style for style in request.styles}
     return Prepared(plan, path, source, configs, resources, outputs, hashed)

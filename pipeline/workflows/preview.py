@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
+from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
 from pipeline.workflows.crop import Crop
+from pipeline.workflows.driving import curve_values, finish_areas
 from pipeline.workflows.finished import Samples, finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
 from pipeline.workflows.resolve import load_resources, resolve_style
@@ -91,7 +93,9 @@ def preview(
     for config, resources in zip(configs, load_resources(configs, weights), strict=True):
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
-        plan = _plan(source, config, frames, run_up, known[config.input], (width_px, height_px))
+        found = known[config.input]
+        values = curve_values(config, source, found, thumbnails, reporter, Cancellation())
+        plan = _plan(source, config, frames, run_up, found, (width_px, height_px), values)
         works.append(_Work(config, resources, plan, cell_keys(plan, resolve_style(config, resources, weights), frames)))
     stylized = _stylized(works, reporter, cells, fresh=fresh)
     contents = {
@@ -105,7 +109,8 @@ def preview(
     finished = []
     for work in works:
         images = {index: (stylized[key], contents[index]) for index, key in work.keys.items()}
-        finish = finisher(work.plan, work.config, _samples(images))
+        areas = finish_areas(work.config, work.plan, source, reporter, Cancellation())
+        finish = finisher(work.plan, work.config, _samples(images), areas)
         finished.append({index: shown(finish(index, image, content)) for index, (image, content) in images.items()})
     return Preview({index: shown(rgb) for index, rgb in contents.items()}, finished)
 
@@ -146,12 +151,18 @@ def _stylized(
 
 
 def _plan(
-    source: Source, config: Config, frames: Sequence[int], run_up: int, found: FirstPass, size_px: tuple[int, int]
+    source: Source,
+    config: Config,
+    frames: Sequence[int],
+    run_up: int,
+    found: FirstPass,
+    size_px: tuple[int, int],
+    values: FrameValues,
 ) -> RenderPlan:
-    """The plan of a variant, for frames of (width, height); it is not written, so it needs no identity."""
+    """The plan of a variant, for frames of (width, height); it is not written: its identity has the curves alone."""
     return RenderPlan(
         digest="",
-        identity={},
+        identity=curve_identity(config.name, values),
         source=source,
         width_px=size_px[0],
         height_px=size_px[1],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.execute.session import Session
 from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
@@ -18,9 +17,13 @@ from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.mask_pass import mask_digests, prepare_masks
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
+    from pipeline.config.masks import MaskSettings
     from pipeline.config.settings import Config
+    from pipeline.execute.session import Session
     from pipeline.runtime.progress import Reporter
 
 
@@ -56,7 +59,12 @@ def image_regions(config: Config, contents: torch.Tensor) -> list[torch.Tensor |
     from pipeline.media.image.arrays import to_uint8
     from pipeline.motion.region_change import region_maps
 
-    frames = [to_uint8(one) for one in contents]
+    found = image_masks([region.mask for region in config.regions], [to_uint8(one) for one in contents])
+    return [torch.from_numpy(region_maps(masks))[None] for masks in found]
+
+
+def image_masks(settings: Sequence[MaskSettings], frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    """The masks (R, H, W) in [0, 1] of each of some images of one size, uint8 (H, W, 3) sRGB; image i is frame i."""
     height, width = frames[0].shape[:2]
     numbers = tuple(range(len(frames)))
     source = Source("", "photos", (), width, height, Fraction(1), Fraction(1), numbers, 1, numbers)
@@ -67,7 +75,7 @@ def image_regions(config: Config, contents: torch.Tensor) -> list[torch.Tensor |
 
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
         masks = prepare_masks(
-            [region.mask for region in config.regions],
+            settings,
             source,
             (width, height),
             read,
@@ -76,7 +84,7 @@ def image_regions(config: Config, contents: torch.Tensor) -> list[torch.Tensor |
             SilentReporter(),
             Cancellation(),
         )
-        return [torch.from_numpy(region_maps(masks(index, rgb)))[None] for index, rgb in enumerate(frames)]
+        return [masks(index, rgb) for index, rgb in enumerate(frames)]
 
 
 def region_digests(config: Config, *, min_side_px: int) -> tuple[RegionDigests, ...]:

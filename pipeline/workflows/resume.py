@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
+from pipeline.plan.curves import planned_values
 from pipeline.plan.identity import ResolvedStyle, check_same
 from pipeline.plan.planning import make_plan
 from pipeline.runtime.cancellation import Cancellation
@@ -57,6 +58,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         levels=plan.levels,
         contrasts=plan.contrasts,
         shot_colors=plan.shot_colors,
+        values={name: planned_values(plan, name, config) for name, config in opened.configs.items()},
     )
     check_same(plan, wanted, where=str(opened.path))
     return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.masks.guided import enlarged
-from pipeline.masks.sky import REACH, SKY_SIDE_PX, Sky, find_sky, steady_sky
+from pipeline.masks.sky import LASTING, REACH, SKY_SIDE_PX, Sky, find_sky, fine_detail, lasting_detail, steady_sky
 from pipeline.media.image.arrays import resize, size_within
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
@@ -49,14 +49,12 @@ class SkyMasks:
                 known = self._files.first_missing(frames)
                 if known < len(frames):
                     skies: dict[int, Sky] = {}
-                    with closing(self._read(frames[max(0, known - REACH)], shot.stop)) as contents:
-                        for frame in contents:
-                            skies[frame.index] = find_sky(resize(frame.rgb, *self._small_px))
-                            if frame.index - REACH >= frames[known]:
-                                self._store(skies, frame.index - REACH)
-                            skies.pop(frame.index - 2 * REACH, None)
-                            advance(done + max(known, frame.index - shot.start - REACH + 1))
-                            checkpoint()
+                    for index, sky in self._found(shot, frames[max(0, known - REACH)], checkpoint):
+                        skies[index] = sky
+                        if index - REACH >= frames[known]:
+                            self._store(skies, index - REACH)
+                        skies.pop(index - 2 * REACH, None)
+                        advance(done + max(known, index - shot.start - REACH + 1))
                     for index in range(max(frames[known], shot.stop - REACH), shot.stop):
                         self._store(skies, index)
                 done += len(frames)
@@ -67,6 +65,30 @@ class SkyMasks:
         small = self._restored.read(index)[..., 0].astype(np.float32) / np.float32(255)
         radius = max(1, round(RADIUS_PX * max(self._small_px) / SKY_SIDE_PX))
         return enlarged(small, content, radius_px=radius, epsilon=EPSILON)
+
+    def _found(self, shot: Shot, first: int, checkpoint: Callable[[], None]) -> Iterator[tuple[int, Sky]]:
+        """The skies of a shot from frame `first` on, each with the detail that lasts around it."""
+        frames: dict[int, NDArray[np.uint8]] = {}
+        details: dict[int, NDArray[np.float32]] = {}
+
+        def found(index: int) -> tuple[int, Sky]:
+            around = [near for near in range(index - LASTING, index + LASTING + 1) if near in details]
+            lasting = lasting_detail([details[near] for near in around], around.index(index))
+            details.pop(index - LASTING, None)
+            return index, find_sky(frames.pop(index), lasting)
+
+        with closing(self._read(max(shot.start, first - LASTING), shot.stop)) as contents:
+            for frame in contents:
+                small = resize(frame.rgb, *self._small_px)
+                details[frame.index] = fine_detail(small)
+                if frame.index >= first:
+                    frames[frame.index] = small
+                if frame.index - LASTING >= first:
+                    yield found(frame.index - LASTING)
+                checkpoint()
+        for index in sorted(frames):
+            yield found(index)
+            checkpoint()
 
     def _store(self, skies: Mapping[int, Sky], index: int) -> None:
         """Store the mask of frame `index`, averaged with those of its neighbors that are known."""

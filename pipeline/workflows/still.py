@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
 from pipeline.types import FrameBatch
+from pipeline.workflows.driving import image_values
 from pipeline.workflows.region_masks import image_regions
 from pipeline.workflows.resolve import resolve_styles
 
@@ -48,14 +49,15 @@ def stylize_images(
             f"an image of {size[0]}x{size[1]} px is too small, the encoder needs {least_px} px along each side",
             hint="use a larger image, or ask for a larger width_px or height_px",
         )
+    values = image_values(config, [to_uint8(one) for one in content])
     content = _resized(content, size)
     shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
     stylers = build_stylers(config, found, shots=shots)
     regions = image_regions(config, content)
     stylized = []
-    for index, (one, maps) in enumerate(zip(content, regions, strict=True)):
+    for index, (one, maps, own) in enumerate(zip(content, regions, values, strict=True)):
         seed = frame_seed(config.seed, config.name, index)
-        batch = FrameBatch("cold", one[None], None, (seed,), regions=maps, indices=(index,))
+        batch = FrameBatch("cold", one[None], None, (seed,), regions=maps, indices=(index,), values=(own,))
         stylized.append(styler_of(stylers, index).stylize(batch).images[0])
     return like(image, torch.stack(stylized))
 

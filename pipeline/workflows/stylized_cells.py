@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.encoders.fetch import cache_folder
+from pipeline.plan.curves import planned_values
 from pipeline.plan.identity import ResolvedStyle, make_identity
 from pipeline.runtime.atomic import make_folders, remove, write_bytes
 from pipeline.runtime.hashing import json_digest
@@ -80,7 +81,7 @@ def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> 
     """For each frame the key of what the chains of `plan` make of it in a style.
 
     It covers what the identity of a render covers, of photos only those that its chain shows where others have no say,
-    and where the chain begins. Raises InputError if a file cannot be read.
+    of curves the values up to the frame, and where the chain begins. Raises InputError if a file cannot be read.
     """
     from pipeline.media.reader.source import content_digest
 
@@ -88,6 +89,7 @@ def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> 
     # A mask may be carried from any frame, and a damaged frame may be shown as the one before it.
     whole = source.kind == "video" or bool(source.damaged or style.config.regions)
     keys: dict[int, str] = {}
+    curves = planned_values(plan, style.name, style.config)
     digests: dict[tuple[int, int], str] = {}
     for index in frames:
         chain = next(chain for chain in plan.chains if index in chain.frames)
@@ -95,9 +97,10 @@ def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> 
         if span not in digests:
             digests[span] = content_digest(replace(source, decoded_indices=source.decoded_indices[slice(*span)]))
         hashed = replace(source, digest=digests[span])
+        values = {style.name: {key: own[: index + 1] for key, own in curves.items()}}
         facts = {
             "identity": make_identity(
-                hashed, plan.width_px, plan.height_px, plan.shots, [style], plan.exposure, plan.shot_colors
+                hashed, plan.width_px, plan.height_px, plan.shots, [style], plan.exposure, plan.shot_colors, values
             ),
             "source": [source.width_px, source.height_px],  # of the first photo, by which others are cropped
             "chain": [chain.start, index, chain.seed],

@@ -109,6 +109,19 @@ def test_detail_grade_lut_and_grain_act_on_the_sum(tempera: Tempera, home: Path)
     assert all(np.abs(a.astype(int) - b).mean() > 2 for a, b in zip(changed, stored(home, "one"), strict=True))
 
 
+def test_curves_act_on_layers_and_on_the_sum(tempera: Tempera, home: Path) -> None:
+    fade = [{"at": 0, "value": 1}, {"at": COUNT - 1, "value": 0}]
+
+    def composed(value: object) -> list[RGB]:
+        layer = {**ONE, "finish": {**RAW, "preserve_color": value}}
+        return compose(tempera, home, [layer], grade={"saturation": value})
+
+    full, gray, fading = composed(1), composed(0), composed(fade)
+    np.testing.assert_array_equal(fading[0], full[0])
+    np.testing.assert_array_equal(fading[-1], gray[-1])
+    assert not np.array_equal(fading[1], full[1]) and not np.array_equal(fading[1], gray[1])
+
+
 def test_frames_settings_and_video(tempera: Tempera, home: Path) -> None:
     part = compose(tempera, home, [ONE, TWO], "--frames", "1:3", "--set", "layers.1.opacity=0")
     np.testing.assert_array_equal(part, stored(home, "one")[1:3])
