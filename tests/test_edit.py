@@ -6,15 +6,18 @@ import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import cli
+from pipeline import cli, load_style
 from pipeline.errors import TemperaError
 from pipeline.media.image.png import decode_png
 from pipeline.plan.edits import Edit, Run, pins, runs, standing_on
@@ -23,8 +26,13 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.store.edits import add_edit, recover_edits, stored_edits, undo_edit
 from pipeline.store.verification import verify_frames
 from pipeline.types import Chain
+from pipeline.workflows.chain_job import ChainJob, run_chain
+from pipeline.workflows.clip import stylized_frames
+from pipeline.workflows.request import RenderRequest
 from tests.support.clips import moving_square, texture, write_video
 from tests.support.command_line import QUICK, Result, Tempera, assert_refused
+from tests.support.interruptions import SignalAtFrame
+from tests.support.torture import children
 
 FRAMES, CUT = 10, 8
 KINDS: dict[str, list[str]] = {
@@ -150,9 +158,9 @@ def test_interrupted_work_after_an_edit_stores_the_same_bytes(
 ) -> None:
     whole, killed = copy(kind), copy(kind)
     picture = paint(whole, 0, tempera)
-    until = 5 if (whole / "frames" / CHAIN).is_dir() else 2  # segments are shorter
+    until = "5" if (whole / "frames" / CHAIN).is_dir() else "2"  # segments are shorter
     for render in (whole, killed):
-        put_back(render, 0, picture, tempera, *(["--until", until, "--blend", 2] if bounded else []))
+        put_back(render, 0, picture, tempera, *(["--until", until, "--blend", "2"] if bounded else []))
     resume(whole, tempera)
     store, left = RenderDirectory.write_frame, 0
 
@@ -171,6 +179,71 @@ def test_interrupted_work_after_an_edit_stores_the_same_bytes(
             assert tempera("resume", killed, "--progress", "none").code == 130
     resume(killed, tempera)
     assert frames_of(killed) == frames_of(whole)
+
+
+@pytest.mark.parametrize("moment", ["during", "after"])
+def test_killed_process_is_continued_to_the_same_bytes(plain: Path, copy: Copy, tempera: Tempera, moment: str) -> None:
+    whole, killed = copy(plain), copy(plain)
+    picture = paint(whole, 1, tempera)
+    for render in (whole, killed):
+        put_back(render, 1, picture, tempera, "--until", 6)
+    resume(whole, tempera)
+    hook = SignalAtFrame(moment, f"{CHAIN}/00000004.png", signal.SIGKILL)
+    process = children.start(["resume", str(killed), "--progress", "none"], hook=hook)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL and f"{CHAIN}/00000005.png" not in frames_of(killed)
+    assert f"{CHAIN}/00000007.png" in frames_of(killed)  # behind --until: it waits where it is
+    resume(killed, tempera)
+    assert frames_of(killed) == frames_of(whole)
+
+
+def test_edit_ends_before_a_frame_that_began_anew(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(plain)
+    before = shown(render)
+    directory = RenderDirectory.open(render)
+    with directory.lock():
+        directory.append_stats({"chain": CHAIN, "frame": 5, "phase": "cold", "anew": True})
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    resume(render, tempera)
+    assert changed(before, shown(render)) == [2, 3, 4]
+    assert (stored_edits(directory)[0].stop, stored_edits(directory)[0].blend) == (5, 0)
+
+
+def test_nothing_follows_where_every_frame_is_stylized_alone(tmp_path: Path, tempera: Tempera) -> None:
+    (tmp_path / "boil").mkdir()
+    render = make_render(tmp_path / "boil", "--set=motion.boil=1") / "v.render"
+    before = shown(render)
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    assert f"finished: {FRAMES}" in tempera("status", render).out
+    resume(render, tempera)
+    assert changed(before, shown(render)) == [2]
+
+
+def test_job_of_one_chain_ends_where_the_edit_does(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    whole, other = copy(plain), copy(plain)
+    picture = paint(whole, 1, tempera)
+    for render in (whole, other):
+        put_back(render, 1, picture, tempera, "--until", 4)
+    resume(whole, tempera)
+    directory = RenderDirectory.open(other)
+    with directory.lock() as lock:
+        run_chain(ChainJob(other, CHAIN, 2, lock.token))
+    assert frames_of(other) == frames_of(whole)
+
+
+def test_frames_of_a_clip_are_those_after_the_edit(tmp_path: Path, tempera: Tempera) -> None:
+    write_video(tmp_path / "clip.mp4", moving_square(5), rate=10)
+    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "one.png")
+    settings = {"optimize.cold.evaluations": 2, "optimize.warm.evaluations": 1, "optimize.cold.min_scale_px": 32}
+    style = load_style(tmp_path / "one.png", {"encoder": "tiny", **settings})
+    clip, output = tmp_path / "clip.mp4", tmp_path / "v.mp4"
+    request = RenderRequest((str(clip),), (style,), output=output, workdir=tmp_path / "v.render")
+    assert len(list(stylized_frames(request))) == 5
+    put_back(tmp_path / "v.render", 1, paint(tmp_path / "v.render", 1, tempera), tempera, "--until", 2)
+    with pytest.raises(TemperaError, match="follow from an edit"):
+        next(stylized_frames(request))
+    resume(tmp_path / "v.render", tempera)
+    assert np.array_equal(list(stylized_frames(request))[1], np.asarray(Image.open(tmp_path / "painted-1-255.png")))
 
 
 def test_until_keeps_what_is_behind_it_and_blends_into_it(plain: Path, copy: Copy, tempera: Tempera) -> None:
@@ -199,6 +272,17 @@ def test_frame_that_is_damaged_between_two_edits_becomes_what_it_was(plain: Path
     for index in (1, 2, 4, 5, 6):  # pinned ones, one that blends, the stop, and one that no edit made
         (render / f"frames/{CHAIN}/{index:08d}.png").write_bytes(wanted[f"{CHAIN}/{index:08d}.png"][:-9])
     assert tempera("verify", render, "--progress", "none").code == 5
+    resume(render, tempera)
+    assert frames_of(render) == wanted
+
+
+def test_damage_before_an_edit_leaves_the_edit_as_it_is(kind: Path, copy: Copy, tempera: Tempera) -> None:
+    render = copy(kind)
+    put_back(render, 2, paint(render, 2, tempera), tempera)
+    resume(render, tempera)
+    wanted = frames_of(render)
+    first = min(wanted)  # with segments a keyframe, after which all of them are stylized again
+    (render / "frames" / first).write_bytes(wanted[first][:-9])
     resume(render, tempera)
     assert frames_of(render) == wanted
 
@@ -355,8 +439,11 @@ def test_crash_at_any_operation_leaves_all_of_an_edit_or_nothing(
         folder = edited.parent.with_name(f"crash-{len(seen)}")
         directory = RenderDirectory.open(shutil.copytree(edited if undone else plain / "v.render", folder))
 
-        def work(directory: RenderDirectory = directory) -> object:
-            return undo_edit(directory, edit) if undone else add_edit(directory, edit, picture)
+        def work(directory: RenderDirectory = directory) -> None:
+            if undone:
+                undo_edit(directory, edit)
+            else:
+                add_edit(directory, edit, picture)
 
         with directory.lock():
             complete = crash_after(len(seen), work, monkeypatch)
@@ -376,7 +463,13 @@ def test_crash_at_any_operation_leaves_all_of_an_edit_or_nothing(
 
 
 def an_edit(version: int, frame: int, stop: int, **changes: Any) -> Edit:
-    known = {"chain": "c", "blend": 2, "digest": "d", "stop_digest": "" if stop == 20 else "s", "replaced": ()}
+    known: dict[str, Any] = {
+        "chain": "c",
+        "blend": 2,
+        "digest": "d",
+        "stop_digest": "" if stop == 20 else "s",
+        "replaced": (),
+    }
     return Edit(version, frame=frame, stop=stop, made="", **(known | changes))
 
 
@@ -409,7 +502,29 @@ def test_damaged_record_is_an_error_and_not_a_render_without_edits(plain: Path, 
     put_back(render, 2, paint(render, 2, tempera), tempera)
     record = render / "edits/0001/edit.json"
     facts = json.loads(record.read_text())
-    for wrong in ({**facts, "frame": 99}, {**facts, "chain": "x"}, {**facts, "tempera_edit": 2}, [], {}):
+    records: list[Any] = [{**facts, "frame": 99}, {**facts, "chain": "x"}, {**facts, "tempera_edit": 2}, [], {}, "x"]
+    for wrong in records:
         record.write_text(json.dumps(wrong))
         with pytest.raises(TemperaError, match=r"edit\.json"):
             stored_edits(RenderDirectory.open(render))
+    record.write_text(json.dumps(facts))
+    (render / "edits/0001/state.json").unlink()  # the frames that it replaced must not be taken for a leftover
+    assert_refused(tempera("clean", render, "--progress", "none"), 5, "state.json")
+    assert len(list((render / "edits/0001/replaced").glob("*.png"))) == CUT - 2
+
+
+@given(st.data(), st.integers(1, 12))
+def test_runs_and_pinned_frames_make_up_the_chain(data: st.DataObject, length: int) -> None:
+    chain = Chain("c", "a", 0, 3, 3 + length, 1)
+    edits: list[Edit] = []
+    for version in range(data.draw(st.integers(0, 4))):
+        frame = data.draw(st.integers(chain.start, chain.stop - 1))
+        last = min([chain.stop, *(index for index in pins(edits, chain) if index > frame)])
+        stop = data.draw(st.integers(frame + 1, last))
+        edits.append(an_edit(version, frame, stop, stop_digest="" if stop == chain.stop else "s"))
+    found = runs(edits, chain)
+    made = [index for run in found for index in run.frames]
+    assert sorted([*made, *pins(edits, chain)]) == list(chain.frames)
+    for run in found:
+        if run.next_keyframe is not None:
+            assert run.next_keyframe in pins(edits, chain) and run.next_keyframe >= run.stop

@@ -83,7 +83,7 @@ def stylize_checked(
 
 def _first_unfinished(starts: Mapping[Run, int]) -> dict[str, Run]:
     """The first run of every chain that is not complete, by id of the chain."""
-    return {run.chain.id: run for run in reversed(starts) if starts[run] < run.stop}
+    return {run.chain.id: run for run in reversed(list(starts)) if starts[run] < run.stop}
 
 
 def _restart_dependents(directory: RenderDirectory, starts: dict[Run, int]) -> None:

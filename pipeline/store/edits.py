@@ -7,7 +7,8 @@ edits/0001/state.json    "applying", "applied", "undoing" or "undone"
 edits/0001/replaced/     the frames that were stored before
 
 The edit exists from the moment its first state is on the disk. A crash after that leaves "applying" or "undoing", and
-`recover_edits` completes the work; a crash before it leaves a folder without a state, which is removed.
+`recover_edits` completes the work; a crash before it leaves a folder without a state and without replaced frames, which
+is removed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def stored_edits(directory: RenderDirectory) -> tuple[Edit, ...]:
 
     Raises RenderDirectoryError if one is damaged: then it is not known which frames are given.
     """
-    return tuple(_read(directory, folder) for folder in _folders(directory) if (folder / _STATE).exists())
+    return tuple(_read(directory, folder) for folder in _folders(directory) if not _uncommitted(folder))
 
 
 def next_version(directory: RenderDirectory) -> int:
@@ -96,7 +97,7 @@ def recover_edits(directory: RenderDirectory) -> None:
     for folder in _folders(directory):
         with writing(folder):
             atomic.remove_leftovers(folder)
-            if not (folder / _STATE).exists():
+            if _uncommitted(folder):
                 atomic.remove_folder(folder)
     for edit in stored_edits(directory):
         if edit.state == "applying":
@@ -216,16 +217,22 @@ def _read(directory: RenderDirectory, folder: Path) -> Edit:
         fits &= all(index in edit.frames for index in edit.replaced) and type(edit.blend) is int
         if known and fits:
             return edit
+    except (FileNotFoundError, NotADirectoryError):
+        pass
     except OSError as error:
-        if (folder / _RECORD).exists():
-            raise refused_read(folder / _RECORD, error) from error
+        raise refused_read(folder / _RECORD, error) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise RenderDirectoryError(
-        f"{folder / _RECORD}: is missing or damaged; it says which frames were edited",
-        hint="restore it from a copy; if there is none, move its folder away: the frames stay as they are, but the "
+        f"{folder}: {_RECORD} or {_STATE} is missing or damaged; they say which frames were edited",
+        hint="restore it from a copy; if there is none, move the folder away: the frames stay as they are, but the "
         "edit can no longer be undone",
     )
+
+
+def _uncommitted(folder: Path) -> bool:
+    """Whether a crash left the folder before the edit existed, so that nothing was moved into it."""
+    return not (folder / _STATE).exists() and not any((folder / _REPLACED).glob("*.png"))
 
 
 def _folder(directory: RenderDirectory, edit: Edit) -> Path:

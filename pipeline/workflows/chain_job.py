@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
+from pipeline.plan.edits import runs
 from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
+from pipeline.store.edits import stored_edits
 from pipeline.workflows.opened import OpenedRender, open_render
 from pipeline.workflows.resolve import resolve_styles
 
@@ -38,7 +40,7 @@ class ChainJob:
 
 
 def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Cancellation | None = None) -> None:
-    """Stylize and store what is left of a chain, in this process.
+    """Stylize and store what is left of a chain, in this process; up to the next frame that an edit gives.
 
     Raises RenderDirectoryError if the render or the right to write is gone, or if the style's images or networks on
     this machine are not those of the render, and what `Session.stylize` raises.
@@ -55,8 +57,11 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
         {chain.style: _resources(opened, chain.style)},
     )
     reporter, cancellation = reporter or SilentReporter(), cancellation or Cancellation()
+    run = next((run for run in runs(stored_edits(opened.directory), chain) if job.start in run.frames), None)
+    current = {} if run is None else {chain.id: run}
     with opened.directory.join(job.token):
-        with_region_masks(session, reporter, cancellation).stylize({chain.id: job.start}, reporter, cancellation)
+        session = with_region_masks(session, reporter, cancellation)
+        session.stylize({chain.id: job.start}, reporter, cancellation, current)
 
 
 def _resources(opened: OpenedRender, style: str) -> Resources:

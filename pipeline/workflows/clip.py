@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import RenderDirectoryError
 from pipeline.execute.session import Session
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, resume_command
+from pipeline.store.edits import restore_pinned
 from pipeline.workflows.prepare import prepare
 from pipeline.workflows.region_masks import with_region_masks
 
@@ -42,6 +44,11 @@ def stylized_frames(request: RenderRequest) -> Iterator[NDArray[np.uint8]]:
         directory = RenderDirectory.create(prepared.path, prepared.plan)
         session = Session(directory, prepared.source, prepared.configs, prepared.resources)
         stack.enter_context(directory.lock())
+        if restore_pinned(directory) and any(directory.done(chain) < chain.stop for chain in directory.plan.chains):
+            raise RenderDirectoryError(
+                f"{directory.path}: frames that follow from an edit are not stylized yet",
+                hint=f"stylize them first: {resume_command(directory.path)}",
+            )
         session = with_region_masks(session, SilentReporter(), Cancellation())
         worker = _Worker(session)
         stack.callback(worker.stop)
