@@ -16,7 +16,7 @@ from pipeline.config.settings import Config
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.passes import Cotangent
-from pipeline.encoders.patches import RegionMaps
+from pipeline.encoders.patches import Patch, RegionMaps
 from pipeline.media.image.arrays import to_tensor
 from pipeline.motion.region_change import region_maps
 from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
@@ -123,6 +123,21 @@ def test_guided_moments_are_those_of_the_formula() -> None:
     assert torch.allclose(found.mean.double(), torch.einsum("bshw,bchw->bsc", weights, exact), atol=1e-6)
     second = torch.einsum("bshw,bchw,bdhw->bscd", weights, exact, exact)
     assert torch.allclose(found.second.double(), second, atol=1e-6)
+
+
+def test_one_patch_of_a_whole_batch_as_on_an_accelerator_gives_the_same() -> None:
+    maps = patchwork()
+    everything = Patch(slice(None), slice(None), slice(None), (0, 1, 2), whole=False)
+    features = torch.rand(2, 4, 57, 83).contiguous(memory_format=torch.channels_last)
+    mixing, shift = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4)
+    found = []
+    for own in (RegionMaps(maps, (everything,)), RegionMaps.of(maps)):
+        sums, gradient = GuidedSums(), torch.zeros_like(features)
+        sums.add(features, own)
+        Cotangent(mixing=mixing, shift=shift, maps=own).add_to(gradient, features)
+        found.append((gradient, sums.moments().mean, sums.moments().second))
+    for whole, parts in zip(*found, strict=True):
+        assert torch.allclose(whole, parts, atol=1e-5)
 
 
 def test_guided_cotangent_is_the_gradient_of_autograd() -> None:
