@@ -17,7 +17,7 @@ from PIL import Image
 import pipeline
 from pipeline.config.masks import MaskSettings
 from pipeline.config.settings import MotionSettings
-from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.errors import ConfigError, InputError, RenderDirectoryError, TemperaError
 from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.media.image.recolor import color_gaussian
 from pipeline.media.reader.source import read_frames
@@ -199,7 +199,7 @@ def test_render_with_another_mask_is_another_render(folder: Path) -> None:
     before = mask.read_bytes()
     first = pipeline.render(folder / "clip.mp4", folder / "mine.yaml", output=folder / "m.mkv", settings=SETTINGS)
     assert first[0].is_file()
-    Image.fromarray(np.zeros((48, 64), np.uint8)).save(mask)
+    Image.fromarray(np.full((48, 64), 255, np.uint8)).save(mask)
     try:
         with pytest.raises(RenderDirectoryError, match=r"regions\.0\.mask\.image"):
             pipeline.render(folder / "clip.mp4", folder / "mine.yaml", output=folder / "m.mkv", settings=SETTINGS)
@@ -213,6 +213,36 @@ def test_still_image_has_regions_too(folder: Path) -> None:
     found = pipeline.stylize(content, folder / "mine.yaml", settings=options)
     assert np.array_equal(found[:, 49:], content[:, 49:])
     assert np.abs(found[:, :32].astype(int) - content[:, :32]).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "code", "words"),
+    [
+        ({"image": "black.png"}, ConfigError, 3, "region left.*black.png is black"),
+        ({"luminance": [0.98, 1], "softness": 0}, InputError, 4, "region left.*luminance"),
+    ],
+)
+def test_region_that_covers_nothing_is_an_error_before_the_first_frame(
+    folder: Path, tmp_path: Path, mask: dict[str, object], error: type[TemperaError], code: int, words: str
+) -> None:
+    Image.fromarray(np.zeros((48, 64), np.uint8)).save(folder / "black.png")
+    text = CONFIG.replace("mask: {image: left.png}", f"mask: {json.dumps(mask)}")
+    (folder / "black.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=words) as raised:
+        pipeline.render(folder / "clip.mp4", folder / "black.yaml", output=tmp_path / "b.mkv", settings=SETTINGS)
+    assert raised.value.exit_code == code and "remove the region" in raised.value.hint
+    assert not list((tmp_path / "b.render").glob("frames/*/*.png"))
+
+
+def test_region_may_cover_nothing_in_some_frames(folder: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for index in range(5):
+        Image.fromarray(np.full((48, 64), 255 * (index == 3), np.uint8)).save(masks / f"{index}.png")
+    text = CONFIG.replace("mask: {image: left.png}", f"mask: {{frames: {json.dumps(str(masks))}}}")
+    (folder / "some.yaml").write_text(text, encoding="utf-8")
+    found = pipeline.render(folder / "clip.mp4", folder / "some.yaml", output=tmp_path / "s.mkv", settings=SETTINGS)
+    assert found[0].is_file()
 
 
 # The config

@@ -16,6 +16,7 @@ from pipeline.config.settings import Config
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.passes import Cotangent
+from pipeline.encoders.patches import Patch, RegionMaps
 from pipeline.media.image.arrays import to_tensor
 from pipeline.motion.region_change import region_maps
 from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
@@ -71,8 +72,8 @@ def test_guided_moments_of_a_hard_map_are_those_of_the_part_alone() -> None:
     maps = torch.zeros(2, 2, 12, 20)
     maps[:, 0, :, :8], maps[:, 1, :, 8:] = 1, 0.25
     sums = GuidedSums()
-    sums.add(features[:, :, :7], maps[:, :, :7])
-    sums.add(features[:, :, 7:], maps[:, :, 7:])
+    sums.add(features[:, :, :7], RegionMaps.of(maps[:, :, :7]))
+    sums.add(features[:, :, 7:], RegionMaps.of(maps[:, :, 7:]))
     found = sums.moments()
     for region, part in enumerate((features[:, :, :, :8], features[:, :, :, 8:])):
         alone = moments(part)
@@ -83,20 +84,72 @@ def test_guided_moments_of_a_hard_map_are_those_of_the_part_alone() -> None:
 
 def test_guided_moments_of_an_empty_region_count_for_nothing_and_are_finite() -> None:
     sums = GuidedSums()
-    sums.add(torch.rand(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+    sums.add(torch.rand(1, 3, 4, 4), RegionMaps.of(torch.zeros(1, 1, 4, 4)))
     found: GuidedMoments = sums.moments()
     assert found.fractions.item() == 0
     assert torch.equal(found.second[0, 0], torch.eye(3)) and not found.mean.any()
 
 
-def test_guided_cotangent_is_the_formula_at_every_position() -> None:
-    features, maps = torch.rand(2, 4, 5, 6), torch.rand(2, 3, 5, 6)
-    maps[:, 1, 2:] = 0
+def patchwork(size: tuple[int, int] = (57, 83)) -> Tensor:
+    """Maps (2, 3, H, W) of a disk, of half of what is around it, and of a faint corner; a part is in none of them."""
+    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float32) for side in size), indexing="ij")
+    disk = (((size[0] / 2 - y).square() + (size[1] / 3 - x).square()).sqrt() / 4 - 4).neg().clamp(0, 1)
+    left = ((size[1] / 2 - x) / 3).clamp(0, 1) * (1 - disk)
+    corner = 0.3 * ((x > 60) & (y > 30))
+    maps = torch.stack([disk, left, corner])
+    return torch.stack([maps, maps.flip(2)])
+
+
+def test_patches_hold_all_that_regions_cover_once_and_know_what_is_in_them() -> None:
+    maps = patchwork()
+    found = RegionMaps.of(maps)
+    seen = torch.zeros_like(maps)
+    for patch in found.patches:
+        part = maps[patch.samples, :, patch.rows, patch.columns]
+        regions = list(patch.regions)
+        seen[patch.samples, regions, patch.rows, patch.columns] += 1
+        assert [bool(own.any()) for own in part[0]] == [region in regions for region in range(3)]
+        assert patch.whole == (len(regions) == 1 and bool((part[0, regions] == 1).all()))
+    assert seen.max() == 1 and bool((seen[maps > 0] == 1).all())
+    assert len(found.patches) < 48 and any(patch.whole for patch in found.patches)
+
+
+def test_guided_moments_are_those_of_the_formula() -> None:
+    maps, features = patchwork(), torch.rand(2, 6, 57, 83)
+    sums = GuidedSums()
+    sums.add(features.contiguous(memory_format=torch.channels_last), RegionMaps.of(maps))
+    found = sums.moments()
+    exact, weights = features.double(), maps.double() / maps.double().sum(dim=(2, 3), keepdim=True)
+    assert torch.allclose(found.mean.double(), torch.einsum("bshw,bchw->bsc", weights, exact), atol=1e-6)
+    second = torch.einsum("bshw,bchw,bdhw->bscd", weights, exact, exact)
+    assert torch.allclose(found.second.double(), second, atol=1e-6)
+
+
+def test_one_patch_of_a_whole_batch_as_on_an_accelerator_gives_the_same() -> None:
+    maps = patchwork()
+    everything = Patch(slice(None), slice(None), slice(None), (0, 1, 2), whole=False)
+    features = torch.rand(2, 4, 57, 83).contiguous(memory_format=torch.channels_last)
     mixing, shift = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4)
-    gradient = torch.zeros_like(features).contiguous(memory_format=torch.channels_last)
-    Cotangent(mixing=mixing, shift=shift, maps=maps).add_to(gradient, features)
-    each = torch.einsum("bchw,bscd->bsdhw", features, mixing) + shift[..., None, None]
-    assert torch.allclose(gradient, (maps[:, :, None] * each).sum(dim=1), atol=1e-5)
+    found = []
+    for own in (RegionMaps(maps, (everything,)), RegionMaps.of(maps)):
+        sums, gradient = GuidedSums(), torch.zeros_like(features)
+        sums.add(features, own)
+        Cotangent(mixing=mixing, shift=shift, maps=own).add_to(gradient, features)
+        found.append((gradient, sums.moments().mean, sums.moments().second))
+    for whole, parts in zip(*found, strict=True):
+        assert torch.allclose(whole, parts, atol=1e-5)
+
+
+def test_guided_cotangent_is_the_gradient_of_autograd() -> None:
+    maps = patchwork().double()
+    features = torch.rand(2, 4, 57, 83, dtype=torch.float64).requires_grad_(True)
+    mixing, shift = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 3, 4, dtype=torch.float64)
+    products = torch.einsum("bshw,bchw,bscd,bdhw->", maps, features, mixing, features)
+    (expected,) = torch.autograd.grad(products + torch.einsum("bshw,bchw,bsc->", maps, features, shift), features)
+    own = features.detach().contiguous(memory_format=torch.channels_last)
+    found = torch.zeros_like(own)
+    Cotangent(mixing=mixing + mixing.mT, shift=shift, maps=RegionMaps.of(maps)).add_to(found, own)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "gram"])
@@ -173,6 +226,12 @@ def test_maps_at_a_layer_count_less_where_features_see_two_regions(encoder: Enco
     assert inside == 1 and 0 < edge < 0.7
     assert torch.equal(found[0] * found[1], torch.zeros(24))
     assert torch.allclose(found[0], found[1].flip(0))
+
+
+def test_feathered_maps_at_a_layer_are_exactly_0_and_1_away_from_the_edge(encoder: Encoder) -> None:
+    steep = torch.linspace(-60, 60, SIZE[1]).sigmoid().expand(SIZE)
+    found = layer_maps(torch.stack([1 - steep, steep])[None] * (1 - 1e-6), "relu1_1", encoder)
+    assert bool((found[0, 0, :, :32] == 1).all()) and not found[0, 1, :, :32].any()
 
 
 def test_later_regions_lie_over_earlier_ones() -> None:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.encoders.patches import RegionMaps
 from pipeline.encoders.steps import Convolution, Mirror, Pool, Step, Steps
 from pipeline.runtime.device import constants
 
@@ -35,8 +36,8 @@ class Cotangent:
 
     At each position with features f it is `f @ mixing + shift`, with `mixing` (B, C, C) and `shift` (B, C), plus the
     value of `dense` (B, C, h, w) there. What is None counts as 0. `part` are the rows and columns of the map to which
-    `dense` belongs, and outside of which the derivative is 0; None: all. With `maps` (B, S, h, w) of S regions, of the
-    size of `dense`, `mixing` is (B, S, C, C) and `shift` (B, S, C), and their sum over regions, each times its map,
+    `dense` belongs, and outside of which the derivative is 0; None: all. With `maps` of S regions, of the size of
+    `dense`, `mixing` is (B, S, C, C) and `shift` (B, S, C), and their sum over regions, each times its map,
     takes the place of `f @ mixing + shift`.
     """
 
@@ -44,7 +45,7 @@ class Cotangent:
     mixing: Tensor | None = None
     shift: Tensor | None = None
     part: tuple[slice, slice] | None = None
-    maps: Tensor | None = None
+    maps: RegionMaps | None = None
 
     def add_to(self, gradient: Tensor, features: Tensor) -> None:
         """Add the derivative at `features` to a map of the same shape."""
@@ -59,24 +60,18 @@ class Cotangent:
         if self.dense is not None:
             gradient += self.dense
 
-    def _add_guided(self, gradient: Tensor, features: Tensor, maps: Tensor) -> None:
-        """Add the part that depends on the regions, sample by sample and region by region."""
+    def _add_guided(self, gradient: Tensor, features: Tensor, maps: RegionMaps) -> None:
+        """Add the part that depends on the regions, patch by patch and region by region."""
         assert self.mixing is not None and self.shift is not None
-        for to, rows, weights, mixing, shift in zip(gradient, features, maps, self.mixing, self.shift, strict=True):
-            for whole, matrix, vector in zip(weights, mixing, shift, strict=True):
-                lines = _covered(whole)
-                own, found = whole[lines, :, None], rows[:, lines].permute(1, 2, 0)
-                found = torch.addmm(vector.to(found), found.flatten(0, 1), matrix.to(found)).view(found.shape)
+        mixing, shift = self.mixing.to(features.dtype), self.shift.to(features.dtype)[:, :, None]
+        for patch in maps.patches:
+            to, found = patch.of(gradient), patch.of(features)
+            rows = found.flatten(1, 2)
+            for region in patch.regions:
+                added = torch.baddbmm(shift[patch.samples, region], rows, mixing[patch.samples, region])
+                added = added.view(found.shape)
                 # Two steps, each of which is vectorized: `addcmul_` with a map that is repeated is not.
-                to[:, lines].permute(1, 2, 0).add_(found.mul_(own.to(found)))
-
-
-def _covered(weights: Tensor) -> slice:
-    """The rows of a map (h, w) from the first to the last that are not 0; all on an accelerator, which would wait."""
-    if weights.device.type != "cpu":
-        return slice(None)
-    (rows,) = weights.any(dim=1).nonzero(as_tuple=True)
-    return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
+                to += added if patch.whole else added.mul_(maps.weights(patch, region).to(added.dtype))
 
 
 class NetworkPass:

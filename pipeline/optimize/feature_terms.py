@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.encoders.passes import Cotangent
+from pipeline.encoders.patches import RegionMaps
 from pipeline.encoders.steps import layer_stride
 from pipeline.optimize.guided_moments import GuidedMoments, GuidedSums
 from pipeline.optimize.losses import ContentTarget, content_loss
@@ -92,7 +93,7 @@ class FeatureTerms:
             if tile is not None:
                 (rows, columns), own = tile.inside(layer_stride(name)), tile.own(layer_stride(name))
                 features, wanted = features[:, :, rows, columns], wanted[:, :, own[0], own[1]]
-            weights = None if self.regions is None else self.regions.content_maps[name]
+            weights = None if self.regions is None else self.regions.content_maps.get(name)
             if weights is not None and tile is not None:
                 weights = weights[:, :, own[0], own[1]]
             value, gradient = content_loss(features, wanted, target.energy, target.features[0].numel(), weights)
@@ -167,16 +168,16 @@ def _moments(passes: Iterable[tuple[FeaturePass, Tile | None]], layers: Iterable
 
 
 def _guided_moments(
-    passes: Iterable[tuple[FeaturePass, Tile | None]], maps: Mapping[str, Tensor]
+    passes: Iterable[tuple[FeaturePass, Tile | None]], maps: Mapping[str, RegionMaps]
 ) -> dict[str, GuidedMoments]:
-    """The moments of features within regions, whose maps (B, S, h, w) are given by layer; else like `_moments`."""
+    """The moments of features within regions, whose maps are given by layer; else like `_moments`."""
     sums = {name: GuidedSums() for name in maps}
     for found, tile in passes:
         for name, added in sums.items():
             features, own = found.features[name], maps[name]
             if tile is not None:
                 (rows, columns), part = tile.inside(layer_stride(name)), tile.own(layer_stride(name))
-                features, own = features[:, :, rows, columns], own[:, :, part[0], part[1]]
+                features, own = features[:, :, rows, columns], own.part(*part)
             added.add(features, own)
     return {name: added.moments() for name, added in sums.items()}
 
@@ -189,7 +190,6 @@ def _merged(style: Mapping[str, Cotangent], content: Mapping[str, Tensor], tile:
         cotangent = style.get(name, Cotangent())
         maps = cotangent.maps
         if tile is not None and maps is not None:
-            rows, columns = tile.own(layer_stride(name))
-            maps = maps[:, :, rows, columns]
+            maps = maps.part(*tile.own(layer_stride(name)))
         merged[name] = replace(cotangent, dense=content.get(name), part=part, maps=maps)
     return merged

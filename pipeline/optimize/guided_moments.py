@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.optimize.moments import Moments, feature_blocks, feature_sums
+from pipeline.encoders.patches import RegionMaps
+from pipeline.optimize.moments import Moments, feature_sums
 
 EMPTY: Final = 1e-3
 """A region that covers less than so many positions of a layer has no moments there, and counts for nothing."""
@@ -44,27 +45,27 @@ class GuidedSums:
         self._positions = 0
         self._sums: list[Tensor] | None = None
 
-    def add(self, features: Tensor, maps: Tensor) -> None:
-        """Add features (B, C, h, w), of any precision, and the maps (B, S, h, w) of the same positions."""
+    def add(self, features: Tensor, maps: RegionMaps) -> None:
+        """Add features (B, C, h, w), of any precision, and the maps of the same positions."""
         self._positions += features.shape[2] * features.shape[3]
         if self._sums is None:
-            self._sums = _zeros(features, maps.shape[1])
+            self._sums = _zeros(features, maps.maps.shape[1])
         mean, second, sums = self._sums
-        sums += maps.sum(dim=(2, 3))
-        start = 0
-        for block in feature_blocks(features):
-            rows = block if block.device.type == "cuda" else block.float()
-            part = maps[:, :, start : start + rows.shape[1]]
-            start += rows.shape[1]
-            for region in range(maps.shape[1]):
-                weights = part[:, region, :, :, None]
-                if features.device.type == "cpu" and not bool(weights.any()):
-                    continue
-                # The features times the root of the map have these second moments, whose product is symmetric.
-                root = weights.sqrt().to(rows.dtype)
-                own = rows * root
-                mean[:, region] += torch.bmm(root.flatten(1, 2).mT, own.flatten(1, 2))[:, 0].float()
-                second[:, region] += feature_sums(own)[1]
+        sums += maps.maps.sum(dim=(2, 3))
+        for patch in maps.patches:
+            rows = patch.of(features)
+            rows = rows if rows.device.type == "cuda" else rows.float()
+            for region in patch.regions:
+                own, place = rows, (patch.samples, region)
+                if not patch.whole:
+                    # The features times the root of the map have these second moments, whose product is symmetric.
+                    root = maps.weights(patch, region).sqrt().to(rows.dtype)
+                    own = rows * root
+                    mean[place] += torch.bmm(root.flatten(1, 2).mT, own.flatten(1, 2))[:, 0].float()
+                first, products = feature_sums(own)
+                second[place] += products
+                if patch.whole:
+                    mean[place] += first
 
     def moments(self) -> GuidedMoments:
         """The moments of all features added so far. Raises ValueError if there are none."""

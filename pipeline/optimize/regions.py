@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.encoders.patches import RegionMaps
 from pipeline.encoders.steps import layer_stride
 from pipeline.optimize.style_terms import StyleTarget, active_layers, mean_variation_limits
 from pipeline.optimize.variation import variation_energies
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SEEN_FRACTION: Final = 0.25
 """Of a layer's reach: the part of it that most of a feature comes from (Luo et al. 2016, "Understanding the Effective
 Receptive Field in Deep Convolutional Neural Networks")."""
+FAINT: Final = 1 / 512
+"""Half a level of a mask of 8 bits: blurred masks come this close to 0 and 1 without ever being so."""
 HIDDEN_BELOW: Final = 0.05
 """Where less than so much of a pixel is stylized, it is not divided by that."""
 
@@ -48,12 +51,12 @@ class RegionTarget:
 class RegionTerms:
     """The regions of B frames as the content and the style term see them.
 
-    `styles` are those of the S regions that have some; `style_maps` (B, S, h, w) their maps by style layer;
-    `content_maps` (B, 1, h, w) factors on the content term by content layer; `variation_limits` (B, 3).
+    `styles` are those of the S regions that have some; `style_maps` their maps by style layer; `content_maps`
+    (B, 1, h, w) factors on the content term by content layer, none if all are 1; `variation_limits` (B, 3).
     """
 
     styles: Sequence[Sequence[StyleTarget]]
-    style_maps: Mapping[str, Tensor]
+    style_maps: Mapping[str, RegionMaps]
     content_maps: Mapping[str, Tensor]
     variation_limits: Tensor
 
@@ -76,9 +79,12 @@ class RegionTerms:
         return cls(
             styles=[targets[region].styles for region in styled],
             style_maps={
-                name: layer_maps(maps[:, styled], name, encoder) for name in active_layers(settings.style.layers)
+                name: RegionMaps.of(layer_maps(maps[:, styled], name, encoder))
+                for name in active_layers(settings.style.layers)
             },
-            content_maps={name: _squares(by_content, name) for name in active_layers(settings.content.layers)},
+            content_maps={}
+            if all(target.content_weight == 1 for target in targets)
+            else {name: _squares(by_content, name) for name in active_layers(settings.content.layers)},
             variation_limits=torch.einsum("br,brn->bn", fractions, torch.stack(limits, dim=1)),
         )
 
@@ -87,18 +93,19 @@ class RegionTerms:
         chosen = list(samples)
         return replace(
             self,
-            style_maps={name: maps[chosen] for name, maps in self.style_maps.items()},
+            style_maps={name: maps.subset(chosen) for name, maps in self.style_maps.items()},
             content_maps={name: maps[chosen] for name, maps in self.content_maps.items()},
             variation_limits=self.variation_limits[chosen],
         )
 
 
 def layer_maps(maps: Tensor, layer: str, encoder: Encoder) -> Tensor:
-    """Maps (B, R, H, W) of regions at a layer: (B, R, h, w)."""
+    """Maps (B, R, H, W) of regions at a layer: (B, R, h, w), exactly 0 and 1 where they are so but for `FAINT`."""
     covered = _squares(maps, layer)
     cells = max(1, math.ceil(SEEN_FRACTION * (encoder.reach_px((layer,)) or 0) / layer_stride(layer)))
     seen = F.avg_pool2d(covered, 2 * cells + 1, stride=1, padding=cells, count_include_pad=False)
-    return covered * seen.square()
+    found = covered * seen.square()
+    return found.where(found >= FAINT, 0).where(found <= 1 - FAINT, 1)
 
 
 def _squares(maps: Tensor, layer: str) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.encoders.passes import Cotangent
+from pipeline.encoders.patches import RegionMaps
 from pipeline.optimize.guided_moments import GuidedMoments
 from pipeline.optimize.moments import Moments
 from pipeline.optimize.style_losses import style_loss
@@ -63,14 +64,14 @@ def style_term(
 def guided_style_term(
     settings: LossSettings,
     regions: Sequence[Sequence[StyleTarget]],
-    maps: Mapping[str, Tensor],
+    maps: Mapping[str, RegionMaps],
     found: Mapping[str, GuidedMoments],
     weight: float,
     total: float,
 ) -> tuple[Tensor, dict[str, Cotangent]]:
     """The style term (B,) of S regions: the sum of their distances, each times the fraction of the frame that it is.
 
-    So the pull on a pixel does not depend on the size of its region. `maps` (B, S, h, w) are those of the layers;
+    So the pull on a pixel does not depend on the size of its region. `maps` are those of the layers;
     images count by their weights over `total`. In a region with the map T, whose sum is N, the derivative at features f
     is T (dm + f (dS + dS^T)) / N.
     """

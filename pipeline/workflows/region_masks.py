@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from pipeline.errors import ConfigError, InputError
 from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.types import Frame, Shot, Source
+from pipeline.types import Frame, Masks, Shot, Source
 from pipeline.workflows.mask_pass import mask_digests, prepare_masks
 
 if TYPE_CHECKING:
@@ -22,17 +24,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.masks import MaskSettings
+    from pipeline.config.regions import RegionSettings
     from pipeline.config.settings import Config
+    from pipeline.execute.chain_frames import ReadContent
     from pipeline.execute.session import Session
     from pipeline.runtime.progress import Reporter
 
+COVERED_FROM: Final = 1 / 255
+"""A mask that is nowhere higher than this level covers nothing."""
+
 
 def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancellation) -> Session:
-    """The session with the masks of its styles' regions, which are prepared now; the same if none has regions."""
+    """The session with the masks of its styles' regions, which are prepared now; the same if none has regions.
+
+    Raises ConfigError or InputError for a region that covers nothing in any frame, and what `prepare_masks` raises.
+    """
     plan = session.directory.plan
     masks = {
-        name: prepare_masks(
-            [region.mask for region in config.regions],
+        name: _region_masks(
+            config.regions,
             session.source,
             (plan.width_px, plan.height_px),
             partial(session.read_content, config),
@@ -85,6 +95,58 @@ def image_masks(settings: Sequence[MaskSettings], frames: Sequence[NDArray[np.ui
             Cancellation(),
         )
         return [masks(index, rgb) for index, rgb in enumerate(frames)]
+
+
+def _region_masks(
+    regions: Sequence[RegionSettings],
+    source: Source,
+    size_px: tuple[int, int],
+    read: ReadContent,
+    shots: Sequence[Shot],
+    cache: Path,
+    reporter: Reporter,
+    cancellation: Cancellation,
+) -> Masks:
+    """The masks of regions, each of which covers something in at least one frame."""
+    settings = [region.mask for region in regions]
+    masks = prepare_masks(settings, source, size_px, read, shots, cache, reporter, cancellation)
+    empty = _covering_nothing(settings, masks, read, shots, cancellation)
+    if empty is None:
+        return masks
+    name = f"region {regions[empty].name or empty + 1}"
+    mask = settings[empty]
+    if mask.sky or mask.luminance is not None or mask.hue is not None:
+        found = "sky" if mask.sky else "luminance" if mask.luminance is not None else "hue"
+        raise InputError(
+            f"{name}: its mask, found by {found}, covers nothing in any frame of the input",
+            hint=f"remove the region for this input, or give it another mask: a wider range in place of {found}, or a "
+            "picture with image",
+        )
+    raise ConfigError(
+        f"{name}: its mask covers nothing in any frame: {mask.image or mask.frames or 'all painted masks'} is black",
+        hint="paint what is inside white, exchange inside and outside with invert: true, or remove the region",
+    )
+
+
+def _covering_nothing(
+    settings: Sequence[MaskSettings],
+    masks: Masks,
+    read: ReadContent,
+    shots: Sequence[Shot],
+    cancellation: Cancellation,
+) -> int | None:
+    """The first region that covers nothing in any frame; None: there is none. Reads until all have been seen."""
+    checkpoint = cancellation.checkpoint("stopped before the first frame", hint="run it again")
+    unseen = set(range(len(settings)))
+    for shot in shots:
+        with closing(read(shot.start, shot.stop)) as contents:
+            for frame in contents:
+                found = masks(frame.index, frame.rgb)
+                unseen = {region for region in unseen if found[region].max() < COVERED_FROM}
+                if all(settings[region].image is not None for region in unseen):
+                    return min(unseen, default=None)  # a picture is the same in every frame
+                checkpoint()
+    return min(unseen, default=None)
 
 
 def region_digests(config: Config, *, min_side_px: int) -> tuple[RegionDigests, ...]:
