@@ -98,16 +98,18 @@ def picture(name: str, commands: Sequence[str], work: Path) -> Image.Image:
         return rows([[narrowed(Image.open(output))] for output in outputs])
     if outputs[0].suffix == ".mp4":
         return rows([three_frames(output) for output in outputs])
-    images = [Image.open(path) for path in (work / "photo.jpg", *outputs)]
-    size = images[-1].size
-    images = [image.convert("RGB").resize(size, Image.Resampling.LANCZOS) for image in images]
+    size = Image.open(outputs[-1]).size
+    images = [
+        Image.open(path).convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        for path in (work / "photo.jpg", *outputs)
+    ]
     return narrowed(rows([images[start : start + 2] for start in range(0, len(images), 2)]))
 
 
 def three_frames(video: Path) -> list[Image.Image]:
     """The first frame of a video, the middle one and the last one."""
     with av.open(str(video)) as container:
-        frames = [frame.to_image() for frame in container.decode(video=0)]
+        frames = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     width = (WIDTH_PX - 2 * GAP_PX) // 3
     height = round(width * frames[0].height / frames[0].width)
     return [frames[k].resize((width, height), Image.Resampling.LANCZOS) for k in (0, len(frames) // 2, -1)]

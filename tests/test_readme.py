@@ -104,8 +104,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in make_gallery.PARTS.finditer(make_gallery.PAGE.read_text(encoding="utf-8")):
         if part["file"]:
             (folder / part["file"]).write_text(part["text"], encoding="utf-8")
-    photo, output = str(folder / "photo.jpg"), str(folder / "base.png")
-    assert cli.run(["render", photo, "--style", style_image, "-o", output, *QUICK]) == 0
+    photo, base = str(folder / "photo.jpg"), str(folder / "base.png")
+    assert cli.run(["render", photo, "--style", style_image, "-o", base, *QUICK]) == 0
     shutil.copytree(folder / "base.render", folder / "top.render")
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
     grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]
