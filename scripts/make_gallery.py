@@ -62,7 +62,7 @@ def make(work: Path, only: Sequence[str]) -> None:
         elif part["command"] and OUTPUT.search(part["command"]):
             commands.append(part["command"])
         elif part["command"]:
-            if part["command"] != "tempera demo":
+            if part["command"] != "tempera demo" and not (work / part["command"].split()[-1]).exists():
                 run(part["command"], work)
         else:
             shown, commands = commands or shown, []
