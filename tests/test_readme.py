@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import make_gallery
 import pytest
 import typer
 from make_before_after import MAX_BYTES, evenly, wiped
@@ -85,9 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with small files of the names that the documents use, and finished renders."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
-    write_photos(folder / "photos", moving_square(3), pattern="photo_{:03d}.jpg")
+    write_photos(folder / "photos", moving_square(12), pattern="photo_{:03d}.jpg")
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
-    for name in ("photo", "painting"):
+    for name in ("photo", "painting", "dawn", "dusk"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
     Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
     for name in ("houses", "person"):
@@ -100,6 +101,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
     (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
+    for part in make_gallery.PARTS.finditer(make_gallery.PAGE.read_text(encoding="utf-8")):
+        if part["file"]:
+            (folder / part["file"]).write_text(part["text"], encoding="utf-8")
+    photo, base = str(folder / "photo.jpg"), str(folder / "base.png")
+    assert cli.run(["render", photo, "--style", style_image, "-o", base, *QUICK]) == 0
+    shutil.copytree(folder / "base.render", folder / "top.render")
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK]) == 0
     grid = ["--sweep=seed=1,2", "--sweep=style.scale=1,2", "-o", str(folder / "grid.html")]
     assert cli.run(["preview", clip, "--style", style_image, *grid, *QUICK, "--width=48"]) == 0
@@ -345,6 +352,17 @@ def test_animation_of_the_readme_moves_and_is_small() -> None:
     with Image.open(path) as image:
         assert getattr(image, "n_frames", 1) >= 24
         assert image.width == 480
+
+
+def test_pictures_of_the_gallery_are_those_that_its_script_makes() -> None:
+    """All are made by commands of the page, and small."""
+    parts = list(make_gallery.PARTS.finditer(make_gallery.PAGE.read_text(encoding="utf-8")))
+    names = [part["picture"] for part in parts if part["picture"]]
+    images = {path.name: path.stat().st_size for path in make_gallery.PICTURES.iterdir()}
+    assert sorted(images) == sorted(f"{name}.jpg" for name in names)
+    assert max(images.values()) <= make_gallery.MAX_BYTES and sum(images.values()) <= 2_500_000
+    commands = [part["command"] for part in parts if (part["command"] or "").startswith("tempera ")]
+    assert commands == commands_of(make_gallery.PAGE)
 
 
 def test_before_and_after_show_content_left_and_stylized_right() -> None:
