@@ -64,7 +64,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "style: {images: [{path: a.png}]}\n"
         "regions:\n"
         "  - {name: door, mask: {frames: masks, feather: 0}, style: {images: [{path: b.png}, {path: a.png}]}}\n"
-        "  - {name: wall, mask: {sky: true}}\n"
+        "  - {name: wall, mask: {luminance: [0, 0.6]}}\n"
     )
     return tmp_path
 

@@ -207,7 +207,7 @@ def test_every_photo_has_a_say_in_cells_with_regions(clip: Path, tmp_path: Path)
     """A mask may be carried from a frame far away."""
     shutil.copytree(clip, tmp_path / "clip")
     clip, cells = tmp_path / "clip", tmp_path / "cells"
-    settings = {"input.cuts": "none", "input.deflicker": 0, "regions": "[{mask: {sky: true}}]"}
+    settings = {"input.cuts": "none", "input.deflicker": 0, "regions": "[{mask: {luminance: [0, 0.6]}}]"}
     assert preview_of(clip, [4], settings, run_up=0, cells=cells).stylized
     assert not preview_of(clip, [4], settings, run_up=0, cells=cells).stylized
     Image.fromarray(texture((48, 32), 7)).save(clip / "photos" / "shot_008.png")

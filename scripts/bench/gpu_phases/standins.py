@@ -101,7 +101,7 @@ class _BaseModel:
     model_fields: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        own = {name: vars(cls).get(name, _Field()) for name in inspect.get_annotations(cls)}
+        own = {name: vars(cls).get(name, _Field()) for name in inspect.get_annotations(cls) if name[0] != "_"}
         cls.model_fields = {**cls.model_fields, **own}
 
     def __init__(self, **values: Any) -> None:
@@ -118,11 +118,13 @@ def _unchanged(*_arguments: Any, **_named: Any) -> Callable[[Any], Any]:
 
 
 def _pydantic(_name: str) -> dict[str, ModuleType]:
-    decorators = dict.fromkeys(("field_validator", "model_validator"), _unchanged)
+    decorators = dict.fromkeys(("field_validator", "model_serializer", "model_validator"), _unchanged)
     core = _module("pydantic_core", PydanticCustomError=ValueError)
     names = ("AfterValidator", "ConfigDict", "WithJsonSchema")
     noted = dict.fromkeys(names, lambda *_arguments, **_named: None)
-    return {**core, **_module("pydantic", BaseModel=_BaseModel, Field=_Field, **decorators, **noted)}
+    made = {"BaseModel": _BaseModel, "Field": _Field, "PrivateAttr": lambda default_factory: default_factory()}
+    fields = _module("pydantic.fields", FieldInfo=_Field)
+    return {**core, **fields, **_module("pydantic", **made, **decorators, **noted)}
 
 
 class _SafeOpen:
