@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SIGMA: Final = 0.03
 """Standard deviation of the low-pass filter, of the longer side: broader than strokes, narrower than sky and ground."""
+SMALL_SIGMA_PX: Final = 5.0
+"""What is blurred as much as this can be enlarged without a trace of its pixels."""
 LIGHTNESS_RANGE: Final = (0.2, 2.0)
 """Limits of the factor of lightness, so that nothing becomes black or glows."""
 COLOR_FRACTION: Final = 0.6
@@ -29,9 +31,19 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     """
     lab, light = oklab_from_srgb(to_8_bit(image)), oklab_from_srgb(context.content)
     sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
-    broad_lab, broad_light = cv2.GaussianBlur(lab, (0, 0), sigma_px), cv2.GaussianBlur(light, (0, 0), sigma_px)
+    broad_lab, broad_light = _broad(lab, sigma_px), _broad(light, sigma_px)
     # The small constant keeps the ratio of black to black at 1.
     ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
     lit = lab * np.clip(ratio, *LIGHTNESS_RANGE)
     lit[..., 1:] += np.float32(COLOR_FRACTION * amount) * (broad_light - broad_lab)[..., 1:]
     return from_8_bit(srgb_from_oklab(lit))
+
+
+def _broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    """A Gaussian blur, computed in a smaller copy in which the standard deviation is still `SMALL_SIGMA_PX`."""
+    height, width = image.shape[:2]
+    scale = min(1.0, SMALL_SIGMA_PX / sigma_px)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), sigma_px * size[0] / width, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
