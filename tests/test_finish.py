@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from pipeline.config.grade import GradeSettings
 from pipeline.media.image.oklab import oklab_from_srgb
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content
+from pipeline.postprocess.light import broad
 
 RANDOM = np.random.default_rng(7)
 STYLIZED = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
@@ -120,3 +122,11 @@ def test_table_has_every_setting_of_the_finish() -> None:
     order = ["match_color", "follow_level", "match_light", "preserve_color"]
     order += ["detail", "sharpen", "grade", "palette", "grain"]
     assert list(EFFECTS) == order
+
+
+def test_broad_light_is_a_gaussian_blur() -> None:
+    image = np.random.default_rng(3).random((180, 320, 3), np.float32)
+    image[:, 160:] *= np.float32(0.2)
+    whole = cv2.GaussianBlur(image, (0, 0), 30, borderType=cv2.BORDER_REFLECT)
+    assert np.abs(broad(image, 30) - whole).max() < 0.01  # of a range of 0.4
+    assert np.abs(broad(image, 3) - cv2.GaussianBlur(image, (0, 0), 3, borderType=cv2.BORDER_REFLECT)).max() < 1e-6

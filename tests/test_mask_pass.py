@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError, InputError, Interrupted
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Shot, Source
-from pipeline.workflows.mask_pass import PreparedMask, mask_digests, prepare_mask, prepare_masks
+from pipeline.workflows.mask_pass import MaskedFrames, PreparedMask, mask_digests, prepare_mask, prepare_masks
 from tests.support.clips import write_photos, write_video
 from tests.test_carry import SIZE, iou, square_clip
 from tests.test_sky import landscape
@@ -76,11 +76,7 @@ def prepared(
 ) -> PreparedMask:
     return prepare_mask(
         settings,
-        source or source_of(),
-        SIZE,
-        read or Reading(CLIP),
-        shots,
-        cache,
+        MaskedFrames(source or source_of(), SIZE, read or Reading(CLIP), shots, cache),
         SilentReporter(),
         cancellation or Cancellation(),
     )
@@ -258,11 +254,7 @@ def test_sky_is_steady_and_follows_the_horizon(sky: MaskSettings, tmp_path: Path
     source = replace(source_of(range(6)), width_px=200, height_px=120)
     found = prepare_masks(
         [sky, sky.model_copy(update={"invert": True})],
-        source,
-        (200, 120),
-        Reading(frames),
-        [Shot(0, 0, 6)],
-        tmp_path / "cache",
+        MaskedFrames(source, (200, 120), Reading(frames), [Shot(0, 0, 6)], tmp_path / "cache"),
         SilentReporter(),
         Cancellation(),
     )
@@ -274,9 +266,8 @@ def test_sky_is_steady_and_follows_the_horizon(sky: MaskSettings, tmp_path: Path
 
 
 def test_no_masks_are_an_empty_array(tmp_path: Path) -> None:
-    found = prepare_masks(
-        [], source_of(), SIZE, Reading(CLIP), (), tmp_path / "cache", SilentReporter(), Cancellation()
-    )
+    masked = MaskedFrames(source_of(), SIZE, Reading(CLIP), (), tmp_path / "cache")
+    found = prepare_masks([], masked, SilentReporter(), Cancellation())
     assert found(0, CLIP[0]).shape == (0, *SIZE[::-1])
 
 

@@ -163,22 +163,11 @@ class Session:
 
     def read_content(self, config: Config, start: int, stop: int) -> Generator[Frame]:
         """Content frames [start, stop) as they are stylized: in the plan's size, and with even exposure."""
-        from pipeline.analysis.tone_curve import tone_correction
-        from pipeline.media.reader.source import read_frames
+        from pipeline.analysis.content import content_frames
 
         plan = self.directory.plan
-        corrected = tone_correction(plan.exposure)
-        frames = read_frames(
-            self.source,
-            start=start,
-            stop=stop,
-            width_px=plan.width_px,
-            height_px=plan.height_px,
-            settings=config.input,
-        )
-        with closing(frames):
-            for frame in frames:
-                yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+        size_px = (plan.width_px, plan.height_px)
+        return content_frames(self.source, start, stop, size_px=size_px, settings=config.input, exposure=plan.exposure)
 
 
 def _with_values(frames: Generator[ChainFrame], values: FrameValues, changes: Sequence[float]) -> Generator[ChainFrame]:

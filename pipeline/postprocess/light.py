@@ -31,7 +31,7 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     """
     lab, light = oklab_from_srgb(to_8_bit(image)), oklab_from_srgb(context.content)
     sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
-    broad_lab, broad_light = _broad(lab, sigma_px), _broad(light, sigma_px)
+    broad_lab, broad_light = broad(lab, sigma_px), broad(light, sigma_px)
     # The small constant keeps the ratio of black to black at 1.
     ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
     lit = lab * np.clip(ratio, *LIGHTNESS_RANGE)
@@ -39,8 +39,11 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     return from_8_bit(srgb_from_oklab(lit))
 
 
-def _broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    """A Gaussian blur, computed in a smaller copy in which the standard deviation is still `SMALL_SIGMA_PX`."""
+def broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    """A Gaussian blur of an image, float32 (H, W, 3), with a standard deviation of `sigma_px`; float32 (H, W, 3).
+
+    It is computed in a copy that is so small that the standard deviation is `SMALL_SIGMA_PX` there.
+    """
     height, width = image.shape[:2]
     scale = min(1.0, SMALL_SIGMA_PX / sigma_px)
     size = max(1, round(width * scale)), max(1, round(height * scale))

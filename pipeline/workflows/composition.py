@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
-from pipeline.workflows.mask_pass import prepare_masks
+from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
 from pipeline.workflows.opened import OpenedRender, open_render
 from pipeline.workflows.style_frames import frames_ready, stored_frames
 
@@ -165,7 +165,8 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     cache = first.directory.cache_path
     masks = None
     if wanted:
-        masks = prepare_masks(wanted, first.source, size_px, read, plan.shots, cache, reporter, cancellation)
+        masked = MaskedFrames(first.source, size_px, read, plan.shots, cache)
+        masks = prepare_masks(wanted, masked, reporter, cancellation)
     finish = finish_settings(plan, settings.finish, "composition")
     return Composition(settings, layers, first, first_config, ready, masks, finish, grade_lut(settings.finish))
 
@@ -225,20 +226,14 @@ def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:
 
 def _contents(render: OpenedRender, config: Config, frames: range) -> Generator[Frame]:
     """The contents of frames as the render saw them."""
-    from pipeline.analysis.tone_curve import apply_tone_curve
-    from pipeline.media.reader.source import read_frames
+    from pipeline.analysis.content import content_frames
 
     plan = render.plan
-    found = read_frames(
+    return content_frames(
         render.source,
-        start=frames.start,
-        stop=frames.stop,
-        width_px=plan.width_px,
-        height_px=plan.height_px,
+        frames.start,
+        frames.stop,
+        size_px=(plan.width_px, plan.height_px),
         settings=config.input,
+        exposure=plan.exposure,
     )
-    with closing(found):
-        for frame in found:
-            yield (
-                replace(frame, rgb=apply_tone_curve(frame.rgb, plan.exposure[frame.index])) if plan.exposure else frame
-            )

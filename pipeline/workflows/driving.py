@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Generator, Iterable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.plan.curves import Clock, Drivers, FrameValues, stylizing_curves, stylizing_values, values_at
 from pipeline.types import RenderPlan, Shot
 from pipeline.workflows.first_pass import FirstPass
-from pipeline.workflows.mask_pass import prepare_masks
+from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
 from pipeline.workflows.region_masks import image_masks
 
 if TYPE_CHECKING:
@@ -137,32 +136,21 @@ def _areas(
     regions = [region for region in config.regions if region.name in names]
     if not regions:
         return {}
+    from pipeline.analysis.content import content_frames
     from pipeline.analysis.driving import covered_fractions
-    from pipeline.analysis.tone_curve import tone_correction
     from pipeline.media.image.arrays import size_within
-    from pipeline.media.reader.source import read_frames
 
     size = size_within(source.width_px, source.height_px, MEASURED_SIDE_PX)
-    corrected = tone_correction(exposure)
 
     def read(start: int, stop: int) -> Generator[Frame]:
-        frames = read_frames(
-            source,
-            start=start,
-            stop=stop,
-            width_px=size[0],
-            height_px=size[1],
-            settings=config.input,
-            thumbnails=thumbnails,
+        return content_frames(
+            source, start, stop, size_px=size, settings=config.input, exposure=exposure, thumbnails=thumbnails
         )
-        with closing(frames):
-            for frame in frames:
-                yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
 
     checkpoint = cancellation.checkpoint("stopped while regions were measured", hint="run it again to begin")
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
         settings = [region.mask for region in regions]
-        masks = prepare_masks(settings, source, size, read, shots, Path(folder), reporter, cancellation)
+        masks = prepare_masks(settings, MaskedFrames(source, size, read, shots, Path(folder)), reporter, cancellation)
         with (
             reporter.stage("measuring regions", source.frame_count) as advance,
             closing(read(0, source.frame_count)) as frames,

@@ -37,13 +37,25 @@ class PreparedMask:
     confidence: Callable[[int], NDArray[np.float32]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MaskedFrames:
+    """The frames that masks are made for.
+
+    `source` is all that is rendered, also where only a part of it is exported, `size_px` the (width, height) of its
+    frames, and `read` gives them as they are stylized. What is computed is stored under `cache`, the cache of the one
+    render that these frames belong to, and is there already where that was done before.
+    """
+
+    source: Source
+    size_px: tuple[int, int]
+    read: ReadContent
+    shots: Sequence[Shot]
+    cache: Path
+
+
 def prepare_masks(
     settings: Sequence[MaskSettings],
-    source: Source,
-    size_px: tuple[int, int],
-    read: ReadContent,
-    shots: Sequence[Shot],
-    cache: Path,
+    frames: MaskedFrames,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> Masks:
@@ -53,7 +65,7 @@ def prepare_masks(
     """
     import numpy as np
 
-    masks = [prepare_mask(one, source, size_px, read, shots, cache, reporter, cancellation).mask for one in settings]
+    masks = [prepare_mask(one, frames, reporter, cancellation).mask for one in settings]
 
     def all_masks(index: int, content: NDArray[np.uint8]) -> NDArray[np.float32]:
         if not masks:
@@ -65,26 +77,18 @@ def prepare_masks(
 
 def prepare_mask(
     settings: MaskSettings,
-    source: Source,
-    size_px: tuple[int, int],
-    read: ReadContent,
-    shots: Sequence[Shot],
-    cache: Path,
+    frames: MaskedFrames,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> PreparedMask:
     """Read the files of a mask, and compute what needs more than one frame: painted masks and the sky.
-
-    `source` is all that is rendered, also where only a part of it is exported, `size_px` the (width, height) of its
-    frames, and `read` gives them as they are stylized. What is computed is stored under `cache`, the cache of the one
-    render that these frames belong to, and is there already where that was done before.
 
     Raises InputError for a file that cannot be read, ConfigError for one that does not fit the frames, Interrupted if
     an end was requested (the stored masks stay), WriteError if the cache cannot be written.
     """
     from pipeline.masks.picture import feathered
 
-    found = _unfinished(settings, source, size_px, read, shots, cache, reporter, cancellation)
+    found = _unfinished(settings, frames, reporter, cancellation)
 
     def finished(index: int, content: NDArray[np.uint8]) -> NDArray[np.float32]:
         mask = feathered(found.mask(index, content), settings.feather)
@@ -123,23 +127,18 @@ def _input_digest(path: Path) -> str:
     return files_digest(resolve([path], READ_AS).files)
 
 
-def _folder(
-    settings: MaskSettings, source: Source, size_px: tuple[int, int], shots: Sequence[Shot], cache: Path
-) -> Path:
+def _folder(settings: MaskSettings, frames: MaskedFrames) -> Path:
     """Where the computed masks are stored: by all that they depend on, which feather and invert are not part of."""
     mask = {key: value for key, value in mask_digests(settings).items() if key not in ("feather", "invert")}
-    frames = {"source": source.digest, "frames": source.decoded_indices, "size": size_px}
-    cuts = [[shot.start, shot.stop] for shot in shots]
-    return cache / "masks" / json_digest({"mask": mask, **frames, "shots": cuts})[:32]
+    source = frames.source
+    facts = {"source": source.digest, "frames": source.decoded_indices, "size": frames.size_px}
+    cuts = [[shot.start, shot.stop] for shot in frames.shots]
+    return frames.cache / "masks" / json_digest({"mask": mask, **facts, "shots": cuts})[:32]
 
 
 def _unfinished(
     settings: MaskSettings,
-    source: Source,
-    size_px: tuple[int, int],
-    read: ReadContent,
-    shots: Sequence[Shot],
-    cache: Path,
+    frames: MaskedFrames,
     reporter: Reporter,
     cancellation: Cancellation,
 ) -> PreparedMask:
@@ -151,23 +150,24 @@ def _unfinished(
     from pipeline.workflows.sky_masks import SkyMasks
 
     if settings.image is not None:
-        picture = read_mask(settings.image, settings.color, size_px)
+        picture = read_mask(settings.image, settings.color, frames.size_px)
         return PreparedMask(lambda _index, _content: picture)
+    decoded = frames.source.decoded_indices
     if settings.frames is not None:
         with reporter.stage("reading the masks", None):
-            frames = MaskFrames(settings.frames, settings.color, size_px, source.decoded_indices)
-        return PreparedMask(lambda index, _content: frames.read(source.decoded_indices[index]))
+            files = MaskFrames(settings.frames, settings.color, frames.size_px, decoded)
+        return PreparedMask(lambda index, _content: files.read(decoded[index]))
     if settings.luminance is not None:
         lightness = settings.luminance
         return PreparedMask(lambda _index, content: luminance_mask(content, lightness, settings.softness))
     if settings.hue is not None:
         hues = settings.hue
         return PreparedMask(lambda _index, content: hue_mask(content, hues, settings.softness))
-    folder = _folder(settings, source, size_px, shots, cache)
+    folder = _folder(settings, frames)
     if settings.painted is not None:
-        carried = CarriedMasks(settings, source, size_px, read, shots, folder, reporter)
+        carried = CarriedMasks(settings, frames.source, frames.size_px, frames.read, frames.shots, folder, reporter)
         carried.compute(reporter, cancellation)
         return PreparedMask(carried.mask, carried.confidence)
-    sky = SkyMasks(size_px, read, shots, folder)
+    sky = SkyMasks(frames.size_px, frames.read, frames.shots, folder)
     sky.compute(reporter, cancellation)
     return PreparedMask(sky.mask)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from pipeline.errors import ConfigError, UsageError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import Frame, Shot
 from pipeline.workflows.first_pass import first_pass
-from pipeline.workflows.mask_pass import prepare_mask
+from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,9 +59,8 @@ def mask_sheet(
     the wanted frames need is computed, into a temporary folder. `thumbnails` are those that `probe` has filled. Raises
     UsageError for a frame that the source does not have, and what `prepare_mask` raises.
     """
-    from pipeline.analysis.tone_curve import tone_correction
+    from pipeline.analysis.content import content_frames
     from pipeline.media.image.contact_sheet import contact_sheet
-    from pipeline.media.reader.source import read_frames
 
     for index in frames:
         if not 0 <= index < source.frame_count:
@@ -70,14 +68,9 @@ def mask_sheet(
                 f"--at {index}: the input has frames 0 to {source.frame_count - 1}", hint="choose one of these"
             )
     looked = first_pass(source, config, reporter, cancellation, thumbnails)
-    corrected = tone_correction(looked.exposure)
 
     def read(start: int, stop: int) -> Generator[Frame]:
-        width, height = size_px
-        contents = read_frames(source, start=start, stop=stop, width_px=width, height_px=height, settings=config.input)
-        with closing(contents):
-            for frame in contents:
-                yield frame if corrected is None else replace(frame, rgb=corrected(frame.index, frame.rgb))
+        return content_frames(source, start, stop, size_px=size_px, settings=config.input, exposure=looked.exposure)
 
     rows: dict[int, list[Captioned]] = {}
     for index in frames:
@@ -86,7 +79,9 @@ def mask_sheet(
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
         for name, settings in masks.items():
             shots = _needed(looked.shots, frames, settings, source)
-            prepared = prepare_mask(settings, source, size_px, read, shots, Path(folder), reporter, cancellation)
+            prepared = prepare_mask(
+                settings, MaskedFrames(source, size_px, read, shots, Path(folder)), reporter, cancellation
+            )
             for index, row in rows.items():
                 content = row[0][1]
                 row.append((name, overlaid(content, prepared.mask(index, content))))

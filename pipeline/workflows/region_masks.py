@@ -16,7 +16,7 @@ from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Masks, Shot, Source
-from pipeline.workflows.mask_pass import mask_digests, prepare_masks
+from pipeline.workflows.mask_pass import MaskedFrames, mask_digests, prepare_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pipeline.config.masks import MaskSettings
     from pipeline.config.regions import RegionSettings
     from pipeline.config.settings import Config
-    from pipeline.execute.chain_frames import ReadContent
     from pipeline.execute.session import Session
     from pipeline.runtime.progress import Reporter
 
@@ -43,11 +42,13 @@ def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancel
     masks = {
         name: _region_masks(
             config.regions,
-            session.source,
-            (plan.width_px, plan.height_px),
-            partial(session.read_content, config),
-            plan.shots,
-            session.directory.path / "cache",
+            MaskedFrames(
+                session.source,
+                (plan.width_px, plan.height_px),
+                partial(session.read_content, config),
+                plan.shots,
+                session.directory.cache_path,
+            ),
             reporter,
             cancellation,
         )
@@ -84,33 +85,19 @@ def image_masks(settings: Sequence[MaskSettings], frames: Sequence[NDArray[np.ui
             yield Frame(index, index, frames[index])
 
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
-        masks = prepare_masks(
-            settings,
-            source,
-            (width, height),
-            read,
-            tuple(Shot(index, index, index + 1) for index in numbers),
-            Path(folder),
-            SilentReporter(),
-            Cancellation(),
-        )
+        shots = tuple(Shot(index, index, index + 1) for index in numbers)
+        masked = MaskedFrames(source, (width, height), read, shots, Path(folder))
+        masks = prepare_masks(settings, masked, SilentReporter(), Cancellation())
         return [masks(index, rgb) for index, rgb in enumerate(frames)]
 
 
 def _region_masks(
-    regions: Sequence[RegionSettings],
-    source: Source,
-    size_px: tuple[int, int],
-    read: ReadContent,
-    shots: Sequence[Shot],
-    cache: Path,
-    reporter: Reporter,
-    cancellation: Cancellation,
+    regions: Sequence[RegionSettings], frames: MaskedFrames, reporter: Reporter, cancellation: Cancellation
 ) -> Masks:
     """The masks of regions, each of which covers something in at least one frame."""
     settings = [region.mask for region in regions]
-    masks = prepare_masks(settings, source, size_px, read, shots, cache, reporter, cancellation)
-    empty = _covering_nothing(settings, masks, read, shots, cancellation)
+    masks = prepare_masks(settings, frames, reporter, cancellation)
+    empty = _covering_nothing(settings, masks, frames, cancellation)
     if empty is None:
         return masks
     name = f"region {regions[empty].name or empty + 1}"
@@ -131,15 +118,14 @@ def _region_masks(
 def _covering_nothing(
     settings: Sequence[MaskSettings],
     masks: Masks,
-    read: ReadContent,
-    shots: Sequence[Shot],
+    frames: MaskedFrames,
     cancellation: Cancellation,
 ) -> int | None:
     """The first region that covers nothing in any frame; None: there is none. Reads until all have been seen."""
     checkpoint = cancellation.checkpoint("stopped before the first frame", hint="run it again")
     unseen = set(range(len(settings)))
-    for shot in shots:
-        with closing(read(shot.start, shot.stop)) as contents:
+    for shot in frames.shots:
+        with closing(frames.read(shot.start, shot.stop)) as contents:
             for frame in contents:
                 found = masks(frame.index, frame.rgb)
                 unseen = {region for region in unseen if found[region].max() < COVERED_FROM}

@@ -47,7 +47,7 @@ from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Motion
-from pipeline.workflows.mask_pass import prepare_mask
+from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
 from pipeline.workflows.opened import OpenedRender, open_render
 
 RGB = NDArray[np.uint8]
@@ -182,11 +182,7 @@ def joins(data: Path, width: int, frames: int, folder: Path) -> dict[str, dict[s
 
         mask = prepare_mask(
             style.regions[0].mask,
-            opened.source,
-            size,
-            read,
-            opened.directory.plan.shots,
-            opened.directory.path / "cache",
+            MaskedFrames(opened.source, size, read, opened.directory.plan.shots, opened.directory.cache_path),
             SilentReporter(),
             Cancellation(),
         ).mask
