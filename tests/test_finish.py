@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config.finish import DetailSettings, FinishSettings
 from pipeline.config.grade import GradeSettings
-from pipeline.media.image.oklab import oklab_from_srgb
+from pipeline.media.image.oklab import oklab_from_image, oklab_from_srgb
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content
 from pipeline.postprocess.light import broad
@@ -124,9 +124,13 @@ def test_table_has_every_setting_of_the_finish() -> None:
     assert list(EFFECTS) == order
 
 
-def test_broad_light_is_a_gaussian_blur() -> None:
-    image = np.random.default_rng(3).random((180, 320, 3), np.float32)
-    image[:, 160:] *= np.float32(0.2)
-    whole = cv2.GaussianBlur(image, (0, 0), 30, borderType=cv2.BORDER_REFLECT)
-    assert np.abs(broad(image, 30) - whole).max() < 0.01  # of a range of 0.4
-    assert np.abs(broad(image, 3) - cv2.GaussianBlur(image, (0, 0), 3, borderType=cv2.BORDER_REFLECT)).max() < 1e-6
+def test_broad_light_is_a_gaussian_blur_of_oklab() -> None:
+    image = np.random.default_rng(3).random((180, 320, 3), np.float32) * np.float32(0.3) + np.float32(0.4)
+    image[:, 160:] *= np.float32(0.5)
+    whole = cv2.GaussianBlur(oklab_from_image(image), (0, 0), 30, borderType=cv2.BORDER_REFLECT)
+    small = broad(image, 30)
+    assert small.shape == (30, 53, 3)
+    enlarged = cv2.resize(small, (320, 180), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(enlarged - whole).max() < 0.01  # of a range of 0.3
+    exact = cv2.GaussianBlur(oklab_from_image(image), (0, 0), 3, borderType=cv2.BORDER_REFLECT)
+    assert np.abs(broad(image, 3) - exact).max() < 1e-6
