@@ -37,15 +37,15 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     shift = np.float32(COLOR_FRACTION * amount) * (light - own)
     shift[..., 0] = 0
     size = image.shape[1], image.shape[0]
-    scale, shift = (cv2.resize(map_, size, interpolation=cv2.INTER_CUBIC) for map_ in (scale, shift))
+    factor, color = (cv2.resize(map_, size, interpolation=cv2.INTER_CUBIC) for map_ in (scale, shift))
 
-    def lit(band: NDArray[np.float32], scale: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    def lit(band: NDArray[np.float32], factor: NDArray[np.float32], color: NDArray[np.float32]) -> NDArray[np.float32]:
         lab = oklab_from_image(band)
-        lab *= in_channels(scale)
-        lab += shift
+        lab *= in_channels(factor)
+        lab += color
         return image_from_oklab(lab)
 
-    return in_bands(lit, image, scale, shift)
+    return in_bands(lit, image, factor, color)
 
 
 def broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
