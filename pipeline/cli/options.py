@@ -67,7 +67,7 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         help="Any setting of the style: section.key=value.",
-        metavar="KEY=VALUE",
+        metavar="<key=value>",
         autocompletion=propose_settings,
     ),
 ]
