@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import re
 from pathlib import Path
 from typing import Any
@@ -411,3 +413,42 @@ def test_committed_reference_is_current() -> None:
     assert path.read_text(encoding="utf-8") == make_configuration.reference(), (
         "run python scripts/make_configuration.py"
     )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "keys"),
+    [
+        ("output.finish.grade.lut={}", ["output", "finish", "grade", "lut"]),
+        ("optimize.cold.init={}", ["optimize", "cold", "init"]),
+        ("style.images.0.path={}", ["style", "images", 0, "path"]),
+        ("style.images=[{{path: {}, weight: 3}}]", ["style", "images", 0, "path"]),
+        ("regions=[{{mask: {{image: {}}}}}]", ["regions", 0, "mask", "image"]),
+        ("regions=[{{mask: {{painted: {{4: {}}}}}}}]", ["regions", 0, "mask", "painted", 4]),
+    ],
+)
+def test_paths_of_set_are_from_the_current_folder(
+    assignment: str, keys: list[str | int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = minimal()
+    set_value(data, assignment.format("film.cube"))
+    assert functools.reduce(operator.getitem, keys, data) == str(tmp_path / "film.cube")
+    set_value(data, assignment.format("/film.cube"))
+    assert functools.reduce(operator.getitem, keys, data) == "/film.cube"
+
+
+def test_words_of_a_setting_that_can_be_a_path_are_no_paths() -> None:
+    data = minimal()
+    set_value(data, "optimize.cold.init=noise")
+    assert data["optimize"]["cold"]["init"] == "noise"
+
+
+def test_paths_of_a_file_are_beside_it_and_those_of_set_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("styles", "here"):
+        (tmp_path / folder).mkdir()
+    style = tmp_path / "styles" / "mine.yaml"
+    style.write_text("style: {images: [{path: beside.png}]}")
+    monkeypatch.chdir(tmp_path / "here")
+    config = load_style(str(style), ["output.finish.grade.lut=film.cube"])
+    assert config.style.images[0].path == tmp_path / "styles" / "beside.png"
+    assert config.output.finish.grade.lut == tmp_path / "here" / "film.cube"
