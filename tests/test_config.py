@@ -428,9 +428,9 @@ def test_paths_of_set_are_from_the_current_folder(
     assignment: str, keys: list[str | int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for given, expected in (("film.cube", str(tmp_path / "film.cube")), ("/film.cube", "/film.cube")):
+    for text, expected in (("film.cube", str(tmp_path / "film.cube")), ("/film.cube", "/film.cube")):
         found: Any = minimal()
-        set_value(found, assignment.format(given))
+        set_value(found, assignment.format(text))
         for key in keys:
             found = found[key]
         assert found == expected
