@@ -40,12 +40,17 @@ class Gap:
         return max(2, round(self.seconds / self.usual_s)) if self.usual_s else 2
 
 
+def intervals(seconds: Sequence[float]) -> list[float]:
+    """From each time to the next one, in s, to the microsecond that EXIF has."""
+    return [round(b - a, 6) for a, b in pairwise(seconds)]
+
+
 def usual_interval(seconds: Sequence[float]) -> float | None:
     """The median interval of times in order; the mean where a clock of whole seconds is slower than the camera.
 
     None for less than two photos.
     """
-    steps = [b - a for a, b in pairwise(seconds)]
+    steps = intervals(seconds)
     if not steps:
         return None
     return median(steps) or (seconds[-1] - seconds[0]) / len(steps)
@@ -59,8 +64,8 @@ def find_gaps(seconds: Sequence[float]) -> list[Gap]:
     usual = usual_interval(seconds)
     if usual is None or len(seconds) < 4:
         return []
-    steps = [b - a for a, b in pairwise(seconds)]
-    return [Gap(index, step, usual) for index, step in enumerate(steps) if step > 1.5 * usual and step > usual + 1]
+    steps = enumerate(intervals(seconds))
+    return [Gap(index, step, usual) for index, step in steps if step > 1.5 * usual and step > usual + 1]
 
 
 def start_ticks(ordered: OrderedPhotos, gaps: Sequence[Gap], begin: int, end: int, rate: Fraction) -> list[int]:
@@ -88,7 +93,7 @@ def describe_gaps(ordered: OrderedPhotos, gaps: Sequence[Gap], begin: int, end: 
     inside = [gap for gap in gaps if begin <= gap.after < end - 1]
     if not inside:
         return []
-    steps = [b - a for a, b in pairwise(ordered.seconds[begin:end])]
+    steps = intervals(ordered.seconds[begin:end])
     usual = duration_text(inside[0].usual_s)
     if len(inside) > max(3, len(steps) // 10):
         return [

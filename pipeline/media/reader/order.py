@@ -11,13 +11,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import InputError
+from pipeline.media.reader.exif import CaptureTime
 from pipeline.media.reader.name_times import time_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.config.settings import InputSettings
-    from pipeline.media.reader.exif import CaptureTime
     from pipeline.media.reader.header import PhotoHeader
 
 TimeName = Literal["capture time", "time in the names"]
@@ -154,25 +154,32 @@ class _Times:
 
 
 def _find_times(photos: Sequence[PhotoHeader]) -> _Times | None:
-    """When photos were taken, from EXIF, else from the names; None if a time is missing or all are equal.
-
-    A photo with a damaged header was taken with the one before it, the first with the first that has a time.
-    """
+    """When photos were taken, from EXIF, else from the names; None if a time is missing or all are equal."""
     for by in _BY_TIME:
         in_exif = by == "capture time"
-        known = [photo.exif.taken if in_exif else time_in_name(photo.file) for photo in photos]
-        latest = next((time for time in known if time is not None), None)
-        times = []
-        for photo, time in zip(photos, known, strict=True):
-            latest = time or (latest if photo.error else None)
-            if latest is None:
-                break
-            times.append(latest)
-        if len(times) == len(photos):
-            seconds = seconds_since_first(times)
-            if max(seconds) > 0:
-                return _Times(by, times, seconds)
+        stated = [photo.exif.taken if in_exif else time_in_name(photo.file) for photo in photos]
+        if any(time is None and photo.error is None for photo, time in zip(photos, stated, strict=True)):
+            continue
+        times = _filled(stated)
+        seconds = seconds_since_first(times) if times else []
+        if max(seconds, default=0) > 0:
+            return _Times(by, times, seconds)
     return None
+
+
+def _filled(stated: Sequence[CaptureTime | None]) -> list[CaptureTime]:
+    """Times with those of photos whose header is damaged: evenly between their neighbors. Empty if there are none."""
+    filled: list[CaptureTime] = []
+    known = [(index, time) for index, time in enumerate(stated) if time is not None]
+    for (at, time), (following, later) in pairwise([(-1, None), *known, (len(stated), None)]):
+        if time is None or later is None or later.local < time.local:
+            step = timedelta()
+        else:
+            step = (later.local - time.local) / (following - at)
+        if nearest := time or later:
+            count = following - at if time else following
+            filled += [CaptureTime(nearest.local + position * step, nearest.offset) for position in range(count)]
+    return filled
 
 
 def _arranged(

@@ -59,6 +59,7 @@ def probe(
     photos = ordered.photos
     begin, end = check_slice_end(frames, len(photos))
     rate = fps or photo_rate(len(photos), usual_interval(ordered.seconds))
+    notes += describe_cameras(photos[begin:end], by_time=ordered.by == "capture time")
     gaps = find_gaps(ordered.seconds)
     notes += describe_gaps(ordered, gaps, begin, end)
     shown: list[int | None] = list(range(begin, end))
@@ -111,8 +112,7 @@ def _in_order(found: InputFiles, settings: InputSettings) -> tuple[OrderedPhotos
         photos, sentences = without_duplicates(photos, settings.duplicates)
         notes += sentences
     ordered = put_in_order(photos, settings, in_given_order=found.in_given_order, by_number=found.by_number)
-    by_time = ordered.by == "capture time"
-    return ordered, [*notes, *describe_cameras(ordered.photos, by_time=by_time), *ordered.notes]
+    return ordered, [*notes, *ordered.notes]
 
 
 def _describe_stretched(count: int, ordered: OrderedPhotos, settings: InputSettings) -> str:
