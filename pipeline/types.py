@@ -70,13 +70,16 @@ class Source:
     has_audio: bool = False
     digest: str = ""
     order: str = "stream"
-    """Why the frames stand in this order: "stream", "name", "capture time" or "as listed"."""
+    """Why the frames stand in this order: "stream", "capture time", "time in the names", "name" or "as listed"."""
     notes: tuple[str, ...] = ()
     """What a user should know: gaps, odd sizes, a missing duration. One sentence each."""
     stream_index: int = 0
     """Which stream of a video file the frames come from."""
     stream_pts: tuple[int, ...] = ()
     """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps are unusable."""
+    gaps_to_fill: tuple[int, ...] = ()
+    """Frames behind which photos are missing, and which in-betweens continue until the next one appears
+    (`input.gaps=interpolate`)."""
 
     @property
     def frame_count(self) -> int:

@@ -154,8 +154,21 @@ class InputSettings(Settings):
     )
     order: Literal["auto", "name", "time", "listed"] = Field(
         "auto",
-        description="Order of photos; auto: capture time where all photos have it, else natural name order; "
-        "a list that is not alphabetical stays as it is.",
+        description="Order of photos; auto: capture time where all photos have it, else the time in their names where "
+        "all have one, else natural name order; a list that is not alphabetical stays as it is.",
+    )
+    camera: str = Field(
+        "", max_length=256, description="Only the photos of the camera with this name, or this part of it; empty: all."
+    )
+    duplicates: Literal["auto", "drop", "keep"] = Field(
+        "auto",
+        description="A photo that is there twice: leave out the copy (drop), or show both (keep). auto: drop, except "
+        "photos whose names differ in a number only.",
+    )
+    gaps: Literal["keep", "hold", "interpolate"] = Field(
+        "keep",
+        description="Where photos are missing: go on with the next one (keep), show the one before as long as the gap "
+        "lasts (hold), or fill that time with in-betweens (interpolate).",
     )
     cuts: Literal["auto", "none"] = Field("auto", description="Find hard cuts, or treat the input as one shot.")
     cut_threshold: float = Field(

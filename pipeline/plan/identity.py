@@ -43,6 +43,9 @@ _LATER_KEYS: Final = (
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
 
+_IN_SOURCE: Final = ("camera", "duplicates", "gaps")
+"""Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
+
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
     StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path()),))).model_dump(exclude={"style"})
@@ -114,14 +117,15 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
+    read = _flat("input", plain_data(first.config.input.model_dump()))
+    identity.update({key: value for key, value in read.items() if key.removeprefix("input.") not in _IN_SOURCE})
     for style in styles[1:]:
         for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if identity[key] != value:
+            if read[key] != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {identity[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                    f"{key} is {read[key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set {key}={read[key]}",
                 )
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
