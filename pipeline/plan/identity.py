@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -42,6 +42,9 @@ _LATER_KEYS: Final = (
     "superpixel.color",
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
+
+_LATER_INPUT_KEYS: Final = ("raw",)
+"""Those of `input`."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -114,14 +117,16 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
+    identity.update(_input_identity(first.config.input))
     for style in styles[1:]:
-        for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if identity[key] != value:
+        own = _input_identity(style.config.input)
+        for key in sorted(own.keys() | {key for key in identity if key.startswith("input.")}):
+            value = own.get(key)
+            if identity.get(key) != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {identity[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                    f"{key} is {identity.get(key)!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set {key}={identity.get(key, value)}",
                 )
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
@@ -188,6 +193,14 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
     value = identity[key]
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]}...{text[-20:]}"
+
+
+def _input_identity(settings: InputSettings) -> dict[str, Any]:
+    """How the input is read, flat; `_LATER_INPUT_KEYS` where they are not at their default."""
+    data, default = plain_data(settings.model_dump()), plain_data(InputSettings().model_dump())
+    return _flat(
+        "input", {key: value for key, value in data.items() if key not in _LATER_INPUT_KEYS or value != default[key]}
+    )
 
 
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:

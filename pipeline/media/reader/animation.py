@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
-from pipeline.media.image.arrays import resize
+from pipeline.media.image.arrays import as_8_bit, resize
 from pipeline.media.image.load import DECODE_ERRORS, count_frames, open_image, render_frame, upright_size
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose
 from pipeline.types import Source
@@ -100,7 +100,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
                 raise InputError(
                     f"{file}: the animation is damaged at frame {index} ({error})", hint="copy or export it again"
                 ) from None
-            yield resize(rgb, *size)
+            yield resize(as_8_bit(rgb), *size)
 
 
 def _keep(thumbnails: Thumbnails, position: int, image: Image.Image, file: str) -> None:
@@ -109,7 +109,7 @@ def _keep(thumbnails: Thumbnails, position: int, image: Image.Image, file: str) 
     except InputError:
         thumbnails.discard()  # reading the frame raises the error, with its number
     else:
-        thumbnails.add(position, resize(rgb, *thumbnails.size))
+        thumbnails.add(position, resize(as_8_bit(rgb), *thumbnails.size))
 
 
 def _frame_count(image: Image.Image) -> int:

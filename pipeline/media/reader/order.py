@@ -47,10 +47,10 @@ def _name_pieces(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(piece), "") if piece[0] in _DIGITS else (1, 0, piece) for piece in pieces)
 
 
-def capture_time(image: Image.Image) -> CaptureTime | None:
-    """When the camera took an open image, from its EXIF sub-IFD, with sub-seconds; None if it has none."""
+def capture_time(exif: Image.Exif) -> CaptureTime | None:
+    """When the camera took a photo, from the EXIF sub-IFD, with sub-seconds; None if it has none."""
     try:
-        tags: dict[int, Any] = dict(image.getexif().get_ifd(_EXIF_IFD))
+        tags: dict[int, Any] = dict(exif.get_ifd(_EXIF_IFD))
     except DECODE_ERRORS:
         return None  # the EXIF block cannot be read
     for time_tag, fraction_tag, offset_tag in _TIME_TAGS:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import mmap
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
+from pipeline.media.image import raw
 from pipeline.media.image.arrays import fit, resize
-from pipeline.media.image.load import open_image, render_frame, upright_size
+from pipeline.media.image.icc import has_broken_profile
+from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
 from pipeline.media.reader.damage import describe, fill
 from pipeline.media.reader.order import (
     CaptureTime,
@@ -23,17 +27,17 @@ from pipeline.media.reader.timing import check_fps, check_slice_end, choose
 from pipeline.types import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.inputs import InputFiles
+    from pipeline.types import Pixels
 
 PHOTO_FPS: Final = Fraction(24)
 _DAMAGE_HINT: Final = "--set input.on_damaged=hold or =skip goes past it"
+_PAGED: Final = ("TIFF", "HEIF")
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 
@@ -45,6 +49,7 @@ class _Photo:
     size: tuple[int, int] | None
     taken: CaptureTime | None
     error: DamagedInputError | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def probe(
@@ -78,7 +83,7 @@ def probe(
     chosen = [photos[index] for index in decoded_indices]
     size = chosen[0].size
     assert size is not None  # only a damaged photo has none
-    notes += _check_sizes(chosen, size, settings)
+    notes += _check_sizes(chosen, size, settings) + _remarks(chosen)
     timeline = choose(list(range(len(chosen))), 0, len(chosen), 1 / rate, None)
     return Source(
         path=found.path,
@@ -126,30 +131,30 @@ def _damage(photo: _Photo) -> str:
         return photo.error.message
     try:
         _check_complete(photo.file)
-        with open_image(photo.file) as image:
-            _decode_smaller(image, (1, 1))
-            render_frame(image, photo.file)
+        _decode(photo.file, (1, 1), lambda: raw.development((photo.file,), RawSettings()))
     except DamagedInputError as error:
         return error.message
     return ""
 
 
-def read(
-    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[NDArray[np.uint8]]:
+def read(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Pixels]:
     """Decode the photos of frames [start, stop), one at a time, in the size (width, height) in px.
+
+    uint8 or uint16 (H, W, 3). All raw files have one development, which is that of the first raw file of the source.
 
     Raises InputError, naming the photo and the frame, if one is damaged or no longer has the size it had.
     """
     common = (source.width_px, source.height_px)
+
+    def development() -> raw.Development:
+        return raw.development([file for file in source.files if raw.is_raw_file(file)], settings.raw)
+
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]
         try:
-            with open_image(file) as image:
-                found = upright_size(image)
-                if found == common or settings.fit != "strict":
-                    _decode_smaller(image, size)
-                    rgb = render_frame(image, file)
+            found = _size(file)
+            if found == common or settings.fit != "strict":
+                rgb = _decode(file, size, development)
         except DamagedInputError as error:
             raise DamagedInputError(
                 f"frame {index}: {error.message}", hint=f"{error.hint}; or {_DAMAGE_HINT}"
@@ -164,6 +169,22 @@ def read(
             yield fit(rgb, *size, settings.fit)
 
 
+def _size(file: str) -> tuple[int, int]:
+    if raw.is_raw_file(file):
+        return raw.raw_size(file)
+    with open_image(file) as image:
+        return upright_size(image)
+
+
+def _decode(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
+    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px."""
+    if raw.is_raw_file(file):
+        return raw.develop(file, development(), size=size)
+    with open_image(file) as image:
+        _decode_smaller(image, size)
+        return render_frame(image, file)
+
+
 def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
     """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
 
@@ -175,8 +196,13 @@ def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
 
 def _read_header(file: str) -> _Photo:
     try:
+        if raw.is_raw_file(file):
+            return _Photo(file, raw.raw_size(file), capture_time(raw.raw_exif(file)))
         with open_image(file) as image:
-            return _Photo(file, upright_size(image), capture_time(image))
+            remarks = ["have a color profile that cannot be read, and are taken as sRGB"] * has_broken_profile(image)
+            if image.format in _PAGED and count_frames(image) > 1:
+                remarks.append("have several pages, of which the first is used")
+            return _Photo(file, upright_size(image), capture_time(image.getexif()), remarks=tuple(remarks))
     except DamagedInputError as error:
         return _Photo(file, None, None, error)
 
@@ -222,6 +248,12 @@ def _check_sizes(photos: Sequence[_Photo], size: tuple[int, int], settings: Inpu
         raise _odd_size(odd[0].file, odd[0].size or (0, 0), photos[0].file, size)
     done = "cropped" if settings.fit == "cover" else "letterboxed"
     return [f"{len(odd)} of {len(photos)} photos have another size and are {done} to {size[0]}x{size[1]} px."]
+
+
+def _remarks(photos: Sequence[_Photo]) -> list[str]:
+    """What was remarked about photos, each remark once, with their number."""
+    counts = Counter(remark for photo in photos for remark in photo.remarks)
+    return [f"{count} of {len(photos)} photos {remark}." for remark, count in counts.items()]
 
 
 def _odd_size(file: str, size: tuple[int, int], first: str, expected: tuple[int, int]) -> InputError:
