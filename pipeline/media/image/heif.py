@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pipeline.errors import InputError, MissingPartError
+from pipeline.media.image.limits import damaged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +29,24 @@ def register(path: str | Path) -> None:
             hint="pip install 'tempera[heif]', or convert the image to JPEG",
         ) from None
     pillow_heif.register_heif_opener()
+
+
+def check_boxes(path: str | Path) -> None:
+    """Raise DamagedInputError if a HEIF or AVIF file ends inside one of its boxes (ISO 14496-12, 4.2).
+
+    libheif decodes what is there and leaves the rest gray.
+    """
+    with Path(path).open("rb") as file:
+        end = file.seek(0, io.SEEK_END)
+        at = 0
+        while at < end:
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:], "big") if size == 1 else size or end - at
+            at += max(size, 8)
+    if at > end:
+        raise damaged(path, ValueError(f"it ends after {end} bytes"))
 
 
 def check_range(image: Image.Image, path: str | Path) -> None:

@@ -89,6 +89,8 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         )
     if kind == "HEIF":
         heif.register(path)
+    if kind in ("HEIF", "AVIF"):
+        heif.check_boxes(path)
     # Pillow's own limit (179 MP) is a process-wide setting and lower than ours, which follows right below.
     with _open_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
