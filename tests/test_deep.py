@@ -294,3 +294,11 @@ def test_real_heic_that_is_cut_off_is_refused(data: Data) -> None:
     pytest.importorskip("pillow_heif")
     with pytest.raises(InputError, match="cut off"):
         load_rgb(data("broken/found_truncated.heic"))
+
+
+def test_heic_sequence_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heics"
+    path.write_bytes(b"\0\0\0\x18ftypmsf1\0\0\0\0hevcmsf1" + b"\0\0\0\x08moov")
+    with pytest.raises(InputError, match="is an HEIC sequence"):
+        load_rgb(path)

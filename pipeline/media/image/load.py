@@ -18,7 +18,7 @@ from pipeline.media.image import heif, raw
 from pipeline.media.image.arrays import as_8_bit
 from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
 from pipeline.media.image.limits import BACKGROUND, MAX_PX, check_size, damaged, no_memory
-from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, read_head
+from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,10 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
         try:
             image = Image.open(path)
         except UnidentifiedImageError:
+            if head[8:12] in HEIF_SEQUENCES:
+                raise InputError(
+                    f"{path}: is an HEIC sequence; expected a photo", hint="export it as a video, or as JPEGs"
+                ) from None
             raise DamagedInputError(
                 f"{path}: starts like a {kind} image, but the rest of its header is damaged or of a kind that is not "
                 "read",

@@ -52,7 +52,7 @@ def probe(
         try:
             for position in range(count):
                 _seek(image, position)
-                image.load()
+                _load(image)
                 pts.append(round(clock))
                 # In some formats the delay is known only once the frame is decoded.
                 delay_ms = float(image.info.get("duration") or 0)
@@ -93,6 +93,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
         for index in range(start, stop):
             try:
                 _seek(image, source.decoded_indices[index])
+                _load(image)
                 rgb = render_frame(image, file)
             except InputError as error:
                 raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
@@ -118,6 +119,18 @@ def _frame_count(image: Image.Image) -> int:
 
 def _seek(image: Image.Image, position: int) -> None:
     image.seek(position + _hidden(image))
+
+
+def _load(image: Image.Image) -> None:
+    """Decode the current frame.
+
+    Pillow 13 draws a frame of an animated PNG into the very picture that its disposal goes back to: a copy is kept.
+    """
+    before = getattr(image, "_prev_im", None)
+    kept = None if before is None else before.copy()
+    image.load()
+    if kept is not None:
+        image._prev_im = kept  # type: ignore[attr-defined]
 
 
 def _hidden(image: Image.Image) -> int:
