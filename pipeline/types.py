@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Phase = Literal["cold", "warm"]
+
+Pixels: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
+"""The pixels of an image, (H, W, 3) sRGB: uint8, or uint16 where there are more than 8 bits."""
 
 Masks = Callable[[int, "NDArray[np.uint8]"], "NDArray[np.float32]"]
 """The masks of a frame: float32 (M, H, W) in [0, 1], from its index and its content, uint8 (H, W, 3) sRGB."""

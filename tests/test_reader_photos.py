@@ -214,6 +214,3 @@ def test_raw_files_beside_their_developed_photos_are_left_out(tmp_path: Path) ->
     write_photos(tmp_path, FRAMES[:2], pattern="IMG_{}.JPG")
     (tmp_path / "IMG_1.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     assert probe([tmp_path], SETTINGS).frame_count == 2
-    (tmp_path / "IMG_3.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
-    with pytest.raises(InputError, match=r"IMG_3\.CR2: is a raw camera file"):
-        probe([tmp_path], SETTINGS)

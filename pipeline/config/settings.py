@@ -17,6 +17,7 @@ from pipeline.config.finish import FinishSettings
 from pipeline.config.looks import PaletteSettings, SuperpixelSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
+from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
@@ -188,6 +189,7 @@ class InputSettings(Settings):
         description="A frame of the input that cannot be decoded: stop there, repeat the previous one (hold), "
         "or leave it out (skip).",
     )
+    raw: RawSettings = Field(default_factory=RawSettings)
 
 
 class VideoSettings(Settings):

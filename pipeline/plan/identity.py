@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -45,6 +45,9 @@ _LATER_KEYS: Final = (
 
 _IN_SOURCE: Final = ("camera", "duplicates", "gaps")
 """Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
+
+_LATER_INPUT_KEYS: Final = ("raw",)
+"""Those of `input`."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -117,8 +120,8 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
+    identity.update(_input_identity(first.config.input))
     read = _flat("input", plain_data(first.config.input.model_dump()))
-    identity.update({key: value for key, value in read.items() if key.removeprefix("input.") not in _IN_SOURCE})
     for style in styles[1:]:
         for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
             if read[key] != value:
@@ -192,6 +195,14 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
     value = identity[key]
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]}...{text[-20:]}"
+
+
+def _input_identity(settings: InputSettings) -> dict[str, Any]:
+    """How the input is read, flat, without what `_IN_SOURCE` has; `_LATER_INPUT_KEYS` only where they are changed."""
+    data, default = (plain_data(it.model_dump(exclude=set(_IN_SOURCE))) for it in (settings, InputSettings()))
+    return _flat(
+        "input", {key: value for key, value in data.items() if key not in _LATER_INPUT_KEYS or value != default[key]}
+    )
 
 
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:

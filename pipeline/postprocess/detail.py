@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.effect import FrameContext, from_8_bit, luma_of, shifted
+from pipeline.media.image.arrays import as_float
+from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def sharpen(image: NDArray[np.float32], amount: float, context: FrameContext) ->
 
 def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: FrameContext) -> NDArray[np.float32]:
     """The image with detail of the content, by the amounts of the settings."""
-    luma, content = luma_of(image), luma_of(from_8_bit(context.content))
+    luma, content = luma_of(image), luma_of(as_float(context.content))
     shift = np.zeros_like(luma)
     strengths = [getattr(amount, name) for name in RADII]
     while strengths and not strengths[-1]:  # coarser bands are not needed

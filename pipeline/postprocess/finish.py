@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.postprocess.lut import Lut
+    from pipeline.types import Pixels
 
 EFFECTS: Final[dict[str, Effect]] = {
     "match_color": match_color,  # first: its map is that of stored frames
@@ -43,7 +44,7 @@ CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color", "detail"})
 
 def finish(
     stylized: NDArray[np.uint8],
-    content: NDArray[np.uint8],
+    content: Pixels,
     settings: FinishSettings,
     *,
     index: int,
@@ -52,7 +53,7 @@ def finish(
     lut: Lut | None = None,
     look: ShotLook | None = None,
 ) -> NDArray[np.uint8]:
-    """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
+    """Finish one stored frame; `stylized` and the result are uint8 (H, W, 3) sRGB, `content` also uint16.
 
     `level` comes from `frame_levels`, `lut` from `load_lut`; `look`, that of its shot, from `shot_look`, without which
     `match_color` and `palette` do nothing. The result depends on nothing but the arguments. If every setting is neutral

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from pipeline.media.image.arrays import as_float
 from pipeline.media.image.bands import in_bands
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
-from pipeline.postprocess.effect import FrameContext, from_8_bit, in_channels
+from pipeline.postprocess.effect import FrameContext, in_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     Lightness is scaled, which preserves the contrast of strokes; color is shifted, so that gray can take on a hue.
     """
     sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
-    own, light = (broad(pixels, sigma_px) for pixels in (image, from_8_bit(context.content)))
+    own, light = (broad(pixels, sigma_px) for pixels in (image, as_float(context.content)))
     # The small constant keeps the ratio of black to black at 1.
     ratio = ((light[..., :1] + 0.03) / (own[..., :1] + 0.03)) ** np.float32(amount)
     scale = np.clip(ratio, *LIGHTNESS_RANGE)

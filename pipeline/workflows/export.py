@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan.curves import FrameValues
     from pipeline.runtime.progress import Reporter
+    from pipeline.types import Pixels
 
 
 def export(
@@ -132,25 +133,28 @@ def finished_frames(
 
     `source` is what they show: from the first frame on, as far as they are stored.
     """
-    from pipeline.media.reader.source import read_frame, read_frames
+    from pipeline.media.reader.source import read_deep
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.shot_look import sample_indices
 
     plan = directory.plan
 
-    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+    def contents_of(start: int, stop: int) -> Generator[Pixels]:
+        return read_deep(source, start, stop, size_px=(plan.width_px, plan.height_px), settings=config.input)
+
+    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], Pixels | None]]:
         found = {}
         for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
             content = None
             if reads_content(config.output.finish):
-                size = {"width_px": plan.width_px, "height_px": plan.height_px}
-                content = read_frame(source, index, **size, settings=config.input)
+                with closing(contents_of(index, index + 1)) as one:
+                    content = next(one)
             found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
         return found
 
     finished = finisher(plan, config, samples, areas)
 
-    def pixels() -> Generator[tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]]:
+    def pixels() -> Generator[tuple[int, NDArray[np.uint8], Pixels | None]]:
         with ExitStack() as stack:
             stored = stored_frames(directory, style, range(source.frame_count), checkpoint, seen)
             stack.enter_context(closing(stored))
@@ -158,10 +162,9 @@ def finished_frames(
                 for index, stylized in stored:
                     yield index, stylized, None
                 return
-            contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
-            stack.enter_context(closing(contents))
+            contents = stack.enter_context(closing(contents_of(0, source.frame_count)))
             for (index, stylized), content in zip(stored, contents, strict=False):
-                yield index, stylized, content.rgb
+                yield index, stylized, content
 
     threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
     return map_in_order(lambda images: finished(*images), pixels(), threads)

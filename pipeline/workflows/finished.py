@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
 from pipeline.plan.curves import FrameValues, finish_settings
-from pipeline.types import RenderPlan
+from pipeline.types import Pixels, RenderPlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     RGB = NDArray[np.uint8]
 
-Finisher = Callable[[int, "RGB", "RGB | None"], "RGB"]
-"""Called with the index of a frame, the stylized frame and its content as it is read, both uint8 (H, W, 3) sRGB of one
-size; returns the finished frame. The content may be None where `reads_content` says so."""
+Finisher = Callable[[int, "RGB", "Pixels | None"], "RGB"]
+"""Called with the index of a frame, the stylized frame, uint8 (H, W, 3) sRGB, and its content as it is read, uint8 or
+uint16 of that size; returns the finished frame. The content may be None where `reads_content` says so."""
 
-Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
+Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, Pixels | None]"]]
 """Some frames of a shot by index, stylized and content, from which the look of the shot is taken."""
 
 
@@ -51,7 +51,7 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
     looks: dict[int, ShotLook] = {}
     lock = Lock()
 
-    def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
+    def one(index: int, stylized: RGB, content: Pixels | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
         level = levels[index] if levels else None
         if content is None:
             content = stylized  # no effect reads it
@@ -80,7 +80,7 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
                 )
             return looks[shot.index]
 
-    def finished(index: int, stylized: RGB, content: RGB | None) -> RGB:
+    def finished(index: int, stylized: RGB, content: Pixels | None) -> RGB:
         if settings.match_color > 0 and not plan.shot_colors:
             raise RenderDirectoryError(
                 "this render does not know the colors of its shots: a frame of the input is damaged, or it was begun "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.media.image.load import DECODE_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from PIL import Image
 
@@ -66,10 +66,10 @@ class PhotoExif:
         return math.log2(self.exposure_s * self.iso / (self.f_number or 1) ** 2)
 
 
-def read_exif(image: Image.Image) -> PhotoExif:
-    """What the EXIF of an open image says. Nothing that stands there raises an error."""
+def read_exif(load: Callable[[], Image.Exif]) -> PhotoExif:
+    """What the EXIF that `load` gives says. Nothing that stands there raises an error."""
     try:
-        exif = image.getexif()
+        exif = load()
         main: dict[int, Any] = dict(exif)
     except DECODE_ERRORS:
         return PhotoExif()

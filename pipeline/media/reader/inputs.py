@@ -269,11 +269,7 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
         else:
             content = describe_content(head)
             (videos if content.startswith("a video") else others).append(entry.name)
-    developed = {Path(photo).stem.casefold() for photo in photos}
-    for raw in raws:
-        if raw.stem.casefold() not in developed:
-            open_image(raw)  # raises the InputError for raw files
-        others.append(raw.name)
+    photos, pairs = _with_raws(photos, raws, settings)
     if not photos:
         kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
         first = (videos or others)[0]
@@ -282,10 +278,30 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
             hint="give one video by its own path" if videos else "name the folder that the photos are directly in",
         )
     left_out = sorted(others + videos)
-    notes = (f"Left out, not images: {_shorten(left_out)}.",) if left_out else ()
+    notes = pairs + ((f"Left out, not images: {_shorten(left_out)}.",) if left_out else ())
     if settings.order == "listed":
         return InputFiles("photos", text, tuple(photos), in_given_order=True, notes=notes)
     return InputFiles("photos", text, in_name_order(photos), notes=notes)
+
+
+def _with_raws(photos: list[str], raws: list[Path], settings: InputSettings) -> tuple[list[str], tuple[str, ...]]:
+    """The photos and the raw files, of two of one name the one that `input.raw.prefer` says, and a note on those."""
+    developed, undeveloped = ({_stem(file) for file in files} for files in (photos, raws))
+    pairs = len(developed & undeveloped)
+    if not pairs:
+        return [*photos, *map(str, raws)], ()
+    if settings.raw.prefer == "raw":
+        kept = [photo for photo in photos if _stem(photo) not in undeveloped]
+        return [*kept, *map(str, raws)], (f"Of {pairs} photos there is a raw file and a developed image: raw is read.",)
+    kept = [*photos, *(str(raw) for raw in raws if _stem(raw) not in developed)]
+    return kept, (
+        f"Of {pairs} photos there is a raw file and a developed image: the image is read; "
+        "--set input.raw.prefer=raw develops the raw files instead.",
+    )
+
+
+def _stem(file: str | Path) -> str:
+    return str(Path(file).with_suffix("")).casefold()
 
 
 def _exists(path: Path) -> bool:

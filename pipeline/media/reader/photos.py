@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
+from pipeline.media.image import raw
 from pipeline.media.image.arrays import fit, resize
 from pipeline.media.image.load import open_image, render_frame, upright_size
 from pipeline.media.reader.cameras import camera_names, describe_cameras, of_camera
@@ -27,15 +30,14 @@ from pipeline.media.reader.timing import check_fps, check_slice_end
 from pipeline.types import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from fractions import Fraction
 
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.inputs import InputFiles
+    from pipeline.types import Pixels
 
 
 def probe(
@@ -75,7 +77,7 @@ def probe(
     chosen = [photos[index] for index in decoded_indices]
     size = chosen[0].size
     assert size is not None  # only a damaged photo has none
-    notes += _check_sizes(chosen, size, settings)
+    notes += _check_sizes(chosen, size, settings) + _remarks(chosen)
     if fps is None and rate != PHOTO_FPS:
         notes.append(f"A burst of {len(photos)} photos, shown at {rate} fps: --fps sets another rate.")
     source = Source(
@@ -152,30 +154,30 @@ def _damage(photo: PhotoHeader) -> str:
         return photo.error.message
     try:
         check_complete(photo.file)
-        with open_image(photo.file) as image:
-            _decode_smaller(image, (1, 1))
-            render_frame(image, photo.file)
+        _decode(photo.file, (1, 1), lambda: raw.development((photo.file,), RawSettings()))
     except DamagedInputError as error:
         return error.message
     return ""
 
 
-def read(
-    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[NDArray[np.uint8]]:
+def read(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Pixels]:
     """Decode the photos of frames [start, stop), one at a time, in the size (width, height) in px.
+
+    uint8 or uint16 (H, W, 3). All raw files have one development, which is that of the first raw file of the source.
 
     Raises InputError, naming the photo and the frame, if one is damaged or no longer has the size it had.
     """
     common = (source.width_px, source.height_px)
+
+    def development() -> raw.Development:
+        return raw.development([file for file in source.files if raw.is_raw_file(file)], settings.raw)
+
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]
         try:
-            with open_image(file) as image:
-                found = upright_size(image)
-                if found == common or settings.fit != "strict":
-                    _decode_smaller(image, size)
-                    rgb = render_frame(image, file)
+            found = _size(file)
+            if found == common or settings.fit != "strict":
+                rgb = _decode(file, size, development)
         except DamagedInputError as error:
             raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {DAMAGE_HINT}") from None
         except InputError as error:
@@ -187,6 +189,22 @@ def read(
             raise _odd_size(PhotoHeader(file, found), PhotoHeader(first, common))
         else:
             yield fit(rgb, *size, settings.fit)
+
+
+def _size(file: str) -> tuple[int, int]:
+    if raw.is_raw_file(file):
+        return raw.raw_size(file)
+    with open_image(file) as image:
+        return upright_size(image)
+
+
+def _decode(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
+    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px."""
+    if raw.is_raw_file(file):
+        return raw.develop(file, development(), size=size)
+    with open_image(file) as image:
+        _decode_smaller(image, size)
+        return render_frame(image, file)
 
 
 def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
@@ -206,6 +224,12 @@ def _check_sizes(photos: Sequence[PhotoHeader], size: tuple[int, int], settings:
         raise _odd_size(odd[0], photos[0])
     done = "cropped" if settings.fit == "cover" else "letterboxed"
     return [f"{len(odd)} of {len(photos)} photos have another size and are {done} to {size[0]}x{size[1]} px."]
+
+
+def _remarks(photos: Sequence[PhotoHeader]) -> list[str]:
+    """What was remarked about photos, each remark once, with their number."""
+    counts = Counter(remark for photo in photos for remark in photo.remarks)
+    return [f"{count} of {len(photos)} photos {remark}." for remark, count in counts.items()]
 
 
 def _odd_size(photo: PhotoHeader, first: PhotoHeader) -> InputError:

@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from pipeline.media.image.arrays import resize
-from pipeline.media.image.load import BACKGROUND
+from pipeline.media.image.limits import BACKGROUND
 from pipeline.types import ColorTags
 
 if TYPE_CHECKING:

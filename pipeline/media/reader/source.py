@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError, printable
-from pipeline.media.image.arrays import fit_size
+from pipeline.media.image.arrays import as_8_bit, fit_size
 from pipeline.media.reader import animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
 from pipeline.runtime.hashing import files_digest
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.thumbnails import Thumbnails
-    from pipeline.types import Source
+    from pipeline.types import Pixels, Source
 
-__all__ = ["content_digest", "probe", "read_frames"]
+__all__ = ["content_digest", "probe", "read_deep", "read_frames"]
 
 
 def probe(
@@ -94,7 +94,8 @@ def read_frames(
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
     `height_px` (with only one of them the other follows from the aspect). Frames of that size that `probe` has kept in
-    `thumbnails` are not decoded again. A generator: closing it closes the file.
+    `thumbnails` are not decoded again. Samples of more than 8 bits are rounded; `read_deep` keeps them. A generator:
+    closing it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
     for a range outside the source.
@@ -104,7 +105,23 @@ def read_frames(
         raise ValueError(f"frames {start}:{stop} are not inside 0:{source.frame_count}")
     if width_px is None or height_px is None:
         width_px, height_px = fit_size(source.width_px, source.height_px, width_px, height_px)
-    return _deliver(source, start, stop, (width_px, height_px), settings, thumbnails)
+    return _numbered(source, start, _deliver(source, start, stop, (width_px, height_px), settings, thumbnails))
+
+
+def read_deep(
+    source: Source,
+    start: int,
+    stop: int,
+    *,
+    size_px: tuple[int, int],
+    settings: InputSettings,
+    thumbnails: Thumbnails | None = None,
+) -> Generator[Pixels]:
+    """The pixels alone of what `read_frames` delivers, in the size (width, height), with all their bits.
+
+    uint16 (H, W, 3) sRGB where the input has more than 8 bits, else uint8.
+    """
+    return _deliver(source, start, stop, size_px, settings, thumbnails)
 
 
 def read_frame(
@@ -123,8 +140,9 @@ def _deliver(
     size: tuple[int, int],
     settings: InputSettings,
     thumbnails: Thumbnails | None,
-) -> Generator[Frame]:
+) -> Generator[Pixels]:
     end = first_damaged(source, start, stop)
+    images: Generator[Pixels]
     if start < end:
         positions = source.decoded_indices[start:end]
         if thumbnails is not None and thumbnails.holds(positions, size):
@@ -132,15 +150,18 @@ def _deliver(
         else:
             images = _decode(source, start, end, size, settings)
         with closing(images):
-            for index, rgb in enumerate(images, start):
-                yield Frame(index, source.pts[index], rgb)
+            yield from images
     if end < stop:
         raise damaged_frame(source, end)
 
 
-def _decode(
-    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[NDArray[np.uint8]]:
+def _numbered(source: Source, start: int, images: Generator[Pixels]) -> Generator[Frame]:
+    with closing(images):
+        for index, pixels in enumerate(images, start):
+            yield Frame(index, source.pts[index], as_8_bit(pixels))
+
+
+def _decode(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Pixels]:
     if source.kind == "photos":
         return photos.read(source, start, stop, size, settings)
     if inputs.is_animation(source.files[0]):

@@ -11,7 +11,7 @@ import av
 from av.stream import Disposition
 
 from pipeline.errors import InputError
-from pipeline.media.image.load import MAX_PX, MAX_SIDE_PX
+from pipeline.media.image.limits import MAX_PX, MAX_SIDE_PX
 from pipeline.media.reader.damage import describe, fill
 from pipeline.media.reader.decode import MAX_VIDEO_PX, open_video
 from pipeline.media.reader.scan import Scan, scan
