@@ -176,7 +176,7 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key, value in leaves(DEFAULTS).items() if isinstance(value, float)])
-@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-1.1", "1e300"])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-5.1", "1e300"])
 def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
     data = minimal()
     set_value(data, f"{key}={value}")

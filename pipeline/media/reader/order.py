@@ -10,7 +10,7 @@ from pathlib import PurePath
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.media.image.load import DECODE_ERRORS
+from pipeline.media.image.limits import DECODE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
