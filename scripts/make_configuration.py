@@ -116,7 +116,10 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
     if kind == "array" and "prefixItems" in value:
-        return "pairs of " + " and ".join(dict.fromkeys(_type(item, definitions) for item in value["prefixItems"]))
+        count = len(value["prefixItems"])
+        return ("pairs of " if count == 2 else f"{count} times ") + " and ".join(
+            dict.fromkeys(_type(item, definitions) for item in value["prefixItems"])
+        )
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:

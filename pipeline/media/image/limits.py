@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Final
+
+from PIL import Image
 
 from pipeline.errors import DamagedInputError, InputError
 
@@ -11,6 +15,21 @@ MAX_SIDE_PX: Final = 20_000
 MAX_PX: Final = 200_000_000
 BACKGROUND: Final = (255, 255, 255)
 """What transparent parts of an image are laid over: white, as on paper and as most viewers show them."""
+
+DECODE_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's plugins raise on damaged data: beside OSError, whatever their parsers in Python raise."""
 
 
 def check_size(path: str | Path, width_px: int, height_px: int, max_px: int = MAX_PX) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import threading
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +15,7 @@ from pipeline.errors import DamagedInputError, InputError
 from pipeline.media.image import heif, raw
 from pipeline.media.image.arrays import as_8_bit
 from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
-from pipeline.media.image.limits import BACKGROUND, MAX_PX, check_size, damaged, no_memory
+from pipeline.media.image.limits import BACKGROUND, DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
 from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head
 
 if TYPE_CHECKING:
@@ -33,20 +31,6 @@ if TYPE_CHECKING:
 _STRIP_PX: Final = 1_000_000
 _ORIENTATION_TAG: Final = 0x0112
 _DNG_VERSION_TAG: Final = 0xC612
-# What Pillow's plugins raise on damaged data: beside OSError, whatever their parsers in Python raise.
-DECODE_ERRORS: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    OverflowError,
-    TypeError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _open_lock = threading.Lock()
 
 

@@ -7,7 +7,6 @@ here once, so that a sequence does not flicker; see `Development`.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import DamagedInputError, MissingPartError
-from pipeline.media.image.limits import MAX_PX, check_size, damaged, no_memory
+from pipeline.media.image.limits import DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
 from pipeline.media.image.sniff import RAW_SUFFIXES, image_format, read_head
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _SRGB_GAMMA: Final = (2.4, 12.92)
 """LibRaw's name for the transfer function of sRGB: its power, and its slope at black."""
 _HIGHLIGHTS: Final = {"clip": 0, "blend": 2, "reconstruct": 5}
-_QUARTER_TURNS: Final = {3: 2, 5: 1, 6: 3}
-"""Counterclockwise turns that make the pixels upright, by LibRaw's `flip`."""
 _EXIF_IFD: Final = 0x8769
 _ORIGINAL_TIME: Final = 0x9003
 _TIME_FORMAT: Final = "%Y:%m:%d %H:%M:%S"
@@ -80,10 +77,11 @@ def raw_exif(path: str | Path) -> Image.Exif:
             exif.load_from_fp(file)
             if exif.get_ifd(_EXIF_IFD):
                 return exif
-    except (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error):
+    except DECODE_ERRORS:
         pass  # not a TIFF header, as in RAF, CR3 and ORF
+    rawpy = _rawpy(path)
     with _opened(path) as raw:
-        with suppress(*_thumbnail_errors()), Image.open(io.BytesIO(raw.extract_thumb().data)) as thumbnail:
+        with suppress(rawpy.LibRawError, *DECODE_ERRORS), Image.open(io.BytesIO(raw.extract_thumb().data)) as thumbnail:
             exif = thumbnail.getexif()
             if exif.get_ifd(_EXIF_IFD):
                 return exif
@@ -95,13 +93,15 @@ def raw_exif(path: str | Path) -> Image.Exif:
 
 
 def development(files: Sequence[str | Path], settings: RawSettings) -> Development:
-    """The one development of all photos of a source: its levels are those of the first of `files` that can be read.
+    """The one development of all photos of a source: by the first of `files` that is a raw file and can be read.
 
     `files` are all of the source, so that it does not depend on which of them are rendered. White balance falls back to
     daylight where the camera has not recorded one. Raises what `raw_size` raises.
     """
     for file in files:
         try:
+            if not is_raw_file(file):
+                continue
             state = Path(file).stat()
             levels = _levels(str(file), state.st_mtime_ns, state.st_size)
         except (DamagedInputError, OSError):
@@ -145,7 +145,7 @@ def develop(
         )
     scale = 2 if len(pixels) < rows else 1  # files without a mosaic have no half size
     left, top, width, height = (side // scale for side in window)
-    upright = np.rot90(pixels[top : top + height, left : left + width], _QUARTER_TURNS.get(flip, 0))
+    upright = _upright(pixels[top : top + height, left : left + width], flip)
     if upright.shape[2] == 1:
         upright = np.repeat(upright, 3, axis=2)
     return np.ascontiguousarray(upright, np.uint16)
@@ -185,7 +185,13 @@ def _upright_size(raw: Any, path: str | Path, max_px: int) -> tuple[int, int]:
     sizes = raw.sizes
     check_size(path, max(sizes.raw_width, sizes.width), max(sizes.raw_height, sizes.height), max_px)
     _, _, width, height = _window(sizes)
-    return (height, width) if _QUARTER_TURNS.get(sizes.flip, 0) % 2 else (width, height)
+    return (height, width) if sizes.flip & 4 else (width, height)
+
+
+def _upright(pixels: NDArray[np.uint16], flip: int) -> NDArray[np.uint16]:
+    """Pixels after LibRaw's `flip`: 1 mirrors, 2 turns upside down, and 4 then exchanges rows and columns."""
+    pixels = pixels[:: -1 if flip & 2 else 1, :: -1 if flip & 1 else 1]
+    return pixels.swapaxes(0, 1) if flip & 4 else pixels
 
 
 def _window(sizes: Any) -> tuple[int, int, int, int]:
@@ -230,12 +236,6 @@ def _opened(path: str | Path) -> Iterator[Any]:
         raise damaged(path, error) from None
     finally:
         raw.close()
-
-
-def _thumbnail_errors() -> tuple[type[Exception], ...]:
-    import rawpy
-
-    return (rawpy.LibRawError, OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error)
 
 
 def _rawpy(path: str | Path) -> Any:

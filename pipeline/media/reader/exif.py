@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.media.image.load import DECODE_ERRORS
+from pipeline.media.image.limits import DECODE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

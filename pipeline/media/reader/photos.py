@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,8 +170,9 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
     """
     common = (source.width_px, source.height_px)
 
+    @cache
     def development() -> raw.Development:
-        return raw.development([file for file in source.files if raw.is_raw_file(file)], settings.raw)
+        return raw.development(source.files, settings.raw)
 
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]

@@ -14,23 +14,31 @@ import os
 import random
 import resource
 import shutil
+import struct
 import sys
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable
+from datetime import datetime
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.config.raw import RawSettings
 from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value
 from pipeline.config.settings import Config, InputSettings
 from pipeline.errors import InputError, TemperaError
 from pipeline.media.reader.source import probe, read_frames
 from tests.support.clips import moving_square, texture, write_video
+from tests.support.dng import write_dng
+from tests.support.profiles import ADOBE_RGB, color_profile, curve
 
 ROOT = Path(__file__).resolve().parents[3]
 ADDRESS_SPACE = 12 << 30
@@ -127,6 +135,33 @@ def images() -> dict[str, bytes]:
         except (OSError, KeyError, ValueError):
             continue  # this Pillow was built without the codec
         made[name] = buffer.getvalue()
+    return made | _deep_images()
+
+
+def _deep_images() -> dict[str, bytes]:
+    """Those of more than 8 bits, and raw files; only the kinds that can be written and read here."""
+    deep = (texture((40, 24), 1).astype(np.uint16) << 8) + 77
+    png = cv2.imencode(".png", deep)[1].tobytes()
+    tiff = cv2.imencode(".tiff", deep)[1].tobytes()
+    profile = zlib.compress(color_profile(ADOBE_RGB, curve(2.2)))
+    chunk = b"iCCPTest\0\0" + profile
+    named = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    made = {"deep_color.png": png, "deep_color.tiff": tiff, "wide.png": png[:33] + named + png[33:]}
+    if find_spec("rawpy"):
+        with tempfile.TemporaryDirectory() as folder:
+            taken = datetime(2026, 5, 4, 10, 0, 0, 250_000)
+            path = write_dng(Path(folder, "a.dng"), deep / 65535, orientation=6, taken=taken)
+            made["raw.dng"] = path.read_bytes()
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        for name, depth, data in (("rgb.heic", "RGB", texture((64, 64), 1)), ("deep.heic", "RGB;16", deep)):
+            buffer = io.BytesIO()
+            try:
+                pillow_heif.from_bytes(depth, data.shape[1::-1], data.tobytes()).save(buffer)
+            except (RuntimeError, ValueError):
+                continue  # a libheif without an encoder
+            made[name] = buffer.getvalue()
     return made
 
 
@@ -199,7 +234,8 @@ def sequence(folder: Path, rng: random.Random) -> None:
     """A folder of photos with difficult names, gaps, other files and damaged ones; named in every way."""
     inside = folder / ("".join(rng.choices(_NAME_PARTS, k=2)).strip("./") or "in")
     inside.mkdir()
-    good = ["rgb.png", "alpha.png", "baseline.jpg", "still.gif", "moving.webp"]
+    good = ["rgb.png", "alpha.png", "baseline.jpg", "still.gif", "moving.webp", "deep_color.png"]
+    good += [name for name in ("raw.dng", "rgb.heic") if name in images()]
     numbers = rng.sample((0, 1, 2, 3, 7, 10, 11, 100, 10**12, 10**200), k=rng.randint(1, 5))
     for number in numbers:
         kind = rng.choice(good)
@@ -250,6 +286,11 @@ def read(given: list[Any], rng: random.Random) -> None:
         on_damaged=rng.choice(("stop", "hold", "skip")),
         fit=rng.choice(("strict", "cover", "contain")),
         order=rng.choice(("auto", "name", "time", "listed")),
+        raw=RawSettings(
+            prefer=rng.choice(("jpeg", "raw")),
+            white_balance=rng.choice(("first", "camera", "daylight", (2.0, 1.0, 1.5, 1.0))),
+            highlights=rng.choice(("clip", "blend", "reconstruct")),
+        ),
     )
     frames = rng.choice((None, None, None, (0, 2), (1, None), (3, 5)))
     fps = rng.choice((None, None, None, Fraction(10), Fraction(1, 7)))
