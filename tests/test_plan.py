@@ -69,7 +69,7 @@ EVERY_SETTING = leaves(json.loads(a_config().model_dump_json(by_alias=True)))
 RESOLVED = {("encoder",), ("optimize", "precision"), ("motion", "segment_frames")} | {
     ("style", "images", index, "path") for index in (0, 1)
 }
-RESOLVED |= {("input", key) for key in ("camera", "duplicates", "gaps")}  # the digest of the source covers them
+RESOLVED |= {("input", key) for key in ("camera", "duplicates", "gaps")}  # the source has what they choose
 OUTSIDE = {"schema", "name", "description", "output", "runtime"}
 
 

@@ -48,7 +48,7 @@ def probe_report(
     rows: dict[str, str] = {}
     warnings: list[str] = []
     data: dict[str, Any] = asdict(source) | {"frame_count": source.frame_count, "duration_s": source.duration_s}
-    for part in PARTS:
+    for part in MEASURES:
         found = part(source, settings)
         rows.update((label, printable(text)) for label, text in found.rows.items())
         warnings += (printable(sentence) for sentence in found.warnings)
@@ -142,7 +142,7 @@ def _digest(source: Source, _: InputSettings) -> Findings:
     return Findings({"digest": source.digest})
 
 
-PARTS: Final[tuple[Callable[[Source, InputSettings], Findings], ...]] = (
+MEASURES: Final[tuple[Callable[[Source, InputSettings], Findings], ...]] = (
     _input,
     _timing,
     _photos,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from PIL import ImageCms
 
 from pipeline.errors import InputError
-from pipeline.media.image.load import DECODE_ERRORS, open_image
+from pipeline.media.image.limits import DECODE_ERRORS
+from pipeline.media.image.load import open_image
 from pipeline.media.image.sniff import read_head
 from pipeline.media.reader.cameras import count_cameras, describe_cameras
 from pipeline.media.reader.header import read_header

@@ -19,12 +19,12 @@ import sys
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -35,6 +35,7 @@ from pipeline.config.raw import RawSettings
 from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value
 from pipeline.config.settings import Config, InputSettings
 from pipeline.errors import InputError, TemperaError
+from pipeline.media.reader.photo_facts import photo_facts
 from pipeline.media.reader.source import probe, read_frames
 from tests.support.clips import moving_square, texture, write_video
 from tests.support.dng import write_dng
@@ -173,6 +174,72 @@ def image(folder: Path, rng: random.Random) -> None:
     read([path], rng)
 
 
+# EXIF
+
+_TIME_TAGS = (0x0132, 0x9003, 0x9004)
+_EXIF_TAGS = (
+    *(*_TIME_TAGS, 0x010F, 0x0110, 0x0112, 0x8825, 0xA005, 0x9011, 0x9290, 0x9291, 0x9292),
+    *(0x829A, 0x829D, 0x8827, 0x8831, 0x8833, 0xA431, 0xC62F, 0x927C),
+)
+_TIME_TEXTS = (
+    *(b"2024:05:04 10:00:00", b"2024:05:04 10:00:01.5+02:00", b"2199-12-31T23:59:59Z", b"0001:01:01 00:00:00"),
+    *(b"9999:99:99 99:99:99", b""),
+)
+_EXIF_TEXTS = (b"Canon", b"Canon EOS 7D", b"+99:99", b"-12:00", b"500", b"\xff\xfe\0", b"\x1b[2J", b"x" * 30_000, b"")
+
+
+def exif_block(rng: random.Random) -> bytes:
+    """A block of EXIF whose form is right: any tags of any types, with counts, offsets and values from good to absurd.
+
+    Values may lie outside or in a directory, and there may be more of them stated than there are.
+    """
+    order: Literal["little", "big"] = rng.choice(("little", "big"))
+    block = bytearray(8)
+    sub_directory = len(block)
+    _add_directory(block, rng.sample(_EXIF_TAGS, k=rng.randint(1, 12)), order, rng)
+    main_directory = len(block)
+    _add_directory(block, rng.sample(_EXIF_TAGS, k=rng.randint(0, 8)), order, rng, sub_directory)
+    start = rng.choice((*[main_directory] * 9, sub_directory, 0, 2**32 - 1))
+    block[:8] = (b"II*\0" if order == "little" else b"MM\0*") + start.to_bytes(4, order)
+    return bytes(block)
+
+
+def _add_directory(
+    block: bytearray, tags: Sequence[int], order: Literal["little", "big"], rng: random.Random, below: int = 0
+) -> None:
+    """Add a directory with these tags and their values to a block; `below` is where the one that it leads to begins."""
+    values = bytearray()
+    start = len(block) + 2 + 12 * (len(tags) + bool(below)) + 4
+    block += (len(tags) + bool(below)).to_bytes(2, order)
+    for tag in tags:
+        kind = rng.choice((2, 2, 2, 2, 2, 5, 5, 3, 4, 7, 9, 10, 12, 99))
+        if tag in _TIME_TAGS and rng.random() < 0.8:
+            kind, data = 2, rng.choice(_TIME_TEXTS)
+        else:
+            data = rng.choice(_EXIF_TEXTS if kind in (2, 7) else (bytes(8), rng.randbytes(8), b"\xff" * 8))
+        count, at = len(data) if kind in (2, 7) else 1, start + len(values)
+        if rng.random() < 0.1:
+            count = rng.choice((0, 2, 2**31, 2**32 - 1))
+        if rng.random() < 0.1:
+            at = rng.choice((0, 8, len(block), 2**32 - 1))
+        values += data
+        block += tag.to_bytes(2, order) + kind.to_bytes(2, order) + count.to_bytes(4, order) + at.to_bytes(4, order)
+    if below:
+        block += b"".join(n.to_bytes(size, order) for n, size in ((0x8769, 2), (4, 2), (1, 4), (below, 4)))
+    block += rng.choice((0, 0, 0, 8, 2**32 - 1)).to_bytes(4, order) + values
+
+
+def exif(folder: Path, rng: random.Random) -> None:
+    """A few photos whose EXIF is absurd, or damaged too."""
+    for number in range(rng.randint(1, 4)):
+        block = exif_block(rng) if rng.random() < 0.7 else mutate(exif_block(rng), rng)
+        kind, suffix = rng.choice((("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")))
+        picture = Image.fromarray(texture((24, 16), number))
+        picture.save(folder / f"IMG_{number}.{suffix}", kind, exif=b"Exif\0\0" + block[:65_000])
+    read([folder], rng)
+    photo_facts(probe([folder], InputSettings(fit="cover"), digest=False), InputSettings())
+
+
 # Videos
 
 
@@ -291,6 +358,9 @@ def read(given: list[Any], rng: random.Random) -> None:
             white_balance=rng.choice(("first", "camera", "daylight", (2.0, 1.0, 1.5, 1.0))),
             highlights=rng.choice(("clip", "blend", "reconstruct")),
         ),
+        duplicates=rng.choice(("auto", "drop", "keep")),
+        gaps=rng.choice(("keep", "hold", "interpolate")),
+        camera=rng.choice(("",) * 11 + ("canon",)),
     )
     frames = rng.choice((None, None, None, (0, 2), (1, None), (3, 5)))
     fps = rng.choice((None, None, None, Fraction(10), Fraction(1, 7)))
@@ -356,6 +426,7 @@ def config(folder: Path, rng: random.Random) -> None:
 KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "config": config,
     "image": image,
+    "exif": exif,
     "video": video,
     "sequence": sequence,
 }
