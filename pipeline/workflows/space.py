@@ -115,7 +115,7 @@ def video_bytes_per_px(output: Path, settings: OutputSettings) -> float:
     for key in (output.suffix.lower(), settings.codec):
         if key in _OTHER_VIDEO_BYTES:
             return _OTHER_VIDEO_BYTES[key]
-    return _VIDEO_BYTES * float(2 ** ((16 - settings.crf) / 6))
+    return _VIDEO_BYTES * float(2 ** ((16 - settings.crf_or(16)) / 6))
 
 
 def _existing(path: Path) -> Path:
