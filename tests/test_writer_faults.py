@@ -300,7 +300,7 @@ def test_codecs_are_described_with_their_containers() -> None:
     found = describe_codecs()
     h264 = found["codecs"]["h264"]
     assert (h264["encoder"], h264["containers"]) == ("libx264", [".mp4", ".mov", ".mkv"])
-    assert "4:2:0 with 10 bits" in h264["pixels"]
+    assert h264["pixels"] == {"8 bits": ["4:2:0", "4:2:2", "4:4:4"], "10 bits": ["4:2:0", "4:2:2", "4:4:4"]}
     assert found["codecs"]["dnxhr"]["variants"] == ["hq", "sq", "lb", "hqx", "444"]
     assert found["containers"][".webm"] == ["vp9", "av1"]
     assert "aac" in found["audio"]

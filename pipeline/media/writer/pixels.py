@@ -42,9 +42,13 @@ class Pixels:
             return f"gbrp{bits}" if bits else "bgr0"
         return f"yuv{self.chroma}p{bits}"
 
+    @property
+    def color(self) -> str:
+        """The resolution of color as it is usually written, such as 4:2:0; RGB."""
+        return "RGB" if self.rgb else ":".join(str(self.chroma))
+
     def __str__(self) -> str:
-        color = "RGB" if self.rgb else ":".join(str(self.chroma))
-        return f"{color} with {self.depth} bits"
+        return f"{self.color} with {self.depth} bits"
 
 
 def to_video_frame(

@@ -262,7 +262,7 @@ def refused(path: Path, target: Target, width_px: int, height_px: int, error: Ex
 def describe_codecs() -> dict[str, Any]:
     """What can be written here, for `tempera doctor`.
 
-    `codecs`: codec -> {encoder (None: not installed), containers, pixels that it keeps here, variants, hardware: the
+    `codecs`: codec -> {encoder (None: not installed), containers, pixels: depth -> colors, variants, hardware: the
     encoders on graphics processors that are built in, which open only where there is one}; `containers`: suffix ->
     codecs that work; `other`: the remaining suffixes; `audio`: encoders for audio; `libraries`: versions of PyAV and
     FFmpeg's parts.
@@ -272,7 +272,10 @@ def describe_codecs() -> dict[str, Any]:
             name: {
                 "encoder": available_encoder(name),
                 "containers": [suffix for suffix, container in CONTAINERS.items() if name in container.codecs],
-                "pixels": [str(pixels) for pixels in available_layouts(name)],
+                "pixels": {
+                    f"{depth} bits": [its.color for its in available_layouts(name) if its.depth == depth]
+                    for depth in dict.fromkeys(its.depth for its in available_layouts(name))
+                },
                 "variants": list(codec.variants),
                 "hardware": [encoder for encoder in codec.hardware if encoder in av.codecs_available],
             }
