@@ -37,7 +37,10 @@ def _lines(name: str, value: Any) -> list[tuple[str, str]]:
 def _codec(found: dict[str, Any]) -> str:
     if found["encoder"] is None:
         return "not in this installation"
-    parts = [f"{found['encoder']} in {' '.join(found['containers'])}", *(f"{depth}: {' '.join(colors)}" for depth, colors in found["pixels"].items())]
+    parts = [
+        f"{found['encoder']} in {' '.join(found['containers'])}",
+        *(f"{depth}: {' '.join(colors)}" for depth, colors in found["pixels"].items()),
+    ]
     if found["variants"]:
         parts.append(f"variants {', '.join(found['variants'])}")
     if found["hardware"]:

@@ -83,7 +83,7 @@ def open_audio(
     it is heard at the times that the map gives, and none after `duration_s`. Copied packets (20 to 100 ms) are kept
     whole: the end is up to half of one off, and where the container has no edit list the beginning up to one. Encoded
     again, the audio is cut to the sample, in mono or stereo; so it is where the map changes its speed, at the same
-    pitch and within 10 ms of the map. `wanted` is `VideoSettings.audio`.
+    pitch (see `stretched`). `wanted` is `VideoSettings.audio`.
 
     Raises InputError when the source is gone, ConfigError when its audio cannot be copied as wanted, WriteError when
     the output refuses the stream.
@@ -134,7 +134,7 @@ def _added_encoder(output: av.container.OutputContainer, container: Container, s
     """A stream for audio that is encoded again, as exact as its encoder can keep it."""
     encoder, mono = container.audio_encoder, stream.codec_context.channels == 1
     rate = stream.codec_context.sample_rate
-    if container.constant_rate or rate not in _RATES.get(encoder, (rate,)):
+    if container.rates or rate not in _RATES.get(encoder, (rate,)):
         rate = 48_000
     added: Any = output.add_stream(encoder, rate=rate, layout="mono" if mono else "stereo")
     if encoder in _LOSSY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 
 import av
@@ -52,8 +53,8 @@ class Container:
     audio_encoder: str
     negative_times: bool
     """Whether audio may begin before 0 and is cut exactly by an edit list."""
-    constant_rate: bool = False
-    """Whether every frame must stay equally long."""
+    rates: frozenset[Fraction] = frozenset()
+    """The only frame rates that it has, with frames that stay equally long; empty: any times."""
 
 
 def _grid(chromas: tuple[int, ...], depths: tuple[int, ...]) -> tuple[Pixels, ...]:
@@ -74,16 +75,16 @@ CODECS = {
     "hevc": Codec(
         ("libx265",),
         _grid((420, 422, 444), (8, 10, 12)),
-        crf=16,
+        crf=17,
         crf_max=51,
         smallest_px=(64, 64),
         hardware=("hevc_videotoolbox", "hevc_nvenc", "hevc_qsv"),
     ),
-    "vp9": Codec(("libvpx-vp9",), _grid((420, 422, 444), (8, 10)), crf=16, crf_max=63),
+    "vp9": Codec(("libvpx-vp9",), _grid((420, 422, 444), (8, 10)), crf=11, crf_max=63),
     "av1": Codec(
         ("libsvtav1", "libaom-av1"),
         _grid((420,), (8, 10)),
-        crf=16,
+        crf=13,
         crf_max=63,
         smallest_px=(16, 16),
         hardware=("av1_nvenc", "av1_qsv"),
@@ -112,6 +113,12 @@ CODECS = {
     "ffv1": Codec(("ffv1",), tuple(Pixels(444, depth, rgb=True) for depth in (8, 10, 12, 16))),
 }
 _PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"})
+_MXF_RATES = frozenset(
+    (
+        *(Fraction(rate) for rate in (24, 25, 30, 48, 50, 60, 100, 120)),
+        *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120)),
+    )
+)
 CONTAINERS = {
     ".mp4": Container(
         "mp4",
@@ -136,7 +143,7 @@ CONTAINERS = {
     ),
     ".webm": Container("webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), "libopus", negative_times=False),
     # Audio is cut to the lengths of frames there, so that no packet can be copied.
-    ".mxf": Container("mxf", ("dnxhr", "prores"), frozenset(), "pcm_s24le", negative_times=False, constant_rate=True),
+    ".mxf": Container("mxf", ("dnxhr", "prores"), frozenset(), "pcm_s24le", negative_times=False, rates=_MXF_RATES),
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOP_S: Final = 0.02
 """Distance of two windows, half the length of one."""
 SEARCH_S: Final = 0.01
-"""How far from its moment a window may be taken: the largest error of sync."""
+"""How far from its moment a window may be taken."""
 SLOWEST, FASTEST = 1 / 8, 8.0
 """Speeds of the input beyond which nothing can be recognized: silence."""
 
@@ -32,6 +32,7 @@ def stretched(
 ) -> Iterator[NDArray[np.float32]]:
     """Audio of the output, float32 (channels, n) blocks, `length` samples in all.
 
+    Windows lie within 10 ms of the map; a single click may be heard up to 30 ms off, as the window around it is longer.
     `blocks` is that of the input without gaps, float32 (channels, n), from the moment `time_map.input_at(0)` on; where
     it ends there is silence. Where the speed is 1 the samples are those of the input.
     """

@@ -223,7 +223,8 @@ def pixel_format(target: Target) -> str:
 
     Encoders on graphics processors may want both chromas in one plane.
     """
-    for name in (target.pixels.format, *_SEMIPLANAR.get(target.pixels.format, ())):
+    names: tuple[str, ...] = (target.pixels.format, *_SEMIPLANAR.get(target.pixels.format, ()))
+    for name in names:
         if name in encoder_formats(target.encoder):
             return name
     raise ValueError(f"it does not keep {target.pixels}")

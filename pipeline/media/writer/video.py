@@ -66,10 +66,14 @@ def encode_video(
     first = next(frames)
     height_px, width_px = first.shape[:2]
     check_size(path, target, width_px, height_px)
-    if target.container.constant_rate and not timing.constant:
+    rates = target.container.rates
+    if rates and not (timing.constant and timing.mean_rate in rates):
+        found = (
+            f"{float(timing.mean_rate):g} frames per second" if timing.constant else "frames that stay unequally long"
+        )
         raise WriteError(
-            f"{path}: {target.suffix} shows all frames equally long, these are not",
-            hint="give a rate, such as --fps 25, or choose .mov",
+            f"{path}: {target.suffix} does not take {found}",
+            hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
         )
     target = with_hardware(target, *_even(target, width_px, height_px))
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
