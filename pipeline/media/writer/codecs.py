@@ -63,7 +63,7 @@ def _grid(chromas: tuple[int, ...], depths: tuple[int, ...]) -> tuple[Pixels, ..
 
 _422_10, _444_10 = Pixels(422, 10), Pixels(444, 10)
 # The smallest sides are our limits: libx265 (4.1) writes beyond its buffers for images of less than one block of 64 px,
-# and libsvtav1 fails after some frames. The default CRFs give the quality of h264 at 16: scripts/bench/codecs.py.
+# and libsvtav1 fails after some frames. The default CRFs give the quality of h264 at 16: scripts/bench/video_codecs.py.
 CODECS = {
     "h264": Codec(
         ("libx264",),

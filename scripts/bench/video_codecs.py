@@ -1,14 +1,14 @@
 """Size, speed and error of every codec at its defaults, and which CRF of each gives the quality of h264 at 16.
 
-    python scripts/bench/codecs.py --data DATA [--frames 60] [--match] [--out codecs.json]
+    python scripts/bench/video_codecs.py --data DATA [--frames 60] [--match] [--out video_codecs.json]
 
-Clips of 640x360: `painting` moves slowly over a painting, as stylized frames are made of strokes; `timelapse` is a
-real one; `strokes` is blurred noise that moves, as hard to compress as fine strokes. Both that are made here shimmer by
-noise with a standard deviation of 2 levels, as strokes that are drawn again do. Every codec, and every variant of the
-editing codecs, is written by `write_video` at the default preset and read back by the reader of inputs. `mbit_s` is the
-bit rate at 25 frames per second, `error` the mean absolute difference of R, G and B in levels of 255, `psnr` that of
-luma in dB (that of R, G and B is limited by how color is halved), `fps` the frames written per second of processor
-time, conversion and check included.
+Clips of 640x360: `artwork` moves slowly over one, as stylized frames are made of strokes; `timelapse` is a real one;
+`strokes` is blurred noise that moves, as hard to compress as fine strokes. Both that are made here shimmer by noise
+with a standard deviation of 2 levels, as strokes that are drawn again do. Every codec, and every variant of the editing
+codecs, is written by `write_video` at the default preset and read back by the reader of inputs. `mbit_s` is the bit
+rate at 25 frames per second, `error` the mean absolute difference of R, G and B in levels of 255, `psnr` that of luma
+in dB (that of R, G and B is limited by how color is halved; 99 where nothing is lost), `fps` the frames written per
+second of processor time, conversion and check included.
 
 `--match` also writes each codec with a CRF at several values: `matched` is the one whose mean PSNR over the clips is
 nearest to that of h264 at 16. The last line on stdout is JSON.
@@ -43,10 +43,11 @@ from pipeline.types import Source
 RGB = NDArray[np.uint8]
 
 WIDTH, HEIGHT = 640, 360
+LOSSLESS = 99.0
 RATE = 25
 SUFFIXES = {"h264": ".mp4", "hevc": ".mp4", "av1": ".mp4", "vp9": ".webm", "prores": ".mov", "dnxhr": ".mov"}
 MATCHED = {"hevc": range(15, 20), "av1": range(10, 18), "vp9": range(8, 15)}
-PAINTING, TIMELAPSE = "style/vangogh_starry_night_1889.jpg", "timelapse/sunset_rpi"
+ARTWORK, TIMELAPSE = "style/vangogh_starry_night_1889.jpg", "timelapse/sunset_rpi"
 
 
 def main() -> None:
@@ -76,9 +77,9 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def painting(data: Path, count: int) -> list[RGB]:
-    """A window that moves over a painting by half a pixel a frame."""
-    image = load_rgb(data / PAINTING)
+def artwork(data: Path, count: int) -> list[RGB]:
+    """A window that moves over an artwork by half a pixel a frame."""
+    image = load_rgb(data / ARTWORK)
     image = cv2.resize(image, (WIDTH + count, round(image.shape[0] * (WIDTH + count) / image.shape[1])))  # type: ignore[assignment]
     corner = (HEIGHT / 2 + 20, WIDTH / 2)
     return [
@@ -108,7 +109,7 @@ def shimmering(image: Any, index: int) -> RGB:
 
 
 CLIPS: dict[str, Callable[[Path, int], list[RGB]]] = {
-    "painting": painting,
+    "artwork": artwork,
     "timelapse": timelapse,
     "strokes": strokes,
 }
@@ -127,7 +128,7 @@ def measure(folder: Path, frames: list[RGB], settings: OutputSettings) -> dict[s
     return {
         "mbit_s": round(path.stat().st_size * 8 * RATE / len(frames) / 1e6, 2),
         "error": round(float(np.abs(difference).mean()), 2),
-        "psnr": round(10 * float(np.log10(255**2 / max(squared, 1e-6))), 2),
+        "psnr": round(10 * float(np.log10(255**2 / squared)), 2) if squared else LOSSLESS,
         "fps": round(len(frames) / seconds, 1),
     }
 
