@@ -105,7 +105,7 @@ def strokes(_: Path, count: int) -> list[RGB]:
 def shimmering(image: Any, index: int) -> RGB:
     """An image with the noise of one frame."""
     noise = np.random.default_rng(index).normal(0, 2, image.shape)
-    return np.rint(image + noise).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(image + noise).clip(0, 255), np.uint8)
 
 
 CLIPS: dict[str, Callable[[Path, int], list[RGB]]] = {
