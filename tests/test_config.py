@@ -333,8 +333,8 @@ def test_schema_describes_every_key() -> None:
 
 def test_schema_has_ranges_choices_and_defaults() -> None:
     definitions = config_schema()["$defs"]
-    crf = definitions["OutputSettings"]["properties"]["crf"]
-    assert (crf["minimum"], crf["maximum"], crf["default"]) == (0, 63, 16)
+    history = definitions["OptimizeSettings"]["properties"]["history"]
+    assert (history["minimum"], history["maximum"], history["default"]) == (1, 100, 12)
     assert definitions["StyleLossSettings"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
 
 

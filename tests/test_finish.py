@@ -19,6 +19,17 @@ CONTENT = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
 GRAY = np.full((64, 96, 3), 128, np.uint8)
 
 
+def test_deep_result_rounds_to_16_bits_what_the_other_rounds_to_8() -> None:
+    settings = FinishSettings.model_validate({"grade": {"contrast": 1.2, "saturation": 0.8}, "sharpen": 0.5})
+    shallow = finish(STYLIZED, CONTENT, settings, index=2, seed=1)
+    deep = finish(STYLIZED, CONTENT, settings, index=2, seed=1, deep=True)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - shallow).max() <= 0.501
+    assert len(np.unique(deep)) > 256
+    neutral = finish(STYLIZED, CONTENT, FinishSettings(follow_level=0), index=2, seed=1, deep=True)
+    np.testing.assert_array_equal(neutral, STYLIZED.astype(np.uint16) * 257)
+
+
 def test_settings_of_zero_return_the_frame() -> None:
     np.testing.assert_array_equal(finish(STYLIZED, CONTENT, FinishSettings(), index=5, seed=1), STYLIZED)
 

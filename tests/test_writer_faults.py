@@ -298,6 +298,9 @@ def test_folder_with_the_name_of_the_video_is_refused(tmp_path: Path) -> None:
 
 def test_codecs_are_described_with_their_containers() -> None:
     found = describe_codecs()
-    assert found["codecs"]["h264"] == {"encoder": "libx264", "containers": [".mp4", ".mov", ".mkv"]}
+    h264 = found["codecs"]["h264"]
+    assert (h264["encoder"], h264["containers"]) == ("libx264", [".mp4", ".mov", ".mkv"])
+    assert h264["pixels"] == {"8 bits": ["4:2:0", "4:2:2", "4:4:4"], "10 bits": ["4:2:0", "4:2:2", "4:4:4"]}
+    assert found["codecs"]["dnxhr"]["variants"] == ["hq", "sq", "lb", "hqx", "444"]
     assert found["containers"][".webm"] == ["vp9", "av1"]
     assert "aac" in found["audio"]

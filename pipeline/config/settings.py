@@ -21,6 +21,7 @@ from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
+from pipeline.config.video import VideoSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
 
@@ -190,17 +191,6 @@ class InputSettings(Settings):
         "or leave it out (skip).",
     )
     raw: RawSettings = Field(default_factory=RawSettings)
-
-
-class VideoSettings(Settings):
-    """How a video is encoded."""
-
-    codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
-        "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
-    )
-    crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
-    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
-    audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
 
 
 class OutputSettings(VideoSettings):

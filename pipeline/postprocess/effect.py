@@ -97,6 +97,11 @@ def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(cv2.addWeighted(below, 255, below, 0, 0, dtype=cv2.CV_8U), np.uint8)
 
 
+def to_16_bit(image: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """float32 in [0, 1] to uint16: clipped, and rounded to nearest."""
+    return np.rint(image.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+
+
 def from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 to float32 in [0, 1]; `to_8_bit` inverts it exactly."""
     return np.asarray(cv2.LUT(rgb, _VALUES), np.float32)

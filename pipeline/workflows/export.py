@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config.settings import Config
 from pipeline.execute.in_order import map_in_order, thread_count
@@ -96,13 +96,15 @@ def write_style(
     If `checkpoint` raises, no file is left.
     """
     from pipeline.media.writer.output import write_video
+    from pipeline.media.writer.target import resolve
 
     areas = finish_areas(config, directory.plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen)
+        deep = resolve(output, config.output).deep
+        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(finished))
         write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
@@ -128,8 +130,12 @@ def finished_frames(
     areas: FrameValues | None = None,
     checkpoint: Callable[[], None] = lambda: None,
     seen: hashlib._Hash | None = None,
-) -> Generator[NDArray[np.uint8]]:
-    """The frames of a style as its video shows them, several finished at a time; `seen` hashes the stored pixels.
+    *,
+    deep: bool = False,
+) -> Generator[NDArray[Any]]:
+    """The frames of a style as its video shows them, uint8 or, if `deep`, uint16 (H, W, 3) sRGB.
+
+    Several are finished at a time; `seen` hashes the stored pixels.
 
     `source` is what they show: from the first frame on, as far as they are stored.
     """
@@ -152,7 +158,7 @@ def finished_frames(
             found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
         return found
 
-    finished = finisher(plan, config, samples, areas)
+    finished = finisher(plan, config, samples, areas, deep=deep)
 
     def pixels() -> Generator[tuple[int, NDArray[np.uint8], Pixels | None]]:
         with ExitStack() as stack:

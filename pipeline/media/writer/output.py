@@ -7,7 +7,8 @@ result, `describe_codecs` lists what is possible on this machine, `check_whole` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pipeline.errors import UsageError, WriteError
 from pipeline.media.writer.partial import leftovers, replacing
 from pipeline.media.writer.stills import write_animation, write_numbered, write_still
 from pipeline.media.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
+from pipeline.media.writer.time_map import AS_RECORDED
 from pipeline.media.writer.timing import output_timing
 from pipeline.media.writer.video import check_whole, encode_video
 
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import OutputSettings
+    from pipeline.media.writer.time_map import TimeMap
     from pipeline.types import Source
+
+    RGB = NDArray[np.uint8] | NDArray[np.uint16]
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "SUFFIXES",
@@ -41,23 +48,25 @@ __all__ = [
 
 def write_video(
     path: Path,
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[RGB],
     *,
     source: Source,
     settings: OutputSettings,
     fps: Fraction | None = None,
+    time_map: TimeMap | None = AS_RECORDED,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the stylized frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
+    """Write the finished frames, uint8 or uint16 (H, W, 3) sRGB and all of one size, and return `path`.
 
-    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of images for a
+    The suffix decides what is written: .mp4, .mov, .mkv, .webm, .mxf; animated .gif and .webp; a folder of images for a
     name with a number (`out/%05d.png`, from 0); one image for .png, .jpg of one frame. Missing folders are created.
 
     Every frame appears as long after the first one as in the source (`source.pts`), and the last one stays as long, to
     the tick in .mp4 and .mov, to the millisecond in .mkv, .webm and .webp, to 1/100 s in .gif; or all at a constant
     rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by one pixel
-    where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync, unless
-    `settings.audio` is "none" or `fps` changes the timing.
+    where the codec needs it (see `written_size`). The source's audio is carried over and stays in sync, unless
+    `settings.audio` is "none" or `fps` changes the timing. `time_map` tells which of its moments the output shows,
+    if not those from the first frame on at their own speed; None, for frames that run backward: no audio.
 
     The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
     disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
@@ -81,14 +90,16 @@ def write_video(
     with replacing(path) as partial:
         if target.kind == "video":
             wanted = source.has_audio and source.kind == "video" and settings.audio != "none" and fps is None
+            if wanted and time_map is None:
+                log.warning("%s: the frames do not run forward throughout: the video has no audio", path)
             encode_video(
                 path,
                 partial,
                 checked,
                 target=target,
-                settings=settings,
+                source=source,
                 timing=timing,
-                sound=source if wanted else None,
+                time_map=time_map if wanted else None,
                 progress=progress,
             )
         elif target.kind == "animation":
@@ -101,14 +112,14 @@ def write_video(
     return path
 
 
-def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames, checked to be uint8 RGB of one size, and as many as `expected`."""
+def _checked(path: Path, frames: Iterable[RGB], expected: int) -> Iterator[Any]:
+    """The frames, checked to be uint8 or uint16 RGB of one size, and as many as `expected`."""
     shape: tuple[int, ...] = ()
     count = 0
     for rgb in frames:
         shape = shape or rgb.shape
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
-            raise ValueError(f"frame {count}: expected uint8 {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
+        if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
+            raise ValueError(f"frame {count}: expected uint8 or uint16 {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
         count += 1
         if count <= expected:
             yield rgb

@@ -110,7 +110,7 @@ def write_animation(
 
     options: dict[str, Any] = {"duration": durations if len(kept) > 1 else durations[0], "loop": 0}
     if not gif:
-        options |= {"quality": max(100 - settings.crf, 1), "lossless": settings.crf == 0, "method": 4}
+        options |= {"quality": max(100 - settings.crf_or(16), 1), "lossless": settings.crf == 0, "method": 4}
     animation = _Animation(images(), len(kept), progress)
     try:
         animation.save(partial, format=ANIMATIONS[target.suffix], save_all=True, **options)
@@ -150,7 +150,7 @@ def write_still(path: Path, file: Path, rgb: NDArray[np.uint8], *, target: Targe
 
     PNG is lossless and says that it is sRGB; JPEG has full color resolution and quality 100 - crf / 2 (92 by default).
     """
-    options: dict[str, Any] = {"quality": max(100 - settings.crf // 2, 1), "subsampling": 0}
+    options: dict[str, Any] = {"quality": max(100 - settings.crf_or(16) // 2, 1), "subsampling": 0}
     if STILLS[target.suffix] == "PNG":
         info = PngImagePlugin.PngInfo()
         info.add(b"sRGB", b"\x00")  # perceptual intent
