@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from pipeline.config.animation import AnimationSettings, ImageSettings
 from pipeline.config.color import ColorSettings
 from pipeline.config.finish import FinishSettings
 from pipeline.config.looks import PaletteSettings, SuperpixelSettings
@@ -186,6 +187,8 @@ class VideoSettings(Settings):
     crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
     preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
     audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
+    animation: AnimationSettings = Field(default_factory=AnimationSettings)
+    images: ImageSettings = Field(default_factory=ImageSettings)
 
 
 class OutputSettings(VideoSettings):

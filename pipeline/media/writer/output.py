@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import UsageError, WriteError
+from pipeline.media.image.depth import as_8_bit
+from pipeline.media.writer.animation import write_animation
 from pipeline.media.writer.partial import leftovers, replacing
-from pipeline.media.writer.stills import write_animation, write_numbered, write_still
+from pipeline.media.writer.stills import write_numbered, write_still
 from pipeline.media.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
 from pipeline.media.writer.timing import output_timing
 from pipeline.media.writer.video import check_whole, encode_video
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from pipeline.config.settings import OutputSettings
+    from pipeline.media.image.depth import Pixels
     from pipeline.types import Source
 
 __all__ = [
@@ -41,23 +42,24 @@ __all__ = [
 
 def write_video(
     path: Path,
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[Pixels],
     *,
     source: Source,
     settings: OutputSettings,
     fps: Fraction | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write the stylized frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
+    """Write the stylized frames, uint8 or uint16 (H, W, 3) sRGB and all of one size and type, and return `path`.
 
-    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of images for a
-    name with a number (`out/%05d.png`, from 0); one image for .png, .jpg of one frame. Missing folders are created.
+    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif, .webp, .apng and .avif; a folder of
+    images for a name with a number (`out/%05d.png`, from 0); one image for .png, .jpg, .tif, .exr, and for .webp and
+    .avif of one frame. Missing folders are created. PNG, TIFF, EXR and APNG keep what uint16 has more than uint8.
 
     Every frame appears as long after the first one as in the source (`source.pts`), and the last one stays as long, to
-    the tick in .mp4 and .mov, to the millisecond in .mkv, .webm and .webp, to 1/100 s in .gif; or all at a constant
-    rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by one pixel
-    where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync, unless
-    `settings.audio` is "none" or `fps` changes the timing.
+    the tick in .mp4, .mov and .apng, to the millisecond in .mkv, .webm, .webp and .avif, to 1/100 s in .gif; or all at
+    a constant rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by
+    one pixel where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync,
+    unless `settings.audio` is "none" or `fps` changes the timing.
 
     The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
     disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
@@ -84,7 +86,7 @@ def write_video(
             encode_video(
                 path,
                 partial,
-                checked,
+                map(as_8_bit, checked),
                 target=target,
                 settings=settings,
                 timing=timing,
@@ -101,14 +103,15 @@ def write_video(
     return path
 
 
-def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames, checked to be uint8 RGB of one size, and as many as `expected`."""
+def _checked(path: Path, frames: Iterable[Pixels], expected: int) -> Iterator[Pixels]:
+    """The frames, checked to be uint8 or uint16 RGB, all of one type and size, and as many as `expected`."""
     shape: tuple[int, ...] = ()
-    count = 0
+    dtype, count = "uint8", 0
     for rgb in frames:
-        shape = shape or rgb.shape
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
-            raise ValueError(f"frame {count}: expected uint8 {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
+        if not shape:
+            shape, dtype = rgb.shape, "uint16" if rgb.dtype == np.uint16 else dtype
+        if rgb.dtype != dtype or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
+            raise ValueError(f"frame {count}: expected {dtype} {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
         count += 1
         if count <= expected:
             yield rgb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import av.error
+from PIL import Image
 
-from pipeline.errors import ConfigError, UsageError, WriteError
+from pipeline.errors import ConfigError, MissingPartError, UsageError, WriteError
 from pipeline.media.writer.partial import write_error
 
 if TYPE_CHECKING:
@@ -88,10 +90,20 @@ CONTAINERS = {
     ),
     ".webm": Container("webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), "libopus", negative_times=False),
 }
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-SUFFIXES = (*CONTAINERS, *ANIMATIONS, *STILLS)
-_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "APNG", ".avif": "AVIF"}
+STILLS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".exr": "EXR",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
+"""Names in `STILLS` and `ANIMATIONS` are Pillow's where Pillow writes them. Those in both are stills by a number."""
+SUFFIXES = tuple(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *STILLS)))
+_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
 
 
@@ -122,14 +134,19 @@ def resolve(path: Path, settings: OutputSettings) -> Target:
     not available here, or does not know the asked quality or preset.
     """
     suffix = path.suffix.lower()
-    if suffix in STILLS:
-        found = _PATTERN.findall(path.name)
+    found = _PATTERN.findall(path.name)
+    if suffix in STILLS and (found or suffix not in ANIMATIONS):
         if not found:
             return Target("still", suffix)
         if len(found) > 1 or "%" in _PATTERN.sub("", path.name):
             raise UsageError(f"{path}: one number is expected in the name", hint="for example -o out/%05d.png")
         return Target("stills", suffix)
     if suffix in ANIMATIONS:
+        if suffix == ".avif" and settings.animation.plays:
+            raise ConfigError(
+                f"output.animation.plays: an .avif is shown for ever, found {settings.animation.plays}",
+                hint="set it to 0, or write .gif, .webp or .apng",
+            )
         return Target("animation", suffix)
     if suffix not in CONTAINERS:
         raise UsageError(
@@ -222,7 +239,7 @@ def check_output(
 
     Checks suffix, container, codec, quality and preset, that one image is not asked to hold many frames, that the
     encoder opens for this size, and that the folder (or the nearest one above it that exists) takes a new file. Nothing
-    stays on the disk. Raises UsageError, ConfigError or WriteError.
+    stays on the disk. Raises UsageError, ConfigError, MissingPartError or WriteError.
     """
     target = resolve(path, settings)
     if target.kind == "still" and frame_count != 1:
@@ -248,6 +265,7 @@ def check_output(
                 f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
                 hint="choose a smaller --width or --height, or .mp4",
             )
+        _check_library(path, target.suffix)
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
             target.kind, f"one {target.suffix} image"
         )
@@ -264,6 +282,20 @@ def check_output(
     except (av.error.FFmpegError, ValueError) as error:
         raise refused(path, target, width_px, height_px, error) from error
     return f"{target.codec} in {target.suffix}"
+
+
+def _check_library(path: Path, suffix: str) -> None:
+    """Raise MissingPartError if Pillow was built without what the suffix needs."""
+    name = {".webp": "WEBP", ".avif": "AVIF"}.get(suffix)
+    if name is None:
+        return
+    try:
+        Image.new("RGB", (16, 16)).save(io.BytesIO(), name)
+    except (KeyError, OSError, ValueError) as error:
+        raise MissingPartError(
+            f"{path}: this installation of Pillow cannot write {suffix} ({error})",
+            hint="pip install --upgrade pillow, or write .gif, .apng or .mp4",
+        ) from error
 
 
 def check_size(path: Path, target: Target, width_px: int, height_px: int) -> None:
@@ -301,7 +333,7 @@ def describe_codecs() -> dict[str, Any]:
             suffix: [name for name in container.codecs if available_encoder(name)]
             for suffix, container in CONTAINERS.items()
         },
-        "other": [*ANIMATIONS, *STILLS],
+        "other": [suffix for suffix in SUFFIXES if suffix not in CONTAINERS],
         "audio": [name for name in ("aac", "libopus") if name in av.codecs_available],
         "libraries": {
             "av": av.__version__,
