@@ -35,8 +35,7 @@ def write_apng(file: IO[bytes], frames: Iterable[Pixels], delays: Sequence[Fract
     for rgb, delay in zip(frames, delays, strict=True):
         changed = np.ones(rgb.shape[:2], bool) if previous is None else (rgb != previous).any(axis=2)
         top, bottom, left, right = box(changed)
-        cropped: Pixels = np.ascontiguousarray(rgb[top:bottom, left:right])
-        chunks = list(png_chunks(encode_png(cropped, _LEVEL)))
+        chunks = list(png_chunks(encode_png(rgb[top:bottom, left:right].copy(), _LEVEL)))
         control = struct.pack(
             ">5I2H2B", sequence, right - left, bottom - top, left, top, *delay.as_integer_ratio(), _KEEP, _REPLACE
         )
