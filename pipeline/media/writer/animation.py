@@ -28,7 +28,7 @@ _MILLISECOND = Fraction(1, 1000)
 _GIF_SHORTEST = 2  # hundredths: browsers show anything shorter for a tenth of a second
 _LONGEST_MS = (1 << 24) - 1  # 24 bits in WebP
 _AVIF_SPEED = 6  # of 0 (slow) to 10
-_TOLERANCE = 0.2
+_TOLERANCE = 0.15
 """Levels of 255 that a pixel of a GIF may differ, for every step of quality below 100."""
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     RGB = NDArray[np.uint8]
 
 LONGEST_DELAY: Final = 65_535
-_TRANSPARENT: Final = 255
+_MOST: Final = 255
+"""Colors of an animation at most: one entry is transparent."""
 _KEEP: Final = 1  # disposal: the next frame is drawn over this one
 _ALIKE: Final = 0.5
 """A new color table begins where less than this fraction of a frame's colors is that of the first one's."""
@@ -74,7 +75,7 @@ def write_gif(
 
 def _count_colors(spool: IO[bytes], frames: Iterable[RGB], count: int, size: int) -> tuple[list[_Run], list[int]]:
     """Keep the frames in `spool`; returns the runs of frames with a table each, and the bytes of every frame."""
-    size = min(size, _TRANSPARENT) if count > 1 else size
+    size = min(size, _MOST) if count > 1 else size
     runs: list[_Run] = []
     sizes: list[int] = []
     start, counts, first = 0, ColorCounts(), None
@@ -101,9 +102,10 @@ def _count_colors(spool: IO[bytes], frames: Iterable[RGB], count: int, size: int
 
 def _write_header(file: IO[bytes], size_px: tuple[int, ...], table: RGB, plays: int) -> None:
     height, width = size_px
-    bits = max((len(table) - 1).bit_length(), 1)
+    colors = _padded(table)
+    bits = (len(colors) // 3).bit_length() - 1
     file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF0 | (bits - 1), 0, 0))
-    file.write(_padded(table, 1 << bits))
+    file.write(colors)
     if plays != 1:  # the extension counts repetitions, of which there is none without it
         file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", max(plays - 1, 0)) + b"\0")
 
@@ -124,21 +126,23 @@ def _write_frame(
     part = np.s_[top:bottom, left:right]
     entries = ditherer.entries(rgb[part], top, left)
     shown = ditherer.table[entries]
+    transparent = len(ditherer.table)
     if not first:
         same = ~changed[part] | (shown == canvas[part]).all(axis=2)
         inner = box(~same)
-        entries = np.where(same, np.uint8(_TRANSPARENT), entries)[inner[0] : inner[1], inner[2] : inner[3]]
+        entries = np.where(same, np.uint8(transparent), entries)[inner[0] : inner[1], inner[2] : inner[3]]
         shown = np.where(same[..., np.newaxis], canvas[part], shown)
         top, left = top + inner[0], left + inner[2]
     canvas[part] = shown
     image = Image.fromarray(np.ascontiguousarray(entries), "P")
-    image.putpalette(_padded(ditherer.table, 256))
-    options = {} if first else {"transparency": _TRANSPARENT}
+    image.putpalette(_padded(ditherer.table))
+    options = {} if first else {"transparency": transparent}
     for block in GifImagePlugin.getdata(
         image, (left, top), duration=10 * delay, disposal=_KEEP, include_color_table=local, **options
     ):
         file.write(block)
 
 
-def _padded(table: RGB, size: int) -> bytes:
-    return table.tobytes().ljust(3 * size, b"\0")
+def _padded(table: RGB) -> bytes:
+    """The bytes of a table with room for the transparent entry, as many entries as a power of two."""
+    return table.tobytes().ljust(3 << min(len(table).bit_length(), 8), b"\0")
