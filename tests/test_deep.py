@@ -19,7 +19,8 @@ from pipeline.analysis.tone_curve import apply_tone_curve
 from pipeline.config.finish import DetailSettings, FinishSettings
 from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, MissingPartError
-from pipeline.media.image.arrays import as_8_bit, as_float, fit, resize, to_tensor
+from pipeline.media.image.arrays import fit, resize, to_tensor
+from pipeline.media.image.depth import as_8_bit, as_float
 from pipeline.media.image.load import load_rgb, open_image, render_frame
 from pipeline.media.reader.source import probe, read_deep, read_frames
 from pipeline.postprocess.finish import finish

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pipeline.analysis.tone_curve import tone_correction
-from pipeline.media.image.arrays import as_8_bit
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.reader.source import read_deep, read_frames
 from pipeline.types import Frame
 

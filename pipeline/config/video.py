@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.config.animation import AnimationSettings, ImageSettings
 from pipeline.config.section import Settings
 
 
@@ -65,6 +66,8 @@ class VideoSettings(Settings):
         "it or fail; encode: always encode it; none: leave it out.",
     )
     location: bool = Field(False, description="Carry the place of the recording over, if the input states it.")
+    animation: AnimationSettings = Field(default_factory=AnimationSettings)
+    images: ImageSettings = Field(default_factory=ImageSettings)
 
     @model_validator(mode="after")
     def _one_quality(self) -> VideoSettings:

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.masks.labels import dominant_colors, label_mask, nearest_label
-from pipeline.media.image.arrays import as_8_bit, size_within
+from pipeline.media.image.arrays import size_within
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.load import exif_orientation, open_image, render_frame
 
 if TYPE_CHECKING:

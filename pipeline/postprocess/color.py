@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from pipeline.media.image.arrays import as_float
 from pipeline.media.image.bands import in_bands
 from pipeline.media.image.color_transfer import transfer_colors
+from pipeline.media.image.depth import as_float
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
 from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
 

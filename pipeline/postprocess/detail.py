@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.arrays import as_float
+from pipeline.media.image.depth import as_float
 from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
 if TYPE_CHECKING:

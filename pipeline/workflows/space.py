@@ -26,16 +26,9 @@ _CERTAIN_FRACTION: Final = {"neural": 0.7}
 # Bytes per pixel and frame of videos: h264 at crf 16 took 0.06 to 0.19; six steps of crf are a factor of two.
 _VIDEO_BYTES: Final = 0.15
 _OTHER_VIDEO_BYTES: Final = {
-    ".png": 2.3,
-    ".gif": 1.0,
-    ".webp": 0.5,
-    ".jpg": 0.8,
-    ".mxf": 0.5,
-    "prores": 0.5,
-    "dnxhr": 0.5,
-    "ffv1": 2.5,
-    "master": 0.8,
-}
+    ".gif": 1.0, ".webp": 0.5, ".avif": 0.4, ".apng": 2.3, ".png": 2.3, ".jpg": 0.8, ".tif": 2.3, ".tiff": 2.3,
+    ".exr": 4.2, ".mxf": 0.5, "prores": 0.5, "dnxhr": 0.5, "ffv1": 2.5, "master": 0.8,
+}  # fmt: skip
 _CERTAIN_FRACTION_OF_VIDEO: Final = 0.3
 
 _MARGIN: Final = 1.2

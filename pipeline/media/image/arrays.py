@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import UsageError
+from pipeline.media.image.depth import as_float
 from pipeline.media.image.limits import MAX_SIDE_PX
 from pipeline.runtime.transfers import download, upload
 
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     RGB = NDArray[np.uint8]
 
 Depth = TypeVar("Depth", bound=np.unsignedinteger[Any])
-
-
-def as_float(pixels: Pixels) -> NDArray[np.float32]:
-    """uint8 or uint16 of any shape to float32 in [0, 1]."""
-    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
-
-
-def as_8_bit(pixels: Pixels) -> RGB:
-    """uint16 of any shape to uint8, rounded to nearest; uint8 as it is. `as_8_bit(257 * rgb)` is exactly `rgb`."""
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    return np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), np.uint8).reshape(pixels.shape)
 
 
 def resize(rgb: NDArray[Depth], width_px: int, height_px: int) -> NDArray[Depth]:

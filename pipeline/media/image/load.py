@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
 from pipeline.media.image import heif, raw
-from pipeline.media.image.arrays import as_8_bit
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
 from pipeline.media.image.limits import BACKGROUND, DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
 from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head

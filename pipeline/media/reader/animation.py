@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
-from pipeline.media.image.arrays import as_8_bit, resize
+from pipeline.media.image.arrays import resize
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError, printable
-from pipeline.media.image.arrays import as_8_bit, fit_size
+from pipeline.media.image.arrays import fit_size
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.reader import animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
 from pipeline.runtime.hashing import files_digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import av.error
+from PIL import Image
 
 from pipeline.config.video import VideoSettings
-from pipeline.errors import ConfigError, UsageError, WriteError
+from pipeline.errors import ConfigError, MissingPartError, UsageError, WriteError
 from pipeline.media.writer.codecs import (
     CODECS,
     CONTAINERS,
@@ -32,10 +34,22 @@ if TYPE_CHECKING:
 
 Kind = Literal["video", "animation", "stills", "still"]
 
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-SUFFIXES = (*CONTAINERS, *ANIMATIONS, *STILLS)
-_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "APNG", ".avif": "AVIF"}
+STILLS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".exr": "EXR",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
+"""Names in `STILLS` and `ANIMATIONS` are Pillow's where Pillow writes them. Those in both are stills by a number."""
+DEEP_IMAGES = frozenset({".png", ".tif", ".tiff", ".apng", ".exr"})
+"""Images that can have 16 bits."""
+SUFFIXES = tuple(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *STILLS)))
+_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
 _SRGB = Pixels(444, 8, rgb=True)
 _SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
@@ -43,8 +57,9 @@ _SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path asks for. `codec`, `encoder`, `variant` (FFmpeg's name of it) and `settings`, those with their
-    profile, are set for kind "video".
+    """What a path asks for, by `settings`, of kind "video" with their profile.
+
+    `codec`, `encoder`, `variant` (FFmpeg's name of it) and `pixels` are set for kind "video".
     """
 
     kind: Kind
@@ -62,8 +77,11 @@ class Target:
 
     @property
     def deep(self) -> bool:
-        """Whether more than 8 bits of each value are kept."""
-        return self.pixels.depth > 8
+        """Whether more than 8 bits of each value are kept: by EXR always, by PNG, TIFF and APNG if asked for."""
+        if self.kind == "video":
+            return self.pixels.depth > 8
+        asked = self.settings.depth != "auto" and self.settings.depth > 8
+        return self.suffix == ".exr" or (asked and self.suffix in DEEP_IMAGES)
 
 
 def resolve(path: Path, settings: VideoSettings) -> Target:
@@ -73,15 +91,20 @@ def resolve(path: Path, settings: VideoSettings) -> Target:
     not hold, and for a codec that is not available here or does not know the asked pixels, variant, quality or preset.
     """
     suffix = path.suffix.lower()
-    if suffix in STILLS:
-        found = _PATTERN.findall(path.name)
+    found = _PATTERN.findall(path.name)
+    if suffix in STILLS and (found or suffix not in ANIMATIONS):
         if not found:
-            return Target("still", suffix)
+            return Target("still", suffix, settings=settings)
         if len(found) > 1 or "%" in _PATTERN.sub("", path.name):
             raise UsageError(f"{path}: one number is expected in the name", hint="for example -o out/%05d.png")
-        return Target("stills", suffix)
+        return Target("stills", suffix, settings=settings)
     if suffix in ANIMATIONS:
-        return Target("animation", suffix)
+        if suffix == ".avif" and settings.animation.plays:
+            raise ConfigError(
+                f"output.animation.plays: an .avif is shown for ever, found {settings.animation.plays}",
+                hint="set it to 0, or write .gif, .webp or .apng",
+            )
+        return Target("animation", suffix, settings=settings)
     if suffix not in CONTAINERS:
         raise UsageError(
             f"{path}: {suffix or 'no suffix'} is not a kind of file that can be written",
@@ -169,7 +192,7 @@ def check_output(
 
     Checks suffix, container, codec, quality and preset, that one image is not asked to hold many frames, that the
     encoder opens for this size, and that the folder (or the nearest one above it that exists) takes a new file. Nothing
-    stays on the disk. Raises UsageError, ConfigError or WriteError.
+    stays on the disk. Raises UsageError, ConfigError, MissingPartError or WriteError.
     """
     target = resolve(path, settings)
     if target.kind == "still" and frame_count != 1:
@@ -195,6 +218,7 @@ def check_output(
                 f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
                 hint="choose a smaller --width or --height, or .mp4",
             )
+        _check_library(path, target.suffix)
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
             target.kind, f"one {target.suffix} image"
         )
@@ -234,6 +258,20 @@ def quiet(encoder: str) -> None:
     """Keep an encoder from printing its settings to stderr, where progress is shown."""
     if encoder == "libsvtav1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only
+
+
+def _check_library(path: Path, suffix: str) -> None:
+    """Raise MissingPartError if Pillow was built without what the suffix needs."""
+    name = {".webp": "WEBP", ".avif": "AVIF"}.get(suffix)
+    if name is None:
+        return
+    try:
+        Image.new("RGB", (16, 16)).save(io.BytesIO(), name)
+    except (KeyError, OSError, ValueError) as error:
+        raise MissingPartError(
+            f"{path}: this installation of Pillow cannot write {suffix} ({error})",
+            hint="pip install --upgrade pillow, or write .gif, .apng or .mp4",
+        ) from error
 
 
 def check_size(path: Path, target: Target, width_px: int, height_px: int) -> None:
@@ -286,7 +324,7 @@ def describe_codecs() -> dict[str, Any]:
             suffix: [name for name in container.codecs if available_encoder(name)]
             for suffix, container in CONTAINERS.items()
         },
-        "other": [*ANIMATIONS, *STILLS],
+        "other": [suffix for suffix in SUFFIXES if suffix not in CONTAINERS],
         "audio": [name for name in ("aac", "libopus", "flac", "pcm_s24le") if name in av.codecs_available],
         "libraries": {
             "av": av.__version__,
