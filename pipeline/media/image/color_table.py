@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -171,8 +172,9 @@ def _error(values: Colors, mass: NDArray[np.float64]) -> float:
 
 def _cells(rgb: RGB, rounding: Colors | float) -> NDArray[np.int32]:
     """Cells of pixels (H, W, 3), rounded down after adding `rounding` in [0, 1) of a level."""
-    levels = (_LEVELS[rgb] + rounding).astype(np.int32)
-    return np.asarray((levels[..., 0] * _SIDE + levels[..., 1]) * _SIDE + levels[..., 2], np.int32)
+    levels = np.asarray(cv2.LUT(rgb, _LEVELS), np.float32) + rounding
+    red, green, blue = cv2.split(levels.astype(np.int32))
+    return np.asarray((red * _SIDE + green) * _SIDE + blue, np.int32)
 
 
 def _colors_of(cells: NDArray[np.intp]) -> RGB:

@@ -43,8 +43,13 @@ class _Frames:
         self._frames = frames
 
     def __iter__(self) -> Iterator[Pixels]:
+        return self
+
+    def __next__(self) -> Pixels:
         try:
-            yield from self._frames
+            return next(self._frames)
+        except StopIteration:
+            raise
         except BaseException as error:
             self.failure = error
             raise
@@ -136,7 +141,7 @@ def write_animation(
                     "AVIF": {"speed": _AVIF_SPEED},
                 }[name]
                 delays = [min(delay, _LONGEST_MS) for delay in shown]
-                animation = _Animation(iter(source), len(kept))
+                animation = _Animation(source, len(kept))
                 animation.save(file, name, save_all=True, duration=delays, quality=quality, **options)
     except (OSError, ValueError) as error:
         if source.failure is not None:

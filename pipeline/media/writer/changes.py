@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 4
 """Frames over which a new color is averaged, as far as it stays: so noise neither comes into the table nor lasts."""
-_CHANNELS: Final = np.array([0.75, 1.0, 0.5], np.float32)
+_CHANNELS: Final = (np.float32(0.75), np.float32(1), np.float32(0.5))
 """How visible a change of red, green and blue is; the largest counts."""
 _BROAD_PX: Final = 7
 _BROAD: Final = 0.3
@@ -64,7 +64,10 @@ def _step(shown: RGB | None, ahead: deque[RGB], tolerance: float) -> tuple[RGB, 
 
 
 def _visible(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray((np.abs(difference) * _CHANNELS).max(axis=2), np.float32)
+    red, green, blue = (
+        weight * channel for weight, channel in zip(_CHANNELS, cv2.split(np.abs(difference)), strict=True)
+    )
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
 
 
 def box(wanted: NDArray[np.bool_]) -> tuple[int, int, int, int]:

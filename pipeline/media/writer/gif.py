@@ -33,7 +33,7 @@ _ALIKE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Frames that share a color table, uint8 (k, 3), from frame `start` on; `exact`: it has every color."""
+    """Frames from `start` on that share a color table, uint8 (k, 3); `exact`: all of their colors are in it."""
 
     start: int
     table: RGB
