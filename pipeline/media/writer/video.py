@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -12,6 +13,7 @@ import av.error
 
 from pipeline.errors import WriteError
 from pipeline.media.writer.audio import AudioTrack, open_audio
+from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.encoder_options import encoder_options, playable_options
 from pipeline.media.writer.hardware import with_hardware
 from pipeline.media.writer.metadata import container_metadata
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from pipeline.types import Source
 
     RGB = NDArray[np.uint8] | NDArray[np.uint16]
+
+log = logging.getLogger(__name__)
 
 # PyAV has no attribute for the siting; the other tags are set with it, so that all are set together. sRGB material is
 # tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
@@ -75,6 +79,8 @@ def encode_video(
             f"{path}: {target.suffix} does not take {found}",
             hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
         )
+    if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
+        log.warning("%s: %s has no CRF: output.crf does nothing", path, target.codec)
     target = with_hardware(target, *_even(target, width_px, height_px))
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
     with translated(path):
