@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
     RGB = NDArray[np.uint8] | NDArray[np.uint16]
 
-log = logging.getLogger(__name__)
-
 # PyAV has no attribute for the siting; the other tags are set with it, so that all are set together. sRGB material is
 # tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
 # honored by others, who then differ.
@@ -61,6 +58,7 @@ def encode_video(
     timing: Timing,
     time_map: TimeMap | None,
     progress: Callable[[int], None] | None,
+    note: Callable[[str], None],
 ) -> None:
     """Write all frames (uint8 or uint16 (H, W, 3) sRGB) to `partial`; errors speak of `path`.
 
@@ -80,8 +78,8 @@ def encode_video(
             hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
         )
     if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
-        log.warning("%s: %s has no CRF: output.crf does nothing", path, target.codec)
-    target = with_hardware(target, *_even(target, width_px, height_px))
+        note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
+    target = with_hardware(target, note, *_even(target, width_px, height_px))
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
