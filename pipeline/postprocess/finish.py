@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import cv2
 import numpy as np
 
 from pipeline.config.finish import FinishSettings
@@ -44,7 +45,7 @@ CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color", "detail"})
 
 def finish(
     stylized: NDArray[np.uint8],
-    content: NDArray[np.uint8],
+    content: NDArray[np.uint8] | NDArray[np.uint16],
     settings: FinishSettings,
     *,
     index: int,
@@ -56,7 +57,8 @@ def finish(
 ) -> NDArray[Any]:
     """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
 
-    With `deep` the result is uint16 (0 to 65535): what the finish computes is rounded to 16 bits instead of 8.
+    Content of uint16 is rounded to 8 bits. With `deep` the result is uint16 (0 to 65535): what the finish computes is
+    rounded to 16 bits instead of 8.
 
     `level` comes from `frame_levels`, `lut` from `load_lut`; `look`, that of its shot, from `shot_look`, without which
     `match_color` and `palette` do nothing. The result depends on nothing but the arguments. If every setting is neutral
@@ -66,7 +68,10 @@ def finish(
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     if settings == NEUTRAL:
         return stylized.astype(np.uint16) * 257 if deep else stylized
-    context = FrameContext(content, index, seed, level, lut, look or ShotLook())
+    shallow = np.asarray(
+        content if content.dtype == np.uint8 else cv2.convertScaleAbs(content, alpha=1 / 257), np.uint8
+    )
+    context = FrameContext(shallow, index, seed, level, lut, look or ShotLook())
     image = apply_effects(from_8_bit(stylized), settings, context)
     return to_16_bit(image) if deep else to_8_bit(image)
 
