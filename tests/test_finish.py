@@ -19,6 +19,13 @@ CONTENT = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
 GRAY = np.full((64, 96, 3), 128, np.uint8)
 
 
+def test_content_of_16_bits_is_that_of_8() -> None:
+    settings = FinishSettings.model_validate({"preserve_color": 0.5, "match_light": 0.5, "detail": {"fine": 1}})
+    deep = CONTENT.astype(np.uint16) * 257
+    expected = finish(STYLIZED, CONTENT, settings, index=0, seed=0)
+    np.testing.assert_array_equal(finish(STYLIZED, deep, settings, index=0, seed=0), expected)
+
+
 def test_deep_result_rounds_to_16_bits_what_the_other_rounds_to_8() -> None:
     settings = FinishSettings.model_validate({"grade": {"contrast": 1.2, "saturation": 0.8}, "sharpen": 0.5})
     shallow = finish(STYLIZED, CONTENT, settings, index=2, seed=1)

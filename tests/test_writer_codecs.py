@@ -20,6 +20,7 @@ from pipeline.media.writer.pixels import Pixels, to_video_frame
 from pipeline.media.writer.target import check_output, describe_codecs, resolve, written_size
 from pipeline.types import Source
 from tests.support.written import FAST, ramps, source_of
+from tests.test_writer_faults import largest_file
 from tests.test_writer_sound import clip_with_clicks, listen
 
 SIZE = (272, 160)
@@ -205,6 +206,12 @@ def test_bit_rate_and_crf_exclude_each_other() -> None:
         parse_config({"style": {"images": [{"path": "a.png"}]}, "output": {"crf": 12, "bitrate": "2M"}}, where="here")
 
 
+def test_crf_of_a_codec_that_has_none_is_said_to_do_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_of(codec="prores", crf=10)
+    write_video(tmp_path / "a.mov", ramps(1), source=source_of((0,)), settings=settings)
+    assert "prores has no CRF" in caplog.text
+
+
 def test_bit_rate_decides_the_size(tmp_path: Path) -> None:
     noise = [np.random.default_rng(i).integers(0, 256, (96, 128, 3), dtype=np.uint8) for i in range(25)]
     sizes = []
@@ -269,6 +276,21 @@ def test_profiles_have_their_own_audio(tmp_path: Path, suffix: str, profile: str
 
 
 # Containers and hardware
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.mxf", {"profile": "master"}), ("a.mov", {"profile": "master"}), ("a.mkv", {"profile": "master"})],
+)
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_full_disk_keeps_the_old_master(tmp_path: Path, name: str, options: dict[str, Any], fraction: float) -> None:
+    path, source = tmp_path / name, source_of(tuple(range(4)), size=SIZE)
+    noise = [np.random.default_rng(i).integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8) for i in range(4)]
+    before = write_video(path, noise, source=source, settings=settings_of(**options)).read_bytes()
+    with largest_file(max(int(len(before) * fraction) - 1, 0)), pytest.raises(WriteError, match="File too large"):
+        write_video(path, noise, source=source, settings=settings_of(**options))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

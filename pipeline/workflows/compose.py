@@ -78,7 +78,7 @@ def compose(
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
         deep = resolve(output, settings).deep
         images = stack.enter_context(closing(composition.images(ready, checkpoint, deep=deep)))
-        write_video(output, images, source=source, settings=settings, progress=advance)
+        write_video(output, images, source=source, settings=settings, progress=advance, note=reporter.note)
     _note(composition, output, len(ready))
     return output
 

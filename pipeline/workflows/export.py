@@ -106,7 +106,9 @@ def write_style(
         deep = resolve(output, config.output).deep
         finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(finished))
-        write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
+        write_video(
+            output, frames, source=source, settings=config.output, fps=fps, progress=advance, note=reporter.note
+        )
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
 

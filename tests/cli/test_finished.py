@@ -110,6 +110,8 @@ def test_export_for_editing_has_the_fractions_of_the_finish(tempera: Tempera, re
         green = np.frombuffer(memoryview(frame.planes[0]), np.uint16)
     assert (green % 257 != 0).mean() > 0.5
     assert_refused(tempera("export", rendered, "-o", "clip.webm", *master), 3, ".mov")
+    noted = tempera("export", rendered, "-o", "clip.mov", *master[:2], "--set", "output.crf=9", "--progress", "plain")
+    assert "prores has no CRF" in noted.err
 
 
 def test_export_refuses_settings_of_the_render_and_keeps_the_input(

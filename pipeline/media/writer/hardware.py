@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import av
@@ -11,13 +11,11 @@ import av.error
 from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.target import Target, open_encoder
 
-log = logging.getLogger(__name__)
 
-
-def with_hardware(target: Target, width_px: int, height_px: int) -> Target:
+def with_hardware(target: Target, note: Callable[[str], None], width_px: int, height_px: int) -> Target:
     """The target with the first hardware encoder that opens for this size, if `output.hardware` asks for it.
 
-    Otherwise the target as it is, with a note in the log that says why. Only opening tells: an encoder is built in
+    Otherwise the target as it is, and `note` is told why. Only opening tells: an encoder is built in
     without the device and its driver.
     """
     if not target.settings.hardware:
@@ -33,10 +31,6 @@ def with_hardware(target: Target, width_px: int, height_px: int) -> Target:
             reasons.append(f"{encoder} does not open ({getattr(error, 'strerror', None) or error})")
         else:
             return found
-    log.warning(
-        "%s is encoded in software by %s: %s",
-        target.codec,
-        target.encoder,
-        ", ".join(reasons) or f"there is no hardware encoder for {target.codec} in this installation",
-    )
+    why = ", ".join(reasons) or f"there is no hardware encoder for {target.codec} in this installation"
+    note(f"{target.codec} is encoded in software by {target.encoder}: {why}")
     return target

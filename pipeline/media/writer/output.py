@@ -52,6 +52,7 @@ def write_video(
     fps: Fraction | None = None,
     time_map: TimeMap | None = AS_RECORDED,
     progress: Callable[[int], None] | None = None,
+    note: Callable[[str], None] = log.warning,
 ) -> Path:
     """Write the finished frames, uint8 or uint16 (H, W, 3) sRGB and all of one size and type, and return `path`.
 
@@ -64,15 +65,17 @@ def write_video(
     a constant rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by
     one pixel where the codec needs it (see `written_size`). The source's audio is carried over and stays in sync,
     unless `settings.audio` is "none" or `fps` changes the timing. `time_map` tells which of its moments the output
-    shows, if not those from the first frame on at their own speed; None, for frames that run backward: no audio.
+    shows, if not those from the first frame on at their own speed, also with `fps`; None, for frames that run backward:
+    no audio.
 
     The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
     disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
     (Images of a folder replace those of the same names one after the other, once all of them are written.)
 
-    `progress` is called with the number of frames written so far. Raises WriteError (disk, permissions, codec, a wrong
-    number of frames), UsageError (suffix), ConfigError (codec), InputError (the source of the sound is gone); what
-    `frames` raises passes through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
+    `progress` is called with the number of frames written so far, `note` with what is done otherwise than asked.
+    Raises WriteError (disk, permissions, codec, a wrong number of frames), UsageError (suffix), ConfigError (codec,
+    profile, audio that cannot be copied), InputError (the source of the audio is gone); what `frames` raises passes
+    through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
     """
     target = resolve(path, settings)
     if target.kind == "still" and source.frame_count != 1:
@@ -87,9 +90,10 @@ def write_video(
         return path
     with replacing(path) as partial:
         if target.kind == "video":
-            wanted = source.has_audio and source.kind == "video" and settings.audio != "none" and fps is None
+            wanted = source.has_audio and source.kind == "video" and settings.audio != "none"
+            wanted = wanted and (fps is None or time_map is not AS_RECORDED)
             if wanted and time_map is None:
-                log.warning("%s: the frames do not run forward throughout: the video has no audio", path)
+                note(f"{path}: the frames do not run forward throughout: the video has no audio")
             encode_video(
                 path,
                 partial,
@@ -99,6 +103,7 @@ def write_video(
                 timing=timing,
                 time_map=time_map if wanted else None,
                 progress=progress,
+                note=note,
             )
         elif target.kind == "animation":
             write_animation(path, partial, checked, target=target, settings=settings, timing=timing, progress=progress)

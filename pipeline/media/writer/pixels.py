@@ -86,15 +86,16 @@ def _yuv_frame(rgb: NDArray[Any], pixels: Pixels) -> av.VideoFrame:
     step = 2.0 ** (pixels.depth - 8)
     scale = np.array([[219], [224], [224]]) * step / np.iinfo(rgb.dtype).max
     matrix = np.hstack([_FROM_RGB * scale, np.array([[16], [128], [128]]) * step])
-    luma, *chromas = cv2.split(cv2.transform(rgb.astype(np.float32), matrix.astype(np.float32)))
+    values = rgb.astype(np.float32)
+    luma, *chromas = (cv2.transform(values, row[np.newaxis]) for row in matrix.astype(np.float32))
     if rgb.dtype == np.uint16 and pixels.depth < 16:
         tile = thresholds("ordered") - np.float32(0.5)
         luma += np.tile(tile, (-(-height // len(tile)), -(-width // len(tile))))[:height, :width]
     frame = av.VideoFrame(width, height, pixels.format)
     frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.MPEG
     frame.color_primaries, frame.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    for plane, values in enumerate((luma, *(_subsampled(chroma, pixels.chroma) for chroma in chromas))):
-        _samples(frame, plane, pixels)[:] = np.rint(values)
+    for plane, image in enumerate((luma, *(_subsampled(chroma, pixels.chroma) for chroma in chromas))):
+        np.rint(image, out=_samples(frame, plane, pixels), casting="unsafe")
     return frame
 
 

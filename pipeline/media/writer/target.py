@@ -174,7 +174,11 @@ def written_size(path: Path, settings: VideoSettings, width_px: int, height_px: 
     All codecs but FFV1, which keeps RGB, need even sides: there an odd side grows by one, by repeating the last column
     or row, so no pixel is lost. Everything else keeps the frames' size.
     """
-    target = resolve(path, settings)
+    return grown_size(resolve(path, settings), width_px, height_px)
+
+
+def grown_size(target: Target, width_px: int, height_px: int) -> tuple[int, int]:
+    """See `written_size`."""
     if target.kind == "video" and not target.pixels.rgb:
         return width_px + width_px % 2, height_px + height_px % 2
     return width_px, height_px
@@ -222,7 +226,7 @@ def check_output(
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
             target.kind, f"one {target.suffix} image"
         )
-    width_px, height_px = written_size(path, settings, width_px, height_px)
+    width_px, height_px = grown_size(target, width_px, height_px)
     check_size(path, target, width_px, height_px)
     try:
         open_encoder(target, width_px, height_px)

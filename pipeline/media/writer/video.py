@@ -12,12 +12,13 @@ import av.error
 
 from pipeline.errors import WriteError
 from pipeline.media.writer.audio import AudioTrack, open_audio
+from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.encoder_options import encoder_options, playable_options
 from pipeline.media.writer.hardware import with_hardware
 from pipeline.media.writer.metadata import container_metadata
 from pipeline.media.writer.partial import write_error
 from pipeline.media.writer.pixels import to_video_frame
-from pipeline.media.writer.target import check_size, pixel_format, quiet, refused
+from pipeline.media.writer.target import check_size, grown_size, pixel_format, quiet, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +58,7 @@ def encode_video(
     timing: Timing,
     time_map: TimeMap | None,
     progress: Callable[[int], None] | None,
+    note: Callable[[str], None],
 ) -> None:
     """Write all frames (uint8 or uint16 (H, W, 3) sRGB) to `partial`; errors speak of `path`.
 
@@ -75,7 +77,9 @@ def encode_video(
             f"{path}: {target.suffix} does not take {found}",
             hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
         )
-    target = with_hardware(target, *_even(target, width_px, height_px))
+    if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
+        note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
+    target = with_hardware(target, note, *grown_size(target, width_px, height_px))
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
@@ -111,13 +115,6 @@ def encode_video(
     _verify(path, partial, len(timing.starts))
 
 
-def _even(target: Target, width_px: int, height_px: int) -> tuple[int, int]:
-    """The size of the video, as `written_size` has it."""
-    if target.pixels.rgb:
-        return width_px, height_px
-    return width_px + width_px % 2, height_px + height_px % 2
-
-
 def _with_first(first: RGB, rest: Iterator[RGB]) -> Iterator[RGB]:
     yield first
     yield from rest
@@ -140,7 +137,7 @@ def _add_stream(
     quiet(target.encoder)
     stream: Any = output.add_stream(target.encoder, rate=rate)
     context = stream.codec_context
-    context.width, context.height = _even(target, width_px, height_px)
+    context.width, context.height = grown_size(target, width_px, height_px)
     context.pix_fmt = pixel_format(target)
     stream.time_base = context.time_base = timing.tick_s
     # FFmpeg's default of one thread, or of slices only, would make x264 slower and its output larger.
