@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.media.image.arrays import as_float
 from pipeline.media.image.color_transfer import transfer_colors
-from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
 from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def match_color(image: NDArray[np.float32], amount: float, context: FrameContext
 
 
 def preserve_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
-    """The lightness of the image with the chroma of the content, as far as `amount` in [0, 1]. From 8-bit values."""
-    lab = oklab_from_srgb(to_8_bit(image))
-    lab[..., 1:] += np.float32(amount) * (oklab_from_srgb(context.content)[..., 1:] - lab[..., 1:])
-    return from_8_bit(srgb_from_oklab(lab))
+    """The lightness of the image with the chroma of the content, as far as `amount` in [0, 1]."""
+    lab = oklab_from_image(image)
+    lab[..., 1:] += np.float32(amount) * (oklab_from_image(as_float(context.content))[..., 1:] - lab[..., 1:])
+    return image_from_oklab(lab)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
-from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+from pipeline.media.image.arrays import as_float
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
+from pipeline.postprocess.effect import FrameContext
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,16 +28,15 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     """The image with the broad lightness and part of the broad color of the content, as far as `amount` in [0, 1].
 
     Lightness is scaled, which preserves the contrast of strokes; color is shifted, so that gray can take on a hue.
-    Computed from 8-bit values.
     """
-    lab, light = oklab_from_srgb(to_8_bit(image)), oklab_from_srgb(context.content)
+    lab, light = oklab_from_image(image), oklab_from_image(as_float(context.content))
     sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
     broad_lab, broad_light = broad(lab, sigma_px), broad(light, sigma_px)
     # The small constant keeps the ratio of black to black at 1.
     ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
     lit = lab * np.clip(ratio, *LIGHTNESS_RANGE)
     lit[..., 1:] += np.float32(COLOR_FRACTION * amount) * (broad_light - broad_lab)[..., 1:]
-    return from_8_bit(srgb_from_oklab(lit))
+    return image_from_oklab(lit)
 
 
 def broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
-from pipeline.media.image import raw
 from pipeline.media.image.arrays import fit, resize
-from pipeline.media.image.icc import has_broken_profile
-from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
+from pipeline.media.image.photo import decode_photo, open_photo, photo_size
+from pipeline.media.image.raw import Development, development
 from pipeline.media.reader.damage import describe, fill
 from pipeline.media.reader.order import (
     CaptureTime,
@@ -28,9 +27,7 @@ from pipeline.media.reader.timing import check_fps, check_slice_end, choose
 from pipeline.types import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from PIL import Image
+    from collections.abc import Generator, Sequence
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.inputs import InputFiles
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 
 PHOTO_FPS: Final = Fraction(24)
 _DAMAGE_HINT: Final = "--set input.on_damaged=hold or =skip goes past it"
-_PAGED: Final = ("TIFF", "HEIF")
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 
@@ -132,7 +128,7 @@ def _damage(photo: _Photo) -> str:
         return photo.error.message
     try:
         _check_complete(photo.file)
-        _decode(photo.file, (1, 1), lambda: raw.development((photo.file,), RawSettings()))
+        decode_photo(photo.file, (1, 1), lambda: development((photo.file,), RawSettings()))
     except DamagedInputError as error:
         return error.message
     return ""
@@ -148,15 +144,15 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
     common = (source.width_px, source.height_px)
 
     @cache
-    def development() -> raw.Development:
-        return raw.development(source.files, settings.raw)
+    def developed() -> Development:
+        return development(source.files, settings.raw)
 
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]
         try:
-            found = _size(file)
+            found = photo_size(file)
             if found == common or settings.fit != "strict":
-                rgb = _decode(file, size, development)
+                rgb = decode_photo(file, size, developed)
         except DamagedInputError as error:
             raise DamagedInputError(
                 f"frame {index}: {error.message}", hint=f"{error.hint}; or {_DAMAGE_HINT}"
@@ -171,42 +167,12 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
             yield fit(rgb, *size, settings.fit)
 
 
-def _size(file: str) -> tuple[int, int]:
-    if raw.is_raw_file(file):
-        return raw.raw_size(file)
-    with open_image(file) as image:
-        return upright_size(image)
-
-
-def _decode(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
-    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px."""
-    if raw.is_raw_file(file):
-        return raw.develop(file, development(), size=size)
-    with open_image(file) as image:
-        _decode_smaller(image, size)
-        return render_frame(image, file)
-
-
-def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
-
-    A photo of 24 megapixels is then read several times as fast.
-    """
-    longer = 2 * max(size)
-    image.draft(None, (longer, longer))
-
-
 def _read_header(file: str) -> _Photo:
     try:
-        if raw.is_raw_file(file):
-            return _Photo(file, raw.raw_size(file), capture_time(raw.raw_exif(file)))
-        with open_image(file) as image:
-            remarks = ["have a color profile that cannot be read, and are taken as sRGB"] * has_broken_profile(image)
-            if image.format in _PAGED and count_frames(image) > 1:
-                remarks.append("have several pages, of which the first is used")
-            return _Photo(file, upright_size(image), capture_time(image.getexif()), remarks=tuple(remarks))
+        photo = open_photo(file)
     except DamagedInputError as error:
         return _Photo(file, None, None, error)
+    return _Photo(file, photo.size, capture_time(photo.exif), remarks=photo.remarks)
 
 
 def _in_order(photos: list[_Photo], found: InputFiles, settings: InputSettings) -> tuple[list[_Photo], str, list[str]]:
