@@ -41,7 +41,7 @@ MOMENT = datetime(2024, 5, 4, 10, 0, 7)
 
 def taken(tmp_path: Path, details: dict[int, Any] | None = None, main: dict[int, Any] | None = None) -> Any:
     with Image.open(write_photo(tmp_path / "photo.jpg", details=details, main=main)) as image:
-        return read_exif(image.getexif).taken
+        return read_exif(image.getexif()).taken
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_times_of_several_zones_are_compared_in_utc_if_all_state_theirs() -> Non
 def test_camera_and_exposure_are_read_and_what_makes_no_sense_is_left_out(tmp_path: Path) -> None:
     def exif(details: dict[int, Any], main: dict[int, Any]) -> Any:
         with Image.open(write_photo(tmp_path / "photo.jpg", details=details, main=main)) as image:
-            return read_exif(image.getexif)
+            return read_exif(image.getexif())
 
     good = exif({SERIAL: "12", EXPOSURE_S: 1 / 4, F_NUMBER: 2.0, ISO: 400}, {MAKE: "Canon", MODEL: "Canon EOS 7D\0x"})
     assert (good.camera, good.serial, good.iso) == ("Canon EOS 7D", "12", 400)

@@ -23,7 +23,8 @@ from pipeline.media.image.arrays import fit, resize, to_tensor
 from pipeline.media.image.depth import as_8_bit, as_float
 from pipeline.media.image.load import load_rgb, open_image, render_frame
 from pipeline.media.reader.source import probe, read_deep, read_frames
-from pipeline.postprocess.finish import finish
+from pipeline.postprocess.effect import FrameContext
+from pipeline.postprocess.finish import apply_effects, finish
 from pipeline.types import TONE_NODES
 from tests.support.clips import texture
 from tests.support.profiles import (
@@ -218,6 +219,17 @@ def test_effects_take_content_of_both_depths(settings: FinishSettings) -> None:
     deep = finish(stylized, content.astype(np.uint16) * np.uint16(257), settings, index=0, seed=0)
     np.testing.assert_array_equal(shallow, deep)
     assert np.abs(shallow.astype(int) - stylized).max() > 4
+
+
+def test_color_between_the_levels_of_8_bits_is_preserved() -> None:
+    image = np.full((48, 96, 3), 0.4, np.float32)
+    settings = FinishSettings(follow_level=0, preserve_color=1)
+    found, rounded = (
+        apply_effects(image, settings, FrameContext(content, 0, 0)) for content in (ramp(), as_8_bit(ramp()))
+    )
+    np.testing.assert_allclose(found, rounded, atol=1.5 / 255)
+    steps = [float(np.abs(np.diff(pixels[24], axis=0)).max()) for pixels in (found, rounded)]
+    assert steps[0] < steps[1] / 5  # a gradient without bands
 
 
 # HEIF

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.config.reading import config_schema, parse_config
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
-from pipeline.plan.identity import check_same, identity_digest
+from pipeline.plan.identity import check_same, differences, identity_digest
 from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime.hashing import canonical_json
@@ -242,7 +242,16 @@ def test_styles_must_agree_on_how_the_input_is_read() -> None:
     other = a_style("ink", a_config(input={"cuts": "none"}))
     with pytest.raises(ConfigError, match=r"input\.cuts") as caught:
         a_plan(a_style(), other)
-    assert "--set input.cuts=auto" in caught.value.hint
+    assert "--set 'input.cuts=auto'" in caught.value.hint
+
+
+def test_raw_development_is_in_the_digest_where_it_is_not_the_default() -> None:
+    plain, brighter = a_plan(a_style()), a_plan(a_style(config=a_config(input={"raw": {"exposure_ev": 1.0}})))
+    assert not [key for key in plain.identity if key.startswith("input.raw")]
+    assert differences(plain, brighter) == [("input.raw.exposure_ev", "not set", "1.0")]
+    other = a_style("ink", a_config(input={"raw": {"white_balance": "daylight"}}))
+    with pytest.raises(ConfigError, match=r"input\.raw\.white_balance"):
+        a_plan(a_style(), other)
 
 
 @pytest.mark.parametrize(

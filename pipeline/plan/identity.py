@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pipeline.config.raw import RawSettings
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -43,11 +44,13 @@ _LATER_KEYS: Final = (
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
 
-_IN_SOURCE: Final = ("camera", "duplicates", "gaps")
+_IN_SOURCE: Final = frozenset({"input.camera", "input.duplicates", "input.gaps"})
 """Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
 
-_LATER_INPUT_KEYS: Final = ("raw",)
-"""Those of `input`."""
+_LATER_INPUTS: Final[dict[str, Any]] = {
+    f"input.raw.{name}": value for name, value in RawSettings().model_dump().items()
+}
+"""Settings of the input for which the same holds, with their defaults."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -120,16 +123,17 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_input_identity(first.config.input))
-    read = _flat("input", plain_data(first.config.input.model_dump()))
-    for style in styles[1:]:
-        for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if read[key] != value:
+    inputs = [_flat("input", plain_data(style.config.input.model_dump())) for style in styles]
+    for style, other in zip(styles[1:], inputs[1:], strict=True):
+        for key, value in other.items():
+            if inputs[0][key] != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {read[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={read[key]}",
+                    f"{key} is {inputs[0][key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set '{key}={inputs[0][key]}'",
                 )
+    later = {key for key, value in inputs[0].items() if key in _LATER_INPUTS and value == _LATER_INPUTS[key]}
+    identity.update({key: value for key, value in inputs[0].items() if key not in later | _IN_SOURCE})
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
@@ -195,14 +199,6 @@ def _shown(identity: Mapping[str, Any], key: str) -> str:
     value = identity[key]
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]}...{text[-20:]}"
-
-
-def _input_identity(settings: InputSettings) -> dict[str, Any]:
-    """How the input is read, flat, without what `_IN_SOURCE` has; `_LATER_INPUT_KEYS` only where they are changed."""
-    data, default = (plain_data(it.model_dump(exclude=set(_IN_SOURCE))) for it in (settings, InputSettings()))
-    return _flat(
-        "input", {key: value for key, value in data.items() if key not in _LATER_INPUT_KEYS or value != default[key]}
-    )
 
 
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.media.image.limits import DECODE_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from PIL import Image
 
@@ -66,10 +66,9 @@ class PhotoExif:
         return math.log2(self.exposure_s * self.iso / (self.f_number or 1) ** 2)
 
 
-def read_exif(load: Callable[[], Image.Exif]) -> PhotoExif:
-    """What the EXIF that `load` gives says. Nothing that stands there raises an error."""
+def read_exif(exif: Image.Exif) -> PhotoExif:
+    """What EXIF says. Nothing that stands there raises an error."""
     try:
-        exif = load()
         main: dict[int, Any] = dict(exif)
     except DECODE_ERRORS:
         return PhotoExif()

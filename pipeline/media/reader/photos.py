@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
-from pipeline.media.image import raw
 from pipeline.media.image.arrays import fit, resize
-from pipeline.media.image.load import open_image, render_frame, upright_size
+from pipeline.media.image.photo import decode_photo, photo_size
+from pipeline.media.image.raw import Development, development
 from pipeline.media.reader.cameras import camera_names, describe_cameras, of_camera
 from pipeline.media.reader.complete import DAMAGE_HINT, check_complete
 from pipeline.media.reader.damage import describe, fill
@@ -31,10 +31,8 @@ from pipeline.media.reader.timing import check_fps, check_slice_end
 from pipeline.types import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
     from fractions import Fraction
-
-    from PIL import Image
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.inputs import InputFiles
@@ -155,7 +153,7 @@ def _damage(photo: PhotoHeader) -> str:
         return photo.error.message
     try:
         check_complete(photo.file)
-        _decode(photo.file, (1, 1), lambda: raw.development((photo.file,), RawSettings()))
+        decode_photo(photo.file, (1, 1), lambda: development((photo.file,), RawSettings()))
     except DamagedInputError as error:
         return error.message
     return ""
@@ -171,15 +169,15 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
     common = (source.width_px, source.height_px)
 
     @cache
-    def development() -> raw.Development:
-        return raw.development(source.files, settings.raw)
+    def developed() -> Development:
+        return development(source.files, settings.raw)
 
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]
         try:
-            found = _size(file)
+            found = photo_size(file)
             if found == common or settings.fit != "strict":
-                rgb = _decode(file, size, development)
+                rgb = decode_photo(file, size, developed)
         except DamagedInputError as error:
             raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {DAMAGE_HINT}") from None
         except InputError as error:
@@ -191,31 +189,6 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
             raise _odd_size(PhotoHeader(file, found), PhotoHeader(first, common))
         else:
             yield fit(rgb, *size, settings.fit)
-
-
-def _size(file: str) -> tuple[int, int]:
-    if raw.is_raw_file(file):
-        return raw.raw_size(file)
-    with open_image(file) as image:
-        return upright_size(image)
-
-
-def _decode(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
-    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px."""
-    if raw.is_raw_file(file):
-        return raw.develop(file, development(), size=size)
-    with open_image(file) as image:
-        _decode_smaller(image, size)
-        return render_frame(image, file)
-
-
-def _decode_smaller(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let the JPEG decoder itself scale down, by 2, 4 or 8, as long as twice the wanted size remains on both sides.
-
-    A photo of 24 megapixels is then read several times as fast.
-    """
-    longer = 2 * max(size)
-    image.draft(None, (longer, longer))
 
 
 def _check_sizes(photos: Sequence[PhotoHeader], size: tuple[int, int], settings: InputSettings) -> list[str]:

@@ -439,7 +439,7 @@ def run_case(kind: str, number: int, folder: Path) -> dict[str, str]:
     try:
         KINDS[kind](folder, rng)
     except TemperaError as error:
-        good = bool(error.hint) and len(error.message) < 4000 and error.exit_code in (2, 3, 4)
+        good = bool(error.hint) and len(error.message) < 4000 and error.exit_code in (2, 3, 4, 6)
         return {"outcome": "refused" if good else "failed", "error": f"{type(error).__name__}: {error.message[:500]}"}
     except UnsteadyError as error:
         return {"outcome": "unsteady", "error": str(error)}
