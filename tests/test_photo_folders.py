@@ -118,6 +118,8 @@ def test_folder_with_photos_only_in_its_folders_names_them(tmp_path: Path) -> No
     shutil.rmtree(tmp_path / "DCIM/100CANON")
     with pytest.raises(InputError, match=r"101CANON \(2 photos\)$"):
         probe([tmp_path / "DCIM"], SETTINGS)
+    write_photo(tmp_path / "DCIM/photo", 9)  # has no suffix, but is one
+    assert names(probe([tmp_path / "DCIM"], SETTINGS)) == ["photo"]
     (tmp_path / "empty/inside").mkdir(parents=True)
     with pytest.raises(InputError, match="the folder is empty"):
         probe([tmp_path / "empty"], SETTINGS)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -98,6 +99,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a traceback is printed only for a bug."""
     limit_spinning()
     share_heap()
+    # Pillow warns of every EXIF tag that makes no sense
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return _invoke(arguments)
     except TemperaError as error:
