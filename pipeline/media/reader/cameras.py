@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from pipeline.media.reader.header import PhotoHeader
 
-
 _SHOWN: Final = 6
 
 
@@ -63,14 +62,11 @@ def describe_cameras(photos: Sequence[PhotoHeader], *, by_time: bool) -> list[st
     if len(counts) < 2:
         return []
     names = camera_names([photo for photo in photos if photo.error is None])
-    mixed = sum(a != b for a, b in pairwise(names)) >= len(counts)
     how = ""
-    if mixed:
+    if sum(a != b for a, b in pairwise(names)) >= len(counts):  # not one after the other
         how = ", mixed by capture time, though their clocks may differ" if by_time else ", mixed"
     first = next(name for name in counts if name)
-    return [
-        f"Photos of {len(counts)} cameras: {list_cameras(counts)}{how}. --set 'input.camera={first}' takes one of them."
-    ]
+    return [f"Photos of several cameras: {list_cameras(counts)}{how}. --set 'input.camera={first}' takes one of them."]
 
 
 def list_cameras(counts: Mapping[str, int]) -> str:
