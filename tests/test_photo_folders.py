@@ -36,8 +36,8 @@ def test_photos_of_two_cameras_are_told_and_one_can_be_chosen(tmp_path: Path) ->
     folder = two_cameras(tmp_path / "mixed")
     note = next(note for note in probe([folder], SETTINGS).notes if "cameras" in note)
     assert note == (
-        "Photos of several cameras: Canon EOS 7D (6), Apple iPhone 7 (3), mixed by capture time, though their clocks may "
-        "differ. --set 'input.camera=Canon EOS 7D' takes one of them."
+        "Photos of several cameras: Canon EOS 7D (6), Apple iPhone 7 (3), mixed by capture time, though their clocks "
+        "may differ. --set 'input.camera=Canon EOS 7D' takes one of them."
     )
     for text in ("Apple iPhone 7", "iphone"):
         source = probe([folder], InputSettings(camera=text))
