@@ -36,8 +36,8 @@ def test_photos_of_two_cameras_are_told_and_one_can_be_chosen(tmp_path: Path) ->
     folder = two_cameras(tmp_path / "mixed")
     note = next(note for note in probe([folder], SETTINGS).notes if "cameras" in note)
     assert note == (
-        "Photos of 2 cameras: Canon EOS 7D (6), Apple iPhone 7 (3), mixed by capture time, though their clocks may "
-        "differ. --set 'input.camera=Canon EOS 7D' takes one of them."
+        "Photos of several cameras: Canon EOS 7D (6), Apple iPhone 7 (3), mixed by capture time, though their clocks "
+        "may differ. --set 'input.camera=Canon EOS 7D' takes one of them."
     )
     for text in ("Apple iPhone 7", "iphone"):
         source = probe([folder], InputSettings(camera=text))
@@ -55,7 +55,7 @@ def test_two_bodies_of_one_model_are_told_apart_by_their_serial_numbers(tmp_path
         body = {SERIAL: f"00{number // 2}"}
         write_photo(tmp_path / f"{number}.jpg", number, details=at(number) | body, main=CANON)
     source = probe([tmp_path], SETTINGS)
-    assert source.notes[0].startswith("Photos of 2 cameras: Canon EOS 7D #000 (2), Canon EOS 7D #001 (2). --set")
+    assert source.notes[0].startswith("Photos of several cameras: Canon EOS 7D #000 (2), Canon EOS 7D #001 (2). --set")
     assert names(probe([tmp_path], InputSettings(camera="#001"))) == ["2.jpg", "3.jpg"]
 
 
@@ -118,6 +118,8 @@ def test_folder_with_photos_only_in_its_folders_names_them(tmp_path: Path) -> No
     shutil.rmtree(tmp_path / "DCIM/100CANON")
     with pytest.raises(InputError, match=r"101CANON \(2 photos\)$"):
         probe([tmp_path / "DCIM"], SETTINGS)
+    write_photo(tmp_path / "DCIM/photo", 9)  # has no suffix, but is one
+    assert names(probe([tmp_path / "DCIM"], SETTINGS)) == ["photo"]
     (tmp_path / "empty/inside").mkdir(parents=True)
     with pytest.raises(InputError, match="the folder is empty"):
         probe([tmp_path / "empty"], SETTINGS)

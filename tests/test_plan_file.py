@@ -104,6 +104,15 @@ def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
             plan_from_json(sealed({**document, "tempera_plan": version}))
 
 
+def test_plan_whose_source_knows_no_gaps_is_read() -> None:
+    written = json.loads(plan_to_json(a_plan()))
+    del written["source"]["gaps_to_fill"]
+    assert plan_from_json(sealed(written)) == a_plan()
+    for gaps in ([6], [-1]):
+        with pytest.raises(RenderDirectoryError, match="a gap is outside"):
+            plan_from_json(sealed({**written, "source": {**written["source"], "gaps_to_fill": gaps}}))
+
+
 def test_plan_without_contrasts_is_read() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
     del written["contrasts"]

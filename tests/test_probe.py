@@ -38,7 +38,7 @@ def test_photos_are_reported_with_order_camera_times_and_exposure(tmp_path: Path
     assert {label: report.rows[label] for label in expected} == expected
     assert [warning.split("(")[0] for warning in report.warnings] == [
         "Gap of 40 s after p2.jpg ",
-        "Photos of 2 cameras: Canon EOS 7D ",
+        "Photos of several cameras: Canon EOS 7D ",
         "The exposure settings jump by +3.1 stops at p4.jpg.",
     ]
     assert report.notes == ("A burst of 5 photos, shown at 4 fps: --fps sets another rate.",)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -103,6 +104,8 @@ def run(arguments: Sequence[str]) -> int:
     share_heap()
     if completion.VARIABLE in os.environ:
         return completion.answer(app)
+    # Pillow warns of every EXIF tag that makes no sense
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return _invoke(arguments)
     except TemperaError as error:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pipeline.config.settings import InputSettings
 from pipeline.errors import printable
+from pipeline.media.reader.cameras import list_cameras
 from pipeline.media.reader.intervals import duration_text
 from pipeline.media.reader.photo_facts import PhotoFacts, photo_facts, shutter_text
 from pipeline.media.reader.source import probe
@@ -83,7 +84,7 @@ def _photos(source: Source, settings: InputSettings) -> Findings:
     facts = photo_facts(source, settings)
     rows = {"order": _order(source, settings, facts)}
     if any(facts.cameras):
-        rows["cameras"] = ", ".join(f"{name or 'not stated'} ({count})" for name, count in facts.cameras.items())
+        rows["cameras"] = list_cameras(facts.cameras)
     if facts.first and facts.last:
         rows["taken"] = f"{facts.first.replace('T', ' ')} to {facts.last.replace('T', ' ')}"
     if facts.interval_s is not None and facts.shortest_s is not None and facts.longest_s is not None:
@@ -94,7 +95,7 @@ def _photos(source: Source, settings: InputSettings) -> Findings:
     exposure = [
         _between(facts.exposure_s, shutter_text),
         _between(facts.f_number, lambda number: f"f/{number:g}"),
-        _between(facts.iso, lambda number: f"ISO {number:g}"),
+        facts.iso and f"ISO {_between(facts.iso, '{:g}'.format)}",
     ]
     if any(exposure):
         rows["exposure"] = ", ".join(text for text in exposure if text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
 
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
     from pipeline.media.reader.header import PhotoHeader
 
+_SHOWN: Final = 6
+
 
 def camera_names(photos: Sequence[PhotoHeader]) -> list[str]:
     """The camera of each photo: make and model, with the serial number where several of that model are there.
 
     "" for photos that do not say.
     """
-    serials: dict[str, set[str]] = {}
-    for photo in photos:
-        serials.setdefault(photo.exif.camera, set()).add(photo.exif.serial)
+    bodies = {(photo.exif.camera, photo.exif.serial) for photo in photos}
+    models = Counter(camera for camera, _ in bodies if camera)
     return [
-        f"{exif.camera} #{exif.serial}" if exif.serial and len(serials[exif.camera]) > 1 else exif.camera
+        f"{exif.camera} #{exif.serial}" if exif.serial and models[exif.camera] > 1 else exif.camera
         for exif in (photo.exif for photo in photos)
     ]
 
@@ -45,7 +46,7 @@ def of_camera(photos: Sequence[PhotoHeader], wanted: str) -> tuple[list[PhotoHea
     exact = [name for name in cameras if name.casefold() == wanted.casefold()]
     found = exact or [name for name in cameras if wanted.casefold() in name.casefold()]
     if len(found) != 1:
-        there = _listed(count_cameras(photos)) if cameras else "no photo says with which camera it was taken"
+        there = list_cameras(count_cameras(photos)) if cameras else "no photo says with which camera it was taken"
         raise InputError(
             f"input.camera={wanted}: {'several cameras have' if found else 'no photo is by a camera of'} that name",
             hint=f"there are: {there}" if cameras else there,
@@ -61,13 +62,15 @@ def describe_cameras(photos: Sequence[PhotoHeader], *, by_time: bool) -> list[st
     if len(counts) < 2:
         return []
     names = camera_names([photo for photo in photos if photo.error is None])
-    mixed = sum(a != b for a, b in pairwise(names)) >= len(counts)
     how = ""
-    if mixed:
+    if sum(a != b for a, b in pairwise(names)) >= len(counts):  # not one after the other
         how = ", mixed by capture time, though their clocks may differ" if by_time else ", mixed"
     first = next(name for name in counts if name)
-    return [f"Photos of {len(counts)} cameras: {_listed(counts)}{how}. --set 'input.camera={first}' takes one of them."]
+    return [f"Photos of several cameras: {list_cameras(counts)}{how}. --set 'input.camera={first}' takes one of them."]
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name or 'not stated'} ({count})" for name, count in counts.items())
+def list_cameras(counts: Mapping[str, int]) -> str:
+    """Cameras with their counts, as text."""
+    named = [f"{name or 'not stated'} ({count})" for name, count in counts.items()]
+    rest = [f"{len(named) - _SHOWN} more"] if len(named) > _SHOWN else []
+    return ", ".join([*named[:_SHOWN], *rest])

@@ -138,9 +138,8 @@ def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
             f"{folder}: the folder cannot be read ({error.strerror or error})", hint="check the folder's permissions"
         ) from None
     entries = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _DESKTOP_FILES]
-    if not any(_may_be_photo(entry) for entry in entries):
-        _refuse_parent(folder)
     if not entries:
+        _refuse_parent(folder)
         raise InputError(
             f"{folder}: the folder is empty; expected photos", hint="name the folder that the photos are directly in"
         )
@@ -271,6 +270,8 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
             (videos if content.startswith("a video") else others).append(entry.name)
     photos, pairs = _with_raws(photos, raws, settings)
     if not photos:
+        if Path(text).is_dir():
+            _refuse_parent(Path(text))
         kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
         first = (videos or others)[0]
         raise InputError(

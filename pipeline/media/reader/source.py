@@ -46,8 +46,8 @@ def probe(
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
     `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
-    after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that
-    rate is taken, and a frame that would repeat just lasts longer.
+    after it: photos are shown at that rate (by default that of `photo_rate`); of a video the latest frame at every tick
+    of that rate is taken, and a frame that would repeat just lasts longer.
 
     Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
     of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in
