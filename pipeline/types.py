@@ -77,6 +77,12 @@ class Source:
     """Which stream of a video file the frames come from."""
     stream_pts: tuple[int, ...] = ()
     """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps are unusable."""
+    interlaced: bool = False
+    """Whether the video marks frames as interlaced."""
+    peak_nits: int = 0
+    """Peak luminance of an HDR video in cd/m2, as it states it; 0 if it does not."""
+    blended: tuple[int, ...] = ()
+    """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
 
     @property
     def frame_count(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -42,6 +42,11 @@ _LATER_KEYS: Final = (
     "superpixel.color",
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
+
+_LATER_INPUTS: Final[dict[str, Any]] = {
+    f"input.{name}": getattr(InputSettings(), name) for name in ("stream", "deinterlace", "background", "rate")
+}
+"""Settings of the input for which the same holds, with their defaults."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -114,15 +119,19 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
-    for style in styles[1:]:
-        for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if identity[key] != value:
+    inputs = [_flat("input", plain_data(style.config.input.model_dump())) for style in styles]
+    for style, other in zip(styles[1:], inputs[1:], strict=True):
+        for key, value in other.items():
+            if inputs[0][key] != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {identity[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                    f"{key} is {inputs[0][key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set {key}={inputs[0][key]}",
                 )
+    kept = {key: value for key, value in inputs[0].items() if key not in _LATER_INPUTS or value != _LATER_INPUTS[key]}
+    identity.update(kept)
+    if source.blended:
+        identity["source.blended"] = list(source.blended)
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
