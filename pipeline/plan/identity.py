@@ -126,7 +126,7 @@ def make_identity(
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
                     f"{key} is {inputs[0][key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={inputs[0][key]}",
+                    hint=f"say which one holds for both, as --set '{key}={json.dumps(inputs[0][key])}'",
                 )
     kept = {key: value for key, value in inputs[0].items() if key not in _LATER_INPUTS or value != _LATER_INPUTS[key]}
     identity.update(kept)

@@ -188,7 +188,8 @@ def has_separate_alpha(stream: VideoStream) -> bool:
     That decoder does not mark key frames, so such a stream is always read from the start.
     """
     name = _WITH_ALPHA.get(stream.codec_context.name)
-    return name in av.codecs_available and stream.metadata.get("alpha_mode") == "1"
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return name in av.codecs_available and tags.get("alpha_mode") == "1"
 
 
 def read(

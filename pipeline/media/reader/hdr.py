@@ -41,7 +41,7 @@ _TO_BT709: Final = {
     "bt2020": ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     "smpte432": ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-_KEPT: Final = 0.8
+_KEPT: Final = 0.9
 """Saturation up to which colors stay as they are; 1 is the border of sRGB's gamut."""
 _BLOCK_PX: Final = 1 << 20
 
@@ -122,10 +122,10 @@ class SdrMapping:
 def soft_gamut(light: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
     """Linear float32 (H, W, 3) with channels below 0 brought to 0 or more, in the manner of the ACES gamut compressor.
 
-    The distance of a channel from the largest one, as a part of it, is kept up to 0.8; from there to `reach` it is
-    compressed to 0.8 to 1. The largest channel stays as it is.
+    The distance of a channel from the largest one, as a part of it, is kept up to 0.9; from there to `reach` it is
+    compressed to 0.9 to 1. The largest channel stays as it is.
     """
-    strongest = light.max(axis=-1, keepdims=True)
+    strongest = np.maximum(light.max(axis=-1, keepdims=True), 0)
     distance = 1 - light / np.maximum(strongest, np.float32(1e-9))
     outer = distance > _KEPT
     if reach <= 1 or not outer.any():

@@ -1,0 +1,410 @@
+"""Videos of cameras and editors: interlaced, HDR, deep, transparent, with several streams, edit lists, open GOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.config.settings import InputSettings
+from pipeline.errors import InputError
+from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
+from pipeline.media.reader import decode
+from pipeline.media.reader.pixels import Conversion, Orientation, blend, peak_nits, to_rgb
+from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.thumbnails import Thumbnails
+from pipeline.types import Source
+from tests.support.cameras import (
+    BT2020,
+    HLG,
+    PQ,
+    woven,
+    write_deep,
+    write_interlaced,
+    write_rgba,
+    write_streams,
+)
+from tests.support.clips import moving_square, write_video
+from tests.support.reading import COUNT, FRAMES, MS, SETTINGS, UNEVEN
+
+Data = Callable[[str], Path]
+MOMENTS = moving_square(24, size=(96, 64), step_px=3)
+SQUARE = slice(22, 42)
+"""Rows with everything that moves."""
+
+
+def pixels(source: Source, settings: InputSettings = SETTINGS, **options: Any) -> list[Any]:
+    return [frame.rgb for frame in read_frames(source, settings=settings, **options)]
+
+
+def read_from_everywhere(source: Source, settings: InputSettings = SETTINGS) -> list[Any]:
+    """All frames, after a check that each comes out the same when reading begins at it."""
+    whole = pixels(source, settings)
+    assert len(whole) == source.frame_count
+    for start in range(source.frame_count):
+        np.testing.assert_array_equal(pixels(source, settings, start=start, stop=start + 1)[0], whole[start])
+    return whole
+
+
+def error(image: Any, expected: Any) -> float:
+    return float(np.abs(image.astype(float) - expected)[SQUARE].mean())
+
+
+# Interlaced
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_interlaced_frames_show_the_moment_of_their_first_field(tmp_path: Path, top_first: bool) -> None:
+    path = write_interlaced(tmp_path / "a.mkv", woven(MOMENTS, top_first=top_first), top_first=top_first)
+    source = probe([path], SETTINGS)
+    assert source.interlaced
+    assert source.frame_count == 12
+    assert [float(pts * source.time_base) for pts in source.pts] == pytest.approx([i / 25 for i in range(12)])
+    assert any("interlaced" in note for note in source.notes)
+    for index, image in enumerate(read_from_everywhere(source)):
+        assert error(image, MOMENTS[2 * index]) < 1.5 < 4 < error(image, MOMENTS[2 * index + 1])
+
+
+def test_fields_can_be_left_alone_and_separated_without_a_mark(tmp_path: Path) -> None:
+    frames = woven(MOMENTS)
+    never = InputSettings(deinterlace="never")
+    path = write_interlaced(tmp_path / "a.mkv", frames)
+    assert any("not separated" in note for note in probe([path], never).notes)
+    assert error(pixels(probe([path], never), never)[5], frames[5]) < 1
+    always = InputSettings(deinterlace="always")
+    unmarked = probe([write_video(tmp_path / "b.mkv", frames)], always)
+    assert not unmarked.interlaced
+    assert error(read_from_everywhere(unmarked, always)[5], MOMENTS[10]) < 1.5
+
+
+def test_progressive_frames_between_interlaced_ones_stay_as_they_are(tmp_path: Path) -> None:
+    frames = [*woven(MOMENTS[:12]), *MOMENTS[12:18]]
+    path = write_interlaced(tmp_path / "a.mkv", frames, marked=[True] * 6 + [False] * 6, codec="ffv1")
+    never = InputSettings(deinterlace="never")
+    stored = pixels(probe([path], never), never)
+    for index, image in enumerate(read_from_everywhere(probe([path], SETTINGS))):
+        assert (image == stored[index]).all() == (index >= 6)
+
+
+def test_small_frames_of_an_interlaced_video_are_read_like_all_others(tmp_path: Path) -> None:
+    path = write_interlaced(tmp_path / "a.mkv", woven(MOMENTS))
+    with Thumbnails(32) as thumbnails:
+        source = probe([path], SETTINGS, thumbnails=thumbnails)
+        assert not thumbnails.holds([0], thumbnails.size)
+        width, height = thumbnails.size
+        small = pixels(source, width_px=width, height_px=height, thumbnails=thumbnails)
+        np.testing.assert_array_equal(small[5], pixels(source, width_px=width, height_px=height)[5])
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 32), (32, 3)])
+def test_frames_too_small_for_the_filter_are_shown_as_they_are(tmp_path: Path, size: tuple[int, int]) -> None:
+    always = InputSettings(deinterlace="always")
+    path = write_video(tmp_path / "a.mkv", moving_square(3, size=size), codec="ffv1", pix_fmt="yuv444p")
+    plain = pixels(probe([path], SETTINGS))
+    np.testing.assert_array_equal(pixels(probe([path], always), always), plain)
+
+
+# HDR and more than 8 bits
+
+
+@pytest.mark.parametrize(("transfer", "name", "white"), [(PQ, "PQ", 0.580689), (HLG, "HLG", 0.75)])
+@pytest.mark.parametrize("pix_fmt", ["yuv444p10le", "yuv420p10le"])
+def test_hdr_is_tone_mapped(tmp_path: Path, transfer: int, name: str, white: float, pix_fmt: str) -> None:
+    steps = np.repeat(np.array([0, white / 2, white, 1]), 12)
+    card = np.broadcast_to(np.rint(steps * 65535).astype(np.uint16)[None, :, None], (32, 48, 3))
+    path = write_deep(
+        tmp_path / "a.mkv", [card] * 3, transfer=transfer, primaries=BT2020, matrix=BT2020, pix_fmt=pix_fmt
+    )
+    source = probe([path], SETTINGS)
+    assert any(f"HDR ({name}, up to 1000" in note for note in source.notes)
+    rgb = read_from_everywhere(source)[1]
+    black, dark, bright, peak = (rgb[8:24, at : at + 4].reshape(-1, 3).mean(axis=0) for at in (4, 16, 28, 40))
+    assert black.max() <= 1
+    assert peak.min() >= 254
+    assert np.abs(bright - 229).max() <= 2
+    assert 20 < dark.mean() < 130
+    assert np.ptp(dark) <= 1.5
+
+
+def test_peak_of_the_clip_is_what_it_states(tmp_path: Path) -> None:
+    if "libx265" not in av.codecs_available:
+        pytest.skip("no encoder for HEVC")
+    display = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)"
+    card = [np.full((64, 96, 3), 40000, np.uint16)] * 3
+    levels = []
+    for number, light in enumerate(("max-cll=600,300", "max-cll=0,0")):
+        params = f"log-level=0:hdr10=1:repeat-headers=1:{display}:{light}"
+        path = write_deep(
+            tmp_path / f"{number}.mp4",
+            card,
+            transfer=PQ,
+            primaries=BT2020,
+            matrix=BT2020,
+            pix_fmt="yuv420p10le",
+            codec="libx265",
+            options={"x265-params": params},
+        )
+        source = probe([path], SETTINGS)
+        assert source.peak_nits == (600, 4000)[number]
+        levels.append(float(pixels(source)[0].mean()))
+    assert levels[0] > levels[1] + 5  # less has to be compressed
+
+
+def test_wide_primaries_are_converted(tmp_path: Path) -> None:
+    card = [np.broadcast_to(np.array([40000, 30000, 20000], np.uint16), (32, 48, 3))] * 2
+    path = write_deep(tmp_path / "a.mkv", card, transfer=14, primaries=BT2020, matrix=BT2020)
+    source = probe([path], SETTINGS)
+    assert any("BT.2020" in note for note in source.notes)
+    from_2020 = np.array([[1.6605, -0.5876, -0.0729], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+    light = from_2020 @ linear_from_srgb(card[0][0, 0].astype(np.float32) / np.float32(65535))
+    expected = 255 * srgb_from_linear(light.astype(np.float32))
+    assert np.abs(pixels(source)[0][16, 24] - expected).max() < 2.5
+
+
+@pytest.mark.parametrize("codec", ["libx264", "ffv1"])
+def test_more_than_8_bits_are_kept_where_they_are_asked_for(tmp_path: Path, codec: str) -> None:
+    ramp = np.linspace(20000, 21000, 48).astype(np.uint16)
+    card = np.repeat(np.repeat(ramp[None, :, None], 32, axis=0), 3, axis=2)
+    path = write_deep(tmp_path / "a.mkv", [card], codec=codec)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        deep = to_rgb(frame, (48, 32), Orientation(), Conversion(deep=True))
+        flat = to_rgb(frame, (48, 32), Orientation(), Conversion())
+    assert (str(deep.dtype), str(flat.dtype)) == ("uint16", "uint8")
+    assert np.abs(deep.astype(int) - card).max() < 130  # two of 1023
+    assert len(np.unique(deep)) > 2 * len(np.unique(flat))
+    assert np.abs(deep / 257 - flat).max() <= 1.0
+
+
+def test_8_bit_sources_stay_8_bit(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", FRAMES[:1])
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert to_rgb(frame, (48, 32), Orientation(), Conversion(deep=True)).dtype == np.uint8
+        assert peak_nits(frame) == 0
+
+
+def test_deep_hdr_and_deep_transparency_agree_with_8_bits(tmp_path: Path) -> None:
+    card = [np.broadcast_to(np.array([30000, 35000, 25000], np.uint16), (32, 48, 3))]
+    hdr = write_deep(tmp_path / "a.mkv", card, transfer=HLG, primaries=BT2020, matrix=BT2020)
+    rgba = [np.dstack([FRAMES[0], np.full((32, 48), 90, np.uint8)])]
+    transparent = write_rgba(tmp_path / "b.mov", rgba, codec="prores_ks", pix_fmt="yuva444p10le")
+    for path in (hdr, transparent):
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0))
+            deep, flat = (
+                to_rgb(frame, (48, 32), Orientation(), Conversion(background=(20, 40, 60), deep=how))
+                for how in (True, False)
+            )
+        assert deep.dtype == np.uint16
+        assert np.abs(deep / 257 - flat).max() <= 1.5
+
+
+@pytest.mark.parametrize(
+    "pix_fmt", ["gray", "gray10le", "gbrp10le", "gbrp12le", "yuv411p", "yuv410p", "bgr0", "rgb48le"]
+)
+def test_odd_pixel_formats_are_read(tmp_path: Path, pix_fmt: str) -> None:
+    soft = [np.repeat(frame.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8) for frame in FRAMES[:2]]
+    path = write_video(tmp_path / "a.mkv", soft, codec="ffv1", pix_fmt=pix_fmt, tagged=False)
+    rgb = pixels(probe([path], SETTINGS))[1]
+    assert np.abs(rgb.astype(float) - soft[1]).mean() < 2.5
+
+
+# Transparency
+
+ALPHA = [np.dstack([frame, np.where(np.arange(48) < 24, 0, 255)[None].repeat(32, 0)]) for frame in FRAMES[:6]]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        (".mov", "qtrle", "argb"),
+        (".mov", "png", "rgba"),
+        (".mov", "prores_ks", "yuva444p10le"),
+        (".webm", "libvpx-vp9", "yuva420p"),
+        (".webm", "libvpx", "yuva420p"),
+        (".mkv", "ffv1", "bgra"),
+    ],
+)
+def test_background_shows_through(tmp_path: Path, suffix: str, codec: str, pix_fmt: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"no encoder {codec}")
+    images = [image.astype(np.uint8) for image in ALPHA]
+    options = {"auto-alt-ref": "0", "b": "2M"} if suffix == ".webm" else {}
+    path = write_rgba(tmp_path / f"a{suffix}", images, codec=codec, pix_fmt=pix_fmt, options=options)
+    on_green = InputSettings(background="#205030")
+    source = probe([path], on_green)
+    assert any("#205030" in note for note in source.notes)
+    for index, rgb in enumerate(read_from_everywhere(source, on_green)):
+        assert np.abs(rgb[:, :20].astype(int) - (0x20, 0x50, 0x30)).max() <= 3
+        assert np.abs(rgb[:, 28:].astype(float) - FRAMES[index][:, 28:]).mean() < 12
+    assert (pixels(probe([path], SETTINGS))[0][:, :20] >= 252).all()
+
+
+def test_real_transparent_webm_is_not_opaque(data: Data) -> None:
+    path = data("video/transparent_vp9_alpha.webm")
+    blue = InputSettings(background="#0000ff")
+    white, on_blue = pixels(probe([path], SETTINGS), stop=1)[0], pixels(probe([path], blue), blue, stop=1)[0]
+    behind = (white == 255).all(axis=2)
+    assert behind.mean() > 0.9
+    assert (on_blue[behind] == (0, 0, 255)).all()
+
+
+# Streams
+
+
+def test_stream_can_be_chosen(tmp_path: Path) -> None:
+    clips = [moving_square(4, seed=7), moving_square(3, size=(64, 48))]
+    path = write_streams(tmp_path / "a.mkv", clips, default=1)
+    source = probe([path], SETTINGS)
+    assert source.stream_index == 1
+    assert "not stream 0 of 48x32; --set input.stream" in source.notes[0]
+    first = InputSettings(stream=0)
+    np.testing.assert_array_equal(read_from_everywhere(probe([path], first), first), clips[0])
+    with pytest.raises(InputError, match="stream 7 is no video") as caught:
+        probe([path], InputSettings(stream=7))
+    assert "stream=0" in (caught.value.hint or "")
+
+
+def test_many_streams_are_not_all_listed(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "a.mkv", [FRAMES[:1]] * 40)
+    (note, *_) = probe([path], SETTINGS).notes
+    assert "and 35 more" in note
+    assert len(note) < 300
+
+
+def test_sound_and_cover_art_are_no_stream_to_choose(data: Data) -> None:
+    path = data("video/testsrc_cover_art.mp4")
+    source = probe([path], SETTINGS)
+    with av.open(str(path)) as container:
+        others = [stream.index for stream in container.streams if stream.index != source.stream_index]
+    for index in others:
+        with pytest.raises(InputError, match=f"stream {index} is no video"):
+            probe([path], InputSettings(stream=index))
+
+
+# Time
+
+
+def test_open_gop_reads_the_same_from_everywhere(tmp_path: Path) -> None:
+    options = {"qp": "20", "bf": "3", "x264-params": "open-gop=1:keyint=5:min-keyint=5:scenecut=0:b-adapt=0"}
+    source = probe([write_video(tmp_path / "a.mp4", MOMENTS, options=options)], SETTINGS)
+    assert source.frame_count == len(MOMENTS)
+    read_from_everywhere(source)
+
+
+def test_leading_frames_without_their_reference_are_not_shown(tmp_path: Path) -> None:
+    options = {"qp": "20", "bf": "3", "x264-params": "open-gop=1:keyint=5:min-keyint=5:scenecut=0:b-adapt=0"}
+    whole = write_video(tmp_path / "whole.mkv", MOMENTS, options=options)
+    full = pixels(probe([whole], SETTINGS))
+    cut = tmp_path / "cut.mkv"
+    begun = False
+    with av.open(str(whole)) as given, av.open(str(cut), "w") as made:
+        stream = made.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            begun |= packet.is_keyframe and (packet.pts or 0) > 100
+            if begun and packet.size:
+                packet.stream = stream
+                made.mux(packet)
+    source = probe([cut], InputSettings(on_damaged="skip"))
+    shown = read_from_everywhere(source, InputSettings(on_damaged="skip"))
+    # What is shown is a run of the whole clip up to its end, apart from the leading frames.
+    np.testing.assert_array_equal(shown[-15:], full[-15:])
+
+
+def test_frames_before_an_edit_list_are_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    stamps = [40 * i - 120 for i in range(COUNT)]
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    write_video(path, FRAMES, time_base=MS, pts=stamps, container_options=options)
+    source = probe([path], SETTINGS)
+    whole = read_from_everywhere(source)
+    assert source.frame_count == COUNT - 3
+    assert source.pts[0] == 0
+    assert np.abs(whole[0].astype(float) - FRAMES[3]).mean() < 1
+
+
+def test_stamps_may_begin_late(tmp_path: Path) -> None:
+    first = 12_345
+    stamps = [1000 * first + 40 * i for i in range(COUNT)]
+    path = write_video(tmp_path / "a.mkv", FRAMES, time_base=MS, pts=stamps)
+    source = probe([path], SETTINGS, frames=(3, 9))
+    assert source.frame_count == 6
+    assert (source.pts[1] - source.pts[0]) * source.time_base == Fraction(1, 25)
+    assert source.pts[0] * source.time_base == first + Fraction(120, 1000)
+    np.testing.assert_array_equal(read_from_everywhere(source), pixels(probe([path], SETTINGS))[3:9])
+
+
+@pytest.mark.parametrize(("turn", "flip"), [(0, True), (90, True), (180, True), (270, True), (90, False)])
+def test_display_matrices_that_mirror(tmp_path: Path, turn: int, flip: bool) -> None:
+    path = write_video(tmp_path / "a.mp4", FRAMES, rotation_deg=turn, hflip=flip)
+    plain = pixels(probe([write_video(tmp_path / "b.mp4", FRAMES)], SETTINGS))[0]
+    shown = pixels(probe([path], SETTINGS))[0]
+    possible = [np.rot90(image, k) for image in (plain, plain[:, ::-1]) for k in range(4)]
+    (match,) = [at for at, image in enumerate(possible) if np.array_equal(image, shown)]
+    assert (match >= 4) == flip
+    assert match % 2 == turn // 90 % 2
+
+
+# Fewer frames a second
+
+
+def test_blending_averages_light() -> None:
+    dark, bright = np.zeros((2, 3, 3), np.uint8), np.full((2, 3, 3), 255, np.uint8)
+    assert (blend(iter([dark, bright])) == 188).all()  # sRGB of half the light
+    np.testing.assert_array_equal(blend(iter([FRAMES[0]] * 5)), FRAMES[0])
+    deep = blend(iter([dark.astype(np.uint16), np.full((2, 3, 3), 65535, np.uint16)]))
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - 187.5).max() < 0.5
+
+
+def test_rate_can_blend_the_frames_of_each_tick(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", FRAMES, rate=24)
+    settings = InputSettings(rate="blend")
+    own = pixels(probe([path], SETTINGS))
+    source = probe([path], settings, fps=Fraction(6))
+    assert source.decoded_indices == (0, 4, 8, 12)
+    assert source.blended == (4, 4, 4, 2)
+    assert any("averaged" in note for note in source.notes)
+    whole = read_from_everywhere(source, settings)
+    for image, first, count in zip(whole, source.decoded_indices, source.blended, strict=True):
+        light = linear_from_srgb(np.stack(own[first : first + count]).astype(np.float32) / np.float32(255)).mean(axis=0)
+        assert np.abs(image - 255 * srgb_from_linear(light)).max() < 0.6
+    assert probe([path], settings).blended == ()
+    assert probe([path], settings, fps=Fraction(24)).blended == ()
+    assert probe([path], SETTINGS, fps=Fraction(6)).blended == ()
+
+
+def test_blending_an_uneven_clip_uses_every_frame_once(tmp_path: Path) -> None:
+    settings = InputSettings(rate="blend")
+    path = write_video(tmp_path / "a.mkv", FRAMES, time_base=MS, pts=UNEVEN)
+    source = probe([path], settings, fps=Fraction(10))
+    taken = [at + k for at, count in zip(source.decoded_indices, source.blended, strict=True) for k in range(count)]
+    assert taken == list(range(COUNT))
+    with Thumbnails(16) as thumbnails:
+        probe([path], settings, fps=Fraction(10), thumbnails=thumbnails)
+        width, height = thumbnails.size
+        small = pixels(source, settings, width_px=width, height_px=height, thumbnails=thumbnails)
+        np.testing.assert_array_equal(small, pixels(source, settings, width_px=width, height_px=height))
+
+
+def test_deinterlacing_and_blending_work_together_past_a_failed_seek(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = InputSettings(rate="blend")
+    path = write_interlaced(tmp_path / "a.mkv", woven(MOMENTS))
+    source = probe([path], settings, fps=Fraction(10))
+    assert source.interlaced
+    assert max(source.blended) == 3
+    whole = read_from_everywhere(source, settings)
+
+    def lost(*_: object) -> Any:
+        raise decode._LostFrameError("the container cannot seek")
+
+    monkeypatch.setattr(decode, "_by_stamp", lost)
+    np.testing.assert_array_equal(pixels(source, settings, start=2), whole[2:])
