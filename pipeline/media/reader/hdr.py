@@ -41,9 +41,11 @@ _TO_BT709: Final = {
     "bt2020": ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     "smpte432": ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-_KEPT: Final = 0.9
+_KEPT: Final = 0.95
 """Saturation up to which colors stay as they are; 1 is the border of sRGB's gamut."""
-_BLOCK_PX: Final = 1 << 20
+_BLOCK_PX: Final = 1 << 16
+"""Pixels that are mapped at a time, so that they stay in the cache."""
+_TINY: Final = np.float32(1e-9)
 
 
 def pq_to_nits(signal: Floats) -> Floats:
@@ -113,28 +115,31 @@ class SdrMapping:
             light *= luma[..., None] ** np.float32(_HLG_GAMMA - 1) * np.float32(USUAL_PEAK_NITS / REFERENCE_NITS)
         if self.to_bt709 is not None:
             light = soft_gamut(np.asarray(cv2.transform(light, self.to_bt709), np.float32), self.reach)
-        strongest = light.max(axis=-1)
+        strongest = _strongest(light)
         shown = looked_up(self.curve, np.sqrt(np.sqrt(np.maximum(strongest, 0) / np.float32(self.top))))
-        light *= (shown / np.maximum(strongest, np.float32(1e-9)))[..., None]
+        light *= (shown / np.maximum(strongest, _TINY))[..., None]
         return srgb_from_linear(light)
 
 
 def soft_gamut(light: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
     """Linear float32 (H, W, 3) with channels below 0 brought to 0 or more, in the manner of the ACES gamut compressor.
 
-    The distance of a channel from the largest one, as a part of it, is kept up to 0.9; from there to `reach` it is
-    compressed to 0.9 to 1. The largest channel stays as it is.
+    The distance of a channel from the largest one, as a part of it, is kept up to 0.95; from there to `reach` it is
+    compressed to 0.95 to 1. `reach` is above 1. The largest channel stays as it is.
     """
-    strongest = np.maximum(light.max(axis=-1, keepdims=True), 0)
-    distance = 1 - light / np.maximum(strongest, np.float32(1e-9))
-    outer = distance > _KEPT
-    if reach <= 1 or not outer.any():
-        return np.maximum(light, 0)
-    scale = (1 - _KEPT) * (reach - _KEPT) / (reach - 1)
-    beyond = distance[outer] - np.float32(_KEPT)
-    distance[outer] = np.float32(_KEPT) + beyond * np.float32(scale) / (beyond + np.float32(scale))
+    strongest = np.maximum(_strongest(light), 0)[..., None]
+    distance = 1 - light / np.maximum(strongest, _TINY)
+    beyond = np.maximum(distance - np.float32(_KEPT), 0)
+    scale = np.float32((1 - _KEPT) * (reach - _KEPT) / (reach - 1))
+    distance = np.minimum(distance, np.float32(_KEPT)) + beyond * scale / (beyond + scale)
     inside: NDArray[np.float32] = np.maximum(strongest * (1 - distance), 0)
     return inside
+
+
+def _strongest(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest channel of (H, W, 3), as (H, W); NumPy's maximum over an axis of three takes ten times as long."""
+    largest: NDArray[np.float32] = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
+    return largest
 
 
 def sdr_mapping(color: ColorTags, peak_nits: int) -> SdrMapping | None:
