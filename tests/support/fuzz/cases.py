@@ -179,12 +179,11 @@ def videos() -> dict[str, bytes]:
                 continue  # an FFmpeg without this encoder
         fields, deep = woven(frames), [frame.astype(np.uint16) * 257 for frame in frames[:6]]
         clear = [np.dstack([frame, frame[..., 0]]) for frame in frames[:6]]
-        vp9 = {"codec": "libvpx-vp9", "pix_fmt": "yuva420p", "options": {"g": "3"}}
         for path in (
             write_interlaced(Path(folder, "fields.mkv"), fields),
             write_interlaced(Path(folder, "mixed.mkv"), fields, marked=[True, False] * 3, codec="ffv1"),
             write_deep(Path(folder, "pq.mp4"), deep, transfer=PQ, primaries=BT2020, matrix=BT2020),
-            write_rgba(Path(folder, "clear.webm"), clear, **vp9),
+            write_rgba(Path(folder, "clear.webm"), clear, codec="libvpx-vp9", pix_fmt="yuva420p"),
             write_rgba(Path(folder, "clear.mov"), clear, codec="qtrle", pix_fmt="argb"),
             write_streams(Path(folder, "streams.mkv"), [frames[:3]] * 9),
         ):
