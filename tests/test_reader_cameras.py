@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from pipeline.config.settings import InputSettings
 from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
-from pipeline.media.reader.pixels import Conversion, Orientation, peak_nits, to_rgb
+from pipeline.media.reader import decode
+from pipeline.media.reader.pixels import Conversion, Orientation, conversion, peak_nits, to_rgb
 from pipeline.media.reader.source import probe
 from pipeline.media.reader.thumbnails import Thumbnails
 from tests.support.cameras import (
@@ -173,6 +175,17 @@ def test_more_than_8_bits_are_kept_where_they_are_asked_for(tmp_path: Path, code
     assert np.abs(deep.astype(int) - card).max() < 130  # two of 1023
     assert len(np.unique(deep)) > 2 * len(np.unique(flat))
     assert np.abs(deep / 257 - flat).max() <= 1.0
+
+
+def test_readers_deliver_16_bits_once_they_are_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = np.broadcast_to(np.arange(48, dtype=np.uint16)[None, :, None] * 1000, (32, 48, 3))
+    path = write_deep(tmp_path / "a.mkv", [codes] * 6)
+    blended = InputSettings(rate="blend")
+    source = probe([path], blended, fps=Fraction(12))
+    monkeypatch.setattr(decode, "conversion", partial(conversion, deep=True))
+    for image in read_from_everywhere(source, blended):
+        assert image.dtype == np.uint16
+        assert np.abs(image.astype(int) - codes).max() < 200
 
 
 def test_8_bit_sources_stay_8_bit(tmp_path: Path) -> None:
