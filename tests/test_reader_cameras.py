@@ -64,6 +64,7 @@ def test_fields_can_be_left_alone_and_separated_without_a_mark(tmp_path: Path) -
     always = InputSettings(deinterlace="always")
     unmarked = probe([write_video(tmp_path / "b.mkv", frames)], always)
     assert not unmarked.interlaced
+    assert any("Read as interlaced" in note for note in unmarked.notes)
     assert error(read_from_everywhere(unmarked, always)[5], MOMENTS[10]) < 1.5
 
 

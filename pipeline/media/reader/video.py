@@ -169,8 +169,10 @@ def _choose_stream(container: InputContainer, file: str, wanted: int | None) -> 
             )
         stream = chosen
     others = [s for s in usable if s.index != stream.index]
-    note = f"Rendered is video stream {stream.index}, not {_listed(others)}; --set input.stream chooses another one."
-    return stream, [note] if others else []
+    if not others:
+        return stream, []
+    another = f"--set input.stream={others[0].index} chooses another one"
+    return stream, [f"Rendered is video stream {stream.index}, not {_listed(others)}; {another}."]
 
 
 def _listed(streams: Sequence[VideoStream]) -> str:
@@ -237,8 +239,8 @@ def _format_notes(scanned: Scan, settings: InputSettings) -> list[str]:
         notes.append(f"The frame size changes at frame {scanned.resized_at}; all frames are scaled to the first one's.")
     if scanned.interlaced and settings.deinterlace == "never":
         notes.append("The video is interlaced; its fields are not separated.")
-    elif scanned.interlaced:
-        notes.append("The video is interlaced; of each frame the first field is kept and its missing lines are filled.")
+    elif scanned.interlaced or settings.deinterlace == "always":
+        notes.append("Read as interlaced: of each frame the first field is kept and its missing lines are filled in.")
     color = scanned.color
     if color.transfer in HDR_NAMES:
         peak = scanned.peak_nits or USUAL_PEAK_NITS
