@@ -121,8 +121,10 @@ def decode(
         decoder = _decoder(stream, threads=0)
         if seek_to is not None:
             # Some streams state only at the start what their decoder needs throughout: without x264's version, which
-            # is in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
-            next(container.decode(stream), None)
+            # is in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage. FFV1 needs nothing, and its decoder
+            # keeps what damage in those packets left behind.
+            if decoder.name != FFV1:
+                next(container.decode(stream), None)
             container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
         for packet in container.demux(stream):
             if log is not None:
