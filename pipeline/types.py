@@ -83,6 +83,12 @@ class Source:
     gaps_to_fill: tuple[int, ...] = ()
     """Frames behind which photos are missing, and which in-betweens continue until the next one appears
     (`input.gaps=interpolate`)."""
+    interlaced: bool = False
+    """Whether the video marks frames as interlaced."""
+    peak_nits: int = 0
+    """Peak luminance of an HDR video in cd/m2, as it states it; 0 if it does not."""
+    blended: tuple[int, ...] = ()
+    """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
 
     @property
     def frame_count(self) -> int:

@@ -136,6 +136,9 @@ def test_digest_has_regions_and_their_files_and_a_style_without_regions_is_as_be
         a_plan(source=a_source(digest="1" * 64)),
         a_plan(source=a_source(decoded_indices=(0, 1, 2, 3, 4, 6))),
         a_plan(source=a_source(frames=5)),
+        a_plan(source=a_source(blended=(1, 1, 1, 1, 1, 2))),
+        a_plan(a_style(config=a_config(input={"rate": "blend"}))),
+        a_plan(a_style(config=a_config(input={"background": "#000000"}))),
         a_plan(exposure=(CURVE, (), (), (), (), ())),
     ],
     ids=str,
@@ -238,11 +241,19 @@ def test_styles_with_equal_names_are_refused() -> None:
         a_plan(a_style(), a_style())
 
 
+def test_later_settings_of_the_input_count_only_where_they_are_set() -> None:
+    identity = a_plan().identity
+    assert "input.cuts" in identity
+    assert not {"input.stream", "input.deinterlace", "input.background", "input.rate"} & identity.keys()
+    chosen = a_plan(a_style(config=a_config(input={"stream": 0}))).identity
+    assert {**identity, "input.stream": 0} == chosen
+
+
 def test_styles_must_agree_on_how_the_input_is_read() -> None:
     other = a_style("ink", a_config(input={"cuts": "none"}))
     with pytest.raises(ConfigError, match=r"input\.cuts") as caught:
         a_plan(a_style(), other)
-    assert "--set 'input.cuts=auto'" in caught.value.hint
+    assert "--set 'input.cuts=\"auto\"'" in caught.value.hint
 
 
 def test_raw_development_is_in_the_digest_where_it_is_not_the_default() -> None:
@@ -266,6 +277,8 @@ def test_raw_development_is_in_the_digest_where_it_is_not_the_default() -> None:
         {"outputs": {"unknown": "x.mp4"}},
         {"source": a_source(decoded_indices=(0,))},
         {"source": a_source(pts=(0, 1, 2, 2, 3, 4))},
+        {"source": a_source(blended=(1,))},
+        {"source": a_source(blended=(0,) * 6)},
         {"source": a_source(frames=0), "shots": ()},
     ],
     ids=str,

@@ -51,6 +51,9 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         notes=tuple(draw(st.lists(st.text(max_size=30), max_size=2))),
         stream_index=draw(st.integers(0, 9)),
         stream_pts=draw(st.just(()) | st.just(tuple(7 * tick for tick in ticks))),
+        interlaced=draw(st.booleans()),
+        peak_nits=draw(st.integers(0, 10_000)),
+        blended=tuple(draw(st.just([]) | st.lists(st.integers(1, 9), min_size=count, max_size=count))),
     )
     weight = st.floats(0, 1e9, allow_nan=False)
     styles = [
@@ -117,6 +120,15 @@ def test_plan_without_contrasts_is_read() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
     del written["contrasts"]
     assert plan_from_json(sealed(written)) == a_plan(levels=[1200] * 6)
+
+
+def test_plan_whose_source_lacks_later_facts_is_read() -> None:
+    written = json.loads(plan_to_json(a_plan()))
+    for name in ("interlaced", "peak_nits", "blended"):
+        del written["source"][name]
+    assert plan_from_json(sealed(written)) == a_plan()
+    with pytest.raises(RenderDirectoryError):
+        plan_from_json(sealed({**written, "source": {**written["source"], "blended": [2]}}))
 
 
 def test_any_changed_byte_is_detected() -> None:

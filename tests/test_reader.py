@@ -376,7 +376,7 @@ REAL = [
     ("video/testsrc_sar_2by3.mp4", (640, 540), 60, True, 0, ""),
     ("video/testsrc_bt709_full_range.mp4", (1280, 720), 30, False, 0, ""),
     ("video/testsrc_cover_art.mp4", (640, 360), 60, True, 0, ""),
-    ("video/transparent_vp9_alpha.webm", (200, 200), 150, True, 0, ""),
+    ("video/transparent_vp9_alpha.webm", (200, 200), 150, True, 0, "laid over #ffffff"),
     ("video/pigs_odd_314x273.gif", (314, 273), 30, False, 0, ""),
     ("video/newtonscradle_uneven_delays.gif", (200, 150), 36, False, 0, ""),
     ("timelapse/drawing_portrait.mp4", (270, 480), 48, False, 0, ""),

@@ -191,6 +191,22 @@ class InputSettings(Settings):
         "or leave it out (skip).",
     )
     raw: RawSettings = Field(default_factory=RawSettings)
+    stream: int | None = Field(
+        None, ge=0, description="Number of the stream of a video file to read; by default the one that players show."
+    )
+    deinterlace: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Video frames that hold two moments in alternate lines: keep the first moment and interpolate "
+        "the other lines. auto: where the video marks frames as interlaced.",
+    )
+    background: str = Field(
+        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Color behind the transparent parts of a video."
+    )
+    rate: Literal["drop", "blend"] = Field(
+        "drop",
+        description="Frames of a video that `--fps` has no place for: leave them out (drop), or average them with the "
+        "one before in linear light, as a longer exposure would (blend).",
+    )
 
 
 class OutputSettings(VideoSettings):

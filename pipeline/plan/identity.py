@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pipeline.config.raw import RawSettings
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -23,7 +22,7 @@ from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
-ALGORITHM: Final = 6
+ALGORITHM: Final = 7
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
@@ -44,13 +43,13 @@ _LATER_KEYS: Final = (
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
 
+_FIRST_INPUTS: Final = frozenset(
+    f"input.{name}" for name in ("fit", "order", "cuts", "cut_threshold", "deflicker", "on_damaged")
+)
+"""Settings of the input for which that does not hold."""
+
 _IN_SOURCE: Final = frozenset({"input.camera", "input.duplicates", "input.gaps"})
 """Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
-
-_LATER_INPUTS: Final[dict[str, Any]] = {
-    f"input.raw.{name}": value for name, value in RawSettings().model_dump().items()
-}
-"""Settings of the input for which the same holds, with their defaults."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -130,10 +129,13 @@ def make_identity(
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
                     f"{key} is {inputs[0][key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set '{key}={inputs[0][key]}'",
+                    hint=f"say which one holds for both, as --set '{key}={json.dumps(inputs[0][key])}'",
                 )
-    later = {key for key, value in inputs[0].items() if key in _LATER_INPUTS and value == _LATER_INPUTS[key]}
-    identity.update({key: value for key, value in inputs[0].items() if key not in later | _IN_SOURCE})
+    defaults = _flat("input", plain_data(InputSettings().model_dump()))
+    kept = {key: value for key, value in inputs[0].items() if key in _FIRST_INPUTS or value != defaults[key]}
+    identity.update({key: value for key, value in kept.items() if key not in _IN_SOURCE})
+    if source.blended:
+        identity["source.blended"] = list(source.blended)
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))

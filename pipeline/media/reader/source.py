@@ -47,7 +47,8 @@ def probe(
 
     `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
     after it: photos are shown at that rate (by default that of `photo_rate`); of a video the latest frame at every tick
-    of that rate is taken, and a frame that would repeat just lasts longer.
+    of that rate is taken, and a frame that would repeat just lasts longer; with `settings.rate` "blend" it is averaged
+    with those that are left out after it.
 
     Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
     of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in
@@ -146,7 +147,7 @@ def _deliver(
     images: Generator[Pixels]
     if start < end:
         positions = source.decoded_indices[start:end]
-        if thumbnails is not None and thumbnails.holds(positions, size):
+        if thumbnails is not None and not source.blended and thumbnails.holds(positions, size):
             images = (thumbnails.frame(position) for position in positions)
         else:
             images = _decode(source, start, end, size, settings)
@@ -167,4 +168,4 @@ def _decode(source: Source, start: int, stop: int, size: tuple[int, int], settin
         return photos.read(source, start, stop, size, settings)
     if inputs.is_animation(source.files[0]):
         return animation.read(source, start, stop, size)
-    return decode.read(source, start, stop, size)
+    return decode.read(source, start, stop, size, settings)

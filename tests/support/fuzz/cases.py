@@ -37,6 +37,7 @@ from pipeline.config.settings import Config, InputSettings
 from pipeline.errors import InputError, TemperaError
 from pipeline.media.reader.photo_facts import photo_facts
 from pipeline.media.reader.source import probe, read_frames
+from tests.support.cameras import BT2020, PQ, woven, write_deep, write_interlaced, write_rgba, write_streams
 from tests.support.clips import moving_square, texture, write_video
 from tests.support.dng import write_dng
 from tests.support.profiles import ADOBE_RGB, color_profile, curve
@@ -278,6 +279,17 @@ def videos() -> dict[str, bytes]:
                 ).read_bytes()
             except (OSError, ValueError):
                 continue  # an FFmpeg without this encoder
+        fields, deep = woven(frames), [frame.astype(np.uint16) * 257 for frame in frames[:6]]
+        clear = [np.dstack([frame, frame[..., 0]]) for frame in frames[:6]]
+        for path in (
+            write_interlaced(Path(folder, "fields.mkv"), fields),
+            write_interlaced(Path(folder, "mixed.mkv"), fields, marked=[True, False] * 3, codec="ffv1"),
+            write_deep(Path(folder, "pq.mp4"), deep, transfer=PQ, primaries=BT2020, matrix=BT2020),
+            write_rgba(Path(folder, "clear.webm"), clear, codec="libvpx-vp9", pix_fmt="yuva420p"),
+            write_rgba(Path(folder, "clear.mov"), clear, codec="qtrle", pix_fmt="argb"),
+            write_streams(Path(folder, "streams.mkv"), [frames[:3]] * 9),
+        ):
+            made[path.name] = path.read_bytes()
     return made
 
 
@@ -361,6 +373,9 @@ def read(given: list[Any], rng: random.Random) -> None:
         duplicates=rng.choice(("auto", "drop", "keep")),
         gaps=rng.choice(("keep", "hold", "interpolate")),
         camera=rng.choice(("",) * 11 + ("canon",)),
+        deinterlace=rng.choice(("auto", "auto", "always", "never")),
+        stream=rng.choice((None, None, None, None, 0, 7)),
+        rate=rng.choice(("drop", "blend")),
     )
     frames = rng.choice((None, None, None, (0, 2), (1, None), (3, 5)))
     fps = rng.choice((None, None, None, Fraction(10), Fraction(1, 7)))
