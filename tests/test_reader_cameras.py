@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.config.settings import InputSettings
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
-from pipeline.media.reader import decode
-from pipeline.media.reader.pixels import Conversion, Orientation, conversion, peak_nits, to_rgb
-from pipeline.media.reader.source import probe
+from pipeline.media.reader.pixels import Conversion, Orientation, peak_nits, to_rgb
+from pipeline.media.reader.source import probe, read_deep
 from pipeline.media.reader.thumbnails import Thumbnails
 from tests.support.cameras import (
     BT2020,
@@ -171,22 +170,40 @@ def test_more_than_8_bits_are_kept_where_they_are_asked_for(tmp_path: Path, code
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         deep = to_rgb(frame, (48, 32), Orientation(), Conversion(deep=True))
-        flat = to_rgb(frame, (48, 32), Orientation(), Conversion())
+        flat = to_rgb(frame, (48, 32), Orientation(), Conversion(deep=False))
     assert (str(deep.dtype), str(flat.dtype)) == ("uint16", "uint8")
     assert np.abs(deep.astype(int) - card).max() < 130  # two of 1023
     assert len(np.unique(deep)) > 2 * len(np.unique(flat))
     assert np.abs(deep / 257 - flat).max() <= 1.0
 
 
-def test_readers_deliver_16_bits_once_they_are_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bits_are_delivered_where_they_are_asked_for(tmp_path: Path) -> None:
     codes = np.broadcast_to(np.arange(48, dtype=np.uint16)[None, :, None] * 1000, (32, 48, 3))
     path = write_deep(tmp_path / "a.mkv", [codes] * 6)
     blended = InputSettings(rate="blend")
     source = probe([path], blended, fps=Fraction(12))
-    monkeypatch.setattr(decode, "conversion", partial(conversion, deep=True))
-    for image in read_from_everywhere(source, blended):
-        assert image.dtype == np.uint16
-        assert np.abs(image.astype(int) - codes).max() < 200
+    flat = read_from_everywhere(source, blended)
+    for number, image in enumerate(flat):
+        (deep,) = read_deep(source, number, number + 1, size_px=(48, 32), settings=blended)
+        assert (str(image.dtype), str(deep.dtype)) == ("uint8", "uint16")
+        assert np.abs(deep.astype(int) - codes).max() < 257
+        np.testing.assert_array_equal(image, as_8_bit(deep))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv444p12le", "yuva444p10le"])
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_white_of_deep_video_is_the_largest_value(pix_fmt: str, color_range: int) -> None:
+    """FFmpeg's conversion to 16 bits ends below it."""
+    frame = av.VideoFrame(48, 32, pix_fmt)
+    bits = 12 if "12" in pix_fmt else 10
+    levels = {1: (235 << (bits - 8), 16 << (bits - 8)), 2: ((1 << bits) - 1, 0)}[color_range]
+    for level, expected in zip(levels, (65535, 0), strict=True):
+        for number, plane in enumerate(frame.planes):
+            sample = (level, 1 << (bits - 1), 1 << (bits - 1), (1 << bits) - 1)[number]
+            plane.update(np.full(plane.buffer_size // 2, sample, np.uint16).tobytes())
+        frame.colorspace, frame.color_range = 1, color_range
+        pixels = to_rgb(frame, (48, 32), Orientation(), Conversion())
+        assert np.abs(pixels.astype(int) - expected).max() <= 40
 
 
 def test_8_bit_sources_stay_8_bit(tmp_path: Path) -> None:

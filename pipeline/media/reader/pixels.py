@@ -23,21 +23,25 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
 
-DEEP: Final = True
-"""Whether frames of sources with more than 8 bits are delivered as uint16; needs consumers that take them."""
-
 # Plain swscale cuts corners where chroma is subsampled: measured 1.5/255 too dark in the mean. With these it is within
 # 0.5/255 of the formula everywhere (1.2 for full range with 10 bits), at 12 ms a megapixel.
 _EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _EXACT_AREAS: Final = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-_RGB_FORMATS: Final = {
-    (False, False): "rgb24",
-    (False, True): "rgba",
-    (True, False): "rgb48le",
-    (True, True): "rgba64le",
+# Packed 16 bits of 4:2:0 lose green with the flags above (FFmpeg 8), planar ones of RGB scale 10 bits wrongly.
+_FORMATS: Final = {
+    (False, False, True): "rgb24",
+    (False, True, True): "rgba",
+    (False, False, False): "rgb24",
+    (False, True, False): "rgba",
+    (True, False, True): "rgb48le",
+    (True, True, True): "rgba64le",
+    (True, False, False): "gbrp16le",
+    (True, True, False): "gbrap16le",
 }
-"""By whether 16 bits are needed, and an alpha channel."""
+"""By whether 16 bits are needed, whether there is an alpha channel, and whether the frame is RGB."""
 _UNSPECIFIED: Final = 2
+_FULL_RANGE: Final = 2
+_LIMITED_WHITE: Final = 255 << 8
 _BT709: Final = 1
 _DEFINED_MATRICES: Final = frozenset((0, 1, 2, *range(4, 18)))
 """Code points of ITU-T H.273; 3 and all above 17 are reserved."""
@@ -142,13 +146,13 @@ class Conversion:
 
     background: tuple[int, int, int] = BACKGROUND
     peak_nits: int = 0
-    deep: bool = False
+    deep: bool = True
 
 
-def conversion(settings: InputSettings, peak_nits: int, *, deep: bool = DEEP) -> Conversion:
+def conversion(settings: InputSettings, peak_nits: int) -> Conversion:
     """The conversion that the settings ask for."""
     red, green, blue = bytes.fromhex(settings.background[1:])
-    return Conversion((red, green, blue), peak_nits, deep)
+    return Conversion((red, green, blue), peak_nits)
 
 
 class FrameConverter:
@@ -238,9 +242,11 @@ def to_rgb(
     pixels: NDArray[Any] = frame.reformat(
         width=reduced[0] if reduced else None,
         height=reduced[1] if reduced else None,
-        format=_RGB_FORMATS[deep or mapping is not None, transparent],
+        format=_FORMATS[deep or mapping is not None, transparent, frame.format.is_rgb],
         interpolation=_EXACT_AREAS if reduced else _EXACT,
     ).to_ndarray()
+    if pixels.dtype == np.uint16 and not frame.format.is_rgb:
+        pixels = _to_whole_range(pixels, frame)
     if mapping is not None or transparent:
         limit = np.float32(np.iinfo(pixels.dtype).max)
         samples = pixels[..., :3].astype(np.float32) if mapping is None else mapping(pixels[..., :3]) * limit
@@ -255,6 +261,19 @@ def to_rgb(
     if orientation.top_bottom:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _to_whole_range(pixels: NDArray[np.uint16], frame: VideoFrame) -> NDArray[np.uint16]:
+    """16 bits as FFmpeg converts YUV, (H, W, 3 or 4), such that white is 65535.
+
+    FFmpeg shifts samples to 16 bits and takes 219 of 256 for 255 of 256 in limited range: white is then 65280, or the
+    largest sample shifted; alpha has the whole range.
+    """
+    bits = max(component.bits for component in frame.format.components)
+    largest = ((1 << bits) - 1) << (16 - bits)
+    whites = np.full(pixels.shape[2], largest if frame.color_range == _FULL_RANGE else _LIMITED_WHITE, np.float32)
+    whites[3:] = largest
+    return np.rint(np.minimum(pixels * (np.float32(65535) / whites), 65535)).astype(np.uint16)
 
 
 def blend(images: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:

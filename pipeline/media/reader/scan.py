@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import av
 
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.reader.decode import PacketLog, decode, decode_past_damage, reason_of
 from pipeline.media.reader.deinterlace import which_frames
 from pipeline.media.reader.ffv1 import FFV1
@@ -149,7 +150,7 @@ def _add_frames(
                 found.peak_nits = peak_nits(frame) if found.color.transfer == "smpte2084" else 0
                 if thumbnails is not None:
                     thumbnails.start(*found.display_size)
-                    to_thumbnail = FrameConverter(thumbnails.size, conversion(settings, found.peak_nits, deep=False))
+                    to_thumbnail = FrameConverter(thumbnails.size, conversion(settings, found.peak_nits))
             elif (frame.width, frame.height) != found.size and found.resized_at is None:
                 found.resized_at = position
             found.interlaced |= bool(frame.interlaced_frame)
@@ -176,7 +177,7 @@ def _keep(thumbnails: Thumbnails, position: int, frame: av.VideoFrame, convert: 
     except av.FFmpegError:
         thumbnails.discard()  # reading the frame raises the error, with its number
     else:
-        thumbnails.add(position, rgb)
+        thumbnails.add(position, as_8_bit(rgb))
 
 
 class _Convertible:
