@@ -2,8 +2,8 @@
 
     python scripts/bench/between.py [--data DIR] [--out between.json]
 
-`--data` is the folder of real media (default: the environment variable TEMPERA_DATA). Frames are 480 px wide, at most 20
-triples of each clip, spread over it. The pictures between are made of the outer frames of a triple, by `flow` (the flow of
+`--data` is the folder of real media (default: the environment variable TEMPERA_DATA). Frames are 480 px wide, at most
+20 triples of each clip, spread over it. The pictures between are made of the outer frames, by `flow` (that of
 `find_passage`) and by `blend` (their mean).
 
 Errors are means over the moving areas: where Farneback's flow, which makes no picture, is longer than 1 px between the
