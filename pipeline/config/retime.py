@@ -66,6 +66,13 @@ class TimeSettings(Settings):
         allow_inf_nan=False,
         description="For `loop: seamless`: seconds from the last frame to the first; 0: as long as the last one stays.",
     )
+    seam_frames: int = Field(
+        8,
+        ge=0,
+        le=240,
+        description="With `loop: seamless` so many last frames, at most half of all, turn into the first one, moved "
+        "along the motion of the content.",
+    )
     repeat: int = Field(1, ge=1, le=1000, description="Show everything so many times, in one file.")
 
 

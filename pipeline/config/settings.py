@@ -103,6 +103,12 @@ class MotionSettings(Settings):
         "auto: 0 on the CPU, 24 to 100 on an accelerator, by the number of frames and styles.",
     )
 
+    loop: bool = Field(
+        False,
+        description="The last frames of a clip of one shot approach the first one, so that its paint leads from the "
+        "end to the beginning; for content that does so itself, and shown by `output.time.loop: seamless`.",
+    )
+
     @property
     def every_frame_cold(self) -> bool:
         """Whether no frame starts from an earlier one."""

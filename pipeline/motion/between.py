@@ -24,6 +24,7 @@ from pipeline.motion.warp import warp
 
 if TYPE_CHECKING:
     from pipeline.config.settings import MotionSettings
+    from pipeline.types import Motion
 
 Plane = NDArray[np.float32]
 Pixel = TypeVar("Pixel", np.uint8, np.uint16)
@@ -104,6 +105,17 @@ def between(a: NDArray[Pixel], b: NDArray[Pixel], passage: Passage, t: float) ->
         fraction = fraction[..., np.newaxis]
     mixed = np.rint(second + fraction * (first - second)).clip(0, np.iinfo(a.dtype).max)
     return mixed.astype(a.dtype)
+
+
+def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: float) -> NDArray[Pixel]:
+    """A picture that has turned into another one by `weight` in [0, 1], both uint8 or uint16 (H, W, 3).
+
+    `motion` is that from the other one to this one. Where it has no confidence, the other one is not moved.
+    """
+    there = other.astype(np.float32)
+    there += motion.confidence[..., np.newaxis] * (warp(there, motion.backward_flow) - there)
+    mixed = image + np.float32(weight) * (there - image)
+    return np.rint(mixed).clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
 
 
 def _motion_at(passage: Passage, t: float) -> tuple[Plane, Plane]:

@@ -7,8 +7,8 @@ made of passes. The pictures are taken from it at an even rate, or at the times 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -66,14 +66,16 @@ class Shown:
 class Timeline:
     """The pictures of an output, and when the last one ends, in seconds.
 
-    `flow` says whether pictures between frames are made along the flow, else they are crossfaded. `sound` maps moments
-    of the output to seconds after the first frame
-    of the input, piecewise linearly and increasing; None: no such map exists. `note` says what was chosen.
+    `flow` says whether pictures between frames are made along the flow, else they are crossfaded. `fading` has, by
+    index, how far frames at the end of a seamless loop have turned into the first one. `sound` maps moments of the
+    output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
+    `note` says what was chosen.
     """
 
     shown: tuple[Shown, ...]
     end: Fraction
     flow: bool = False
+    fading: Mapping[int, Fraction] = field(default_factory=dict)
     sound: tuple[tuple[Fraction, Fraction], ...] | None = None
     note: str = ""
 
@@ -84,8 +86,11 @@ class Timeline:
 
     @property
     def frames(self) -> list[int]:
-        """The frames in the order in which they are needed, where those of the last picture are kept."""
-        needed: list[int] = []
+        """The frames in the order in which they are needed, where those of the last picture are kept.
+
+        If frames turn into the first one, that stands in front of them all.
+        """
+        needed: list[int] = [0] if self.fading else []
         kept: tuple[int, ...] = ()
         for picture in self.shown:
             needed += [index for index in picture.pair if index not in kept]
@@ -105,7 +110,9 @@ def make_timeline(
     moving_view = view.zoom > 1  # of a curve it is the largest value, and without zoom there is nothing to move
     if pace.fps is None and source.frame_count == 1 and moving_view:
         pace = replace(pace, fps=SMOOTH_RATE)
-    as_it_is = type(time)(loop=time.loop, between=time.between, fps=time.fps, seam_s=time.seam_s)
+    as_it_is = type(time)(
+        loop=time.loop, between=time.between, fps=time.fps, seam_s=time.seam_s, seam_frames=time.seam_frames
+    )
     if pace.loop == "none" and pace.fps is None and not moving_view and time == as_it_is and not time.own_curves:
         return None
     passing = Passing(time, source, seamless=pace.loop == "seamless")
@@ -116,7 +123,11 @@ def make_timeline(
     shown = [replace(it, start=it.start + number * cycle) for number in range(time.repeat) for it in once]
     parts = _parts(view, [it.start for it in shown])
     shown = [replace(it, part=part) for it, part in zip(shown, parts, strict=True)]
-    return Timeline(tuple(shown), cycle * time.repeat, pace.between == "flow", sound, pace.note)
+    fading = {}
+    if pace.loop == "seamless" and not cuts:
+        count = min(time.seam_frames, source.frame_count // 2)
+        fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
+    return Timeline(tuple(shown), cycle * time.repeat, pace.between == "flow", fading, sound, pace.note)
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:

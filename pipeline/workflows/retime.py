@@ -126,25 +126,36 @@ def _with_passages(
     timeline: Timeline, finished: Iterator[RGB], contents: Iterator[Frame], motion: MotionSettings
 ) -> Generator[tuple[Shown, Sequence[RGB], Passage | None]]:
     """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
-    from pipeline.motion.between import Passage, find_passage
+    from pipeline.motion.between import Passage, faded, find_passage
+    from pipeline.motion.estimate import motion_between
     from pipeline.motion.methods import load_estimator
 
-    flow = timeline.flow and any(shown.weight for shown in timeline.shown)
+    flow = bool(timeline.fading) or (timeline.flow and any(shown.weight for shown in timeline.shown))
     estimator = load_estimator(motion) if flow else None
+
+    def taken(index: int) -> tuple[RGB, RGB | None]:
+        image, content = next(finished), next(contents).rgb if flow else None
+        if content is not None and first is not None and first[1] is not None and index in timeline.fading:
+            moved = motion_between(first[1], content, motion, from_index=0, to_index=index, estimator=estimator)
+            image = faded(image, first[0], moved, float(timeline.fading[index]))
+        return image, content
+
+    first: tuple[RGB, RGB | None] | None = None
+    first = taken(0) if timeline.fading else None
     passages: dict[tuple[int, ...], Passage] = {}
     images: dict[int, tuple[RGB, RGB | None]] = {}
     for shown in timeline.shown:
         kept, images = images, {}
         for index in shown.pair:
-            images[index] = kept[index] if index in kept else (next(finished), next(contents).rgb if flow else None)
+            images[index] = kept[index] if index in kept else taken(index)
         passage = None
         if shown.weight:
             passage = passages.pop(shown.pair, None)
             if passage is None:
-                (_, first), (_, second) = images.values()
+                (_, before), (_, after) = images.values()
                 passage = Passage()
-                if first is not None and second is not None:
-                    passage = find_passage(first, second, motion, estimator)
+                if timeline.flow and before is not None and after is not None:
+                    passage = find_passage(before, after, motion, estimator)
             while passages and sum(it.nbytes for it in passages.values()) + passage.nbytes > KEPT_BYTES:
                 del passages[next(iter(passages))]
             passages[shown.pair] = passage
