@@ -138,6 +138,7 @@ def test_frames_are_asked_for_as_they_are_needed(
     if found is None:
         return
     asked = iter(found.frames)
+    assert not found.fading or next(asked) == 0
     kept: set[int] = set()
     for shown in found.shown:
         kept = {index if index in kept else next(asked) for index in shown.pair}

@@ -105,7 +105,7 @@ class MotionSettings(Settings):
 
     loop: bool = Field(
         False,
-        description="The last frames of a clip of one shot approach the first one, so that its paint leads from the "
+        description="The last frames of a clip of one shot approach the first one, so that its strokes lead from the "
         "end to the beginning; for content that does so itself, and shown by `output.time.loop: seamless`.",
     )
 
