@@ -242,6 +242,16 @@ def test_a_zoom_into_a_still_moves_evenly_and_stays_inside() -> None:
     assert make_timeline(TimeSettings(), ViewSettings(x=0.2), even(1), (), ".mp4") is None
 
 
+def test_a_pan_and_a_zoom_are_two_curves() -> None:
+    ends = {"zoom": (1.25, 2), "x": (0.25, 0.75)}
+    view = ViewSettings.model_validate(
+        {key: [{"at": 0, "value": one}, {"at": "1s", "value": two}] for key, (one, two) in ends.items()}
+    )
+    found = timeline(even(1), view, duration_s=1.5, fps=10)
+    assert found.shown[0].part == pytest.approx((0, 0.1, 0.8, 0.8))
+    assert found.shown[10].part == pytest.approx((0.5, 0.25, 0.5, 0.5))
+
+
 def test_points_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"output\.time\.speed"):
         timeline(even(4), speed=[{"at": 3, "value": 1}, {"at": "10%", "value": 2}])
