@@ -24,13 +24,17 @@ from tests.support.clips import texture, write_photos
 
 RGB = NDArray[np.uint8]
 COUNT, SWAY_PX = 12, 6
-SETTINGS = ("optimize.cold.evaluations=8", "optimize.warm.evaluations=4", "optimize.warm.min_evaluations=2")
-SETTINGS += ("optimize.cold.min_scale_px=32", "output.preset=ultrafast", "losses.temporal.long_term=[]")
-SETTINGS += (
-    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+SETTINGS = (
     "encoder=tiny",
     "input.cuts=none",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+    "losses.temporal.long_term=[]",
+    "optimize.cold.evaluations=8",
+    "optimize.cold.min_scale_px=32",
     "optimize.cold.noise=0.05",
+    "optimize.warm.evaluations=4",
+    "optimize.warm.min_evaluations=2",
+    "output.preset=ultrafast",
 )
 
 
@@ -73,7 +77,7 @@ def stored(directory: RenderDirectory) -> list[RGB]:
 
 def shown(path: Path) -> list[RGB]:
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 @pytest.mark.parametrize("segments", [0, 6])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.errors import ConfigError
 from pipeline.postprocess.ramp import Ramp
-from pipeline.postprocess.timeline import Timeline, make_timeline, rate
+from pipeline.postprocess.timeline import WHOLE, Timeline, make_timeline, rate
 from pipeline.types import Source
 
 STILL = ViewSettings()
@@ -134,7 +134,7 @@ def test_an_even_rate_is_exact(source: Source, fps: float, repeat: int, loop: st
 def test_frames_are_asked_for_as_they_are_needed(
     source: Source, time: dict[str, Any], loop: str, reverse: bool
 ) -> None:
-    found = make_timeline(TimeSettings(loop=loop, reverse=reverse, **time), STILL, source, (), ".mp4")  # type: ignore[arg-type]
+    found = make_timeline(TimeSettings(loop=loop, reverse=reverse, **time), STILL, source, (), ".mp4")
     if found is None:
         return
     asked = iter(found.frames)
@@ -150,7 +150,7 @@ def test_frames_are_asked_for_as_they_are_needed(
 @given(sources, times, st.sampled_from(["none", "boomerang", "seamless"]))
 def test_nothing_is_shown_across_a_cut(source: Source, time: dict[str, Any], loop: str) -> None:
     cuts = tuple(range(1, source.frame_count))
-    found = make_timeline(TimeSettings(loop=loop, **time), STILL, source, cuts, ".mp4")  # type: ignore[arg-type]
+    found = make_timeline(TimeSettings(loop=loop, **time), STILL, source, cuts, ".mp4")
     assert found is None or all(it.weight == 0 for it in found.shown)
 
 
@@ -235,7 +235,7 @@ def test_a_zoom_into_a_still_moves_evenly_and_stays_inside() -> None:
     )
     found = timeline(even(1), view, duration_s=1)
     assert len(found.shown) == 24
-    assert found.shown[0].part == (0, 0, 1, 1)
+    assert found.shown[0].part == WHOLE
     assert found.shown[-1].part == pytest.approx((0.5, 0, 0.5, 0.5))
     for left, top, width, height in (it.part for it in found.shown):
         assert left >= 0 and top >= 0 and left + width <= 1 + 1e-12 and top + height <= 1 + 1e-12
@@ -261,4 +261,4 @@ def test_points_that_do_not_fit_are_refused() -> None:
 
 def test_rates_of_television_are_fractions() -> None:
     assert rate(29.97) == Fraction(30000, 1001) and rate(23.976) == Fraction(24000, 1001)
-    assert (rate(24), rate(12.5)) == (24, Fraction(25, 2))
+    assert rate(24) == 24 and rate(12.5) == Fraction(25, 2)

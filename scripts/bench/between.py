@@ -66,9 +66,10 @@ def frames_of(data: Path, name: str) -> list[Array]:
 
 def speed_px(first: Array, second: Array) -> Array:
     """Length of Farneback's flow, float32 (H, W)."""
-    gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second)]
+    before, after = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second))
     empty: Any = None
-    return np.hypot(*np.moveaxis(cv2.calcOpticalFlowFarneback(*gray, empty, 0.5, 5, 21, 5, 7, 1.5, 0), 2, 0))
+    flow = np.asarray(cv2.calcOpticalFlowFarneback(before, after, empty, 0.5, 5, 21, 5, 7, 1.5, 0), np.float32)
+    return np.asarray(np.hypot(flow[..., 0], flow[..., 1]))
 
 
 def figures(frames: list[Array]) -> dict[str, Any]:
