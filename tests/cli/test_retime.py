@@ -113,7 +113,10 @@ def test_a_photo_becomes_a_clip_with_a_slow_zoom(tempera: Tempera, tmp_path: Pat
     assert min(changes) > 0.1
 
 
-def test_a_curve_that_does_not_fit_is_refused(tempera: Tempera, copy: Path) -> None:
+def test_a_curve_that_does_not_fit_is_refused_before_the_work(tempera: Tempera, copy: Path) -> None:
     setting = "--set=output.time.speed=[{at: 3, value: 1}, {at: 10%, value: 2}]"
+    result = tempera("render", "{media}/clip.mp4", "-s", "{media}/waves.png", setting, "-o", "y.mp4", "--progress=none")
+    assert_refused(result, 3, "output.time.speed")
+    assert not Path("y.render").exists()
     result = tempera("export", copy, "-o", "x.mp4", setting, "--progress", "none")
     assert_refused(result, 3, "output.time.speed")
