@@ -154,7 +154,7 @@ def test_every_number_of_frames_can_be_a_curve_and_the_schema_says_so() -> None:
     keys = animated_keys()
     assert {"style.images.N.weight", "losses.light.scale", "optimize.cold.noise", "output.finish.grain"} <= set(keys)
     for key in (key.replace("N", "0") for key in keys):
-        least = "1" if key == "optimize.warm.evaluations" else "0.1"
+        least = "1" if key in ("optimize.warm.evaluations", "output.view.zoom") else "0.1"
         assert set(curves_of(with_curve(f"[{{at: 0, value: {least}}}]", key))) == {key}
     definitions = config_schema()["$defs"]
     assert {"$ref": "#/$defs/Curve"} in definitions["TotalVariationSettings"]["properties"]["weight"]["anyOf"]

@@ -60,7 +60,7 @@ class Settings(BaseModel):
                 raise _error(cls, NO_CURVE, (name,), "it has one value for the whole clip and cannot be a curve", value)
         if not curves:
             return handler(data)
-        plain = dict(data)
+        plain = dict(data) | {name: curve.most for name, curve in curves.items()}
         for name, curve in curves.items():
             for point in sorted(curve.points, key=lambda point: point.value):
                 plain[name] = point.value

@@ -19,6 +19,7 @@ from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
+from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
 from pipeline.config.video import VideoSettings
@@ -102,6 +103,12 @@ class MotionSettings(Settings):
         "auto",
         description="Split longer shots into segments of this length that are stylized in parallel; 0: never. "
         "auto: 0 on the CPU, 24 to 100 on an accelerator, by the number of frames and styles.",
+    )
+
+    loop: bool = Field(
+        False,
+        description="The last frames of a clip of one shot approach the first one, so that its strokes lead from the "
+        "end to the beginning; for content that does so itself, and shown by `output.time.loop: seamless`.",
     )
 
     @property
@@ -213,6 +220,8 @@ class OutputSettings(VideoSettings):
     """How the video is written; can be changed at any time."""
 
     finish: FinishSettings = Field(default_factory=FinishSettings)
+    time: TimeSettings = Field(default_factory=TimeSettings)
+    view: ViewSettings = Field(default_factory=ViewSettings)
 
 
 class RuntimeSettings(Settings):

@@ -78,7 +78,8 @@ class ChainSettings:
     """Which previous frames a frame starts from, and how motion is estimated.
 
     `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts.
-    `next_keyframe`: the keyframe that the chain approaches over `approach_frames`, or None. `estimator`: what estimates
+    `next_keyframe`: the keyframe that the chain approaches over `approach_frames`, or None; it stands at
+    `keyframe_position`, by default at its own index. `estimator`: what estimates
     the flow. With `every_frame_cold` no frame starts from another one. `masks` are those of the style's regions (None:
     it has none).
     """
@@ -88,6 +89,7 @@ class ChainSettings:
     hold_origin: int = 0
     next_keyframe: int | None = None
     approach_frames: int = APPROACH_FRAMES
+    keyframe_position: int | None = None
     estimator: FlowEstimator | None = None
     every_frame_cold: bool = False
     masks: Masks | None = None
@@ -214,13 +216,16 @@ def _motion_from(other: int, contents: Mapping[int, _Content], index: int, setti
 def _approaching(frame: ChainFrame, keyframe: _Content | None, settings: ChainSettings) -> ChainFrame:
     """The frame with its correspondence to the next keyframe, if that is near and there is a frame to start from."""
     target, over = settings.next_keyframe, settings.approach_frames
-    if keyframe is None or target is None or not frame.correspondences or target - frame.index > over:
+    if keyframe is None or target is None or not frame.correspondences:
+        return frame
+    left = (target if settings.keyframe_position is None else settings.keyframe_position) - frame.index
+    if left > over:
         return frame
     return replace(
         frame,
         next_keyframe=target,
         to_next_keyframe=_compare(target, keyframe, frame.index, _Content(frame.content, frame.regions), settings),
-        approach_fraction=1 - (target - frame.index) / (over + 1),
+        approach_fraction=1 - left / (over + 1),
     )
 
 

@@ -171,9 +171,11 @@ class RunningChain:
 
         next_keyframe = None
         if frame.to_next_keyframe is not None and frame.next_keyframe is not None:
-            own = self.directory.chain(self.chain.id)  # where an edit ends, a frame of the chain itself is approached
-            holder = own.id if frame.next_keyframe in own.frames else own.keyframe_chain
-            keyframe = self.directory.read_frame(holder, frame.next_keyframe)
+            own = self.directory.chain(self.chain.id)
+            if frame.next_keyframe in own.frames:  # where an edit ends, and in a loop
+                keyframe = self._stored(frame.next_keyframe)
+            else:
+                keyframe = self.directory.read_frame(own.keyframe_chain, frame.next_keyframe)
             next_keyframe = NextKeyframe(keyframe, frame.to_next_keyframe, frame.approach_fraction)
         return warm_starter(device)(
             frame.content,

@@ -139,14 +139,20 @@ class Session:
     ) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
-        pinned = run is not None and run.next_keyframe is not None
+        segments = Segments(plan.chains)
+        following, position, over = segments.next_keyframe(chain), None, APPROACH_FRAMES
+        if run is not None and run.next_keyframe is not None:
+            following, over = run.next_keyframe, run.approach_frames
+        elif config.motion.loop and (first := segments.loop_start(chain)) is not None:
+            following, position, over = first, chain.stop, min(over, (chain.stop - first) // 2)
         settings = ChainSettings(
             config.motion,
             every_frame_cold=every_frame_cold,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
-            next_keyframe=run.next_keyframe if run and pinned else Segments(plan.chains).next_keyframe(chain),
-            approach_frames=run.approach_frames if run and pinned else APPROACH_FRAMES,
+            next_keyframe=following,
+            approach_frames=over,
+            keyframe_position=position,
             estimator=self.resources[chain.style].flow,
             masks=self.masks.get(chain.style),
         )

@@ -38,6 +38,26 @@ def estimate_motion(
     motion explains as well as the estimated motion is given exactly no motion: an estimator follows the noise there,
     and the stylized content would drift along. Raises ValueError if the frames differ in size.
     """
+    return estimate_both_ways(
+        previous,
+        current,
+        from_index=from_index,
+        to_index=to_index,
+        estimator=estimator,
+        max_side_px=max_side_px,
+    )[0]
+
+
+def estimate_both_ways(
+    previous: NDArray[np.uint8],
+    current: NDArray[np.uint8],
+    *,
+    from_index: int,
+    to_index: int,
+    estimator: FlowEstimator | None = None,
+    max_side_px: int | None = None,
+) -> tuple[Motion, Motion]:
+    """`estimate_motion`, and the motion the other way round, in which the previous frame comes from the current one."""
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
         raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
     if estimator is None:
@@ -53,7 +73,10 @@ def estimate_motion(
         backward = zero_where_static(backward, before, after)
         forward = zero_where_static(forward, after, before)
     backward, forward = (_enlarged(flow, *current.shape[:2]) for flow in (backward, forward))
-    return Motion(from_index, to_index, backward, flow_confidence(backward, forward))
+    return (
+        Motion(from_index, to_index, backward, flow_confidence(backward, forward)),
+        Motion(to_index, from_index, forward, flow_confidence(forward, backward)),
+    )
 
 
 def motion_between(

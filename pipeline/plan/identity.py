@@ -34,6 +34,7 @@ SHOT_COLORS_KEY: Final = "shot_colors"
 _LATER_KEYS: Final = (
     "color",
     "pre",
+    "motion.loop",
     "palette.source",
     "palette.drift",
     "palette.dither",

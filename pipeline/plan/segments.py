@@ -68,6 +68,19 @@ class Segments:
         stop, keyframes = self._by_id[chain.id].stop, self.keyframes(chain)
         return stop if keyframes is not None and stop in keyframes.frames else None
 
+    def loop_start(self, chain: Chain) -> int | None:
+        """Index of the frame that a chain leads back to at its end if the whole clip, of one shot, is a loop.
+
+        None if the chain is not the last one of a shot, or reads nothing of the shot's beginning. As in
+        `next_keyframe`, a part of the chain is taken for what was planned.
+        """
+        own = self._by_id[chain.id]
+        others = [it for it in self._by_id.values() if it.style == own.style and it.in_output and it.id != own.id]
+        first = min((own.start, *(it.start for it in others)))
+        whole = all(it.shot == own.shot and it.stop <= own.stop for it in others) and chain.stop == own.stop
+        read = self.keyframes(own) or own
+        return first if whole and own.in_output and first in read.frames else None
+
     def last_keyframe(self, segment: Chain) -> int:
         """Index of the last keyframe that a segment reads, which must be stored before it can begin."""
         following = self.next_keyframe(segment)

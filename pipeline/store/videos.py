@@ -41,7 +41,9 @@ class Video:
 
     `path` is relative to the render directory, with forward slashes; with `stills` it is a name with a number in it.
     `size` and `sha256` are those of the file or the stills (see `size_and_digest`). `pixels` is the SHA-256 of the
-    stored frames that it shows, as raw pixels one after the other. `written` is UTC, ISO 8601.
+    stored frames that it shows, as raw pixels one after the other; empty where it does not show each of them once, in
+    order. `written` is UTC, ISO 8601. `frames` is how many stored frames it is made of, `pictures` how many files the
+    stills are, where these differ (else 0).
     """
 
     style: str
@@ -52,6 +54,7 @@ class Video:
     sha256: str
     pixels: str
     written: str
+    pictures: int = 0
 
     def absolute_path(self, render_path: Path) -> Path:
         """Where it is, for a render directory at `render_path`."""
@@ -62,7 +65,7 @@ class Video:
         path = self.absolute_path(render_path)
         if not self.stills:
             return [path]
-        return [path.with_name(path.name % index) for index in range(self.frames)]
+        return [path.with_name(path.name % index) for index in range(self.pictures or self.frames)]
 
     def problem(self, render_path: Path) -> str:
         """Why it is not what was written: "missing", "changed since it was written", or "" if it is."""
@@ -157,6 +160,9 @@ def _video(record: Any) -> Video | None:
         video = Video(**record)
     except TypeError:
         return None
-    numbers, texts = (video.frames, video.size), (video.style, video.path, video.sha256, video.pixels, video.written)
+    numbers, texts = (
+        (video.frames, video.size, video.pictures),
+        (video.style, video.path, video.sha256, video.pixels, video.written),
+    )
     good = all(type(number) is int for number in numbers) and all(isinstance(text, str) for text in texts)
     return video if good and isinstance(video.stills, bool) else None

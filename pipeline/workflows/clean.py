@@ -85,6 +85,7 @@ def _checked_video(opened: OpenedRender, style: str, reporter: Reporter, checkpo
     count = directory.plan.source.frame_count
     hint = f"`tempera export {directory.path} -o FILE.mp4` writes one; then clean again"
     videos = [video for video in known_videos(directory) if video.style == style and video.frames == count]
+    videos = [video for video in videos if video.pixels]  # others do not show every frame as it is
     videos = [video for video in reversed(videos) if not video.path.lower().endswith(_LOSSY_ANIMATIONS)]
     videos = [video for video in videos if not video.problem(directory.path)]
     # The render's own video before later exports, which may be trials.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config.settings import Config
 from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.types import Shot, Source
+from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.plan.curves import FrameValues
+    from pipeline.postprocess.timeline import Timeline
     from pipeline.runtime.progress import Reporter
     from pipeline.types import Pixels
 
@@ -100,10 +102,17 @@ def write_style(
 
     areas = finish_areas(config, directory.plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
+    timeline = output_timeline(config.output, directory.plan, source, output, fps)
+    deep = resolve(output, config.output).deep
+    if timeline is not None:
+        made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
+        with closing(made) as pictures:
+            write_retimed(output, pictures, timeline, source, config.output, reporter)
+        note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
+        return output
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        deep = resolve(output, config.output).deep
         finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(finished))
         write_video(
@@ -111,6 +120,38 @@ def write_style(
         )
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
+
+
+def retimed_style(
+    directory: RenderDirectory,
+    style: str,
+    config: Config,
+    source: Source,
+    timeline: Timeline,
+    areas: FrameValues | None,
+    checkpoint: Callable[[], None],
+    *,
+    deep: bool = False,
+) -> Generator[Pixels]:
+    """The pictures of a style's output by its timeline, of finished frames, uint16 if `deep`."""
+    from pipeline.analysis.content import content_frames
+
+    plan, order = directory.plan, timeline.frames
+    size_px = (plan.width_px, plan.height_px)
+
+    def contents(frames: range) -> Generator[Frame]:
+        settings = config.input
+        return content_frames(
+            source, frames.start, frames.stop, size_px=size_px, settings=settings, exposure=plan.exposure
+        )
+
+    return retimed(
+        timeline,
+        finished_frames(directory, style, config, source, areas, checkpoint, order=order, deep=deep),
+        in_any_order(order, contents),
+        config.motion,
+        thread_count(size_px, config.runtime.threads),
+    )
 
 
 def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[], None]) -> str:
@@ -133,13 +174,15 @@ def finished_frames(
     checkpoint: Callable[[], None] = lambda: None,
     seen: hashlib._Hash | None = None,
     *,
+    order: Sequence[int] | None = None,
     deep: bool = False,
-) -> Generator[NDArray[Any]]:
+) -> Generator[Pixels]:
     """The frames of a style as its video shows them, uint8 or, if `deep`, uint16 (H, W, 3) sRGB.
 
     Several are finished at a time; `seen` hashes the stored pixels.
 
-    `source` is what they show: from the first frame on, as far as they are stored.
+    `source` is what they show: from the first frame on, as far as they are stored. `order` are the frames that are
+    wanted (None: all of them, once).
     """
     from pipeline.media.reader.source import read_deep
     from pipeline.postprocess.finish import reads_content
@@ -147,30 +190,34 @@ def finished_frames(
 
     plan = directory.plan
 
-    def contents_of(start: int, stop: int) -> Generator[Pixels]:
-        return read_deep(source, start, stop, size_px=(plan.width_px, plan.height_px), settings=config.input)
+    def contents_of(frames: range) -> Generator[Pixels]:
+        size_px = (plan.width_px, plan.height_px)
+        return read_deep(source, frames.start, frames.stop, size_px=size_px, settings=config.input)
 
     def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], Pixels | None]]:
         found = {}
         for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
             content = None
             if reads_content(config.output.finish):
-                with closing(contents_of(index, index + 1)) as one:
+                with closing(contents_of(range(index, index + 1))) as one:
                     content = next(one)
             found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
         return found
 
     finished = finisher(plan, config, samples, areas, deep=deep)
+    wanted = range(source.frame_count) if order is None else order
+
+    def stored_of(frames: range) -> Generator[tuple[int, NDArray[np.uint8]]]:
+        return stored_frames(directory, style, frames, checkpoint, seen)
 
     def pixels() -> Generator[tuple[int, NDArray[np.uint8], Pixels | None]]:
         with ExitStack() as stack:
-            stored = stored_frames(directory, style, range(source.frame_count), checkpoint, seen)
-            stack.enter_context(closing(stored))
+            stored = stack.enter_context(closing(in_any_order(wanted, stored_of)))
             if not reads_content(config.output.finish):
                 for index, stylized in stored:
                     yield index, stylized, None
                 return
-            contents = stack.enter_context(closing(contents_of(0, source.frame_count)))
+            contents = stack.enter_context(closing(in_any_order(wanted, contents_of)))
             for (index, stylized), content in zip(stored, contents, strict=False):
                 yield index, stylized, content
 

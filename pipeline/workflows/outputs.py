@@ -58,9 +58,11 @@ def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int
             return
 
 
-def note_video(directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str) -> None:
+def note_video(
+    directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str, pictures: int = 0
+) -> None:
     """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`)."""
-    files = output_files(output, frame_count)
+    files = output_files(output, pictures or frame_count)
     try:
         size, sha256 = size_and_digest(files)
     except OSError:
@@ -68,7 +70,7 @@ def note_video(directory: RenderDirectory, style: str, output: Path, frame_count
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     path = _relative(output, directory.path)
     stills = files != [output]
-    remember_video(directory, Video(style, path, stills, frame_count, size, sha256, pixels, now))
+    remember_video(directory, Video(style, path, stills, frame_count, size, sha256, pixels, now, pictures))
 
 
 def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict[str, Path]:

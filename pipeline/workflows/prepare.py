@@ -18,6 +18,7 @@ from pipeline.workflows.first_pass import first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
+from pipeline.workflows.retime import output_timeline
 
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
@@ -130,6 +131,8 @@ def _prepare(
         },
     )
     configs = {style.name: style for style in request.styles}
+    for name, style in configs.items():
+        output_timeline(style.output, plan, source, outputs[name])  # what does not fit the clip is refused now
     return Prepared(plan, path, source, configs, resources, outputs, hashed)
 
 

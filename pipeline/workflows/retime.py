@@ -1,0 +1,201 @@
+"""Writing finished frames by a timeline: in any order, with pictures between them, seen by a virtual camera."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pipeline.execute.in_order import map_in_order
+
+if TYPE_CHECKING:
+    from pipeline.config.settings import MotionSettings, OutputSettings
+    from pipeline.media.writer.time_map import TimeMap
+    from pipeline.motion.between import Passage
+    from pipeline.postprocess.timeline import Shown, Timeline
+    from pipeline.runtime.progress import Reporter
+    from pipeline.types import Frame, Pixels, RenderPlan, Source
+
+Item = TypeVar("Item")
+
+BLOCK: Final = 8
+"""Frames that are read at a time where they are shown backward: a video can only be decoded forward."""
+KEPT_BYTES: Final = 1 << 28
+"""Flow that is kept for the way back and for repetitions; what does not fit is estimated again."""
+
+
+def output_timeline(
+    settings: OutputSettings, plan: RenderPlan, source: Source, output: Path, fps: Fraction | None = None
+) -> Timeline | None:
+    """The timeline of an output, None if it shows the frames of the source as they are; one image is no clip.
+
+    `source` is the part of the plan's source that is shown, `fps` shows it at another pace first. Raises ConfigError as
+    `make_timeline` does.
+    """
+    from pipeline.media.writer.target import resolve
+    from pipeline.postprocess.timeline import make_timeline
+
+    if resolve(output, settings).kind == "still":
+        return None
+    cuts = [shot.start for shot in plan.shots if 0 < shot.start < source.frame_count]
+    return make_timeline(settings.time, settings.view, _paced(source, fps), cuts, output.suffix.lower())
+
+
+def write_retimed(
+    output: Path,
+    pictures: Generator[Pixels],
+    timeline: Timeline,
+    source: Source,
+    settings: OutputSettings,
+    reporter: Reporter,
+) -> None:
+    """Write the pictures of a timeline, with the audio of the source where they run forward.
+
+    Raises what `write_video` raises.
+    """
+    from pipeline.media.writer.output import write_video
+
+    if timeline.note:
+        reporter.note(timeline.note)
+    end, count = float(timeline.end), len(timeline.shown)
+    reporter.note(f"{output.name}: {count} pictures of {source.frame_count} frames, {end:.2f} s")
+    with reporter.stage(f"writing {output.name}", count) as advance:
+        write_video(
+            output,
+            pictures,
+            source=_shown_source(source, timeline),
+            settings=settings,
+            time_map=_time_map(timeline),
+            progress=advance,
+            note=reporter.note,
+        )
+
+
+def _time_map(timeline: Timeline) -> TimeMap | None:
+    """Which moments of the input the output shows; None if it does not run forward."""
+    from pipeline.media.writer.time_map import TimeMap
+
+    if timeline.sound is None:
+        return None
+    output_s, input_s = zip(*timeline.sound, strict=True)
+    return TimeMap(output_s, input_s)
+
+
+def retimed(
+    timeline: Timeline,
+    finished: Generator[Pixels],
+    contents: Generator[Frame],
+    motion: MotionSettings,
+    threads: int,
+) -> Generator[Pixels]:
+    """The pictures of a timeline, in order, made on several threads.
+
+    `finished` are the frames of `timeline.frames`, in that order, `contents` their content as it was stylized, which is
+    read only where flow is needed; all are of one size. The flow between two frames is estimated once, as long as what
+    is kept of others leaves room.
+    """
+    from pipeline.motion.between import between
+    from pipeline.motion.camera import enlarged_part
+
+    def picture(shown: Shown, images: Sequence[Pixels], passage: Passage | None) -> Pixels:
+        image = images[0]
+        if passage is not None:
+            image = between(images[0], images[1], passage, float(shown.weight))
+        return enlarged_part(image, shown.part)
+
+    def made() -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
+        with closing(finished), closing(contents):
+            yield from _with_passages(timeline, finished, contents, motion)
+
+    return map_in_order(lambda work: picture(*work), made(), threads)
+
+
+def in_any_order(order: Sequence[int], read: Callable[[range], Generator[Item]]) -> Generator[Item]:
+    """What `read` gives for ranges of frames, for frames in any order; it is called for stretches that go forward.
+
+    Where the order goes backward, `BLOCK` frames are read at a time and given in reverse.
+    """
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        step = -1 if stop < len(order) and order[stop] == order[start] - 1 else 1
+        while stop < len(order) and order[stop] == order[stop - 1] + step and (step > 0 or stop - start < BLOCK):
+            stop += 1
+        first, last = sorted((order[start], order[stop - 1]))
+        with closing(read(range(first, last + 1))) as items:
+            if step > 0:
+                yield from items
+            else:
+                yield from reversed(list(items))
+        start = stop
+
+
+def _with_passages(
+    timeline: Timeline, finished: Iterator[Pixels], contents: Iterator[Frame], motion: MotionSettings
+) -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
+    """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
+    from pipeline.motion.between import Passage, faded, find_passage
+    from pipeline.motion.estimate import motion_between
+    from pipeline.motion.methods import load_estimator
+
+    flow = bool(timeline.fading) or (timeline.flow and any(shown.weight for shown in timeline.shown))
+    estimator = load_estimator(motion) if flow else None
+
+    def taken(index: int) -> tuple[Pixels, Pixels | None]:
+        image, content = next(finished), next(contents).rgb if flow else None
+        if content is not None and first is not None and first[1] is not None and index in timeline.fading:
+            moved = motion_between(first[1], content, motion, from_index=0, to_index=index, estimator=estimator)
+            image = faded(image, first[0], moved, float(timeline.fading[index]))
+        return image, content
+
+    first: tuple[Pixels, Pixels | None] | None = None
+    first = taken(0) if timeline.fading else None
+    passages: dict[tuple[int, ...], Passage] = {}
+    images: dict[int, tuple[Pixels, Pixels | None]] = {}
+    for shown in timeline.shown:
+        kept, images = images, {}
+        for index in shown.pair:
+            images[index] = kept[index] if index in kept else taken(index)
+        passage = None
+        if shown.weight:
+            passage = passages.pop(shown.pair, None)
+            if passage is None:
+                (_, before), (_, after) = images.values()
+                passage = Passage()
+                if timeline.flow and before is not None and after is not None:
+                    passage = find_passage(before, after, motion, estimator)
+            while passages and sum(it.nbytes for it in passages.values()) + passage.nbytes > KEPT_BYTES:
+                del passages[next(iter(passages))]
+            passages[shown.pair] = passage
+        yield shown, [image for image, _ in images.values()], passage
+
+
+def _paced(source: Source, fps: Fraction | None) -> Source:
+    """The source at a constant rate."""
+    if fps is None:
+        return source
+    return replace(source, frame_rate=fps, time_base=1 / fps, pts=tuple(range(source.frame_count)), duration_ticks=1)
+
+
+def _shown_source(source: Source, timeline: Timeline) -> Source:
+    """A source with a frame for each picture of a timeline, at its time.
+
+    The times begin with those of the source, from where its audio is taken.
+    """
+    begin = source.pts[0] * source.time_base
+    times = [begin + shown.start for shown in timeline.shown] + [begin + timeline.end]
+    tick = Fraction(1, math.lcm(*(time.denominator for time in times)))
+    pts = tuple(int(time / tick) for time in times)
+    return replace(
+        source,
+        time_base=tick,
+        pts=pts[:-1],
+        duration_ticks=pts[-1] - pts[-2],
+        decoded_indices=tuple(shown.first for shown in timeline.shown),
+        stream_pts=(),
+        damaged=(),
+    )

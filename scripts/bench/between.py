@@ -1,0 +1,133 @@
+"""Pictures between photographs: every second frame of a clip is removed and made again, and compared with the truth.
+
+    python scripts/bench/between.py [--data DIR] [--out between.json]
+
+`--data` is the folder of real media (default: the environment variable TEMPERA_DATA). Frames are 480 px wide, at most
+20 triples of each clip, spread over it. The pictures between are made of the outer frames, by `flow` (that of
+`find_passage`) and by `blend` (their mean).
+
+Errors are means over the moving areas: where Farneback's flow, which makes no picture, is longer than 1 px between the
+outer frames. `absolute` is the mean absolute difference in levels, `squared` the mean of the squares. `still` is the
+absolute difference of the blend where nothing moves (less than 0.2 px), that is what noise and compression leave.
+Last line: JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import cv2
+import numpy as np
+from machine import commit, processor
+from numpy.typing import NDArray
+
+from pipeline.config.settings import MotionSettings
+from pipeline.motion.between import between, find_passage
+
+Array = NDArray[Any]
+
+WIDTH_PX = 480
+TRIPLES = 20
+FRAMES = 90
+CLIPS = {
+    **{name: f"davis/{name}.mp4" for name in ("blackswan", "camel", "dance-twirl", "libby", "swing")},
+    "apple": "masks/apple_video/apple.mp4",
+    "sunset": "timelapse/sunset_rpi/*.jpg",
+    "marple8": "flow/marple8/*.ppm",
+}
+MOVING_PX, STILL_PX = 1.0, 0.2
+
+
+def small(image: Array) -> Array:
+    """A picture as OpenCV reads it, at the width of the benchmark, RGB."""
+    height = round(image.shape[0] * WIDTH_PX / image.shape[1])
+    return np.ascontiguousarray(cv2.resize(image, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)[..., ::-1])
+
+
+def frames_of(data: Path, name: str) -> list[Array]:
+    """The first frames of a clip, uint8 (H, W, 3) RGB."""
+    path = CLIPS[name]
+    if "*" in path:
+        folder, _, pattern = path.rpartition("/")
+        found = [cv2.imread(str(file)) for file in sorted((data / folder).glob(pattern))[:FRAMES]]
+    else:
+        capture = cv2.VideoCapture(str(data / path))
+        found = [capture.read()[1] for _ in range(FRAMES)]
+    return [small(image) for image in found if image is not None]
+
+
+def speed_px(first: Array, second: Array) -> Array:
+    """Length of Farneback's flow, float32 (H, W)."""
+    before, after = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, second))
+    empty: Any = None
+    flow = np.asarray(cv2.calcOpticalFlowFarneback(before, after, empty, 0.5, 5, 21, 5, 7, 1.5, 0), np.float32)
+    return np.asarray(np.hypot(flow[..., 0], flow[..., 1]))
+
+
+def figures(frames: list[Array]) -> dict[str, Any]:
+    """The errors of a clip, and those of the flow as parts of those of the blend."""
+    settings = MotionSettings()
+    count = (len(frames) - 1) // 2
+    errors: dict[str, list[Array]] = {"flow": [], "blend": []}
+    still, moving_fraction = [], []
+    for number in range(0, count, max(1, count // TRIPLES)):
+        first, truth, second = frames[2 * number : 2 * number + 3]
+        speed = speed_px(first, second)
+        moving = speed > MOVING_PX
+        moving_fraction.append(moving.mean())
+        passage = find_passage(first, second, settings)
+        blend = (first.astype(np.float32) + second) / 2
+        still.append(np.abs(blend - truth)[speed < STILL_PX].ravel())
+        errors["flow"].append((between(first, second, passage, 0.5).astype(np.float32) - truth)[moving])
+        errors["blend"].append((blend - truth)[moving])
+    found: dict[str, Any] = {"triples": len(still), "moving_fraction": round(float(np.mean(moving_fraction)), 3)}
+    for name, parts in errors.items():
+        difference = np.concatenate(parts)
+        found[name] = {
+            "absolute": round(float(np.abs(difference).mean()), 2),
+            "squared": round(float(np.square(difference).mean()), 1),
+        }
+    found["flow_of_blend"] = {
+        kind: round(found["flow"][kind] / found["blend"][kind], 2) for kind in ("absolute", "squared")
+    }
+    resting = np.concatenate(still)
+    found["still"] = round(float(resting.mean()), 2) if resting.size else None
+    return found
+
+
+def main() -> None:
+    """Run everything, print a line for each clip and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TEMPERA_DATA", "data")))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if not (options.data / "davis").is_dir():
+        sys.exit(f"no real media in {options.data}: name their folder with --data")
+    cv2.setNumThreads(2)
+    clips = {}
+    for name in CLIPS:
+        clips[name] = figures(frames_of(options.data, name))
+        print(f"{name:12s}{clips[name]}", file=sys.stderr, flush=True)
+    report = {
+        "benchmark": "between",
+        "width_px": WIDTH_PX,
+        "clips": clips,
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
+        "commit": commit(),
+    }
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Retiming by the command line: the output is written anew, and nothing is stylized again."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageSequence
+
+from tests.support.clips import moving_square, texture, write_photos
+from tests.support.command_line import FRAMES, Tempera, assert_refused, video_times
+
+FLAT = ["--set=styler=palette", "--progress=plain"]
+
+
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+
+
+def has_sound(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return bool(container.streams.audio)
+
+
+@pytest.fixture
+def copy(rendered: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(rendered, tmp_path / "v.render")
+
+
+def export(tempera: Tempera, render: Path, name: str, *settings: str) -> tuple[Path, str]:
+    """The clip of 5 frames at 10 per second, written without loss."""
+    assignments = [f"--set=output.{setting}" for setting in ("codec=ffv1", *settings)]
+    result = tempera("export", render, "-o", name, "--progress", "plain", *assignments)
+    assert result.code == 0, result.err
+    return Path(result.out.strip()), result.err
+
+
+def test_more_frames_per_second_keep_the_frames_and_the_sound(tempera: Tempera, copy: Path) -> None:
+    plain, _ = export(tempera, copy, "plain.mkv")
+    path, said = export(tempera, copy, "smooth.mkv", "time.fps=30")
+    assert video_times(path) == pytest.approx([Fraction(number, 30) for number in range(15)], abs=0.001)
+    assert f"15 pictures of {FRAMES} frames, 0.50 s" in said and has_sound(path)
+    found, frames = pictures(path), pictures(plain)
+    assert all(np.array_equal(found[3 * index], frame) for index, frame in enumerate(frames))
+    assert not np.array_equal(found[1], found[0]) and not np.array_equal(found[1], found[3])
+
+
+def test_audio_is_stretched_with_the_pictures(tempera: Tempera, copy: Path) -> None:
+    path, _ = export(tempera, copy, "slow.mkv", "time.speed=0.5")
+    with av.open(str(path)) as container:
+        rate = container.streams.audio[0].rate
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert video_times(path)[-1] == Fraction(4, 5)
+    assert samples / rate == pytest.approx(1.0, abs=0.06)
+
+
+def test_a_boomerang_goes_forth_and_back_without_sound(tempera: Tempera, copy: Path) -> None:
+    frames = pictures(export(tempera, copy, "plain.mkv")[0])
+    path, said = export(tempera, copy, "back.mkv", "time.loop=boomerang", "time.repeat=2")
+    wanted = [frames[index] for index in (0, 1, 2, 3, 4, 3, 2, 1) * 2]
+    assert all(np.array_equal(*both) for both in zip(pictures(path), wanted, strict=True))
+    assert "has no audio" in said and not has_sound(path)
+
+
+def test_reversed_and_eased_the_same_bytes_come_out_twice(tempera: Tempera, copy: Path) -> None:
+    settings = ("time.reverse=true", "time.fps=24", "time.ease_in_s=0.2", "finish.grain=0.05", "finish.match_light=0.5")
+    one, _ = export(tempera, copy, "one.mkv", *settings)
+    two, _ = export(tempera, copy, "two.mkv", *settings)
+    first, second = pictures(one), pictures(two)
+    assert len(first) > 10 and all(np.array_equal(*both) for both in zip(first, second, strict=True))
+
+
+def test_a_speed_ramp_is_a_curve(tempera: Tempera, copy: Path) -> None:
+    path, _ = export(tempera, copy, "ramp.mkv", "time.speed=[{at: 0, value: 1}, {at: 2, value: 0.5, ease: hold}]")
+    assert [round(float(time), 3) for time in video_times(path)] == [0, 0.1, 0.2, 0.4, 0.6]
+
+
+def test_a_retimed_video_does_not_replace_the_frames(tempera: Tempera, copy: Path) -> None:
+    """It may replace the render's own video, but not stand for the stored frames."""
+    export(tempera, copy, "v.mp4", "codec=h264", "time.loop=boomerang")
+    assert len(video_times(Path("v.mp4"))) == 2 * FRAMES - 2
+    assert_refused(tempera("clean", copy, "--frames", "--progress", "none"), 5, "no complete video")
+    export(tempera, copy, "v.mp4", "codec=h264")
+    assert len(video_times(Path("v.mp4"))) == FRAMES
+
+
+def test_a_folder_of_stills_can_be_written_again(tempera: Tempera, copy: Path) -> None:
+    for _ in range(2):
+        export(tempera, copy, "out/%03d.png", "codec=auto", "time.loop=boomerang")
+    assert len(list(Path("out").iterdir())) == 2 * FRAMES - 2
+
+
+def test_a_burst_becomes_a_looping_gif(tempera: Tempera, tmp_path: Path) -> None:
+    write_photos(tmp_path / "burst", moving_square(4, size=(96, 64)))
+    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "style.png")
+    result = tempera("render", "burst", "-s", "style.png", "-o", "burst.gif", *FLAT)
+    assert result.code == 0 and "become a loop" in result.err
+    with Image.open("burst.gif") as animation:
+        assert animation.info["loop"] == 0 and len(list(ImageSequence.Iterator(animation))) >= 6
+    off = tempera("export", "burst.render", "-o", "off.gif", "--set=output.time.loop=none", "--progress=plain")
+    assert off.code == 0 and "become a loop" not in off.err
+    with Image.open("off.gif") as animation:
+        assert len(list(ImageSequence.Iterator(animation))) == 4
+
+
+def test_a_photo_becomes_a_clip_with_a_slow_zoom(tempera: Tempera, tmp_path: Path) -> None:
+    write_photos(tmp_path / "one", moving_square(1, size=(96, 64)))
+    zoom = "output.view.zoom=[{at: 0, value: 1}, {at: 100%, value: 1.5}]"
+    style = ["-s", "{media}/waves.png", *FLAT, f"--set={zoom}", "--set=output.time.duration_s=0.5"]
+    result = tempera("render", "one/shot_001.png", *style, "--set=output.codec=ffv1", "-o", "zoom.mkv")
+    assert result.code == 0, result.err
+    found = pictures(Path("zoom.mkv"))
+    assert len(found) == 12
+    changes = [np.abs(before.astype(int) - after).mean() for before, after in pairwise(found)]
+    assert min(changes) > 0.1
+
+
+def test_a_curve_that_does_not_fit_is_refused_before_the_work(tempera: Tempera, copy: Path) -> None:
+    setting = "--set=output.time.speed=[{at: 3, value: 1}, {at: 10%, value: 2}]"
+    result = tempera("render", "{media}/clip.mp4", "-s", "{media}/waves.png", setting, "-o", "y.mp4", "--progress=none")
+    assert_refused(result, 3, "output.time.speed")
+    assert not Path("y.render").exists()
+    result = tempera("export", copy, "-o", "x.mp4", setting, "--progress", "none")
+    assert_refused(result, 3, "output.time.speed")

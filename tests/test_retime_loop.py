@@ -1,0 +1,127 @@
+"""A loop in the paint: the last frames approach the first one, so that the seam is like any other step."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import cli
+from pipeline.config.settings import MotionSettings
+from pipeline.motion.estimate import motion_between
+from pipeline.motion.warp import warp
+from pipeline.plan.segments import Segments
+from pipeline.store.directory import RenderDirectory
+from pipeline.types import Chain
+from pipeline.workflows.style_frames import stored_frames
+from tests.support.clips import texture, write_photos
+
+RGB = NDArray[np.uint8]
+COUNT, SWAY_PX = 12, 6
+SETTINGS = (
+    "encoder=tiny",
+    "input.cuts=none",
+    "losses.style.layers={relu1_1: 64, relu2_1: 16}",
+    "losses.temporal.long_term=[]",
+    "optimize.cold.evaluations=8",
+    "optimize.cold.min_scale_px=32",
+    "optimize.cold.noise=0.05",
+    "optimize.warm.evaluations=4",
+    "optimize.warm.min_evaluations=2",
+    "output.preset=ultrafast",
+)
+
+
+@pytest.fixture(scope="module")
+def turning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of a texture that sways to both sides, once."""
+    folder = tmp_path_factory.mktemp("turning")
+    fine = np.random.default_rng(5).integers(0, 256, (16, 24, 3), np.uint8)
+    scene = np.asarray(Image.fromarray(fine).resize((96 + 2 * SWAY_PX, 64), Image.Resampling.BICUBIC))
+    shifts = [SWAY_PX + round(SWAY_PX * math.sin(2 * math.pi * index / COUNT)) for index in range(COUNT)]
+    frames = [scene[:, shift : shift + 96] for shift in shifts]
+    write_photos(folder / "in", frames)
+    Image.fromarray(texture((64, 48), 50)).save(folder / "style.png")
+    return folder
+
+
+def rendered(clip: Path, folder: Path, *settings: str) -> RenderDirectory:
+    folder.mkdir()
+    sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
+    inputs = [
+        str(clip / "in"),
+        "-s",
+        str(clip / "style.png"),
+        "-o",
+        str(folder / "out.mkv"),
+        "--fps",
+        "24",
+        "--progress",
+        "none",
+    ]
+    assert cli.run(["render", *inputs, *sets]) == 0
+    return RenderDirectory.open(folder / "out.render")
+
+
+def seam_and_steps(clip: Path, images: list[RGB]) -> tuple[float, list[float]]:
+    """Mean change along the flow of the content, in levels: from the last frame to the first, and between neighbors."""
+    contents = [np.asarray(Image.open(path)) for path in sorted((clip / "in").iterdir())]
+
+    def change(before: int, after: int) -> float:
+        motion = motion_between(contents[before], contents[after], MotionSettings(), from_index=0, to_index=1)
+        difference = np.abs(warp(images[before], motion.backward_flow).astype(int) - images[after])
+        return float(difference[motion.confidence > 0.9].mean())
+
+    return change(COUNT - 1, 0), [change(*pair) for pair in pairwise(range(COUNT))]
+
+
+def stored(directory: RenderDirectory) -> list[RGB]:
+    return [rgb for _, rgb in stored_frames(directory, "style", range(COUNT))]
+
+
+def shown(path: Path) -> list[RGB]:
+    with av.open(str(path)) as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("segments", [0, 6])
+def test_the_paint_leads_back_to_the_first_frame(turning: Path, tmp_path: Path, segments: int) -> None:
+    split = f"motion.segment_frames={segments}"
+    seam, _ = seam_and_steps(turning, stored(rendered(turning, tmp_path / "loop", "motion.loop=true", split)))
+    open_seam, steps = seam_and_steps(turning, stored(rendered(turning, tmp_path / "open", split)))
+    assert open_seam > 2.5 * np.median(steps) and seam < 0.6 * open_seam
+
+
+def test_the_seam_of_the_output_is_like_any_other_step(turning: Path, tmp_path: Path) -> None:
+    loop = ("motion.loop=true", "output.time.loop=seamless", "output.codec=ffv1", "output.time.fps=24")
+    rendered(turning, tmp_path / "loop", *loop)
+    seam, steps = seam_and_steps(turning, shown(tmp_path / "loop/out.mkv"))
+    assert len(shown(tmp_path / "loop/out.mkv")) == COUNT
+    assert seam < 1.2 * np.median(steps)
+
+
+def test_a_loop_is_continued_to_the_byte(turning: Path, tmp_path: Path) -> None:
+    rendered(turning, tmp_path / "loop", "motion.loop=true")
+    frames = tmp_path / "loop/out.render/frames"
+    wanted = {path: path.read_bytes() for path in frames.glob("*/*.png")}
+    for path in sorted(wanted)[-3:]:
+        path.unlink()
+    (tmp_path / "loop/out.mkv").unlink()
+    assert cli.run(["resume", str(tmp_path / "loop/out.render"), "--progress", "none"]) == 0
+    assert {path: path.read_bytes() for path in frames.glob("*/*.png")} == wanted
+
+
+def test_only_the_last_chain_of_a_single_shot_leads_back() -> None:
+    keys = Chain("keys", "a", 0, 0, 12, 0, interval=6)
+    parts = [Chain(f"p{start}", "a", 0, start, start + 6, 0, keyframe_chain="keys") for start in (0, 6)]
+    whole = Chain("whole", "b", 0, 0, 12, 0)
+    segments = Segments([keys, *parts, whole])
+    assert [segments.loop_start(chain) for chain in (keys, *parts, whole)] == [None, None, 0, 0]
+    two = [Chain("one", "a", 0, 0, 6, 0), Chain("two", "a", 1, 6, 12, 0)]
+    assert [Segments(two).loop_start(chain) for chain in two] == [None, None]

@@ -1,0 +1,155 @@
+"""Pictures between frames, the virtual camera, and the order in which frames are read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.config.settings import MotionSettings
+from pipeline.motion import between as module
+from pipeline.motion.between import Passage, between, find_passage, splat
+from pipeline.motion.camera import enlarged_part
+from pipeline.postprocess.timeline import Shown, Timeline
+from pipeline.types import Frame
+from pipeline.workflows import retime
+from pipeline.workflows.retime import in_any_order, retimed
+from tests.support.clips import texture
+
+RGB = NDArray[np.uint8]
+SIZE = (128, 96)
+
+
+def scene(shift_px: int) -> RGB:
+    """A texture that has moved to the right over a static one: a square of 40 px from (30 + shift, 28) on."""
+    image = texture(SIZE, 1).copy()
+    square = 255 - texture((40, 40), 2) // 2
+    image[28:68, 30 + shift_px : 70 + shift_px] = square
+    return image
+
+
+def moved(flow: tuple[float, float], height: int = 8, width: int = 10) -> NDArray[np.float32]:
+    return np.broadcast_to(np.asarray(flow, np.float32), (height, width, 2)).copy()
+
+
+def test_splatting_by_whole_pixels_moves_values_and_weights() -> None:
+    values = np.random.default_rng(0).random((8, 10, 2)).astype(np.float32)
+    weights = np.random.default_rng(1).random((8, 10)).astype(np.float32)
+    sums, total = splat(values, moved((3, -2)), weights)
+    assert np.allclose(total[:-2, 3:], weights[2:, :-3]) and not total[-2:].any() and not total[:, :3].any()
+    assert np.allclose(sums[:-2, 3:], (values * weights[..., None])[2:, :-3])
+
+
+def test_splatting_between_pixels_keeps_the_weight() -> None:
+    one = np.zeros((8, 10), np.float32)
+    one[4, 5] = 2
+    _, total = splat(np.ones((8, 10, 1), np.float32), moved((0.25, 0.5)), one)
+    assert total.sum() == pytest.approx(2)
+    assert (total[4, 5], total[4, 6], total[5, 5]) == pytest.approx((0.75, 0.25, 0.75))
+
+
+def test_holes_are_filled_from_around() -> None:
+    weights = np.zeros((9, 13), np.float32)
+    weights[:, :4] = 1
+    filled = module._filled(np.full((9, 13, 2), 3, np.float32) * weights[..., None], weights)
+    assert np.allclose(filled, 3)
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
+def test_a_moving_square_is_where_it_should_be(t: float) -> None:
+    first, second, truth = scene(0), scene(12), scene(round(12 * t))
+    passage = find_passage(first, second, MotionSettings())
+    error = np.abs(between(first, second, passage, t).astype(int) - truth)
+    blend = np.abs((1 - t) * first + t * second - truth)
+    around = np.s_[24:72, 24:90]
+    assert error[around].mean() < 0.25 * blend[around].mean()
+    assert error[32:64, 50:66].mean() < 2  # the inside of the square
+
+
+def test_what_one_frame_alone_sees_is_not_doubled() -> None:
+    """Behind the square the ground is seen by the second frame, in front of it by the first one."""
+    first, second = scene(0), scene(12)
+    middle = between(first, second, find_passage(first, second, MotionSettings()), 0.5)
+    behind, ahead = np.s_[34:62, 31:34], np.s_[34:62, 78:81]
+    for place, image, other in ((behind, second, first), (ahead, first, second)):
+        own, ghost = (np.abs(middle[place].astype(int) - it[place]).mean() for it in (image, other))
+        assert own < 0.3 * ghost
+
+
+def test_frames_that_do_not_correspond_are_crossfaded() -> None:
+    first, second = texture(SIZE, 3), np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    passage = find_passage(first, second, MotionSettings())
+    assert passage == Passage() and passage.nbytes == 0
+    assert np.abs(between(first, second, passage, 0.25) - (0.75 * first + 0.25 * second)).max() <= 0.5
+
+
+def test_without_motion_frames_are_crossfaded() -> None:
+    assert find_passage(scene(0), scene(12), MotionSettings(method="none")) == Passage()
+    assert find_passage(scene(0), scene(0), MotionSettings()) == Passage()
+
+
+def test_deep_pictures_stay_deep() -> None:
+    first, second = scene(0), scene(12)
+    passage = find_passage(first, second, MotionSettings())
+    deep = between(first.astype(np.uint16) * 257, second.astype(np.uint16) * 257, passage, 0.5)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - between(first, second, passage, 0.5)).max() <= 0.51
+
+
+def test_pictures_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        between(scene(0), scene(0)[:-1], Passage(), 0.5)
+
+
+def test_the_camera_enlarges_a_part() -> None:
+    """A ramp of values stays one: at half its slope, and to a fraction of a pixel."""
+    ramp = np.broadcast_to(np.arange(0, 200, 2, dtype=np.uint16)[None, :, None] * 256, (60, 100, 3)).copy()
+    part = (0.25, 0.25, 0.5, 0.5)
+    wanted = (25 + (np.arange(100) + 0.5) / 2 - 0.5) * 512
+    assert np.abs(enlarged_part(ramp, part)[30, 5:-5, 0] - wanted[5:-5]).max() < 1
+    nudged = enlarged_part(ramp, (0.2501, 0.25, 0.5, 0.5))[30, 5:-5, 0]
+    assert np.abs(nudged - wanted[5:-5] - 0.01 * 512).max() < 1.5
+    assert enlarged_part(ramp, (0.0, 0.0, 1.0, 1.0)) is ramp
+
+
+def test_frames_in_any_order_are_read_forward() -> None:
+    ranges: list[range] = []
+
+    def read(frames: range) -> Generator[int]:
+        ranges.append(frames)
+        yield from frames
+
+    order = [*range(30), *range(28, 0, -1), 5, 5, 9]
+    assert list(in_any_order(order, read)) == order
+    assert ranges[0] == range(30) and max(len(it) for it in ranges[1:]) == retime.BLOCK
+
+
+@pytest.mark.parametrize("room", [0, 1 << 28])
+def test_flow_is_estimated_once_for_each_pair(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """On the way back it is what was kept; where there is no room for it, it is the same again."""
+    found: list[int] = []
+
+    def counted(first: RGB, second: RGB, settings: MotionSettings, estimator: object) -> Passage:
+        found.append(int(first[28, 0, 0]))
+        return find_passage(first, second, settings)
+
+    monkeypatch.setattr(module, "find_passage", counted)
+    monkeypatch.setattr(retime, "KEPT_BYTES", room)
+    half = Fraction(1, 2)
+    pairs = [(0, 1), (1, 2), (2, 2), (1, 2), (0, 1)]
+    shown = tuple(Shown(Fraction(at), *pair, half if pair != (2, 2) else Fraction(0)) for at, pair in enumerate(pairs))
+    timeline = Timeline(shown, Fraction(5), flow=True)
+
+    def frames() -> Generator[RGB]:
+        yield from (scene(8 * index) for index in timeline.frames)
+
+    def contents() -> Generator[Frame]:
+        yield from (Frame(index, index, scene(8 * index)) for index in timeline.frames)
+
+    images = list(retimed(timeline, frames(), contents(), MotionSettings(), 2))
+    assert len(found) == (2 if room else 3)  # the last pair always stays
+    assert len(images) == 5 and np.array_equal(images[0], images[4]) and np.array_equal(images[1], images[3])
+    assert np.array_equal(images[2], scene(16))
