@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
+from pipeline.plan.comparison import check_same
 from pipeline.plan.curves import planned_values
-from pipeline.plan.identity import ResolvedStyle, check_same
+from pipeline.plan.identity import ResolvedStyle
 from pipeline.plan.planning import make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
@@ -58,6 +59,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         levels=plan.levels,
         contrasts=plan.contrasts,
         shot_colors=plan.shot_colors,
+        photo_digests=hashed.photos,
         values={name: planned_values(plan, name, config) for name, config in opened.configs.items()},
     )
     check_same(plan, wanted, where=str(opened.path))
