@@ -291,12 +291,13 @@ def test_edit_of_a_frame_that_is_stylized_anew_is_refused(
 # --- the plan -----------------------------------------------------------------------------------------------------
 
 
-def long_and_short(frames: Sequence[int] = (6, 9), **changes: Sequence[object]) -> list[RenderPlan]:
+def long_and_short(frames: tuple[int, int] = (6, 9), **changes: Sequence[object]) -> tuple[RenderPlan, RenderPlan]:
     """Two plans of a video; `changes` have what differs, for each of them."""
-    return [
+    short, long = (
         a_plan(source=a_source(count), **{key: value[place] for key, value in changes.items()})
         for place, count in enumerate(frames)
-    ]
+    )
+    return short, long
 
 
 def test_frames_up_to_the_first_difference_of_a_chain_are_kept() -> None:
@@ -316,9 +317,9 @@ def test_frames_up_to_the_first_difference_of_a_chain_are_kept() -> None:
 
 def test_segments_are_kept_where_the_keyframes_around_them_are() -> None:
     config = {"swirl": a_config()}
-    plans = [a_plan(a_style(segment_frames=4), source=a_source(count)) for count in (12, 16)]
-    assert [chain.stop for chain in plans[0].chains] == [12, 4, 8, 12]
-    found = kept_until(*plans, config)
+    short, long = (a_plan(a_style(segment_frames=4), source=a_source(count)) for count in (12, 16))
+    assert [chain.stop for chain in short.chains] == [12, 4, 8, 12]
+    found = kept_until(short, long, config)
     assert found == {
         "swirl-s000-keys": 12,
         "swirl-s000-p000": 4,
@@ -327,10 +328,7 @@ def test_segments_are_kept_where_the_keyframes_around_them_are() -> None:
         "swirl-s000-p003": 12,
     }
     longer = a_plan(a_style(segment_frames=4), source=a_source(18))  # other lengths
-    assert all(
-        found == longer_chain.start
-        for found, longer_chain in zip(kept_until(plans[0], longer, config).values(), longer.chains, strict=True)
-    )
+    assert kept_until(short, longer, config) == {chain.id: chain.start for chain in longer.chains}
 
 
 def _growth() -> Case:

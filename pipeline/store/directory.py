@@ -33,6 +33,7 @@ from pipeline.store import frames, stats
 from pipeline.store.disk_errors import refused_read, writing
 from pipeline.store.lock import LOCK_NAME, JoinedLock, LockToken, RenderLock
 from pipeline.store.superseded import PLAN_NAME, PLANS_NAME, restore_interrupted
+from pipeline.store.where import WHERE_NAME
 from pipeline.types import Chain, RenderPlan
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOP_NAMES: Final = frozenset(
-    {PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache", "edits", PLANS_NAME, "where.json"}
+    {PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache", "edits", PLANS_NAME, WHERE_NAME}
 )
 """What a render directory holds at its top."""
 MAX_PLAN_BYTES: Final = 1 << 28

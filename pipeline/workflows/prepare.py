@@ -49,6 +49,7 @@ class Prepared:
     resources: dict[str, Resources]
     outputs: dict[str, Path]
     hashed: HashedInput
+    weights: dict[str, Path]
 
 
 def prepare(
@@ -135,7 +136,8 @@ def _prepare(
         },
     )
     configs = {style.name: style for style in request.styles}
-    return Prepared(plan, path, source, configs, resources, outputs, hashed)
+    weights = {style.name: style.weights for style in resolved if style.weights is not None}
+    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
 
 
 def _is_part(request: RenderRequest) -> bool:
