@@ -142,7 +142,7 @@ def test_style_image_that_is_nowhere_is_named(home: Path, tempera: Run, tmp_path
     image = move(home / "art/waves.png", tmp_path / "waves.png")
     render = half_done(home / "out/film.render")
     code, err = tempera("resume", render, "--progress", "none")
-    assert code == 3 and "art/waves.png" in err, err
+    assert code == 3 and "art/waves.png" in err and str(home / "out") in err, err
     move(image, home / "out/waves.png")
     works(render, tempera)
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import ConfigError
 from pipeline.plan.comparison import check_same
 from pipeline.plan.curves import planned_values
 from pipeline.plan.identity import ResolvedStyle
+from pipeline.plan.paths import paths_of
 from pipeline.plan.planning import make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
@@ -69,10 +71,19 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
 
 
 def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
-    """The resolved styles of an existing render and their networks, each with its own weights file."""
+    """The resolved styles of an existing render and their networks, each with its own weights file.
+
+    Raises ConfigError, naming it, if a file of a style is not there, and what `resolve_styles` raises.
+    """
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for name, config in opened.configs.items():
+        missing = next((path for path in paths_of(config) if not path.exists()), None)
+        if missing is not None:
+            raise ConfigError(
+                f"{missing}: style {name!r} of {opened.path} needs this file, and it is not there",
+                hint=f"put it back, or into the folder of the render directory, {opened.path.resolve().parent}",
+            )
         styles, own = resolve_styles((config,), opened.weights.get(name), plan=opened.plan)
         resolved += styles
         resources.update(own)
