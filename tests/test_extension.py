@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.store.extension import extend
 from pipeline.store.verification import verify_frames
 from pipeline.types import RenderPlan, Shot
-from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.support.clips import moving_square, texture, truncate, write_photos, write_video
+from tests.support.interruptions import SignalAtFrame
 from tests.support.plans import CURVE, a_config, a_plan, a_source, a_style
+from tests.support.torture import children
 from tests.support.torture.fault_cases import snapshot
 from tests.support.torture.faults import Case, try_every_fault
 
@@ -28,6 +31,7 @@ NEURAL = ["--encoder=tiny", "--set=optimize.cold.evaluations=2", "--set=optimize
 NEURAL += ["--set=optimize.cold.min_scale_px=32", "--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 NEURAL += ["--set=output.preset=ultrafast"]
 COUNT = 8
+Run = Callable[..., tuple[int, str]]
 COLD = [*PALETTE, "--set=motion.boil=1"]
 """Without motion, which would take most of the time."""
 
@@ -40,7 +44,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tempera(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+def tempera(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command: its exit code, and what it says."""
 
     def run(*words: str | Path) -> tuple[int, str]:
@@ -52,7 +56,7 @@ def tempera(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]
 
 
 @pytest.fixture
-def render(home: Path, tempera: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+def render(home: Path, tempera: Run) -> Run:
     """Render an input of the folder into `<name>.mp4`."""
 
     def run(name: str, source: str, *words: str, settings: Sequence[str] = PALETTE) -> tuple[int, str]:
@@ -88,9 +92,7 @@ def refused(result: tuple[int, str], code: int, *words: str) -> None:
 
 
 @pytest.mark.parametrize("settings", [PALETTE, NEURAL], ids=["palette", "neural"])
-def test_trial_grows_to_the_bytes_of_the_whole(
-    home: Path, render: Callable[..., tuple[int, str]], settings: list[str]
-) -> None:
+def test_trial_grows_to_the_bytes_of_the_whole(home: Path, render: Run, settings: list[str]) -> None:
     for words, says in ((["--frames=0:3"], ""), (["--frames=0:5"], "3 stored ones stay"), ([], "5 stored ones stay")):
         code, err = render("trial", "photos", *words, settings=settings)
         assert code == 0 and says in err and "anew" not in err
@@ -108,7 +110,7 @@ def test_trial_grows_to_the_bytes_of_the_whole(
     assert [len(pts) for pts in kept] == [3, 5]
 
 
-def test_folder_that_gained_photos_continues(home: Path, render: Callable[..., tuple[int, str]]) -> None:
+def test_folder_that_gained_photos_continues(home: Path, render: Run) -> None:
     later = [path.rename(home / path.name) for path in sorted((home / "photos").iterdir())[5:]]
     assert render("film", "photos")[0] == 0
     for path in later:
@@ -122,9 +124,7 @@ def test_folder_that_gained_photos_continues(home: Path, render: Callable[..., t
 @pytest.mark.parametrize(
     ("words", "trial"), [([], ["--frames=0:6"]), (["--fps=5"], ["--frames=0:5", "--fps=5"])], ids=["as it is", "fps"]
 )
-def test_video_with_a_cut_grows(
-    home: Path, render: Callable[..., tuple[int, str]], words: list[str], trial: list[str]
-) -> None:
+def test_video_with_a_cut_grows(home: Path, render: Run, words: list[str], trial: list[str]) -> None:
     """The trial ends one frame behind the cut, which is found only because the frames behind it are looked at."""
     write_video(home / "clip.mp4", moving_square(12, cut_at=5), rate=10, tone_s=0.5)
     assert render("trial", "clip.mp4", *trial)[0] == 0
@@ -134,9 +134,7 @@ def test_video_with_a_cut_grows(
     assert len({name.partition("/")[0] for name in frames_of(home, "whole")}) == 2
 
 
-def test_trial_of_an_input_that_flickers_has_the_tone_curves_of_the_whole(
-    home: Path, render: Callable[..., tuple[int, str]]
-) -> None:
+def test_trial_of_an_input_that_flickers_has_the_tone_curves_of_the_whole(home: Path, render: Run) -> None:
     write_photos(home / "flicker", flickering(40))
     assert render("trial", "flicker", "--frames=0:4", settings=COLD)[0] == 0
     assert any(RenderDirectory.open(home / "trial.render").plan.exposure)
@@ -146,9 +144,7 @@ def test_trial_of_an_input_that_flickers_has_the_tone_curves_of_the_whole(
     assert frames_of(home, "trial") == frames_of(home, "whole")
 
 
-def test_frames_whose_tone_curves_change_are_stylized_anew_and_kept_aside(
-    home: Path, render: Callable[..., tuple[int, str]]
-) -> None:
+def test_frames_whose_tone_curves_change_are_stylized_anew_and_kept_aside(home: Path, render: Run) -> None:
     """What was not there when the render began could not be looked at: new photos change the curves at the old end."""
     paths = write_photos(home / "flicker", flickering(48))
     for path in paths[40:]:
@@ -169,7 +165,14 @@ def test_frames_whose_tone_curves_change_are_stylized_anew_and_kept_aside(
     }
 
 
-def test_colors_of_the_content_depend_on_the_whole_shot(home: Path, render: Callable[..., tuple[int, str]]) -> None:
+def test_damage_behind_a_trial_does_not_matter_to_it(home: Path, render: Run) -> None:
+    truncate(home / "photos/shot_006.png", 0.5)
+    assert render("trial", "photos", "--frames=0:3")[0] == 0
+    assert render("trial", "photos", "--frames=0:5")[0] == 0
+    refused(render("trial", "photos"), 4, "shot_006.png")
+
+
+def test_colors_of_the_content_depend_on_the_whole_shot(home: Path, render: Run) -> None:
     settings = [*PALETTE, "--set=palette.source=content"]
     assert render("trial", "photos", "--frames=0:3", settings=settings)[0] == 0
     assert "0 stored ones stay, 3 are stylized anew" in render("trial", "photos", settings=settings)[1]
@@ -177,9 +180,7 @@ def test_colors_of_the_content_depend_on_the_whole_shot(home: Path, render: Call
     assert frames_of(home, "trial") == frames_of(home, "whole")
 
 
-def test_curve_by_part_of_the_clip_is_another_one_in_a_longer_clip(
-    home: Path, render: Callable[..., tuple[int, str]]
-) -> None:
+def test_curve_by_part_of_the_clip_is_another_one_in_a_longer_clip(home: Path, render: Run) -> None:
     for curve, stays in (
         ("{at: 0%, value: 1}, {at: 100%, value: 3}", 1),
         ("{at: 0, value: 1}, {at: 2, value: 3}", 3),
@@ -195,9 +196,7 @@ def test_curve_by_part_of_the_clip_is_another_one_in_a_longer_clip(
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
-def test_photo_that_is_gone_changed_or_new_in_between_is_named(
-    home: Path, render: Callable[..., tuple[int, str]]
-) -> None:
+def test_photo_that_is_gone_changed_or_new_in_between_is_named(home: Path, render: Run) -> None:
     assert render("film", "photos", "--frames=0:5")[0] == 0
     before = snapshot(home / "film.render")
     third = home / "photos/shot_002.png"
@@ -215,9 +214,7 @@ def test_photo_that_is_gone_changed_or_new_in_between_is_named(
     }
 
 
-def test_another_start_fewer_frames_and_other_settings_are_refused(
-    home: Path, render: Callable[..., tuple[int, str]]
-) -> None:
+def test_another_start_fewer_frames_and_other_settings_are_refused(home: Path, render: Run) -> None:
     assert render("film", "photos", "--frames=2:5")[0] == 0
     refused(render("film", "photos", "--frames=0:5"), 5, "source.frames")
     refused(render("film", "photos", "--frames=2:4"), 5, "holds a render of 3 frames, and only the first 2", "--frames")
@@ -226,15 +223,13 @@ def test_another_start_fewer_frames_and_other_settings_are_refused(
     assert "source." not in result[1] and "shots" not in result[1]
 
 
-def test_other_curve_is_no_matter_of_more_frames(home: Path, render: Callable[..., tuple[int, str]]) -> None:
+def test_other_curve_is_no_matter_of_more_frames(home: Path, render: Run) -> None:
     curve = "--set=losses.tv.weight=[{at: 0, value: 1}, {at: 2, value: %d}]"
     assert render("film", "photos", "--frames=0:3", curve % 2, settings=NEURAL)[0] == 0
     refused(render("film", "photos", curve % 3, settings=NEURAL), 5, "curves.losses.tv.weight")
 
 
-def test_render_whose_frames_were_removed_does_not_grow(
-    home: Path, render: Callable[..., tuple[int, str]], tempera: Callable[..., tuple[int, str]]
-) -> None:
+def test_render_whose_frames_were_removed_does_not_grow(home: Path, render: Run, tempera: Run) -> None:
     assert render("film", "photos", "--frames=0:3")[0] == 0
     assert tempera("clean", home / "film.render", "--frames", "--progress", "none")[0] == 0
     refused(render("film", "photos"), 5, "were removed", "--workdir")
@@ -244,7 +239,7 @@ def test_render_whose_frames_were_removed_does_not_grow(
 # --- edits and cleaning -------------------------------------------------------------------------------------------
 
 
-def edited(home: Path, tempera: Callable[..., tuple[int, str]], name: str, frame: int, *words: str) -> None:
+def edited(home: Path, tempera: Run, name: str, frame: int, *words: str) -> None:
     picture = home / "picture.png"
     assert tempera("edit", home / f"{name}.render", "--export", frame, "-o", picture)[0] == 0
     rgb = np.array(Image.open(picture))
@@ -254,7 +249,7 @@ def edited(home: Path, tempera: Callable[..., tuple[int, str]], name: str, frame
 
 
 def test_edit_up_to_the_end_goes_on_in_the_new_frames_and_is_undone_in_them(
-    home: Path, render: Callable[..., tuple[int, str]], tempera: Callable[..., tuple[int, str]]
+    home: Path, render: Run, tempera: Run
 ) -> None:
     assert render("film", "photos", "--frames=0:4", settings=NEURAL)[0] == 0
     edited(home, tempera, "film", 2)
@@ -272,9 +267,7 @@ def test_edit_up_to_the_end_goes_on_in_the_new_frames_and_is_undone_in_them(
     assert frames_of(home, "film") == untouched
 
 
-def test_edit_of_a_frame_that_is_stylized_anew_is_refused(
-    home: Path, render: Callable[..., tuple[int, str]], tempera: Callable[..., tuple[int, str]]
-) -> None:
+def test_edit_of_a_frame_that_is_stylized_anew_is_refused(home: Path, render: Run, tempera: Run) -> None:
     settings = [*PALETTE, "--set=palette.source=content"]
     assert render("film", "photos", "--frames=0:4", settings=settings)[0] == 0
     edited(home, tempera, "film", 2)
@@ -371,3 +364,23 @@ def _growth() -> Case:
 
 def test_after_any_fault_the_old_or_the_new_plan_has_its_frames() -> None:
     assert set(try_every_fault(_growth())) == {"old", "new"}
+
+
+@pytest.mark.parametrize("resumed", [True, False], ids=["the old one is resumed", "the longer one at once"])
+def test_process_killed_while_its_plan_is_superseded(home: Path, render: Run, tempera: Run, resumed: bool) -> None:
+    settings = [*PALETTE, "--set=palette.source=content"]  # so that every frame is stylized anew
+    assert render("whole", "photos", settings=settings)[0] == 0
+    assert render("film", "photos", "--frames=0:3", settings=settings)[0] == 0
+    before = frames_of(home, "film")
+    words = ["render", str(home / "photos"), "-s", str(home / "waves.png"), "-o", str(home / "film.mp4"), *settings]
+    for moment in ("plans/0001/plan.json", "plans/0001/frames/waves-s000/00000001.png", "film.render/plan.json"):
+        process = children.start(words, hook=SignalAtFrame("during", moment, signal.SIGKILL))
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert RenderDirectory.open(home / "film.render").plan.source.frame_count == 3
+        if resumed:
+            assert tempera("resume", home / "film.render", "--progress", "none")[0] == 0
+            assert frames_of(home, "film") == before
+            assert stylized(home, "film") == [0, 1, 2]
+    assert render("film", "photos", settings=settings)[0] == 0
+    assert frames_of(home, "film") == frames_of(home, "whole")

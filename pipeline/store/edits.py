@@ -217,7 +217,7 @@ def _read(directory: RenderDirectory, folder: Path) -> Edit | None:
         record["replaced"] = tuple(record["replaced"])
         edit = replace(Edit(**record), state=state)
         chains = {chain.id: chain for chain in directory.plan.chains}
-        if known and state == "undone" and edit.frame not in getattr(chains.get(edit.chain), "frames", ()):
+        if state == "undone" and (edit.chain not in chains or edit.frame not in chains[edit.chain].frames):
             return None
         chain = chains[edit.chain]
         if not edit.stop_digest:
