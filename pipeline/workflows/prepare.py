@@ -40,7 +40,10 @@ THUMBNAIL_SIDE_PX: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan and everything that is needed to work on it; `source` and all paths work from the current folder."""
+    """A plan and everything that is needed to work on it; `source` and all paths work from the current folder.
+
+    `weights` has by style the weights file, where one was given.
+    """
 
     plan: RenderPlan
     path: Path
