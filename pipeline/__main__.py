@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its exit code: see `pipeline.cli.run`."""
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends the process without a traceback
     from pipeline.cli import run
     from pipeline.cli.streams import prepare_streams
+
+    signal.signal(signal.SIGINT, interrupted)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Phase = Literal["cold", "warm"]
+
+Pixels: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
+"""The pixels of an image, (H, W, 3) sRGB: uint8, or uint16 where there are more than 8 bits."""
 
 Masks = Callable[[int, "NDArray[np.uint8]"], "NDArray[np.float32]"]
 """The masks of a frame: float32 (M, H, W) in [0, 1], from its index and its content, uint8 (H, W, 3) sRGB."""
@@ -70,13 +73,22 @@ class Source:
     has_audio: bool = False
     digest: str = ""
     order: str = "stream"
-    """Why the frames stand in this order: "stream", "name", "capture time" or "as listed"."""
+    """Why the frames stand in this order: "stream", "capture time", "time in the names", "name" or "as listed"."""
     notes: tuple[str, ...] = ()
     """What a user should know: gaps, odd sizes, a missing duration. One sentence each."""
     stream_index: int = 0
     """Which stream of a video file the frames come from."""
     stream_pts: tuple[int, ...] = ()
     """Time stamp of each frame in the stream itself, for seeking; empty where the file's stamps are unusable."""
+    gaps_to_fill: tuple[int, ...] = ()
+    """Frames behind which photos are missing, and which in-betweens continue until the next one appears
+    (`input.gaps=interpolate`)."""
+    interlaced: bool = False
+    """Whether the video marks frames as interlaced."""
+    peak_nits: int = 0
+    """Peak luminance of an HDR video in cd/m2, as it states it; 0 if it does not."""
+    blended: tuple[int, ...] = ()
+    """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
 
     @property
     def frame_count(self) -> int:

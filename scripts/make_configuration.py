@@ -53,8 +53,9 @@ Every key can also be given on the command line, by its section and a dot, as of
 tempera render clip.mp4 --style swirl --set losses.content.weight=2 --set motion.hold=2
 ```
 
-The value is read as YAML. Style images are numbered from 0 (`--set style.images.0.weight=45`), and a layer is given by
-its name (`--set losses.style.layers.relu3_1=32`). An unknown key is an error that names the nearest valid one.
+The value is read as YAML, and paths in it are relative to the current folder. Style images are numbered from 0
+(`--set style.images.0.weight=45`), and a layer is given by its name (`--set losses.style.layers.relu3_1=32`). An
+unknown key is an error that names the nearest valid one.
 
 A number whose type says "or a curve" can change during the clip: `[{at: 0, value: 100}, {at: 3s, value: 0}]`.
 
@@ -115,7 +116,10 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in value.get("enum", [value.get("const")]))
     kind = value.get("type", "")
     if kind == "array" and "prefixItems" in value:
-        return "pairs of " + " and ".join(dict.fromkeys(_type(item, definitions) for item in value["prefixItems"]))
+        count = len(value["prefixItems"])
+        return ("pairs of " if count == 2 else f"{count} times ") + " and ".join(
+            dict.fromkeys(_type(item, definitions) for item in value["prefixItems"])
+        )
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object" and "additionalProperties" in value and "properties" not in value:

@@ -176,7 +176,7 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key, value in leaves(DEFAULTS).items() if isinstance(value, float)])
-@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-1.1", "1e300"])
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-5.1", "1e300"])
 def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
     data = minimal()
     set_value(data, f"{key}={value}")
@@ -333,8 +333,8 @@ def test_schema_describes_every_key() -> None:
 
 def test_schema_has_ranges_choices_and_defaults() -> None:
     definitions = config_schema()["$defs"]
-    crf = definitions["OutputSettings"]["properties"]["crf"]
-    assert (crf["minimum"], crf["maximum"], crf["default"]) == (0, 63, 16)
+    history = definitions["OptimizeSettings"]["properties"]["history"]
+    assert (history["minimum"], history["maximum"], history["default"]) == (1, 100, 12)
     assert definitions["StyleLossSettings"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
 
 
@@ -411,3 +411,43 @@ def test_committed_reference_is_current() -> None:
     assert path.read_text(encoding="utf-8") == make_configuration.reference(), (
         "run python scripts/make_configuration.py"
     )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "keys"),
+    [
+        ("output.finish.grade.lut={}", ["output", "finish", "grade", "lut"]),
+        ("optimize.cold.init={}", ["optimize", "cold", "init"]),
+        ("style.images.0.path={}", ["style", "images", 0, "path"]),
+        ("style.images=[{{path: {}, weight: 3}}]", ["style", "images", 0, "path"]),
+        ("regions=[{{mask: {{image: {}}}}}]", ["regions", 0, "mask", "image"]),
+        ("regions=[{{mask: {{painted: {{4: {}}}}}}}]", ["regions", 0, "mask", "painted", 4]),
+    ],
+)
+def test_paths_of_set_are_from_the_current_folder(
+    assignment: str, keys: list[str | int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text, expected in (("film.cube", str(tmp_path / "film.cube")), ("/film.cube", "/film.cube")):
+        found: Any = minimal()
+        set_value(found, assignment.format(text))
+        for key in keys:
+            found = found[key]
+        assert found == expected
+
+
+def test_words_of_a_setting_that_can_be_a_path_are_no_paths() -> None:
+    data = minimal()
+    set_value(data, "optimize.cold.init=noise")
+    assert data["optimize"]["cold"]["init"] == "noise"
+
+
+def test_paths_of_a_file_are_beside_it_and_those_of_set_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("styles", "here"):
+        (tmp_path / folder).mkdir()
+    style = tmp_path / "styles" / "mine.yaml"
+    style.write_text("style: {images: [{path: beside.png}]}")
+    monkeypatch.chdir(tmp_path / "here")
+    config = load_style(str(style), ["output.finish.grade.lut=film.cube"])
+    assert config.style.images[0].path == tmp_path / "styles" / "beside.png"
+    assert config.output.finish.grade.lut == tmp_path / "here" / "film.cube"

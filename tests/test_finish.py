@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config.finish import DetailSettings, FinishSettings
 from pipeline.config.grade import GradeSettings
-from pipeline.media.image.oklab import oklab_from_srgb
+from pipeline.media.image.oklab import oklab_from_image, oklab_from_srgb
 from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import CONTENT_EFFECTS, EFFECTS, finish, reads_content
 from pipeline.postprocess.light import broad
@@ -17,6 +17,24 @@ RANDOM = np.random.default_rng(7)
 STYLIZED = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
 CONTENT = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
 GRAY = np.full((64, 96, 3), 128, np.uint8)
+
+
+def test_content_of_16_bits_is_that_of_8() -> None:
+    settings = FinishSettings.model_validate({"preserve_color": 0.5, "match_light": 0.5, "detail": {"fine": 1}})
+    deep = CONTENT.astype(np.uint16) * 257
+    expected = finish(STYLIZED, CONTENT, settings, index=0, seed=0)
+    np.testing.assert_array_equal(finish(STYLIZED, deep, settings, index=0, seed=0), expected)
+
+
+def test_deep_result_rounds_to_16_bits_what_the_other_rounds_to_8() -> None:
+    settings = FinishSettings.model_validate({"grade": {"contrast": 1.2, "saturation": 0.8}, "sharpen": 0.5})
+    shallow = finish(STYLIZED, CONTENT, settings, index=2, seed=1)
+    deep = finish(STYLIZED, CONTENT, settings, index=2, seed=1, deep=True)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - shallow).max() <= 0.501
+    assert len(np.unique(deep)) > 256
+    neutral = finish(STYLIZED, CONTENT, FinishSettings(follow_level=0), index=2, seed=1, deep=True)
+    np.testing.assert_array_equal(neutral, STYLIZED.astype(np.uint16) * 257)
 
 
 def test_settings_of_zero_return_the_frame() -> None:
@@ -124,9 +142,13 @@ def test_table_has_every_setting_of_the_finish() -> None:
     assert list(EFFECTS) == order
 
 
-def test_broad_light_is_a_gaussian_blur() -> None:
-    image = np.random.default_rng(3).random((180, 320, 3), np.float32)
-    image[:, 160:] *= np.float32(0.2)
-    whole = cv2.GaussianBlur(image, (0, 0), 30, borderType=cv2.BORDER_REFLECT)
-    assert np.abs(broad(image, 30) - whole).max() < 0.01  # of a range of 0.4
-    assert np.abs(broad(image, 3) - cv2.GaussianBlur(image, (0, 0), 3, borderType=cv2.BORDER_REFLECT)).max() < 1e-6
+def test_broad_light_is_a_gaussian_blur_of_oklab() -> None:
+    image = np.random.default_rng(3).random((180, 320, 3), np.float32) * np.float32(0.3) + np.float32(0.4)
+    image[:, 160:] *= np.float32(0.5)
+    whole = cv2.GaussianBlur(oklab_from_image(image), (0, 0), 30, borderType=cv2.BORDER_REFLECT)
+    small = broad(image, 30)
+    assert small.shape == (30, 53, 3)
+    enlarged = cv2.resize(small, (320, 180), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(enlarged - whole).max() < 0.01  # of a range of 0.3
+    exact = cv2.GaussianBlur(oklab_from_image(image), (0, 0), 3, borderType=cv2.BORDER_REFLECT)
+    assert np.abs(broad(image, 3) - exact).max() < 1e-6

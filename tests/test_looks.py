@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.media.image.color_names import color_names
 from pipeline.media.image.dither import BLUE_NOISE_PX, dithered, thresholds
 from pipeline.media.image.load import load_rgb
-from pipeline.media.image.oklab import linear_from_8_bit, oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import linear_from_pixels, oklab_from_srgb, srgb_from_oklab
 from pipeline.media.image.palette import drifted, main_colors
 from pipeline.media.image.png import save_png
 from pipeline.media.image.swatch import Swatch, check_suffix, write_swatches
@@ -42,7 +42,7 @@ def test_dithering_preserves_the_mean_of_light(pattern: str, level: int) -> None
     flat = np.full((64, 64, 3), level, np.uint8)
     result = dithered(flat, GRAYS, pattern)  # type: ignore[arg-type]
     assert set(np.unique(result)) == {40, 220}
-    assert abs(float(linear_from_8_bit(result).mean()) - float(linear_from_8_bit(flat).mean())) < 0.006
+    assert abs(float(linear_from_pixels(result).mean()) - float(linear_from_pixels(flat).mean())) < 0.006
 
 
 def test_blue_noise_has_no_low_frequencies_and_every_threshold() -> None:

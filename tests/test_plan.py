@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.config.reading import config_schema, parse_config
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
-from pipeline.plan.comparison import check_same
+from pipeline.plan.comparison import check_same, differences
 from pipeline.plan.identity import identity_digest
 from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
@@ -70,6 +70,7 @@ EVERY_SETTING = leaves(json.loads(a_config().model_dump_json(by_alias=True)))
 RESOLVED = {("encoder",), ("optimize", "precision"), ("motion", "segment_frames")} | {
     ("style", "images", index, "path") for index in (0, 1)
 }
+RESOLVED |= {("input", key) for key in ("camera", "duplicates", "gaps")}  # the source has what they choose
 OUTSIDE = {"schema", "name", "description", "output", "runtime"}
 
 
@@ -136,6 +137,9 @@ def test_digest_has_regions_and_their_files_and_a_style_without_regions_is_as_be
         a_plan(source=a_source(digest="1" * 64)),
         a_plan(source=a_source(decoded_indices=(0, 1, 2, 3, 4, 6))),
         a_plan(source=a_source(frames=5)),
+        a_plan(source=a_source(blended=(1, 1, 1, 1, 1, 2))),
+        a_plan(a_style(config=a_config(input={"rate": "blend"}))),
+        a_plan(a_style(config=a_config(input={"background": "#000000"}))),
         a_plan(exposure=(CURVE, (), (), (), (), ())),
     ],
     ids=str,
@@ -238,11 +242,28 @@ def test_styles_with_equal_names_are_refused() -> None:
         a_plan(a_style(), a_style())
 
 
+def test_later_settings_of_the_input_count_only_where_they_are_set() -> None:
+    identity = a_plan().identity
+    assert "input.cuts" in identity
+    assert not {"input.stream", "input.deinterlace", "input.background", "input.rate"} & identity.keys()
+    chosen = a_plan(a_style(config=a_config(input={"stream": 0}))).identity
+    assert {**identity, "input.stream": 0} == chosen
+
+
 def test_styles_must_agree_on_how_the_input_is_read() -> None:
     other = a_style("ink", a_config(input={"cuts": "none"}))
     with pytest.raises(ConfigError, match=r"input\.cuts") as caught:
         a_plan(a_style(), other)
-    assert "--set input.cuts=auto" in caught.value.hint
+    assert "--set 'input.cuts=\"auto\"'" in caught.value.hint
+
+
+def test_raw_development_is_in_the_digest_where_it_is_not_the_default() -> None:
+    plain, brighter = a_plan(a_style()), a_plan(a_style(config=a_config(input={"raw": {"exposure_ev": 1.0}})))
+    assert not [key for key in plain.identity if key.startswith("input.raw")]
+    assert differences(plain, brighter) == [("input.raw.exposure_ev", "not set", "1.0")]
+    other = a_style("ink", a_config(input={"raw": {"white_balance": "daylight"}}))
+    with pytest.raises(ConfigError, match=r"input\.raw\.white_balance"):
+        a_plan(a_style(), other)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +278,8 @@ def test_styles_must_agree_on_how_the_input_is_read() -> None:
         {"outputs": {"unknown": "x.mp4"}},
         {"source": a_source(decoded_indices=(0,))},
         {"source": a_source(pts=(0, 1, 2, 2, 3, 4))},
+        {"source": a_source(blended=(1,))},
+        {"source": a_source(blended=(0,) * 6)},
         {"source": a_source(frames=0), "shots": ()},
     ],
     ids=str,

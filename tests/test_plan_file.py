@@ -51,6 +51,9 @@ def plans(draw: st.DrawFn) -> RenderPlan:
         notes=tuple(draw(st.lists(st.text(max_size=30), max_size=2))),
         stream_index=draw(st.integers(0, 9)),
         stream_pts=draw(st.just(()) | st.just(tuple(7 * tick for tick in ticks))),
+        interlaced=draw(st.booleans()),
+        peak_nits=draw(st.integers(0, 10_000)),
+        blended=tuple(draw(st.just([]) | st.lists(st.integers(1, 9), min_size=count, max_size=count))),
     )
     weight = st.floats(0, 1e9, allow_nan=False)
     styles = [
@@ -104,11 +107,29 @@ def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
             plan_from_json(sealed({**document, "tempera_plan": version}))
 
 
+def test_plan_whose_source_knows_no_gaps_is_read() -> None:
+    written = json.loads(plan_to_json(a_plan()))
+    del written["source"]["gaps_to_fill"]
+    assert plan_from_json(sealed(written)) == a_plan()
+    for gaps in ([6], [-1]):
+        with pytest.raises(RenderDirectoryError, match="a gap is outside"):
+            plan_from_json(sealed({**written, "source": {**written["source"], "gaps_to_fill": gaps}}))
+
+
 def test_plan_without_later_fields_is_read() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
     for name in ("contrasts", "shot_colors", "photo_digests"):
         del written[name]
     assert plan_from_json(sealed(written)) == a_plan(levels=[1200] * 6)
+
+
+def test_plan_whose_source_lacks_later_facts_is_read() -> None:
+    written = json.loads(plan_to_json(a_plan()))
+    for name in ("interlaced", "peak_nits", "blended"):
+        del written["source"][name]
+    assert plan_from_json(sealed(written)) == a_plan()
+    with pytest.raises(RenderDirectoryError):
+        plan_from_json(sealed({**written, "source": {**written["source"], "blended": [2]}}))
 
 
 def test_any_changed_byte_is_detected() -> None:

@@ -27,6 +27,7 @@ from pipeline.config.losses import LAYERS
 from pipeline.config.reading import parse_settings, set_value
 from pipeline.config.settings import Config
 from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.support.photos import MODEL, write_photo
 from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +88,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(12), pattern="photo_{:03d}.jpg")
+    for number, name in enumerate(("burst", "card", "DCIM/100CANON", "DCIM/101CANON")):
+        write_photo(folder / name / "IMG_0001.JPG", number, main={MODEL: "EOS 7D"}, size=(64, 48))
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting", "dawn", "dusk"):
         Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")

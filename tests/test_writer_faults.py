@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Faults
 
 
-RESULTS = ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.gif", "a.webp", "a/%05d.png"]
+RESULTS = ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.gif", "a.webp", "a.apng", "a.avif", "a/%05d.png", "a/%05d.exr"]
 
 
 class Boom(BaseException):
@@ -58,7 +58,7 @@ def test_error_of_the_frames_is_raised_and_keeps_the_old_file(tmp_path: Path, na
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("count", [0, 4, 9])
 def test_wrong_number_of_frames_is_refused(tmp_path: Path, name: str, count: int) -> None:
-    if count > 6 and name.endswith((".gif", ".webp")):
+    if count > 6 and name.endswith((".webp", ".avif")):
         pytest.skip("an animation stops reading at the last frame that it needs")
     with pytest.raises(WriteError, match=f"expected 6 frames, found {count}") as caught:
         write_video(tmp_path / name, ramps(count), source=source_of(), settings=FAST)
@@ -298,6 +298,9 @@ def test_folder_with_the_name_of_the_video_is_refused(tmp_path: Path) -> None:
 
 def test_codecs_are_described_with_their_containers() -> None:
     found = describe_codecs()
-    assert found["codecs"]["h264"] == {"encoder": "libx264", "containers": [".mp4", ".mov", ".mkv"]}
+    h264 = found["codecs"]["h264"]
+    assert (h264["encoder"], h264["containers"]) == ("libx264", [".mp4", ".mov", ".mkv"])
+    assert h264["pixels"] == {"8 bits": ["4:2:0", "4:2:2", "4:4:4"], "10 bits": ["4:2:0", "4:2:2", "4:4:4"]}
+    assert found["codecs"]["dnxhr"]["variants"] == ["hq", "sq", "lb", "hqx", "444"]
     assert found["containers"][".webm"] == ["vp9", "av1"]
     assert "aac" in found["audio"]

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import typer
 
 from pipeline.cli import (
     clean,
+    completion,
     compose,
     demo,
     doctor,
@@ -35,6 +37,7 @@ from pipeline.cli import (
     weights,
 )
 from pipeline.cli.signals import ImmediateStop
+from pipeline.cli.verbosity import with_verbosity
 from pipeline.errors import Interrupted, TemperaError, printable
 from pipeline.runtime.threads import limit_spinning, share_heap
 from pipeline.version import __version__
@@ -51,7 +54,7 @@ app = typer.Typer(
     help="Turn timelapses, bursts and videos into painted video, in the style of an image and without flicker. "
     "Begin with: tempera demo. Then: tempera render clip.mp4 --style swirl",
     invoke_without_command=True,
-    add_completion=False,
+    add_completion=False,  # `tempera completion` prints the scripts, and changes no file
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -88,16 +91,21 @@ for _command in (
     styles.styles,
     styles.schema,
 ):
-    app.command()(_command)
+    app.command()(with_verbosity(_command))
 app.add_typer(weights.weights)
 app.command()(doctor.doctor)
-app.command()(demo.demo)
+app.command()(with_verbosity(demo.demo))
+app.command()(completion.completion)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a traceback is printed only for a bug."""
     limit_spinning()
     share_heap()
+    if completion.VARIABLE in os.environ:
+        return completion.answer(app)
+    # Pillow warns of every EXIF tag that makes no sense
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return _invoke(arguments)
     except TemperaError as error:

@@ -22,7 +22,7 @@ def compose(
     at: Annotated[list[int], typer.Option(help="Frame of the sheet; several make several rows.")] = [0],  # noqa: B006 - typer copies it
     assignments: Annotated[
         list[str],
-        typer.Option("--set", help="Any setting of the composition: layers.0.opacity=0.5.", metavar="KEY=VALUE"),
+        typer.Option("--set", help="Any setting of the composition: layers.0.opacity=0.5.", metavar="<key=value>"),
     ] = [],  # noqa: B006 - typer copies it
     progress: options.ProgressChoice = "auto",
 ) -> None:

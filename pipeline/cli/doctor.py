@@ -19,14 +19,30 @@ def doctor(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(facts)
     else:
-        sys.stdout.write("".join(f"{name:<17} {_plain(value)}\n" for name, value in facts.items()))
+        lines = [line for name, value in facts.items() for line in _lines(name, value)]
+        sys.stdout.write("".join(f"{name:<17} {text}\n" for name, text in lines))
     if not facts["encoder compact"].startswith("works"):
         raise typer.Exit(6)
 
 
-def _plain(value: Any) -> str:
-    """A finding on one line; of the codecs, which containers take which."""
-    if isinstance(value, dict):
-        containers = value.get("containers", value)
-        return "; ".join(f"{suffix}: {', '.join(codecs)}" for suffix, codecs in containers.items())
-    return str(value)
+def _lines(name: str, value: Any) -> list[tuple[str, str]]:
+    """A finding on one line; the codecs on one each, with their encoder, their containers and what they keep."""
+    if not isinstance(value, dict):
+        return [(name, str(value))]
+    return [(f"codec {codec}", _codec(found)) for codec, found in value["codecs"].items()] + [
+        ("other outputs", f"{', '.join(value['other'])}; audio as {', '.join(value['audio'])}")
+    ]
+
+
+def _codec(found: dict[str, Any]) -> str:
+    if found["encoder"] is None:
+        return "not in this installation"
+    parts = [
+        f"{found['encoder']} in {' '.join(found['containers'])}",
+        *(f"{depth}: {' '.join(colors)}" for depth, colors in found["pixels"].items()),
+    ]
+    if found["variants"]:
+        parts.append(f"variants {', '.join(found['variants'])}")
+    if found["hardware"]:
+        parts.append(f"hardware, if there is one: {', '.join(found['hardware'])}")
+    return "; ".join(parts)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.completion import propose_settings, propose_styles
 from pipeline.encoders.registry import ENCODERS, encoder_names
 from pipeline.errors import UsageError
 
@@ -23,7 +24,7 @@ def _known_encoder(name: str | None) -> str | None:
 
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Progress = Literal["auto", "rich", "plain", "json", "none"]
+Progress = Literal["auto", "rich", "plain", "lines", "json", "none"]
 
 Inputs = Annotated[
     list[str],
@@ -31,7 +32,12 @@ Inputs = Annotated[
 ]
 Styles = Annotated[
     list[str],
-    typer.Option("--style", "-s", help="A shipped style, a .yaml file, or an image. Several make several videos."),
+    typer.Option(
+        "--style",
+        "-s",
+        help="A shipped style, a .yaml file, or an image. Several make several videos.",
+        autocompletion=propose_styles,
+    ),
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
@@ -57,7 +63,13 @@ Weights = Annotated[Path | None, typer.Option(help="Local weights file of the fe
 DeviceChoice = Annotated[Device | None, typer.Option("--device", help="Where to compute.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Another seed gives other strokes.")]
 Assignments = Annotated[
-    list[str], typer.Option("--set", help="Any setting of the style: section.key=value.", metavar="KEY=VALUE")
+    list[str],
+    typer.Option(
+        "--set",
+        help="Any setting of the style: section.key=value.",
+        metavar="<key=value>",
+        autocompletion=propose_settings,
+    ),
 ]
 ProgressChoice = Annotated[Progress, typer.Option("--progress", help="How to show progress on stderr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

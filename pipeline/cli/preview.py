@@ -36,7 +36,7 @@ def preview(
         typer.Option(
             help="Try several values of one setting. A second time: a grid, the first setting across and the second "
             "down.",
-            metavar="KEY=V1,V2,...",
+            metavar="<key=v1,v2,...>",
         ),
     ] = [],  # noqa: B006 - typer copies it
     at: Annotated[list[int], typer.Option(help="Frame to stylize; several make several rows.")] = [0],  # noqa: B006

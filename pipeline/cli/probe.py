@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 
 from pipeline.cli import options
 from pipeline.cli.options import parse_fps, parse_frames
@@ -17,36 +16,15 @@ def probe(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     as_json: options.AsJson = False,
 ) -> None:
-    """Show how an input is read. Order, size, timing, rotation, color, audio and gaps."""
+    """Show how an input is read. Order, size, timing, gaps, cameras, exposure, color and sound, and warnings."""
     from pipeline.config.reading import settings_without_style
-    from pipeline.media.reader.source import probe as run_probe
+    from pipeline.workflows.probe import probe_report
 
     settings = settings_without_style(assignments).input
-    source = run_probe(inputs, settings, frames=parse_frames(frames), fps=parse_fps(fps))
-    facts = asdict(source)
+    report = probe_report(inputs, settings, frames=parse_frames(frames), fps=parse_fps(fps))
     if as_json:
-        facts |= {"frame_count": source.frame_count, "duration_s": source.duration_s}
-        print_json(facts)
+        print_json(dict(report.data))
         return
-    steps = {later - earlier for earlier, later in zip(source.pts, source.pts[1:], strict=False)}
-    timing = (
-        "constant" if len(steps) <= 1 else f"variable, steps {min(steps)} to {max(steps)} ticks of {source.time_base} s"
-    )
-    color = source.color
-    tags = [color.primaries, color.transfer, color.matrix]
-    if color.full_range is not None:
-        tags.append("full range" if color.full_range else "limited range")
-    rows = {
-        "input": source.path,
-        "kind": f"{source.kind}, {source.frame_count} frames",
-        "size": f"{source.width_px}x{source.height_px} px"
-        + (f", rotated by {source.rotation_deg} degrees" if source.rotation_deg else ""),
-        "rate": f"{float(source.frame_rate):.3f} fps, {timing}",
-        "duration": f"{source.duration_s:.3f} s",
-        "order": source.order,
-        "color": ", ".join(tag for tag in tags if tag) or "not tagged",
-        "audio": "yes" if source.has_audio else "no",
-        "digest": source.digest,
-    }
-    lines = [f"{name:<9} {value}" for name, value in rows.items()] + [f"note      {note}" for note in source.notes]
-    sys.stdout.write("\n".join(lines) + "\n")
+    lines = [*report.rows.items()]
+    lines += [("note", note) for note in report.notes] + [("warning", warning) for warning in report.warnings]
+    sys.stdout.write("".join(f"{label:<9} {text}\n" for label, text in lines))

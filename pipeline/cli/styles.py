@@ -8,8 +8,14 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.completion import propose_styles
 
-def styles(name: Annotated[str | None, typer.Argument(help="Print this config.", show_default=False)] = None) -> None:
+
+def styles(
+    name: Annotated[
+        str | None, typer.Argument(help="Print this config.", show_default=False, autocompletion=propose_styles)
+    ] = None,
+) -> None:
     """List the styles that ship, or print one of them. The style `template` explains every key."""
     from pipeline.config.catalog import TEMPLATE, configs_path, shipped_styles
     from pipeline.config.reading import read_yaml

@@ -13,7 +13,7 @@ from pipeline.config.grade import GradeSettings
 from pipeline.config.masks import MaskSettings
 from pipeline.config.reading import parse_settings, read_yaml, set_value
 from pipeline.config.section import ANIMATED, Settings, with_paths
-from pipeline.config.settings import VideoSettings
+from pipeline.config.video import VideoSettings
 from pipeline.errors import ConfigError
 
 MAX_LAYERS = 32

@@ -59,7 +59,9 @@ class QueueOutput(Settings):
     folder: Path | None = Field(None, description="Folder of all results. By default the name of the queue file.")
     name: str = Field("{input}-{style}", max_length=200, description="Name of a result, without suffix.")
     still: Literal["png", "jpg", "jpeg"] = Field("png", description="Format of a single picture.")
-    video: Literal["mp4", "mov", "mkv", "webm", "gif", "webp"] = Field("mp4", description="Format of a clip.")
+    video: Literal["mp4", "mov", "mkv", "webm", "gif", "webp", "apng", "avif"] = Field(
+        "mp4", description="Format of a clip."
+    )
 
     @field_validator("name")
     @classmethod

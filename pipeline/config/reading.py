@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -122,7 +123,8 @@ def set_value(
 ) -> None:
     """Apply one `section.key=value` of `--set` to the plain data of settings; the value is read as YAML.
 
-    Raises ConfigError for an unknown key, naming the nearest valid one.
+    Paths in the value are relative to the current folder, whatever file it is set for. Raises ConfigError for an
+    unknown key, naming the nearest valid one.
     """
     key, sign, text = assignment.partition("=")
     key = key.strip()
@@ -138,6 +140,7 @@ def set_value(
         raise ConfigError(
             f"--set {_shortened(assignment)}: the value is not YAML ({_one_line(error)})", hint="quote it"
         ) from None
+    value = _from_here(model, key.split("."), value)
     node: Any = data
     *parents, last = key.split(".")
     try:
@@ -158,6 +161,36 @@ def set_value(
             f"--set {_shortened(key)}: no such entry in the list",
             hint="entries are numbered from 0, as in style.images.0.weight=45",
         ) from None
+
+
+def _from_here(annotation: Any, key: Sequence[str], value: Any) -> Any:
+    """The plain value of a key below a field of this type, with its paths absolute, from the current folder."""
+    kinds = [annotation]
+    for kind in kinds:  # grows: unions and annotated types are taken apart
+        if get_origin(kind) in (Union, UnionType, Annotated):
+            kinds.extend(get_args(kind))
+    if not key and isinstance(value, str):
+        words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+        return str(Path(value).expanduser().absolute()) if Path in kinds and value not in words else value
+    below = next((found for kind in kinds for found in (_types_below(kind),) if found is not None), None)
+    if below is None:
+        return value
+    if key:
+        return _from_here(below(key[0]), key[1:], value)
+    if isinstance(value, dict):
+        return {name: _from_here(below(str(name)), (), item) for name, item in value.items()}
+    return [_from_here(below("0"), (), item) for item in value] if isinstance(value, list) else value
+
+
+def _types_below(kind: Any) -> Callable[[str], Any] | None:
+    """The type of what a section, list or table holds at a name; None for what holds nothing."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = {info.alias or name: info.annotation for name, info in kind.model_fields.items()}
+        return fields.get
+    arguments = get_args(kind)
+    return (
+        (lambda _: arguments[1 if get_origin(kind) is dict else 0]) if get_origin(kind) in (dict, tuple, list) else None
+    )
 
 
 def settings_without_style(assignments: Sequence[str]) -> Config:

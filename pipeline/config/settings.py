@@ -17,9 +17,11 @@ from pipeline.config.finish import FinishSettings
 from pipeline.config.looks import PaletteSettings, SuperpixelSettings
 from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
+from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
+from pipeline.config.video import VideoSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
 
@@ -154,8 +156,21 @@ class InputSettings(Settings):
     )
     order: Literal["auto", "name", "time", "listed"] = Field(
         "auto",
-        description="Order of photos; auto: capture time where all photos have it, else natural name order; "
-        "a list that is not alphabetical stays as it is.",
+        description="Order of photos; auto: capture time where all photos have it, else the time in their names where "
+        "all have one, else natural name order; a list that is not alphabetical stays as it is.",
+    )
+    camera: str = Field(
+        "", max_length=256, description="Only the photos of the camera with this name, or this part of it; empty: all."
+    )
+    duplicates: Literal["auto", "drop", "keep"] = Field(
+        "auto",
+        description="A photo that is there twice: leave out the copy (drop), or show both (keep). auto: drop, except "
+        "photos whose names differ in a number only.",
+    )
+    gaps: Literal["keep", "hold", "interpolate"] = Field(
+        "keep",
+        description="Where photos are missing: go on with the next one (keep), show the one before as long as the gap "
+        "lasts (hold), or fill that time with in-betweens (interpolate).",
     )
     cuts: Literal["auto", "none"] = Field("auto", description="Find hard cuts, or treat the input as one shot.")
     cut_threshold: float = Field(
@@ -175,17 +190,23 @@ class InputSettings(Settings):
         description="A frame of the input that cannot be decoded: stop there, repeat the previous one (hold), "
         "or leave it out (skip).",
     )
-
-
-class VideoSettings(Settings):
-    """How a video is encoded."""
-
-    codec: Literal["auto", "h264", "hevc", "vp9", "av1", "prores", "ffv1"] = Field(
-        "auto", description="auto: h264 in mp4, mkv and mov, vp9 in webm."
+    raw: RawSettings = Field(default_factory=RawSettings)
+    stream: int | None = Field(
+        None, ge=0, description="Number of the stream of a video file to read; by default the one that players show."
     )
-    crf: int = Field(16, ge=0, le=63, description="Quality of the codec; smaller is better.")
-    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
-    audio: Literal["auto", "none"] = Field("auto", description="auto: copy the audio of the input; none: leave it out.")
+    deinterlace: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Video frames that hold two moments in alternate lines: keep the first moment and interpolate "
+        "the other lines. auto: where the video marks frames as interlaced.",
+    )
+    background: str = Field(
+        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Color behind the transparent parts of a video."
+    )
+    rate: Literal["drop", "blend"] = Field(
+        "drop",
+        description="Frames of a video that `--fps` has no place for: leave them out (drop), or average them with the "
+        "one before in linear light, as a longer exposure would (blend).",
+    )
 
 
 class OutputSettings(VideoSettings):

@@ -22,7 +22,7 @@ CLOCK_S: Final = Fraction(1, 20)
 
 def clip_suffix() -> str:
     """`.mp4`, or `.gif` where this installation has no encoder for it."""
-    from pipeline.media.writer.target import available_encoder
+    from pipeline.media.writer.codecs import available_encoder
 
     return ".mp4" if available_encoder("h264") else ".gif"
 

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.masks.labels import dominant_colors, label_mask, nearest_label
 from pipeline.media.image.arrays import size_within
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.load import exif_orientation, open_image, render_frame
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def read_mask(path: Path, color: str | None, size_px: tuple[int, int]) -> NDArra
     """
     with open_image(path) as image:
         alpha = None
-        rgb = render_frame(image, path)
+        rgb = as_8_bit(render_frame(image, path))
         if color is None and exif_orientation(image) == 1:
             alpha = _shape_in_alpha(image)
     return mask_of(rgb if alpha is None else np.repeat(alpha[..., None], 3, axis=2), color, size_px, name=str(path))

@@ -68,6 +68,9 @@ def _check_source(source: Source) -> None:
     _expect(all(index >= 0 for index in source.decoded_indices), "decoded indices count from 0")
     _expect(all(0 <= index < count for index in source.damaged), "a damaged frame is outside the source")
     _expect(len(source.stream_pts) in (0, count), "as many stamps of the stream as frames are needed")
+    _expect(all(0 <= index < count for index in source.gaps_to_fill), "a gap is outside the source")
+    _expect(len(source.blended) in (0, count), "as many numbers of blended frames as frames are needed")
+    _expect(all(number >= 1 for number in source.blended), "a frame is made of at least one")
     _expect(all(a < b for a, b in zip(source.pts, source.pts[1:], strict=False)), "pts must increase")
     for rate in (source.frame_rate, source.time_base):
         _expect(0 < rate.numerator <= _MAX_TERM and rate.denominator <= _MAX_TERM, "impossible rate or time base")

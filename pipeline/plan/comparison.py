@@ -21,7 +21,7 @@ from pipeline.types import RenderPlan
 _SHOWN_LENGTH: Final = 80
 _SHOWN_PHOTOS: Final = 5
 _OF_FRAMES: Final = frozenset(
-    ("source.digest", "source.frames", "source.damaged", "shots", EXPOSURE_KEY, SHOT_COLORS_KEY)
+    ("source.digest", "source.frames", "source.damaged", "source.blended", "shots", EXPOSURE_KEY, SHOT_COLORS_KEY)
 )
 """Keys of the identity that more frames change."""
 
@@ -60,7 +60,10 @@ def has_more_frames(existing: RenderPlan, wanted: RenderPlan) -> bool:
     """Whether the frames of `wanted` begin with those of `existing`, with the same content, and go on."""
     before, now = existing.source, wanted.source
     count = before.frame_count
-    facts = [(it.kind, it.width_px, it.height_px, it.decoded_indices[:count]) for it in (before, now)]
+    facts = [
+        (it.kind, it.width_px, it.height_px, it.interlaced, it.peak_nits, it.decoded_indices[:count])
+        for it in (before, now)
+    ]
     if count >= now.frame_count or facts[0] != facts[1]:
         return False
     if before.damaged != tuple(index for index in now.damaged if index < count):

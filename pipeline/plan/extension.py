@@ -1,8 +1,9 @@
 """Which stored frames of a render stay valid when a plan with more frames at its end takes the place of its own.
 
-A frame depends on its content, on its tone curve, on the values of curves up to it, and on the stored frames that it
-starts from; so of every chain the frames before the first difference are those that the longer plan would give. A style
-with masks that are carried or averaged over a shot, or with colors of the content, depends on the whole shot.
+A frame depends on its content (and on how many frames are blended to it), on its tone curve, on the values of curves up
+to it, and on the stored frames that it starts from; so of every chain the frames before the first difference are those
+that the longer plan would give. A style with masks that are carried or averaged over a shot, or with colors of the
+content, depends on the whole shot.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def kept_until(existing: RenderPlan, wanted: RenderPlan, configs: Mapping[str, C
     before = {chain.id: chain for chain in existing.chains}
     segments = Segments(existing.chains), Segments(wanted.chains)
     same_values = {name: _same_values(existing, wanted, name, config) for name, config in configs.items()}
+    old_blended, blended = (it.source.blended or (1,) * it.source.frame_count for it in (existing, wanted))
     kept: dict[str, int] = {}
     for chain in wanted.chains:  # keyframes stand before the segments that read them
         old = before.get(chain.id)
@@ -37,6 +39,7 @@ def kept_until(existing: RenderPlan, wanted: RenderPlan, configs: Mapping[str, C
             if approached[0] != approached[1] or segments[1].last_keyframe(chain) >= kept[chain.keyframe_chain]:
                 continue
         stop = max(chain.start, min(old.stop, chain.stop, same_values[chain.style]))
+        stop = _first_difference(old_blended, blended, range(chain.start, stop))
         kept[chain.id] = _first_difference(existing.exposure, wanted.exposure, range(chain.start, stop))
     return kept
 

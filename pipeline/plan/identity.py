@@ -7,13 +7,14 @@ setting says "auto" it has what was chosen. Batch size, device, workers, codec a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError
 from pipeline.plan.curves import FrameValues, curve_identity
@@ -21,7 +22,7 @@ from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
-ALGORITHM: Final = 6
+ALGORITHM: Final = 7
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
@@ -41,6 +42,14 @@ _LATER_KEYS: Final = (
     "superpixel.color",
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
+
+_FIRST_INPUTS: Final = frozenset(
+    f"input.{name}" for name in ("fit", "order", "cuts", "cut_threshold", "deflicker", "on_damaged")
+)
+"""Settings of the input for which that does not hold."""
+
+_IN_SOURCE: Final = frozenset({"input.camera", "input.duplicates", "input.gaps"})
+"""Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
 
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
     StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path()),))).model_dump(exclude={"style"})
@@ -112,15 +121,20 @@ def make_identity(
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
-    for style in styles[1:]:
-        for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if identity[key] != value:
+    inputs = [_flat("input", plain_data(style.config.input.model_dump())) for style in styles]
+    for style, other in zip(styles[1:], inputs[1:], strict=True):
+        for key, value in other.items():
+            if inputs[0][key] != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {identity[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                    f"{key} is {inputs[0][key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set '{key}={json.dumps(inputs[0][key])}'",
                 )
+    defaults = _flat("input", plain_data(InputSettings().model_dump()))
+    kept = {key: value for key, value in inputs[0].items() if key in _FIRST_INPUTS or value != defaults[key]}
+    identity.update({key: value for key, value in kept.items() if key not in _IN_SOURCE})
+    if source.blended:
+        identity["source.blended"] = list(source.blended)
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))

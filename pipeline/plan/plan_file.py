@@ -26,6 +26,8 @@ _FIELDS_ADDED: Final = {
     PLAN_VERSION: ("contrasts", "shot_colors", "photo_digests"),
 }
 """Fields that plans of a version may lack; they are empty then."""
+_SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended")
+"""Fields that the source of any plan may lack; they have their default then."""
 _VERSION_KEY: Final = "tempera_plan"
 _CHECKSUM_KEY: Final = "checksum"
 
@@ -68,6 +70,8 @@ def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan
         for name in _FIELDS_ADDED[version]:
             if name not in document or version == _OLDER_VERSION:
                 del written[name]
+        for name in {*_SOURCE_FIELDS_ADDED} - {*document["source"]}:
+            del written["source"][name]
         if canonical_json(written) != canonical_json(document):
             raise _damaged(where, "has values that this version would not write")  # 1.0 for 1, unknown keys, gaps
         check_plan(plan)

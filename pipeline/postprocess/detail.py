@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.postprocess.effect import FrameContext, from_8_bit, luma_of, shifted
+from pipeline.media.image.depth import as_float
+from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,8 @@ RADII: Final = {"fine": 0.0015, "medium": 0.006, "coarse": 0.024}
 """Radius of the window of each guided filter, of the longer side."""
 SMOOTH: Final = 0.2
 """Standard deviation of luma in a window that is half smoothed: most texture is detail, the largest edges are not."""
+SMALL_RADIUS_PX: Final = 4
+"""Radius of the windows in the smaller copies in which larger ones are worked on."""
 QUIET: Final = 0.02
 """Deviation of luma of a band at which the content prevails by half: the noise of a clear sky does not replace strokes.
 Chosen by eye, as SMOOTH."""
@@ -45,7 +48,7 @@ def sharpen(image: NDArray[np.float32], amount: float, context: FrameContext) ->
 
 def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: FrameContext) -> NDArray[np.float32]:
     """The image with detail of the content, by the amounts of the settings."""
-    luma, content = luma_of(image), luma_of(from_8_bit(context.content))
+    luma, content = luma_of(image), luma_of(as_float(context.content))
     shift = np.zeros_like(luma)
     strengths = [getattr(amount, name) for name in RADII]
     while strengths and not strengths[-1]:  # coarser bands are not needed
@@ -56,7 +59,7 @@ def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: Fra
         if strength:
             own, other = np.subtract(luma, base, out=luma), np.subtract(content, content_base, out=content)
             other *= np.float32(strength)
-            weight = _mean(other * other, 2 * radius_px)
+            weight = _energy(other, 2 * radius_px)
             weight /= weight + np.float32(QUIET**2)
             own *= np.float32(min(strength, 1))
             other -= own
@@ -67,17 +70,44 @@ def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: Fra
 
 
 def _smoothed(luma: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
-    """The guided filter of luma (H, W) by itself."""
-    mean = _mean(luma, radius_px)
-    slope = _mean(luma * luma, radius_px)
+    """The guided filter of luma (H, W) by itself.
+
+    The coefficients of large windows are found in a smaller copy: He and Sun, "Fast guided filter" (2015).
+    """
+    small, small_px = _reduced(luma, radius_px)
+    mean = _mean(small, small_px)
+    slope = _mean(small * small, small_px)
     slope -= mean * mean
     np.maximum(slope, 0, out=slope)  # now the variance
     slope /= slope + np.float32(SMOOTH**2)
     mean -= slope * mean
-    smoothed = _mean(slope, radius_px)
+    smoothed = _enlarged(_mean(slope, small_px), luma)
     smoothed *= luma
-    smoothed += _mean(mean, radius_px)
+    smoothed += _enlarged(_mean(mean, small_px), luma)
     return smoothed
+
+
+def _energy(detail: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
+    """The mean square of detail (H, W) over windows."""
+    small, small_px = _reduced(detail * detail, radius_px)
+    return _enlarged(_mean(small, small_px), detail)
+
+
+def _reduced(image: NDArray[np.float32], radius_px: int) -> tuple[NDArray[np.float32], int]:
+    """A smaller copy of an image (H, W), in which the radius of a window has `SMALL_RADIUS_PX`, and that radius."""
+    ratio = max(1, radius_px // SMALL_RADIUS_PX)
+    if ratio == 1:
+        return image, radius_px
+    height, width = image.shape
+    size = -(-width // ratio), -(-height // ratio)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32), round(radius_px / ratio)
+
+
+def _enlarged(image: NDArray[np.float32], like: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A smaller copy, back at the size of `like`; not a new array if it has that size."""
+    if image.shape == like.shape:
+        return image
+    return np.asarray(cv2.resize(image, like.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _mean(image: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.config.looks import Dither
     from pipeline.media.image.color_transfer import ColorTransfer
     from pipeline.postprocess.lut import Lut
+    from pipeline.types import Pixels
 
 LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """BT.709, on gamma-encoded values; (1, 3), as `cv2.transform` takes it."""
@@ -48,13 +49,15 @@ class ShotLook:
 
 @dataclass(frozen=True, slots=True)
 class FrameContext:
-    """What an effect may read beside the image: the content frame, uint8 (H, W, 3) sRGB, its index, a seed, its level.
+    """What an effect may read beside the image: the content frame, its index, a seed, its level.
+
+    `content` is uint8 or uint16 (H, W, 3) sRGB.
 
     `level` is None where it is not known: for single images and for renders whose plan has no levels. `lut` is the
     table that the grade names, if it names one. `look` is that of the shot.
     """
 
-    content: NDArray[np.uint8]
+    content: Pixels
     index: int
     seed: int
     level: Level | None = None
@@ -92,6 +95,11 @@ def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32 in [0, 1] to uint8: clipped, and rounded to nearest."""
     below = np.minimum(image, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
     return np.asarray(cv2.addWeighted(below, 255, below, 0, 0, dtype=cv2.CV_8U), np.uint8)
+
+
+def to_16_bit(image: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """float32 in [0, 1] to uint16: clipped, and rounded to nearest."""
+    return np.rint(image.clip(0, 1) * np.float32(65535)).astype(np.uint16)
 
 
 def from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

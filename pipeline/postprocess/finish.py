@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from pipeline.config.finish import FinishSettings
 from pipeline.postprocess.color import match_color, preserve_color
 from pipeline.postprocess.detail import fuse_detail, sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit, to_16_bit
 from pipeline.postprocess.grade import grade
 from pipeline.postprocess.grain import add_grain
 from pipeline.postprocess.level import follow_level
@@ -18,10 +20,10 @@ from pipeline.postprocess.light import match_light
 from pipeline.postprocess.palette import reduce_colors
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.postprocess.lut import Lut
+    from pipeline.types import Pixels
 
 EFFECTS: Final[dict[str, Effect]] = {
     "match_color": match_color,  # first: its map is that of stored frames
@@ -43,7 +45,7 @@ CONTENT_EFFECTS: Final = frozenset({"match_light", "preserve_color", "detail"})
 
 def finish(
     stylized: NDArray[np.uint8],
-    content: NDArray[np.uint8],
+    content: Pixels,
     settings: FinishSettings,
     *,
     index: int,
@@ -51,19 +53,23 @@ def finish(
     level: Level | None = None,
     lut: Lut | None = None,
     look: ShotLook | None = None,
-) -> NDArray[np.uint8]:
-    """Finish one stored frame; `stylized`, `content` and the result are uint8 (H, W, 3) sRGB of one size.
+    deep: bool = False,
+) -> Pixels:
+    """Finish one stored frame; `stylized` and the result are uint8 (H, W, 3) sRGB, `content` also uint16.
+
+    With `deep` the result is uint16 (0 to 65535): what the finish computes is rounded to 16 bits instead of 8.
 
     `level` comes from `frame_levels`, `lut` from `load_lut`; `look`, that of its shot, from `shot_look`, without which
     `match_color` and `palette` do nothing. The result depends on nothing but the arguments. If every setting is neutral
-    it is `stylized` itself. Raises ValueError when the sizes differ.
+    it is `stylized` itself, in 16 bits 257 times its values. Raises ValueError when the sizes differ.
     """
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     if settings == NEUTRAL:
-        return stylized
+        return stylized.astype(np.uint16) * 257 if deep else stylized
     context = FrameContext(content, index, seed, level, lut, look or ShotLook())
-    return to_8_bit(apply_effects(from_8_bit(stylized), settings, context))
+    image = apply_effects(from_8_bit(stylized), settings, context)
+    return to_16_bit(image) if deep else to_8_bit(image)
 
 
 def apply_effects(image: NDArray[np.float32], settings: FinishSettings, context: FrameContext) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
 from pipeline.media.image.bands import in_bands
@@ -101,7 +102,7 @@ def follow_level(image: NDArray[np.float32], amount: float, context: FrameContex
     if level is None:
         return image
     if level.contrast < 1 and not level.followed:
-        mean = image.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        mean = np.array(cv2.mean(image)[:3], np.float32)
         gain = np.float32(_gain(level.contrast) ** amount)
         image = in_bands(lambda band: mean + gain * (band - mean), image)
     if level.own == level.reference:

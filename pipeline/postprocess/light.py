@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
-from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+from pipeline.media.image.bands import in_bands
+from pipeline.media.image.depth import as_float
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
+from pipeline.postprocess.effect import FrameContext, in_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,26 +29,35 @@ def match_light(image: NDArray[np.float32], amount: float, context: FrameContext
     """The image with the broad lightness and part of the broad color of the content, as far as `amount` in [0, 1].
 
     Lightness is scaled, which preserves the contrast of strokes; color is shifted, so that gray can take on a hue.
-    Computed from 8-bit values.
     """
-    lab, light = oklab_from_srgb(to_8_bit(image)), oklab_from_srgb(context.content)
     sigma_px = max(1.0, SIGMA * max(image.shape[:2]))
-    broad_lab, broad_light = broad(lab, sigma_px), broad(light, sigma_px)
+    own, light = (broad(pixels, sigma_px) for pixels in (image, as_float(context.content)))
     # The small constant keeps the ratio of black to black at 1.
-    ratio = ((broad_light[..., :1] + 0.03) / (broad_lab[..., :1] + 0.03)) ** np.float32(amount)
-    lit = lab * np.clip(ratio, *LIGHTNESS_RANGE)
-    lit[..., 1:] += np.float32(COLOR_FRACTION * amount) * (broad_light - broad_lab)[..., 1:]
-    return from_8_bit(srgb_from_oklab(lit))
+    ratio = ((light[..., :1] + 0.03) / (own[..., :1] + 0.03)) ** np.float32(amount)
+    scale = np.clip(ratio, *LIGHTNESS_RANGE)
+    shift = np.float32(COLOR_FRACTION * amount) * (light - own)
+    shift[..., 0] = 0
+    size = image.shape[1], image.shape[0]
+    factor, color = (cv2.resize(map_, size, interpolation=cv2.INTER_CUBIC) for map_ in (scale, shift))
+
+    def lit(band: NDArray[np.float32], factor: NDArray[np.float32], color: NDArray[np.float32]) -> NDArray[np.float32]:
+        lab = oklab_from_image(band)
+        lab *= in_channels(factor)
+        lab += color
+        return image_from_oklab(lab)
+
+    return in_bands(lit, image, factor, color)
 
 
 def broad(image: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    """A Gaussian blur of an image, float32 (H, W, 3), with a standard deviation of `sigma_px`; float32 (H, W, 3).
+    """Oklab of an image, float32 (H, W, 3) sRGB, after a Gaussian blur with a standard deviation of `sigma_px`.
 
-    It is computed in a copy that is so small that the standard deviation is `SMALL_SIGMA_PX` there.
+    The result, float32 (h, w, 3), is so small that the standard deviation is `SMALL_SIGMA_PX` in it. What it is made
+    small by averages sRGB.
     """
     height, width = image.shape[:2]
     scale = min(1.0, SMALL_SIGMA_PX / sigma_px)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    blurred = cv2.GaussianBlur(small, (0, 0), sigma_px * size[0] / width, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    small = oklab_from_image(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32))
+    sigma = sigma_px * size[0] / width
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)

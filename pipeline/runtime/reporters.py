@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.runtime.progress import Advance, Estimate, Reporter, SilentReporter, describe_seconds
@@ -16,7 +17,7 @@ from pipeline.types import Chain, FrameStats, Phase
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-Kind = Literal["auto", "rich", "plain", "json", "none"]
+Kind = Literal["auto", "rich", "plain", "lines", "json", "none"]
 
 _PLAIN_INTERVAL_S = 10.0
 
@@ -28,6 +29,7 @@ def make_reporter(kind: Kind) -> Reporter:
     makers: dict[str, Callable[[], Reporter]] = {
         "rich": RichReporter,
         "plain": PlainReporter,
+        "lines": partial(PlainReporter, interval_s=0.0),
         "json": JsonReporter,
         "none": SilentReporter,
     }
@@ -37,9 +39,8 @@ def make_reporter(kind: Kind) -> Reporter:
 class _LineReporter(abc.ABC):
     """Base of the plain and the JSON reporter: counts frames, and writes a line at most every `interval_s` seconds."""
 
-    interval_s = 0.0
-
-    def __init__(self) -> None:
+    def __init__(self, interval_s: float = 0.0) -> None:
+        self.interval_s = interval_s
         self._estimate = Estimate({})
         self._done = self._total = 0
         self._last_line = 0.0
@@ -100,9 +101,10 @@ class _LineReporter(abc.ABC):
 
 
 class PlainReporter(_LineReporter):
-    """A line every few seconds: for logs and pipes."""
+    """A line every few seconds, or for every frame: for logs and pipes."""
 
-    interval_s = _PLAIN_INTERVAL_S
+    def __init__(self, interval_s: float = _PLAIN_INTERVAL_S) -> None:
+        super().__init__(interval_s)
 
     def note(self, message: str) -> None:
         """See `Reporter`."""

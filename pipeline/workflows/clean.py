@@ -21,7 +21,7 @@ from pipeline.workflows.opened import OpenedRender, open_render
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
 
-_LOSSY_ANIMATIONS: Final = (".gif", ".webp")
+_LOSSY_ANIMATIONS: Final = (".gif", ".webp", ".avif")
 """These formats lose frames and colors, so they do not replace stored frames."""
 
 

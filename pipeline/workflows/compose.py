@@ -53,6 +53,7 @@ def compose(
     requested; then no file is changed.
     """
     from pipeline.media.writer.output import check_output, write_video
+    from pipeline.media.writer.target import resolve
 
     cancellation = cancellation or Cancellation()
     plan, count = composition.plan, composition.source.frame_count
@@ -75,8 +76,9 @@ def compose(
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
-        images = stack.enter_context(closing(composition.images(ready, checkpoint)))
-        write_video(output, images, source=source, settings=settings, progress=advance)
+        deep = resolve(output, settings).deep
+        images = stack.enter_context(closing(composition.images(ready, checkpoint, deep=deep)))
+        write_video(output, images, source=source, settings=settings, progress=advance, note=reporter.note)
     _note(composition, output, len(ready))
     return output
 

@@ -55,12 +55,15 @@ class ComposedLayer:
 
 @dataclass(frozen=True, slots=True)
 class ComposedFrame:
-    """A frame of a composition: its content and the sum, uint8 (H, W, 3) sRGB, and the layers from bottom to top."""
+    """A frame of a composition: its content and the sum, (H, W, 3) sRGB, and the layers from bottom to top.
+
+    Both are uint8; the sum is uint16 where it was asked for with 16 bits.
+    """
 
     index: int
     content: NDArray[np.uint8]
     layers: tuple[ComposedLayer, ...]
-    image: NDArray[np.uint8]
+    image: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,16 @@ class Composition:
             for content, stylized in pixels:
                 yield self._composed(content, stylized)
 
-    def images(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[NDArray[np.uint8]]:
-        """The `image` of each of these frames; several are composed at a time."""
+    def images(
+        self, frames: range, checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
+    ) -> Generator[NDArray[Any]]:
+        """The `image` of each of these frames, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
-        return map_in_order(lambda pixels: self._composed(*pixels).image, self._pixels(frames, checkpoint), threads)
+
+        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> NDArray[Any]:
+            return self._composed(*pixels, deep=deep).image
+
+        return map_in_order(composed, self._pixels(frames, checkpoint), threads)
 
     def _pixels(
         self, frames: range, checkpoint: Callable[[], None]
@@ -115,9 +124,9 @@ class Composition:
                 checkpoint()
                 yield content, [image for _, image in stylized]
 
-    def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]]) -> ComposedFrame:
+    def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]], *, deep: bool = False) -> ComposedFrame:
         from pipeline.postprocess.blend import blend
-        from pipeline.postprocess.effect import from_8_bit, to_8_bit
+        from pipeline.postprocess.effect import from_8_bit, to_8_bit, to_16_bit
         from pipeline.postprocess.finish import apply_effects
 
         index, content, stored = frame.index, frame.rgb, iter(stylized)
@@ -136,7 +145,7 @@ class Composition:
             layers.append(ComposedLayer(shown, alpha))
         context = FrameContext(content, index, self.first_config.seed, None, self.lut)
         image = apply_effects(image, self.finish(index), context)
-        return ComposedFrame(index, content, tuple(layers), to_8_bit(image))
+        return ComposedFrame(index, content, tuple(layers), to_16_bit(image) if deep else to_8_bit(image))
 
 
 def open_composition(settings: CompositionSettings, reporter: Reporter, cancellation: Cancellation) -> Composition:

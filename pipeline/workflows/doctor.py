@@ -41,8 +41,20 @@ def examine() -> dict[str, Any]:
         facts[f"{part} {name}"] = (
             "weights installed" if here else f"no weights; `tempera weights fetch {name}` loads them"
         )
+    facts["raw photos"] = _optional("rawpy", "raw")
+    facts["HEIC photos"] = _optional("pillow-heif", "heif")
     facts["styles"] = ", ".join(shipped_styles()) or "none found: the installation is incomplete"
     return facts
+
+
+def _optional(package: str, extra: str) -> str:
+    """The version of an optional package, or how to install it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"absent; pip install 'tempera[{extra}]'"
 
 
 def _try_compact() -> str:

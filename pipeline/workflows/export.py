@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config.settings import Config
 from pipeline.execute.in_order import map_in_order, thread_count
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.plan.curves import FrameValues
     from pipeline.runtime.progress import Reporter
+    from pipeline.types import Pixels
 
 
 def export(
@@ -101,15 +102,19 @@ def write_style(
     If `checkpoint` raises, no file is left.
     """
     from pipeline.media.writer.output import write_video
+    from pipeline.media.writer.target import resolve
 
     areas = finish_areas(config, directory.plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
     seen = hashlib.sha256()
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen)
+        deep = resolve(output, config.output).deep
+        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(finished))
-        write_video(output, frames, source=source, settings=config.output, fps=fps, progress=advance)
+        write_video(
+            output, frames, source=source, settings=config.output, fps=fps, progress=advance, note=reporter.note
+        )
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
 
@@ -133,30 +138,37 @@ def finished_frames(
     areas: FrameValues | None = None,
     checkpoint: Callable[[], None] = lambda: None,
     seen: hashlib._Hash | None = None,
-) -> Generator[NDArray[np.uint8]]:
-    """The frames of a style as its video shows them, several finished at a time; `seen` hashes the stored pixels.
+    *,
+    deep: bool = False,
+) -> Generator[NDArray[Any]]:
+    """The frames of a style as its video shows them, uint8 or, if `deep`, uint16 (H, W, 3) sRGB.
+
+    Several are finished at a time; `seen` hashes the stored pixels.
 
     `source` is what they show: from the first frame on, as far as they are stored.
     """
-    from pipeline.media.reader.source import read_frame, read_frames
+    from pipeline.media.reader.source import read_deep
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.shot_look import sample_indices
 
     plan = directory.plan
 
-    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8] | None]]:
+    def contents_of(start: int, stop: int) -> Generator[Pixels]:
+        return read_deep(source, start, stop, size_px=(plan.width_px, plan.height_px), settings=config.input)
+
+    def samples(shot: Shot) -> dict[int, tuple[NDArray[np.uint8], Pixels | None]]:
         found = {}
         for index in sample_indices(shot.start, min(shot.stop, source.frame_count)):
             content = None
             if reads_content(config.output.finish):
-                size = {"width_px": plan.width_px, "height_px": plan.height_px}
-                content = read_frame(source, index, **size, settings=config.input)
+                with closing(contents_of(index, index + 1)) as one:
+                    content = next(one)
             found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
         return found
 
-    finished = finisher(plan, config, samples, areas)
+    finished = finisher(plan, config, samples, areas, deep=deep)
 
-    def pixels() -> Generator[tuple[int, NDArray[np.uint8], NDArray[np.uint8] | None]]:
+    def pixels() -> Generator[tuple[int, NDArray[np.uint8], Pixels | None]]:
         with ExitStack() as stack:
             stored = stored_frames(directory, style, range(source.frame_count), checkpoint, seen)
             stack.enter_context(closing(stored))
@@ -164,10 +176,9 @@ def finished_frames(
                 for index, stylized in stored:
                     yield index, stylized, None
                 return
-            contents = read_frames(source, width_px=plan.width_px, height_px=plan.height_px, settings=config.input)
-            stack.enter_context(closing(contents))
+            contents = stack.enter_context(closing(contents_of(0, source.frame_count)))
             for (index, stylized), content in zip(stored, contents, strict=False):
-                yield index, stylized, content.rgb
+                yield index, stylized, content
 
     threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
     return map_in_order(lambda images: finished(*images), pixels(), threads)

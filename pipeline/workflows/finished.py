@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
 from pipeline.plan.curves import FrameValues, finish_settings
-from pipeline.types import RenderPlan
+from pipeline.types import Pixels, RenderPlan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 
     RGB = NDArray[np.uint8]
 
-Finisher = Callable[[int, "RGB", "RGB | None"], "RGB"]
-"""Called with the index of a frame, the stylized frame and its content as it is read, both uint8 (H, W, 3) sRGB of one
-size; returns the finished frame. The content may be None where `reads_content` says so."""
+Finisher = Callable[[int, "RGB", "Pixels | None"], "Pixels"]
+"""Called with the index of a frame, the stylized frame, uint8 (H, W, 3) sRGB, and its content as it is read, uint8 or
+uint16 of that size; returns the finished frame, uint8 or, for a `finisher` with `deep`, uint16. The content may be None
+where `reads_content` says so."""
 
-Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, RGB | None]"]]
+Samples = Callable[["Shot"], Mapping[int, "tuple[RGB, Pixels | None]"]]
 """Some frames of a shot by index, stylized and content, from which the look of the shot is taken."""
 
 
-def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameValues | None = None) -> Finisher:
+def finisher(
+    plan: RenderPlan, config: Config, samples: Samples, areas: FrameValues | None = None, *, deep: bool = False
+) -> Finisher:
     """What finishes the frames of a style of a plan, by the output settings of `config`.
 
     `samples` is asked once for every shot, if the settings need it; `areas` has those that curves follow, see
@@ -51,13 +54,23 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
     looks: dict[int, ShotLook] = {}
     lock = Lock()
 
-    def one(index: int, stylized: RGB, content: RGB | None, settings: FinishSettings, look: ShotLook | None) -> RGB:
+    def one(
+        index: int,
+        stylized: RGB,
+        content: Pixels | None,
+        settings: FinishSettings,
+        look: ShotLook | None,
+        *,
+        deep: bool = False,
+    ) -> Pixels:
         level = levels[index] if levels else None
         if content is None:
             content = stylized  # no effect reads it
         elif plan.exposure:
             content = apply_tone_curve(content, plan.exposure[index])
-        return finish(stylized, content, settings, index=index, seed=config.seed, level=level, lut=lut, look=look)
+        return finish(
+            stylized, content, settings, index=index, seed=config.seed, level=level, lut=lut, look=look, deep=deep
+        )
 
     def look_of(index: int) -> ShotLook:
         shot = next(shot for shot in plan.shots if shot.start <= index < shot.stop)
@@ -80,14 +93,15 @@ def finisher(plan: RenderPlan, config: Config, samples: Samples, areas: FrameVal
                 )
             return looks[shot.index]
 
-    def finished(index: int, stylized: RGB, content: RGB | None) -> RGB:
+    def finished(index: int, stylized: RGB, content: Pixels | None) -> Pixels:
         if settings.match_color > 0 and not plan.shot_colors:
             raise RenderDirectoryError(
                 "this render does not know the colors of its shots: a frame of the input is damaged, or it was begun "
                 "by an older version",
                 hint="use --set output.finish.preserve_color=1 instead of match_color, or render again with --fresh",
             )
-        return one(index, stylized, content, settings_at(index), look_of(index) if needs_look(settings) else None)
+        look = look_of(index) if needs_look(settings) else None
+        return one(index, stylized, content, settings_at(index), look, deep=deep)
 
     return finished
 

@@ -25,7 +25,10 @@ _CERTAIN_FRACTION: Final = {"neural": 0.7}
 
 # Bytes per pixel and frame of videos: h264 at crf 16 took 0.06 to 0.19; six steps of crf are a factor of two.
 _VIDEO_BYTES: Final = 0.15
-_OTHER_VIDEO_BYTES: Final = {"prores": 0.5, "ffv1": 2.5, ".png": 2.3, ".gif": 1.0, ".webp": 0.5, ".jpg": 0.8}
+_OTHER_VIDEO_BYTES: Final = {
+    ".gif": 1.0, ".webp": 0.5, ".avif": 0.4, ".apng": 2.3, ".png": 2.3, ".jpg": 0.8, ".tif": 2.3, ".tiff": 2.3,
+    ".exr": 4.2, ".mxf": 0.5, "prores": 0.5, "dnxhr": 0.5, "ffv1": 2.5, "master": 0.8,
+}  # fmt: skip
 _CERTAIN_FRACTION_OF_VIDEO: Final = 0.3
 
 _MARGIN: Final = 1.2
@@ -112,10 +115,10 @@ def frame_bytes_per_px(config: Config) -> float:
 
 def video_bytes_per_px(output: Path, settings: OutputSettings) -> float:
     """Expected bytes per pixel and frame of what is written to `output`."""
-    for key in (output.suffix.lower(), settings.codec):
+    for key in (output.suffix.lower(), settings.codec, settings.profile):
         if key in _OTHER_VIDEO_BYTES:
             return _OTHER_VIDEO_BYTES[key]
-    return _VIDEO_BYTES * float(2 ** ((16 - settings.crf) / 6))
+    return _VIDEO_BYTES * float(2 ** ((16 - settings.crf_or(16)) / 6))
 
 
 def _existing(path: Path) -> Path:

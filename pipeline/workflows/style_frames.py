@@ -70,6 +70,7 @@ def selected(source: Source, frames: range) -> Source:
         decoded_indices=source.decoded_indices[start:stop],
         damaged=tuple(index - start for index in source.damaged if index in frames),
         stream_pts=source.stream_pts[start:stop],
+        gaps_to_fill=tuple(index - start for index in source.gaps_to_fill if index in frames),
         duration_ticks=shown_until - source.pts[stop - 1],
     )
 

@@ -22,9 +22,10 @@ _NOT_SHOWN: Final = {
     "output": "`tempera export DIR --set ...` tries what concerns the video, without stylizing again",
     "runtime": "it changes how the work is done and never the result",
     "motion.segment_frames": "it decides what is stylized side by side; a render shows it",
-    "input.fit": "it holds for the whole sheet: give it with --set",
-    "input.order": "it holds for the whole sheet: give it with --set",
-    "input.on_damaged": "it holds for the whole sheet: give it with --set",
+    **{
+        f"input.{key}": "it holds for the whole sheet: give it with --set"
+        for key in ("fit", "order", "camera", "duplicates", "gaps", "on_damaged")
+    },
 }
 """Settings and sections whose values cannot be compared on a sheet, and what to do instead."""
 _ONLY_WARM: Final = ("motion", "losses.temporal", "optimize.warm")

@@ -120,6 +120,8 @@ def test_doctor_reports_devices_codecs_and_encoders(tempera: Tempera) -> None:
     assert result.code == (0 if facts["encoder compact"].startswith("works") else 6)
     text = tempera("doctor")
     assert text.code == result.code and "torch" in text.out and "Traceback" not in text.err
+    line = next(line for line in text.out.splitlines() if line.startswith("codec prores"))
+    assert ".mov .mkv .mxf" in line and "10 bits: 4:2:2 4:4:4" in line and "proxy" in line
 
 
 def test_weights_path_names_the_file_of_an_encoder(

@@ -140,6 +140,8 @@ def test_frames_that_are_composed_together_are_those_that_are_composed_alone(hom
     composition = open_composition(load_composition(home / "c.yaml"), SilentReporter(), Cancellation())
     alone = [next(composition.frames(range(index, index + 1))).image for index in range(COUNT)]
     np.testing.assert_array_equal(list(composition.images(range(COUNT))), alone)
+    deep = np.array(list(composition.images(range(COUNT), deep=True)))
+    assert deep.dtype == np.uint16 and np.abs(deep / 257 - np.array(alone)).max() <= 0.501
 
 
 def test_sheet_shows_content_layers_and_sum(tempera: Tempera, home: Path) -> None:

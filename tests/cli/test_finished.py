@@ -11,6 +11,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -93,6 +94,24 @@ def test_export_writes_a_video_without_stylizing(tempera: Tempera, rendered: Pat
     before.pop("cache/videos.jsonl")  # lists the written videos
     after.pop("cache/videos.jsonl")
     assert after == before
+
+
+def test_export_for_editing_has_the_fractions_of_the_finish(tempera: Tempera, rendered: Path, tmp_path: Path) -> None:
+    """ProRes of the profile, and in 16 bits each value of a contrast of 1.1, not that of 8 bits."""
+    master = ("--set", "output.profile=master", "--progress", "none", "--set", "output.finish.follow_level=0")
+    assert tempera("export", rendered, "-o", "clip.mov", *master).code == 0
+    with av.open(str(tmp_path / "clip.mov")) as video:
+        assert video.streams.video[0].codec_context.name == "prores"
+    contrast = ("--set", "output.finish.grade.contrast=1.1")
+    assert tempera("export", rendered, "-o", "clip.mkv", *master, *contrast).code == 0
+    with av.open(str(tmp_path / "clip.mkv")) as video:
+        frame = next(video.decode(video=0))
+        assert frame.format.name == "gbrp16le"
+        green = np.frombuffer(memoryview(frame.planes[0]), np.uint16)
+    assert (green % 257 != 0).mean() > 0.5
+    assert_refused(tempera("export", rendered, "-o", "clip.webm", *master), 3, ".mov")
+    noted = tempera("export", rendered, "-o", "clip.mov", *master[:2], "--set", "output.crf=9", "--progress", "plain")
+    assert "prores has no CRF" in noted.err
 
 
 def test_export_refuses_settings_of_the_render_and_keeps_the_input(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 
 from pipeline.errors import UsageError
-from pipeline.media.image.load import MAX_SIDE_PX
+from pipeline.media.image.depth import as_float
+from pipeline.media.image.limits import MAX_SIDE_PX
 from pipeline.runtime.transfers import download, upload
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from pipeline.types import Pixels
+
     RGB = NDArray[np.uint8]
 
+Depth = TypeVar("Depth", bound=np.unsignedinteger[Any])
 
-def resize(rgb: RGB, width_px: int, height_px: int) -> RGB:
-    """Resize uint8 (H, W, 3) to exactly `height_px` by `width_px`; the same array if it has that size already.
+
+def resize(rgb: NDArray[Depth], width_px: int, height_px: int) -> NDArray[Depth]:
+    """Resize uint8 or uint16 (H, W, 3) to exactly `height_px` by `width_px`; the same array if it has that size.
 
     Averages over areas on an axis that shrinks (no aliasing) and uses Lanczos on one that grows, in gamma-encoded
     sRGB.
@@ -29,14 +34,14 @@ def resize(rgb: RGB, width_px: int, height_px: int) -> RGB:
         raise ValueError(f"expected a size of at least 1x1 px, found {width_px}x{height_px}")
     small = (min(width, width_px), min(height, height_px))
     if small != (width, height):
-        rgb = np.asarray(cv2.resize(rgb, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        rgb = np.asarray(cv2.resize(rgb, small, interpolation=cv2.INTER_AREA), dtype=rgb.dtype)
     if small != (width_px, height_px):
-        rgb = np.asarray(cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_LANCZOS4), dtype=np.uint8)
+        rgb = np.asarray(cv2.resize(rgb, (width_px, height_px), interpolation=cv2.INTER_LANCZOS4), dtype=rgb.dtype)
     return rgb
 
 
-def fit(rgb: RGB, width_px: int, height_px: int, how: Literal["cover", "contain"]) -> RGB:
-    """Bring uint8 (H, W, 3) of any shape to exactly `height_px` by `width_px` without distortion.
+def fit(rgb: NDArray[Depth], width_px: int, height_px: int, how: Literal["cover", "contain"]) -> NDArray[Depth]:
+    """Bring uint8 or uint16 (H, W, 3) of any shape to exactly `height_px` by `width_px` without distortion.
 
     `"cover"` fills the frame and crops what stands out, evenly; `"contain"` shows all of it, centered on black.
     """
@@ -50,7 +55,7 @@ def fit(rgb: RGB, width_px: int, height_px: int, how: Literal["cover", "contain"
     left, top = abs(inner_w - width_px) // 2, abs(inner_h - height_px) // 2
     if how == "cover":
         return np.ascontiguousarray(scaled[top : top + height_px, left : left + width_px])
-    framed = np.zeros((height_px, width_px, 3), np.uint8)
+    framed = np.zeros((height_px, width_px, 3), rgb.dtype)
     framed[top : top + inner_h, left : left + inner_w] = scaled
     return framed
 
@@ -77,14 +82,14 @@ def size_within(width_px: int, height_px: int, side_px: int) -> tuple[int, int]:
     return max(1, round(width_px * scale)), max(1, round(height_px * scale))
 
 
-def to_tensor(rgb: RGB, device: torch.device | None = None) -> torch.Tensor:
-    """uint8 (..., H, W, 3) to float32 (..., 3, H, W) in [0, 1], contiguous, on a device (None: the CPU).
+def to_tensor(rgb: Pixels, device: torch.device | None = None) -> torch.Tensor:
+    """uint8 or uint16 (..., H, W, 3) to float32 (..., 3, H, W) in [0, 1], contiguous, on a device (None: the CPU).
 
-    It goes there as uint8, a quarter of the bytes.
+    uint8 goes there as it is, a quarter of the bytes.
     """
-    if device is None or device.type == "cpu":
+    if device is None or device.type == "cpu" or rgb.dtype != np.uint8:
         # NumPy's division: torch would start a team of threads in every thread that calls this.
-        return upload(np.divide(np.ascontiguousarray(np.moveaxis(rgb, -1, -3)), 255, dtype=np.float32))
+        return upload(as_float(np.ascontiguousarray(np.moveaxis(rgb, -1, -3))), device)
     return upload(rgb, device).movedim(-1, -3).contiguous().float().div_(255)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from pipeline.media.image.oklab import linear_from_8_bit, linear_from_oklab, oklab_from_linear, srgb_from_oklab
+from pipeline.media.image.oklab import linear_from_oklab, linear_from_pixels, oklab_from_linear, srgb_from_oklab
 from pipeline.media.image.palette import color_distances
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def dithered(
     start = light[first]
     way = light[second] - start
     squared = (way**2).sum(axis=2)
-    fraction = ((linear_from_8_bit(rgb) - start) * way).sum(axis=2) / np.maximum(squared, 1e-9)
+    fraction = ((linear_from_pixels(rgb) - start) * way).sum(axis=2) / np.maximum(squared, 1e-9)
     threshold = _tiled(pattern, rgb.shape[:2])
     colors = srgb_from_oklab(palette)
     if previous is not None:
@@ -82,7 +82,7 @@ def _pairs(palette_bytes: bytes) -> NDArray[np.uint8]:
     """
     palette = np.frombuffer(palette_bytes, np.float32).reshape(-1, 3)
     centers = (np.arange(_LEVELS) * (256 // _LEVELS) + 128 // _LEVELS).astype(np.uint8)
-    light = linear_from_8_bit(np.stack(np.meshgrid(centers, centers, centers, indexing="ij"), axis=-1)).reshape(-1, 3)
+    light = linear_from_pixels(np.stack(np.meshgrid(centers, centers, centers, indexing="ij"), axis=-1)).reshape(-1, 3)
     lab, entries = oklab_from_linear(light), linear_from_oklab(palette)
     nearest = color_distances(lab, palette).argmin(axis=1)
     start = entries[nearest]

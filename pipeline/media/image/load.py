@@ -1,11 +1,8 @@
-"""Reading any still image as upright uint8 (H, W, 3) sRGB."""
+"""Reading any still image as upright (H, W, 3) sRGB: uint16 where the file has more than 8 bits, else uint8."""
 
 from __future__ import annotations
 
-import io
-import struct
 import threading
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,53 +10,46 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
-from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, is_raw, read_head
+from pipeline.media.image import heif, raw
+from pipeline.media.image.depth import as_8_bit
+from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
+from pipeline.media.image.limits import BACKGROUND, DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
+from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    RGB = NDArray[np.uint8]
+    from pipeline.types import Pixels
 
-MAX_SIDE_PX: Final = 20_000
-MAX_PX: Final = 200_000_000
-BACKGROUND: Final = (255, 255, 255)
-"""What transparent parts of an image are laid over: white, as on paper and as most viewers show them."""
+    RGB = NDArray[np.uint8]
+    Deep = NDArray[np.uint16]
 
 _STRIP_PX: Final = 1_000_000
 _ORIENTATION_TAG: Final = 0x0112
 _DNG_VERSION_TAG: Final = 0xC612
-# What Pillow's plugins raise on damaged data: beside OSError, whatever their parsers in Python raise.
-DECODE_ERRORS: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    OverflowError,
-    TypeError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _open_lock = threading.Lock()
 
 
 def load_rgb(path: str | Path, *, max_px: int = MAX_PX) -> RGB:
     """Read an image file as uint8 (H, W, 3) sRGB, upright.
 
-    EXIF orientation is applied. 16-bit samples are scaled by 255/65535 and rounded. Gray, palette, CMYK, YCbCr and Lab
+    EXIF orientation is applied. Samples of more than 8 bits are scaled and rounded. Gray, palette, CMYK, YCbCr and Lab
     become RGB; an embedded ICC profile is converted to sRGB (perceptual intent), and a profile that cannot be used is
-    ignored as viewers do. Transparent parts are laid over white. Of an animation the first frame is read.
+    ignored as viewers do. Transparent parts are laid over white. Of an animation the first frame is read, of several
+    pages the first. A raw file is developed with the white balance of its camera.
 
-    Raises InputError if the file is missing, unreadable, empty, not an image, damaged, larger than 20,000 px a side or
-    than `max_px` pixels (known from the header, before anything is decoded), or of a kind that needs another package.
+    Raises InputError if the file is missing, unreadable, empty, not an image, damaged, or larger than 20,000 px a side
+    or than `max_px` pixels (known from the header, before anything is decoded); MissingPartError if it is of a kind
+    that needs another package.
     """
+    if raw.is_raw_file(path):
+        return as_8_bit(raw.develop(path, raw.development((path,), RawSettings()), max_px=max_px))
     with open_image(path, max_px=max_px) as image:
-        return render_frame(image, path)
+        return as_8_bit(render_frame(image, path))
 
 
 def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
@@ -69,68 +59,74 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
     """
     path = Path(path)
     head = read_head(path)
-    if path.suffix.lower() in RAW_SUFFIXES or is_raw(head):
+    kind = image_format(head)
+    if kind == "RAW" or (kind in (None, "TIFF") and path.suffix.lower() in RAW_SUFFIXES):
         # Many raw files are TIFF files, of which Pillow would read the thumbnail.
         raise InputError(
             f"{path}: is a raw camera file; expected a developed image",
-            hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy; "
-            "where the camera has stored JPEGs beside it, name those: 'folder/*.jpg'",
+            hint="develop it to JPEG or 16-bit TIFF first",
         )
-    kind = image_format(head)
     if kind is None:
         raise DamagedInputError(
             f"{path}: expected an image, found {describe_content(head)}",
-            hint="JPEG, PNG, TIFF, WebP, AVIF, GIF and BMP can be read",
+            hint="JPEG, PNG, TIFF, WebP, AVIF, HEIC, GIF, BMP and raw files can be read",
         )
     if kind == "HEIF":
-        _register_heif(path)
+        heif.register(path)
+    if kind in ("HEIF", "AVIF"):
+        heif.check_boxes(path)
     # Pillow's own limit (179 MP) is a process-wide setting and lower than ours, which follows right below.
     with _open_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(path)
         except UnidentifiedImageError:
+            if head[8:12] in HEIF_SEQUENCES:
+                raise InputError(
+                    f"{path}: is an HEIC sequence; expected a photo", hint="export it as a video, or as JPEGs"
+                ) from None
             raise DamagedInputError(
-                f"{path}: starts like a {kind} image, but the rest of its header is damaged",
-                hint="copy or export the file again, or leave it out",
+                f"{path}: starts like a {kind} image, but the rest of its header is damaged or of a kind that is not "
+                "read",
+                hint="copy or export the file again, as RGB with 8 or 16 bits, or leave it out",
             ) from None
         except DECODE_ERRORS as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    width_px, height_px = image.size
-    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > max_px:
+    try:
+        check_size(path, *image.size, max_px)
+        if kind == "HEIF":
+            heif.check_range(image, path)
+    except InputError:
         image.close()
-        raise DamagedInputError(
-            f"{path}: {width_px}x{height_px} px is too large; expected at most {MAX_SIDE_PX} px a side "
-            f"and {max_px / 1e6:.0f} megapixels",
-            hint="scale the image down first",
-        )
+        raise
     if image.format == "TIFF" and _DNG_VERSION_TAG in getattr(image, "tag_v2", {}):
         image.close()
         raise InputError(
-            f"{path}: is a DNG raw file; expected a developed image",
-            hint="develop it to JPEG or 16-bit TIFF first, for example with darktable or the Python package rawpy",
+            f"{path}: is a DNG raw file by another name",
+            hint="rename it to .dng, so that it is developed",
         )
     return image
 
 
-def render_frame(image: Image.Image, path: str | Path) -> RGB:
-    """Decode the current frame of an open image to uint8 (H, W, 3) sRGB, upright; `path` is for messages.
+def render_frame(image: Image.Image, path: str | Path) -> Pixels:
+    """Decode the current frame of an open image to (H, W, 3) sRGB, upright; `path` is for messages.
 
-    Raises InputError if the data are damaged or of a kind without a defined conversion to RGB.
+    uint16 where the file has more than 8 bits: PNG, TIFF and HEIF. Raises InputError if the data are damaged or of a
+    kind without a defined conversion to RGB.
     """
     try:
         image.load()
-        deep = _decode_16bit_color(image)
-        rgb = _to_srgb(image) if deep is None else deep
+        deep = _deep(image)
+        pixels: Pixels = _to_srgb(image) if deep is None else deep
     except InputError:
         raise
     except MemoryError:
-        raise InputError(f"{path}: not enough memory to decode {image.size}", hint="scale it down first") from None
+        raise no_memory(path, *image.size) from None
     except DECODE_ERRORS as error:
-        raise _damaged(path, error) from None
-    return _upright(rgb, exif_orientation(image))
+        raise damaged(path, error) from None
+    return _upright(pixels, exif_orientation(image))
 
 
 def exif_orientation(image: Image.Image) -> int:
@@ -143,7 +139,7 @@ def exif_orientation(image: Image.Image) -> int:
         try:
             image.load()
         except DECODE_ERRORS as error:
-            raise _damaged(getattr(image, "filename", ""), error) from None
+            raise damaged(getattr(image, "filename", ""), error) from None
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except DECODE_ERRORS:
@@ -172,61 +168,72 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height_px, width_px) if exif_orientation(image) >= 5 else (width_px, height_px)
 
 
-def _damaged(path: str | Path, error: Exception) -> DamagedInputError:
-    return DamagedInputError(
-        f"{path}: the image is damaged or cut off ({' '.join(str(error).split()) or type(error).__name__})",
-        hint="copy or export the file again, or leave it out",
-    )
+def _deep(image: Image.Image) -> Deep | None:
+    """An image of more than 8 bits, which Pillow would cut to their high byte, as sRGB; None for all others."""
+    mode, space = image.mode, "RGB"
+    if mode.startswith("I;16") or mode == "I":
+        counts = np.asarray(image)
+        if counts.size and (counts.min() < 0 or counts.max() > 65535):
+            raise ValueError("32-bit integer samples beyond 16 bits")
+        pixels, space = np.repeat(counts.astype(np.uint16)[..., None], 3, axis=2), "GRAY"
+    elif mode == "F":
+        gray = np.asarray(image)
+        if not np.isfinite(gray).all() or gray.min() < 0 or gray.max() > 1:
+            raise ValueError("floating-point samples outside [0, 1]")
+        pixels = _by_strips(gray, lambda strip: np.repeat(strip[..., None], 3, axis=2))
+        space = "GRAY"
+    else:
+        samples = heif.deep_samples(image) if image.format == "HEIF" else _deep_color(image)
+        if samples is None:
+            return None
+        if samples.ndim == 2 or samples.shape[2] != 3:
+            samples = samples if samples.ndim == 3 else samples[..., None]
+            samples = _by_strips(samples, _opaque)
+        pixels = samples
+    if foreign_profile(image, space) is None:
+        return pixels
+    converted = apply_deep(pixels, image.info["icc_profile"])
+    if converted is not None:
+        return converted
+    profile = foreign_profile(image, "RGB")  # of another kind, for which there are only 8 bits
+    if profile is None:
+        return pixels
+    shown = np.asarray(apply_profile(Image.fromarray(as_8_bit(pixels)), profile))
+    return shown.astype(np.uint16) * np.uint16(257)
 
 
-def _register_heif(path: Path) -> None:
-    try:
-        import pillow_heif  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    except ImportError:
-        raise InputError(
-            f"{path}: is an HEIC image, which needs the optional package pillow-heif",
-            hint="pip install pillow-heif, or convert the image to JPEG",
-        ) from None
-    pillow_heif.register_heif_opener()
-
-
-def _decode_16bit_color(image: Image.Image) -> RGB | None:
-    """Color PNG and TIFF with 16 bits a sample, which Pillow would cut to their high byte; None for all others."""
-    if (
-        image.format not in ("PNG", "TIFF")
-        or image.mode not in ("RGB", "RGBA", "LA")
-        or getattr(image, "n_frames", 1) > 1
-    ):
+def _deep_color(image: Image.Image) -> Deep | None:
+    """Color PNG and TIFF with 16 bits a sample, by OpenCV: uint16 (H, W) or RGB (H, W, 3 or 4); None for all others."""
+    if image.format not in ("PNG", "TIFF") or image.mode not in ("RGB", "RGBA", "LA"):
         return None
     file = getattr(image, "filename", "")
-    if not file or not _has_16_bits(image, read_head(file)):
+    several = image.tell() > 0 or (image.format == "PNG" and getattr(image, "n_frames", 1) > 1)
+    if not file or several or not _has_16_bits(image, read_head(file)):
         return None
     pixels: NDArray[Any] | None = cv2.imdecode(np.fromfile(file, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16:
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != image.size[::-1]:
         return None  # a layout that OpenCV does not read: Pillow's 8 bits are then the best there is
-    rgb = _by_strips(pixels if pixels.ndim == 3 else pixels[..., None], _from_16bit_bgr)
-    profile = _foreign_profile(image, "RGB")
-    return rgb if profile is None else np.asarray(_apply_profile(Image.fromarray(rgb), profile))
+    if pixels.ndim == 3:
+        pixels[..., :3] = pixels[..., 2::-1].copy()
+    return pixels
 
 
-def _from_16bit_bgr(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """uint16 (H, W, 1, 3 or 4) of OpenCV as float32 (H, W, 3) RGB in [0, 1], over white."""
-    color: NDArray[np.float32] = samples[..., :3][..., ::-1].astype(np.float32) / np.float32(65535)
+def _opaque(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """uint16 (H, W, 1 or 4) as float32 (H, W, 3) in [0, 1], over the background."""
+    color: NDArray[np.float32] = samples[..., :3].astype(np.float32) / np.float32(65535)
     if samples.shape[2] == 1:
         return np.repeat(color, 3, axis=2)
-    if samples.shape[2] == 4:
-        alpha = samples[..., 3:].astype(np.float32) / np.float32(65535)
-        color = color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha)
-    return color
+    alpha = samples[..., 3:].astype(np.float32) / np.float32(65535)
+    return color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha)
 
 
-def _by_strips(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]) -> RGB:
+def _by_strips(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]) -> Deep:
     """Samples (H, W, ...) as RGB by `convert`, a few rows at a time: in floating point a large image is ten times as
     large."""
-    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
+    rgb = np.empty((*samples.shape[:2], 3), np.uint16)
     rows = max(1, _STRIP_PX // max(1, samples.shape[1]))
     for top in range(0, len(samples), rows):
-        rgb[top : top + rows] = _quantize(convert(samples[top : top + rows]))
+        rgb[top : top + rows] = np.clip(np.rint(convert(samples[top : top + rows]) * 65535), 0, 65535)
     return rgb
 
 
@@ -238,18 +245,8 @@ def _has_16_bits(image: Image.Image, head: bytes) -> bool:
 
 
 def _to_srgb(image: Image.Image) -> RGB:
-    """Any mode of Pillow to uint8 (H, W, 3) sRGB."""
+    """Any mode of Pillow with 8 bits to uint8 (H, W, 3) sRGB."""
     mode = image.mode
-    if mode.startswith("I;16") or mode == "I":
-        counts = np.asarray(image)
-        if counts.size and (counts.min() < 0 or counts.max() > 65535):
-            raise ValueError("32-bit integer samples beyond 16 bits")
-        return _by_strips(counts, lambda strip: np.repeat((strip / 65535)[..., None], 3, axis=2))
-    if mode == "F":
-        gray = np.asarray(image)
-        if not np.isfinite(gray).all() or gray.min() < 0 or gray.max() > 1:
-            raise ValueError("floating-point samples outside [0, 1]")
-        return _by_strips(gray, lambda strip: np.repeat(strip[..., None], 3, axis=2))
     if mode in ("P", "PA"):
         image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
     elif mode in ("LA", "La", "RGBa"):
@@ -258,13 +255,13 @@ def _to_srgb(image: Image.Image) -> RGB:
         image = image.convert("RGB")
     elif "transparency" in image.info:  # a single color that counts as transparent
         image = image.convert("RGBA")
-    profile = _foreign_profile(image, {"L": "GRAY", "CMYK": "CMYK", "LAB": "Lab"}.get(image.mode, "RGB"))
+    profile = foreign_profile(image, {"L": "GRAY", "CMYK": "CMYK", "LAB": "Lab"}.get(image.mode, "RGB"))
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     color: Image.Image = image if alpha is None else image.convert("RGB")
     if profile is not None:
-        color = _apply_profile(color, profile)
+        color = apply_profile(color, profile)
     elif color.mode == "LAB":
-        color = _apply_profile(color, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        color = apply_profile(color, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     rgb = color if color.mode == "RGB" else color.convert("RGB")
     if alpha is not None:
         background = Image.new("RGB", rgb.size, BACKGROUND)
@@ -273,41 +270,11 @@ def _to_srgb(image: Image.Image) -> RGB:
     return np.array(rgb, dtype=np.uint8)
 
 
-def _foreign_profile(image: Image.Image, space: str) -> ImageCms.ImageCmsProfile | None:
-    """The embedded ICC profile, if it fits the image's channels and is not sRGB already."""
-    data = image.info.get("icc_profile")
-    if not data:
-        return None
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-    except (OSError, ValueError, ImageCms.PyCMSError):
-        return None  # damaged profile: the pixels are read as sRGB, as in viewers
-    info: Any = profile.profile
-    if str(info.xcolor_space).strip() != space or "srgb" in str(info.profile_description or "").lower():
-        return None
-    return profile
-
-
-def _apply_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    srgb = ImageCms.createProfile("sRGB")
-    try:
-        converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return image  # a profile without the tables that a conversion needs
-    return image if converted is None else converted
-
-
-def _upright(rgb: RGB, orientation: int) -> RGB:
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
     """Apply an EXIF orientation of 1 to 8 to stored pixels."""
     if orientation in (2, 7):
-        rgb = rgb[:, ::-1]
+        pixels = pixels[:, ::-1]
     elif orientation in (4, 5):
-        rgb = rgb[::-1]
+        pixels = pixels[::-1]
     quarter_turns = {3: 2, 5: 3, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.ascontiguousarray(np.rot90(rgb, quarter_turns))
-
-
-def _quantize(color: NDArray[np.floating[Any]]) -> RGB:
-    """Values in [0, 1] to uint8, rounded to nearest and clamped."""
-    rounded: RGB = np.clip(np.rint(color * 255), 0, 255).astype(np.uint8)
-    return rounded
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
+from pipeline.media.image.transfer import LINEAR, linear_from_srgb, srgb_from_linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pipeline.types import Pixels
 
 LMS_FROM_RGB: Final = np.array(
     [
@@ -46,9 +48,12 @@ _GAMUT_STEPS: Final = 8
 _GAMUT_MARGIN: Final = 1e-4
 
 
-def oklab_from_srgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 (..., 3) sRGB to float32 (..., 3) Oklab: lightness L in [0, 1], a and b about -0.4 to 0.4, 0 for gray."""
-    return oklab_from_linear(linear_from_8_bit(rgb))
+def oklab_from_srgb(rgb: Pixels) -> NDArray[np.float32]:
+    """uint8 or uint16 (..., 3) sRGB to float32 (..., 3) Oklab.
+
+    Lightness L is in [0, 1]; a and b are about -0.4 to 0.4, and 0 for gray.
+    """
+    return oklab_from_linear(linear_from_pixels(rgb))
 
 
 def oklab_from_linear(light: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,11 +61,13 @@ def oklab_from_linear(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.cbrt(light @ LMS_FROM_RGB.T) @ LAB_FROM_LMS.T, np.float32)
 
 
-def linear_from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 (..., 3) sRGB to float32 (..., 3) linear RGB in [0, 1]."""
+def linear_from_pixels(rgb: Pixels) -> NDArray[np.float32]:
+    """uint8 or uint16 (..., 3) sRGB to float32 (..., 3) linear RGB in [0, 1]."""
     if not rgb.size:
         return np.empty(rgb.shape, np.float32)
-    return np.asarray(cv2.LUT(rgb.reshape(-1, 3), _LINEAR), np.float32).reshape(rgb.shape)
+    return np.asarray(cv2.LUT(rgb.reshape(-1, 3), _LINEAR if rgb.dtype == np.uint8 else LINEAR), np.float32).reshape(
+        rgb.shape
+    )
 
 
 def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:

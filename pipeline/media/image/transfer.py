@@ -10,16 +10,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LAST: Final = (1 << 16) - 1
-_STEPS: Final = np.arange(_LAST + 1) / _LAST
-_LINEAR: Final = np.where(_STEPS <= 0.04045, _STEPS / 12.92, ((_STEPS + 0.055) / 1.055) ** 2.4).astype(np.float32)
+LAST: Final = (1 << 16) - 1
+"""The highest of 16-bit samples, and the last entry of the tables here."""
+_STEPS: Final = np.arange(LAST + 1) / LAST
+LINEAR: Final = np.where(_STEPS <= 0.04045, _STEPS / 12.92, ((_STEPS + 0.055) / 1.055) ** 2.4).astype(np.float32)
 # The steepest slope, 12.92 at black, makes the nearest entry exact to 0.03 levels of 255.
 _ENCODED: Final = np.where(_STEPS <= 0.0031308, _STEPS * 12.92, 1.055 * _STEPS ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
 def linear_from_srgb(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 sRGB of any shape to linear light in [0, 1]; what is outside [0, 1] is clipped."""
-    return looked_up(_LINEAR, image)
+    return looked_up(LINEAR, image)
 
 
 def srgb_from_linear(image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -33,5 +34,5 @@ def looked_up(table: NDArray[np.float32], values: NDArray[np.float32]) -> NDArra
     The table is float32, (65536,), or (65536, 3) with a column for each channel of an image (H, W, 3).
     """
     below = np.minimum(values, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
-    entries = cv2.addWeighted(below, _LAST, below, 0, 0, dtype=cv2.CV_16U)  # one pass: rounded to nearest, and clipped
+    entries = cv2.addWeighted(below, LAST, below, 0, 0, dtype=cv2.CV_16U)  # one pass: rounded to nearest, and clipped
     return np.asarray(cv2.LUT(entries, table[np.newaxis]), np.float32).reshape(values.shape)

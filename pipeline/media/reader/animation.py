@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import InputError
 from pipeline.media.image.arrays import resize
-from pipeline.media.image.load import DECODE_ERRORS, count_frames, open_image, render_frame, upright_size
+from pipeline.media.image.depth import as_8_bit
+from pipeline.media.image.limits import DECODE_ERRORS
+from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose
 from pipeline.types import Source
 
@@ -52,7 +54,7 @@ def probe(
         try:
             for position in range(count):
                 _seek(image, position)
-                image.load()
+                _load(image)
                 pts.append(round(clock))
                 # In some formats the delay is known only once the frame is decoded.
                 delay_ms = float(image.info.get("duration") or 0)
@@ -93,6 +95,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
         for index in range(start, stop):
             try:
                 _seek(image, source.decoded_indices[index])
+                _load(image)
                 rgb = render_frame(image, file)
             except InputError as error:
                 raise InputError(f"frame {index}: {error.message}", hint=error.hint) from None
@@ -100,7 +103,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
                 raise InputError(
                     f"{file}: the animation is damaged at frame {index} ({error})", hint="copy or export it again"
                 ) from None
-            yield resize(rgb, *size)
+            yield resize(as_8_bit(rgb), *size)
 
 
 def _keep(thumbnails: Thumbnails, position: int, image: Image.Image, file: str) -> None:
@@ -109,7 +112,7 @@ def _keep(thumbnails: Thumbnails, position: int, image: Image.Image, file: str) 
     except InputError:
         thumbnails.discard()  # reading the frame raises the error, with its number
     else:
-        thumbnails.add(position, resize(rgb, *thumbnails.size))
+        thumbnails.add(position, resize(as_8_bit(rgb), *thumbnails.size))
 
 
 def _frame_count(image: Image.Image) -> int:
@@ -118,6 +121,18 @@ def _frame_count(image: Image.Image) -> int:
 
 def _seek(image: Image.Image, position: int) -> None:
     image.seek(position + _hidden(image))
+
+
+def _load(image: Image.Image) -> None:
+    """Decode the current frame.
+
+    Pillow 13 draws a frame of an animated PNG into the very picture that its disposal goes back to: a copy is kept.
+    """
+    before = getattr(image, "_prev_im", None)
+    kept = None if before is None else before.copy()
+    image.load()
+    if kept is not None:
+        image._prev_im = kept  # type: ignore[attr-defined]
 
 
 def _hidden(image: Image.Image) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,17 +13,20 @@ import av
 
 from pipeline.errors import InputError
 from pipeline.media.image.sniff import describe_content, read_head
+from pipeline.media.reader.deinterlace import deinterlaced, which_frames
 from pipeline.media.reader.ffv1 import FFV1, damaged_packets, slices_intact
-from pipeline.media.reader.pixels import FrameConverter
+from pipeline.media.reader.pixels import FrameConverter, blend, conversion
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     import numpy as np
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+    from pipeline.config.settings import InputSettings
     from pipeline.types import Source
 
 _STEPS_BACK_S: Final = (0, 4, 20)
@@ -31,6 +35,8 @@ MAX_VIDEO_PX: Final = 80_000_000
 """Pixels in a frame that the decoder may reserve memory for, many times over; 8K has 33 million."""
 _SPECIAL_NAME: Final = re.compile(r"[%*?\[\]{}\ud800-\udfff]")
 """Names that FFmpeg would take for a pattern of image files, or that cannot be passed on because they are not UTF-8."""
+_WITH_ALPHA: Final = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that read transparency, by FFmpeg's names of the codecs."""
 _FAILED_READS: Final = 4
 """Attempts to read on in a container, one after the other without a packet, until it counts as broken off."""
 
@@ -109,18 +115,21 @@ def decode(
     which only the stamps in `log` show.
     """
     with open_video(file) as container:
-        stream = _stream(container, stream_index, threads=0)
+        stream = _stream(container, stream_index)
         if stream is None:
             return  # the file has been replaced: the caller finds its frames missing
+        decoder = _decoder(stream, threads=0)
         if seek_to is not None:
             # Some streams state only at the start what their decoder needs throughout: without x264's version, which
-            # is in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage.
-            next(container.decode(stream), None)
+            # is in the first packet, FFmpeg decodes 4:4:4 of older x264 to garbage. FFV1 needs nothing, and its decoder
+            # keeps what damage in those packets left behind.
+            if decoder.name != FFV1:
+                next(container.decode(stream), None)
             container.seek(seek_to - round(seconds_before / (stream.time_base or 1)), stream=stream)
         for packet in container.demux(stream):
             if log is not None:
                 log.add(packet, stream.codec_context.name)
-            yield from stream.decode(packet)
+            yield from decoder.decode(packet)
 
 
 def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = None) -> Generator[av.VideoFrame]:
@@ -130,15 +139,18 @@ def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = Non
     """
     log = PacketLog() if log is None else log
     with open_video(file) as container:
-        stream = _stream(container, stream_index, threads=1)
+        stream = _stream(container, stream_index)
+        if stream is None:
+            return
+        decoder = _decoder(stream, threads=1)
         attempts = _FAILED_READS
-        while stream is not None and attempts:
+        while attempts:
             try:
                 for packet in container.demux(stream):
                     attempts = _FAILED_READS
                     log.add(packet, stream.codec_context.name)
                     try:
-                        frames = stream.decode(packet)
+                        frames = decoder.decode(packet)
                     except av.FFmpegError as error:
                         log.reason = log.reason or reason_of(error)
                         if log.stamps:
@@ -152,34 +164,55 @@ def decode_past_damage(file: str, stream_index: int, log: PacketLog | None = Non
                 return
 
 
-def _stream(container: InputContainer, index: int, threads: int) -> VideoStream | None:
-    stream = next((s for s in container.streams.video if s.index == index), None)
-    if stream is not None:
-        stream.codec_context.thread_type = "AUTO"
-        stream.codec_context.thread_count = threads
-        options = {"max_pixels": str(MAX_VIDEO_PX)}
-        if stream.codec_context.codec.intra_only or stream.codec_context.name == FFV1:
-            # Without other frames to conceal damage with, the decoder shows uninitialized memory: an error is better.
-            options["err_detect"] = "crccheck+explode"
-        stream.codec_context.options = options
-    return stream
+def _stream(container: InputContainer, index: int) -> VideoStream | None:
+    return next((s for s in container.streams.video if s.index == index), None)
 
 
-def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+def _decoder(stream: VideoStream, threads: int) -> VideoCodecContext:
+    """The decoder of a stream; for VP8 and VP9 with transparency libvpx, since FFmpeg's own one leaves that out."""
+    decoder = stream.codec_context
+    if has_separate_alpha(stream):
+        created: Any = av.CodecContext.create(_WITH_ALPHA[decoder.name], "r")
+        decoder = created
+    decoder.thread_type = "AUTO"
+    decoder.thread_count = threads
+    options = {"max_pixels": str(MAX_VIDEO_PX)}
+    if decoder.codec.intra_only or decoder.name == FFV1:
+        # Without other frames to conceal damage with, the decoder shows uninitialized memory: an error is better.
+        options["err_detect"] = "crccheck+explode"
+    decoder.options = options
+    return decoder
+
+
+def has_separate_alpha(stream: VideoStream) -> bool:
+    """Whether a WebM stream has transparency beside its frames, and there is a decoder for it.
+
+    That decoder does not mark key frames, so such a stream is always read from the start.
+    """
+    name = _WITH_ALPHA.get(stream.codec_context.name)
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return name in av.codecs_available and tags.get("alpha_mode") == "1"
+
+
+def read(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[NDArray[np.uint8]]:
     """Decode frames [start, stop) of a video, none of them in `source.damaged`, in the size (width, height) in px.
 
     Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.
     """
     index = start
     reason = ""
-    to_size = FrameConverter(size)
+    to_size = FrameConverter(size, conversion(settings, source.peak_nits))
     # The second way is slow and exact: from the start, counting, on one thread. With several threads, frames that lie
     # before damage are lost too, and some containers cannot seek exactly. Where `probe` saw damage it is the only way.
     for sequentially in (False, True) if source.stream_pts else (True,):
         try:
-            with closing(_wanted(source, index, stop, sequentially=sequentially)) as frames:
-                for frame in frames:
-                    yield to_size(frame)
+            with closing(_wanted(source, index, stop, settings, sequentially=sequentially)) as frames:
+                while index < stop:
+                    count = _frames_in(source, index)
+                    images = map(to_size, islice(frames, count))
+                    yield blend(images) if count > 1 else next(images)
                     index += 1
         except (av.FFmpegError, _LostFrameError) as error:
             reason = reason_of(error)
@@ -191,44 +224,60 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int]) -> Genera
     )
 
 
-def _wanted(source: Source, start: int, stop: int, *, sequentially: bool) -> Generator[av.VideoFrame]:
-    """The decoded frames of [start, stop)."""
+def _wanted(
+    source: Source, start: int, stop: int, settings: InputSettings, *, sequentially: bool
+) -> Generator[av.VideoFrame]:
+    """The decoded frames of [start, stop), of a blended one all that it is made of."""
+    file, stream_index = source.files[0], source.stream_index
+    which = which_frames(settings, interlaced=source.interlaced)
     if sequentially:
-        return _by_counting(source, start, stop, decode_past_damage(source.files[0], source.stream_index))
+        return _by_counting(source, start, stop, deinterlaced(decode_past_damage(file, stream_index), which))
     if source.decoded_indices[start] == 0:
-        return _by_counting(source, start, stop, decode(source.files[0], source.stream_index))
-    return _by_stamp(source, start, stop)
+        return _by_counting(source, start, stop, deinterlaced(decode(file, stream_index), which))
+    # Deinterlacing needs the frame before the first one as well.
+    near = _from_near(source, source.stream_pts[start] - (which != "none"))
+    return _by_stamp(source, start, stop, deinterlaced(near, which))
+
+
+def _frames_in(source: Source, index: int) -> int:
+    """How many decoded frames a frame is made of."""
+    return source.blended[index] if source.blended else 1
 
 
 def _by_counting(source: Source, start: int, stop: int, decoded: Generator[av.VideoFrame]) -> Generator[av.VideoFrame]:
     """Frames by their position among all decoded ones; a position may be wanted several times in a row."""
-    index = start
+    index, taken = start, 0
     with closing(decoded):
         for position, frame in enumerate(decoded):
-            while position == source.decoded_indices[index]:
-                if source.stream_pts and frame.pts != source.stream_pts[index]:
+            while position == source.decoded_indices[index] + taken:
+                if not taken and source.stream_pts and frame.pts != source.stream_pts[index]:
                     raise _LostFrameError(f"its time stamp is {frame.pts}, expected {source.stream_pts[index]}")
                 yield frame
-                index += 1
+                taken += 1
+                if taken == _frames_in(source, index):
+                    index, taken = index + 1, 0
                 if index == stop:
                     return
     raise _LostFrameError("the video ends before it")
 
 
-def _by_stamp(source: Source, start: int, stop: int) -> Generator[av.VideoFrame]:
-    stamps = iter(source.stream_pts[start:stop])
-    stamp = next(stamps)
-    with closing(_from_near(source, stamp)) as frames:
-        for frame in frames:
-            if frame.pts is None or frame.pts < stamp:
-                continue
-            if frame.pts > stamp:
-                raise _LostFrameError(f"no frame has its time stamp {stamp}")
+def _by_stamp(source: Source, start: int, stop: int, decoded: Generator[av.VideoFrame]) -> Generator[av.VideoFrame]:
+    """Frames by their stamps, from decoded ones that begin at or before the first; the others of a blend follow it."""
+    index, taken = start, 0
+    with closing(decoded):
+        for frame in decoded:
+            if not taken:
+                stamp = source.stream_pts[index]
+                if frame.pts is None or frame.pts < stamp:
+                    continue
+                if frame.pts > stamp:
+                    raise _LostFrameError(f"no frame has its time stamp {stamp}")
             yield frame
-            following = next(stamps, None)
-            if following is None:
+            taken += 1
+            if taken == _frames_in(source, index):
+                index, taken = index + 1, 0
+            if index == stop:
                 return
-            stamp = following
     raise _LostFrameError("the video ends before it")
 
 

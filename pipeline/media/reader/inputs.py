@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pipeline.errors import InputError, UsageError
 from pipeline.media.image.load import count_frames, open_image
 from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, read_head
-from pipeline.media.reader.order import natural_key
+from pipeline.media.reader.order import in_name_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,9 @@ IMAGE_SUFFIXES: Final = frozenset(
 )
 _ANIMATED_FORMATS: Final = ("GIF", "PNG", "WEBP", "AVIF")
 _DESKTOP_FILES: Final = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
+_THUMBNAIL_SUFFIX: Final = ".thm"
+"""What cameras put beside videos and raw photos: a small JPEG that is no photo of its own."""
+_SEARCHED_FOLDERS: Final = 1000
 _NUMBER_PATTERN: Final = re.compile(r"%(0(\d{1,9}))?d")
 _LONGEST_NAME: Final = 255
 _SHOWN_NAMES: Final = 3
@@ -124,7 +127,7 @@ def _from_list(texts: list[str], settings: InputSettings) -> InputFiles:
     alphabetical = texts in (sorted(texts), sorted(texts, key=str.casefold))
     if settings.order == "listed" or (settings.order == "auto" and not alphabetical):
         return InputFiles("photos", texts[0], tuple(texts), in_given_order=True)
-    return InputFiles("photos", texts[0], _in_name_order(texts))
+    return InputFiles("photos", texts[0], in_name_order(texts))
 
 
 def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
@@ -136,10 +139,40 @@ def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
         ) from None
     entries = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _DESKTOP_FILES]
     if not entries:
+        _refuse_parent(folder)
         raise InputError(
             f"{folder}: the folder is empty; expected photos", hint="name the folder that the photos are directly in"
         )
     return _from_many(str(folder), entries, settings)
+
+
+def _refuse_parent(folder: Path) -> None:
+    """Raise InputError if there are photos in folders inside this one, naming them."""
+    counts: dict[str, int] = {}
+    for number, (inside, folders, files) in enumerate(os.walk(folder)):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        count = sum(not name.startswith(".") and _may_be_photo(Path(name)) for name in files)
+        if count:
+            counts[inside] = count
+        if number == _SEARCHED_FOLDERS:
+            break
+    if counts:
+        named = [f"{inside} ({count} photo{'s' * (count > 1)})" for inside, count in counts.items()]
+        together = (
+            f"; or take all as one: '{folder}/**/*{_usual_suffix(next(iter(counts)))}'" if len(counts) > 1 else ""
+        )
+        raise InputError(
+            f"{folder}: has no photos of its own, but folders inside it do: {_shorten(named)}",
+            hint=f"name one of them, as {next(iter(counts))}{together}",
+        )
+
+
+def _may_be_photo(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES | RAW_SUFFIXES
+
+
+def _usual_suffix(folder: str) -> str:
+    return next(path.suffix for path in sorted(Path(folder).iterdir()) if _may_be_photo(path))
 
 
 def _from_glob(text: str, settings: InputSettings) -> InputFiles:
@@ -153,9 +186,9 @@ def _from_glob(text: str, settings: InputSettings) -> InputFiles:
 
 def _matching(text: str) -> list[Path]:
     """What matches a glob, sorted. `**` enters every folder, but follows no links: they may form cycles."""
-    path = Path(text)
+    path = Path(_any_case(text))
     if "**" not in path.parts:
-        return [Path(name) for name in sorted(globbing.glob(text))]  # noqa: PTH207 - absolute ones too
+        return [Path(name) for name in sorted(globbing.glob(str(path)))]  # noqa: PTH207 - absolute ones too
     start = path.parts.index("**")
     found: list[Path] = []
     for top in _matching(str(Path(*path.parts[:start]))) if start else [Path()]:
@@ -164,6 +197,15 @@ def _matching(text: str) -> list[Path]:
             rest = path.parts[start + 1 :] or ("*",)
             found += _matching(str(Path(globbing.escape(walked), *rest)))
     return sorted(set(found))
+
+
+def _any_case(text: str) -> str:
+    """A glob that takes the suffix of an image at its end in upper and lower case: cameras write .JPG."""
+    stem, dot, suffix = text.rpartition(".")
+    if f".{suffix.lower()}" not in IMAGE_SUFFIXES | RAW_SUFFIXES:
+        return text
+    letters = (f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
+    return stem + dot + "".join(letters)
 
 
 def _from_pattern(path: Path, settings: InputSettings) -> InputFiles:
@@ -206,6 +248,9 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
         if entry.suffix.lower() in RAW_SUFFIXES:
             raws.append(entry)
             continue
+        if entry.suffix.lower() == _THUMBNAIL_SUFFIX:
+            others.append(entry.name)
+            continue
         named_as_image = _has_image_suffix(entry)
         if not named_as_image and not _is_file_with_content(entry):
             others.append(entry.name)
@@ -223,12 +268,10 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
         else:
             content = describe_content(head)
             (videos if content.startswith("a video") else others).append(entry.name)
-    developed = {Path(photo).stem.casefold() for photo in photos}
-    for raw in raws:
-        if raw.stem.casefold() not in developed:
-            open_image(raw)  # raises the InputError for raw files
-        others.append(raw.name)
+    photos, pairs = _with_raws(photos, raws, settings)
     if not photos:
+        if Path(text).is_dir():
+            _refuse_parent(Path(text))
         kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
         first = (videos or others)[0]
         raise InputError(
@@ -236,14 +279,30 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
             hint="give one video by its own path" if videos else "name the folder that the photos are directly in",
         )
     left_out = sorted(others + videos)
-    notes = (f"Left out, not images: {_shorten(left_out)}.",) if left_out else ()
+    notes = pairs + ((f"Left out, not images: {_shorten(left_out)}.",) if left_out else ())
     if settings.order == "listed":
         return InputFiles("photos", text, tuple(photos), in_given_order=True, notes=notes)
-    return InputFiles("photos", text, _in_name_order(photos), notes=notes)
+    return InputFiles("photos", text, in_name_order(photos), notes=notes)
 
 
-def _in_name_order(files: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted(files, key=natural_key))
+def _with_raws(photos: list[str], raws: list[Path], settings: InputSettings) -> tuple[list[str], tuple[str, ...]]:
+    """The photos and the raw files, of two of one name the one that `input.raw.prefer` says, and a note on those."""
+    developed, undeveloped = ({_stem(file) for file in files} for files in (photos, raws))
+    pairs = len(developed & undeveloped)
+    if not pairs:
+        return [*photos, *map(str, raws)], ()
+    if settings.raw.prefer == "raw":
+        kept = [photo for photo in photos if _stem(photo) not in undeveloped]
+        return [*kept, *map(str, raws)], (f"Of {pairs} photos there is a raw file and a developed image: raw is read.",)
+    kept = [*photos, *(str(raw) for raw in raws if _stem(raw) not in developed)]
+    return kept, (
+        f"Of {pairs} photos there is a raw file and a developed image: the image is read; "
+        "--set input.raw.prefer=raw develops the raw files instead.",
+    )
+
+
+def _stem(file: str | Path) -> str:
+    return str(Path(file).with_suffix("")).casefold()
 
 
 def _exists(path: Path) -> bool:

@@ -1,37 +1,49 @@
-"""The order of photos: by name with numbers by value, or by the time at which the camera took them."""
+"""The order of photos: by the time at which they were taken, or by name with numbers by value."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import PurePath
-from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.media.image.load import DECODE_ERRORS
+from pipeline.errors import InputError
+from pipeline.media.reader.exif import CaptureTime
+from pipeline.media.reader.name_times import time_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import Image
+    from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.header import PhotoHeader
 
+TimeName = Literal["capture time", "time in the names"]
+OrderName = TimeName | Literal["name", "as listed"]
+
+_BY_TIME: Final[tuple[TimeName, ...]] = ("capture time", "time in the names")
 _DIGITS: Final = "0123456789"
-_EXIF_IFD: Final = 0x8769
-# Time, fraction of a second, offset from UTC. DateTime of IFD0 is left out: it is the time of the last edit and would
-# put an edited series in the order of its export. Inside the sub-IFD it is the time of capture, written by libcamera.
-_TIME_TAGS: Final = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012), (0x0132, 0x9290, 0x9010))
-_TIME_TEXT: Final = re.compile(r"(\d{4})[:\-/](\d\d)[:\-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
-_OFFSET_TEXT: Final = re.compile(r"([+-])(\d\d):(\d\d)")
+# DSC_0001, IMG_0001, _MG_0001, DSC00001: four digits, before which Sony writes a zero
+_COUNTER: Final = re.compile(r"(.*?)(?<![0-9])(0?)([0-9]{4})", re.DOTALL)
+_COUNTER_END: Final = 10_000
+_SMALLEST_HOLE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureTime:
-    """When a photo was taken by the camera's clock, and that clock's distance from UTC where the camera recorded it."""
+class OrderedPhotos:
+    """Photos in order, and by what they are ordered, in the words of `Source.order`.
 
-    local: datetime
-    offset: timedelta | None = None
+    `times` are the times at which they were taken, and `seconds` the same from the first photo on, never decreasing;
+    both are empty if not all of them are known or the photos are in another order.
+    """
+
+    photos: tuple[PhotoHeader, ...]
+    by: OrderName
+    times: tuple[CaptureTime, ...] = ()
+    seconds: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def natural_key(path: str) -> tuple[object, ...]:
@@ -47,72 +59,165 @@ def _name_pieces(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(piece), "") if piece[0] in _DIGITS else (1, 0, piece) for piece in pieces)
 
 
-def capture_time(image: Image.Image) -> CaptureTime | None:
-    """When the camera took an open image, from its EXIF sub-IFD, with sub-seconds; None if it has none."""
-    try:
-        tags: dict[int, Any] = dict(image.getexif().get_ifd(_EXIF_IFD))
-    except DECODE_ERRORS:
-        return None  # the EXIF block cannot be read
-    for time_tag, fraction_tag, offset_tag in _TIME_TAGS:
-        taken = _parse_time(tags.get(time_tag), tags.get(fraction_tag))
-        if taken is not None:
-            return CaptureTime(taken, _parse_offset(tags.get(offset_tag)))
+def in_name_order(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths by `natural_key`, except that a camera's counter goes on from 9999 to 0001 (see `restarted_counters`)."""
+    restarts = restarted_counters(paths)
+
+    def key(path: str) -> tuple[object, ...]:
+        counter = _counter(path)
+        if counter is None or counter[1] >= restarts.get(counter[0], 0):
+            return natural_key(path)
+        pure, (_, start), number = PurePath(path), counter[0], counter[1] + _COUNTER_END
+        later = natural_key(str(pure.with_name(f"{pure.stem[: len(start)]}{number}{pure.suffix}")))
+        return later[0], path
+
+    return tuple(sorted(paths, key=key))
+
+
+def restarted_counters(paths: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Where a counter of four digits ran over: by folder and beginning of the name, the first number before that.
+
+    It did if numbers at its end and at its start are there, and the hole between them is at least 1,000 and ten times
+    as large as what is missing from the last number over 9999 to the first.
+    """
+    numbers: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for path in paths:
+        if counter := _counter(path):
+            numbers[counter[0]].add(counter[1])
+    restarts = {}
+    for group, found in numbers.items():
+        ranked = sorted(found)
+        over = ranked[0] + _COUNTER_END - ranked[-1]
+        hole, first = max(((b - a, b) for a, b in pairwise(ranked)), default=(0, 0))
+        if hole >= max(_SMALLEST_HOLE, 10 * over):
+            restarts[group] = first
+    return restarts
+
+
+def _counter(path: str) -> tuple[tuple[str, str], int] | None:
+    """The folder and the beginning of a name that ends in a counter, and its number; None if it does not."""
+    pure = PurePath(path)
+    match = _COUNTER.fullmatch(pure.stem)
+    return None if match is None else ((str(pure.parent), match[1].casefold()), int(match[3]))
+
+
+def seconds_since_first(times: Sequence[CaptureTime]) -> list[float]:
+    """Times in seconds from the earliest. The distance from UTC counts only if every time has one."""
+    if all(time.offset is not None for time in times):
+        moments = [time.local - (time.offset or timedelta()) for time in times]
+    else:
+        moments = [time.local for time in times]
+    first = min(moments)
+    return [(moment - first).total_seconds() for moment in moments]
+
+
+def put_in_order(
+    photos: Sequence[PhotoHeader], settings: InputSettings, *, in_given_order: bool, by_number: bool
+) -> OrderedPhotos:
+    """Order photos, which are in the order of their names or as listed (`in_given_order`, maybe `by_number`).
+
+    The capture time counts where every photo has one and not all are equal, else the time in the names likewise, else
+    the name. Photos of equal times, as those of one second without fractions, keep the order of their names.
+    Raises InputError if `input.order=time` and there are no times to go by.
+    """
+    found = _find_times(photos)
+    if settings.order == "time" and found is None and sum(photo.error is None for photo in photos) > 1:
+        without = next((photo.file for photo in photos if photo.error is None and photo.exif.taken is None), None)
+        raise InputError(
+            f"{without}: has no capture time" if without else f"{photos[0].file}: all have the same capture time",
+            hint="--set input.order=name orders the photos by name",
+        )
+    as_they_are = list(range(len(photos)))
+    if settings.order == "name":
+        rank = {path: index for index, path in enumerate(in_name_order([photo.file for photo in photos]))}
+        return _arranged(photos, sorted(as_they_are, key=lambda index: rank[photos[index].file]), "name", found)
+    if in_given_order and settings.order != "time":
+        return _arranged(photos, as_they_are, "name" if by_number else "as listed", found)
+    if found is None:
+        return _arranged(photos, as_they_are, "name", None, _without_times(photos))
+    # The sort is stable and the photos are in name order, which breaks ties between photos of the same time.
+    ranking = sorted(as_they_are, key=lambda index: found.seconds[index])
+    notes = [] if found.by == "capture time" else [_times_in_names(photos)]
+    if ranking != as_they_are:
+        times = "capture times" if found.by == "capture time" else "times in the names"
+        notes.append(f"The {times} order the photos differently from their names: --set input.order=name.")
+    return _arranged(photos, ranking, found.by, found, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """When photos were taken, as `OrderedPhotos` has it, but not in order."""
+
+    by: TimeName
+    times: list[CaptureTime]
+    seconds: list[float]
+
+
+def _find_times(photos: Sequence[PhotoHeader]) -> _Times | None:
+    """When photos were taken, from EXIF, else from the names; None if a time is missing or all are equal."""
+    for by in _BY_TIME:
+        in_exif = by == "capture time"
+        stated = [photo.exif.taken if in_exif else time_in_name(photo.file) for photo in photos]
+        if any(time is None and photo.error is None for photo, time in zip(photos, stated, strict=True)):
+            continue
+        times = _filled(stated)
+        seconds = seconds_since_first(times) if times else []
+        if max(seconds, default=0) > 0:
+            return _Times(by, times, seconds)
     return None
 
 
-def _parse_time(value: object, fraction: object) -> datetime | None:
-    match = _TIME_TEXT.match(_text(value))
-    if not match:
-        return None
-    year, month, day, hour, minute, second = (int(group) for group in match.groups())
-    digits = re.match(r"\d+", _text(fraction))
-    microseconds = int(digits[0][:6].ljust(6, "0")) if digits else 0
-    try:
-        return datetime(year, month, day, hour, minute, min(second, 59), microseconds)
-    except ValueError:
-        return None  # 0000:00:00 is how a camera with an unset clock writes it
+def _filled(stated: Sequence[CaptureTime | None]) -> list[CaptureTime]:
+    """Times with those of photos whose header is damaged: evenly between their neighbors. Empty if there are none."""
+    filled: list[CaptureTime] = []
+    known = [(index, time) for index, time in enumerate(stated) if time is not None]
+    for (at, time), (following, later) in pairwise([(-1, None), *known, (len(stated), None)]):
+        if time is None or later is None or later.local < time.local:
+            step = timedelta()
+        else:
+            step = (later.local - time.local) / (following - at)
+        if nearest := time or later:
+            count = following - at if time else following
+            filled += [CaptureTime(nearest.local + position * step, nearest.offset) for position in range(count)]
+    return filled
 
 
-def _parse_offset(value: object) -> timedelta | None:
-    match = _OFFSET_TEXT.match(_text(value))
-    if not match:
-        return None
-    minutes = int(match[2]) * 60 + int(match[3])
-    return timedelta(minutes=-minutes if match[1] == "-" else minutes)
+def _arranged(
+    photos: Sequence[PhotoHeader],
+    ranking: Sequence[int],
+    by: OrderName,
+    found: _Times | None,
+    notes: Sequence[str] = (),
+) -> OrderedPhotos:
+    arranged = tuple(photos[index] for index in ranking)
+    if by == "name":
+        notes = [*notes, *_restarts(arranged)]
+    seconds = [found.seconds[index] for index in ranking] if found else []
+    if found is None or any(a > b for a, b in pairwise(seconds)):
+        return OrderedPhotos(arranged, by, notes=tuple(notes))
+    times = tuple(found.times[index] for index in ranking)
+    return OrderedPhotos(arranged, by, times, tuple(second - seconds[0] for second in seconds), tuple(notes))
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("ascii", errors="replace")
-    return value.strip(" \0") if isinstance(value, str) else ""
+def _restarts(photos: Sequence[PhotoHeader]) -> list[str]:
+    """Notes on the places where a camera's counter starts again."""
+    counters = [_counter(photo.file) for photo in photos]
+    return [
+        f"The counter in the names starts again: {photos[index + 1].name} follows {photos[index].name}. "
+        "--set input.order=listed takes the names as they are."
+        for index, (a, b) in enumerate(pairwise(counters))
+        if a and b and a[0] == b[0] and b[1] < a[1]
+    ]
 
 
-def seconds_since_first(times: Sequence[CaptureTime | None]) -> list[float] | None:
-    """Capture times in seconds from the first; None unless every photo has one and they are not all the same.
-
-    The distance from UTC counts only if every photo states it.
-    """
-    known = [time for time in times if time is not None]
-    if len(known) != len(times) or not known:
-        return None
-    if all(time.offset is not None for time in known):
-        moments = [time.local - (time.offset or timedelta()) for time in known]
-    else:
-        moments = [time.local for time in known]
-    first = min(moments)
-    seconds = [(moment - first).total_seconds() for moment in moments]
-    return seconds if max(seconds) > 0 else None
+def _times_in_names(photos: Sequence[PhotoHeader]) -> str:
+    count = sum(photo.exif.taken is not None for photo in photos)
+    if count == len(photos):
+        return "All photos have the same capture time: the times in their names order them."
+    few = f"Only {count}" if count else "None"
+    return f"{few} of {len(photos)} photos have a capture time: the times in their names order them."
 
 
-def describe_intervals(seconds: Sequence[float], names: Sequence[str]) -> list[str]:
-    """Notes about the capture times of photos in order: single gaps, or that the intervals are uneven throughout."""
-    steps = [b - a for a, b in pairwise(seconds)]
-    if len(steps) < 3:
-        return []
-    usual = median(steps)
-    gaps = [(step, name) for step, name in zip(steps, names, strict=False) if step > 1.5 * usual and step > usual + 1]
-    if not gaps:
-        return []
-    if len(gaps) > max(3, len(steps) // 10):
-        return [f"The intervals are uneven: {min(steps):g} to {max(steps):g} s, usually {usual:g} s."]
-    return [f"Gap of {step:g} s after {name} (usual interval {usual:g} s)." for step, name in gaps]
+def _without_times(photos: Sequence[PhotoHeader]) -> list[str]:
+    count, readable = (sum(photo.exif.taken is not None for photo in photos), sum(p.error is None for p in photos))
+    return [f"Only {count} of {readable} photos have a capture time: ordered by name."] if 0 < count < readable else []

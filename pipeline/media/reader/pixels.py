@@ -1,4 +1,4 @@
-"""From a decoded video frame to upright uint8 (H, W, 3) sRGB: matrix and range, display matrix, transparency."""
+"""From a decoded video frame to upright (H, W, 3) sRGB: matrix and range, HDR, display matrix, transparency."""
 
 from __future__ import annotations
 
@@ -10,17 +10,33 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from pipeline.media.image.arrays import resize
-from pipeline.media.image.load import BACKGROUND
+from pipeline.media.image.limits import BACKGROUND
+from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
+from pipeline.media.reader.hdr import sdr_mapping
 from pipeline.types import ColorTags
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from av import VideoFrame
     from numpy.typing import NDArray
+
+    from pipeline.config.settings import InputSettings
+
+DEEP: Final = True
+"""Whether frames of sources with more than 8 bits are delivered as uint16; needs consumers that take them."""
 
 # Plain swscale cuts corners where chroma is subsampled: measured 1.5/255 too dark in the mean. With these it is within
 # 0.5/255 of the formula everywhere (1.2 for full range with 10 bits), at 12 ms a megapixel.
 _EXACT: Final = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _EXACT_AREAS: Final = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_RGB_FORMATS: Final = {
+    (False, False): "rgb24",
+    (False, True): "rgba",
+    (True, False): "rgb48le",
+    (True, True): "rgba64le",
+}
+"""By whether 16 bits are needed, and an alpha channel."""
 _UNSPECIFIED: Final = 2
 _BT709: Final = 1
 _DEFINED_MATRICES: Final = frozenset((0, 1, 2, *range(4, 18)))
@@ -116,16 +132,36 @@ class _OrientationCache:
         return self._orientation
 
 
-class FrameConverter:
-    """Conversion of the frames of one stream, given in order, to upright uint8 (H, W, 3) sRGB in one size."""
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What the way to sRGB depends on beside the frame itself.
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    `background` is the sRGB color behind transparent parts, `peak_nits` the peak of an HDR clip (0: not stated). With
+    `deep` frames of more than 8 bits become uint16, 0 to 65535, instead of uint8.
+    """
+
+    background: tuple[int, int, int] = BACKGROUND
+    peak_nits: int = 0
+    deep: bool = False
+
+
+def conversion(settings: InputSettings, peak_nits: int, *, deep: bool = DEEP) -> Conversion:
+    """The conversion that the settings ask for."""
+    red, green, blue = bytes.fromhex(settings.background[1:])
+    return Conversion((red, green, blue), peak_nits, deep)
+
+
+class FrameConverter:
+    """Conversion of the frames of one stream, given in order, to upright (H, W, 3) sRGB in one size."""
+
+    def __init__(self, size: tuple[int, int], how: Conversion) -> None:
         self._size = size
+        self._how = how
         self._orientation_of = _OrientationCache()
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """The frame in the converter's size (width, height) in px. Raises as `to_rgb` does."""
-        return resize(to_rgb(frame, self._size, self._orientation_of(frame)), *self._size)
+        return resize(to_rgb(frame, self._size, self._orientation_of(frame), self._how), *self._size)
 
 
 def display_size(size: tuple[int, int], sample_aspect: Fraction | None, orientation: Orientation) -> tuple[int, int]:
@@ -152,39 +188,84 @@ def color_tags(frame: VideoFrame) -> ColorTags:
     )
 
 
-def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], orientation: Orientation) -> NDArray[np.uint8]:
-    """A decoded frame as uint8 (H, W, 3) sRGB, made upright by `orientation`, to be resized to `wanted_px`.
+def peak_nits(frame: VideoFrame) -> int:
+    """The peak that a frame states for its clip in cd/m2, 0 if none: MaxCLL, else that of the mastering display."""
+    try:
+        side_data: Any = frame.side_data  # PyAV's stubs name only some of its keys
+    except ValueError:  # see `frame_orientation`
+        return 0
+    if "CONTENT_LIGHT_LEVEL" in side_data:
+        (brightest,) = np.frombuffer(memoryview(side_data["CONTENT_LIGHT_LEVEL"]), np.uint32, 1)
+        if brightest:
+            return int(brightest)
+    if "MASTERING_DISPLAY_METADATA" in side_data:
+        # Eight fractions of primaries and white, then those of the least and of the largest luminance.
+        above, below = np.frombuffer(memoryview(side_data["MASTERING_DISPLAY_METADATA"]), np.int32, 2, 8 * 9)
+        return max(0, int(above / below)) if below else 0
+    return 0
 
-    `wanted_px` is (width, height). The result has the stored size, with pixels not yet square.
+
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether the frame's format has a channel for transparency."""
+    return any(component.is_alpha for component in frame.format.components)
+
+
+def to_rgb(
+    frame: VideoFrame, wanted_px: tuple[int, int], orientation: Orientation, how: Conversion
+) -> NDArray[np.uint8]:
+    """A decoded frame as (H, W, 3) sRGB, made upright by `orientation`, to be resized to `wanted_px`.
+
+    It is uint8, or uint16 if `how.deep` and the frame has more than 8 bits. `wanted_px` is (width, height). The result
+    has the stored size, with pixels not yet square.
 
     Where `wanted_px` is less than a quarter of the stored size on both sides, the result is averaged over areas to
     twice `wanted_px` instead: finding cuts in HD is then four times as fast, and the mean differs by at most 0.2/255.
 
     Matrix and range are those of the frame; where no matrix or an undefined one is stated, BT.709 for HD and BT.601
     below, as players do. Values are taken for sRGB as they are: the difference between the curves of BT.709 and sRGB is
-    ignored, as in players and editors. Transparent parts are laid over white.
+    ignored, as in players and editors; but HDR is tone-mapped, and primaries of BT.2020 and Display P3 are converted
+    (`hdr.sdr_mapping`). Transparent parts are laid over the background.
 
     Raises av.FFmpegError for a matrix that FFmpeg cannot convert, such as YCgCo or ICtCp.
     """
     if not frame.format.is_rgb:
         _repair_tags(frame)
-    transparent = any(component.is_alpha for component in frame.format.components)
+    mapping = sdr_mapping(color_tags(frame), how.peak_nits)
+    deep = how.deep and max((component.bits for component in frame.format.components), default=8) > 8
+    transparent = is_transparent(frame)
     width, height = wanted_px[::-1] if orientation.swap else wanted_px
     reduced = (2 * width, 2 * height) if 4 * width < frame.width and 4 * height < frame.height else None
-    pixels = frame.reformat(
+    pixels: NDArray[Any] = frame.reformat(
         width=reduced[0] if reduced else None,
         height=reduced[1] if reduced else None,
-        format="rgba" if transparent else "rgb24",
+        format=_RGB_FORMATS[deep or mapping is not None, transparent],
         interpolation=_EXACT_AREAS if reduced else _EXACT,
     ).to_ndarray()
-    rgb: NDArray[np.uint8] = _over_background(pixels) if transparent else pixels.astype(np.uint8, copy=False)
+    if mapping is not None or transparent:
+        limit = np.float32(np.iinfo(pixels.dtype).max)
+        samples = pixels[..., :3].astype(np.float32) if mapping is None else mapping(pixels[..., :3]) * limit
+        if transparent:
+            alpha = pixels[..., 3:].astype(np.float32) / limit
+            samples = samples * alpha + np.asarray(how.background, np.float32) * (limit / 255) * (1 - alpha)
+        pixels = np.rint(samples if deep else samples * (255 / limit)).astype(np.uint16 if deep else np.uint8)
     if orientation.swap:
-        rgb = rgb.transpose(1, 0, 2)
+        pixels = pixels.transpose(1, 0, 2)
     if orientation.left_right:
-        rgb = rgb[:, ::-1]
+        pixels = pixels[:, ::-1]
     if orientation.top_bottom:
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def blend(images: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The mean of one or more images of one size in linear light, as a longer exposure."""
+    first = next(images)
+    limit, count = np.float32(np.iinfo(first.dtype).max), 1
+    light = linear_from_srgb(first.astype(np.float32) / limit)
+    for count, image in enumerate(images, 2):  # noqa: B007 - the number of images
+        light += linear_from_srgb(image.astype(np.float32) / limit)
+    mean: NDArray[np.uint8] = np.rint(srgb_from_linear(light / np.float32(count)) * limit).astype(first.dtype)
+    return mean
 
 
 def _repair_tags(frame: VideoFrame) -> None:
@@ -195,13 +276,6 @@ def _repair_tags(frame: VideoFrame) -> None:
         frame.colorspace = _BT709
     if int(frame.color_range) not in (0, *_RANGES):
         frame.color_range = 0
-
-
-def _over_background(rgba: NDArray[np.generic]) -> NDArray[np.uint8]:
-    samples = rgba.astype(np.float32)
-    alpha = samples[..., 3:] / 255
-    blended = samples[..., :3] * alpha + np.asarray(BACKGROUND, np.float32) * (1 - alpha)
-    return np.rint(blended).astype(np.uint8)
 
 
 def _is_hd(frame: VideoFrame) -> bool:

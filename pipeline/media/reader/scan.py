@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Final
 import av
 
 from pipeline.media.reader.decode import PacketLog, decode, decode_past_damage, reason_of
+from pipeline.media.reader.deinterlace import which_frames
 from pipeline.media.reader.ffv1 import FFV1
 from pipeline.media.reader.pixels import (
+    Conversion,
     FrameConverter,
     Orientation,
     color_tags,
+    conversion,
     display_size,
     frame_orientation,
+    is_transparent,
+    peak_nits,
     to_rgb,
 )
 from pipeline.types import ColorTags
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from av.video.stream import VideoStream
 
+    from pipeline.config.settings import InputSettings
     from pipeline.media.reader.thumbnails import Thumbnails
 
 _LEADING: Final = 32
@@ -53,6 +59,10 @@ class Scan:
     color: ColorTags = field(default_factory=ColorTags)
     resized_at: int | None = None
     interlaced: bool = False
+    """Whether a frame is marked so."""
+    transparent: bool = False
+    peak_nits: int = 0
+    """What the first frame states, see `pixels.peak_nits`."""
     unconvertible: str = ""
     """Why the first frame that has no way to RGB has none; "" if all have one."""
     reason: str = ""
@@ -72,7 +82,13 @@ class Scan:
         return [index for index, position in enumerate(self.positions) if position is None]
 
 
-def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnails | None = None) -> Scan:
+def scan(
+    file: str,
+    stream: VideoStream,
+    limit: int | None,
+    settings: InputSettings,
+    thumbnails: Thumbnails | None = None,
+) -> Scan:
     """Decode up to `limit` frames, and keep small ones in `thumbnails`.
 
     At any damage they are decoded again on one thread, since only that shows exactly which frames are lost.
@@ -81,14 +97,14 @@ def scan(file: str, stream: VideoStream, limit: int | None, thumbnails: Thumbnai
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     found, log = Scan(sample_aspect=aspect), PacketLog()
     try:
-        found.complete = _add_frames(found, decode(file, stream_index, log), limit, thumbnails)
+        found.complete = _add_frames(found, decode(file, stream_index, log), limit, settings, thumbnails)
     except av.FFmpegError as error:
         found.reason = reason_of(error)
     if not found.reason and not found.concealed and not _misses_frames(found, log):
         found.reason = found.unconvertible
         return found
     found, log = Scan(sample_aspect=aspect), PacketLog()
-    found.complete = _add_frames(found, decode_past_damage(file, stream_index, log), limit, thumbnails)
+    found.complete = _add_frames(found, decode_past_damage(file, stream_index, log), limit, settings, thumbnails)
     found.reason, found.broke_off = log.reason or found.unconvertible, log.broke_off
     wrong = log.stamps_of_wrong_checksums()
     found.concealed = [at for at, stamp in enumerate(found.stamps) if at in found.concealed or stamp in wrong]
@@ -111,9 +127,16 @@ def _misses_frames(found: Scan, log: PacketLog) -> bool:
 
 
 def _add_frames(
-    found: Scan, frames: Generator[av.VideoFrame], limit: int | None, thumbnails: Thumbnails | None
+    found: Scan,
+    frames: Generator[av.VideoFrame],
+    limit: int | None,
+    settings: InputSettings,
+    thumbnails: Thumbnails | None,
 ) -> bool:
-    """Add what the decoded frames show to `found`, and small ones to `thumbnails`; whether that was all of them."""
+    """Add what the decoded frames show to `found`, and small ones to `thumbnails`; whether that was all of them.
+
+    No small frames are kept of a video that is to be deinterlaced: they are read like all others.
+    """
     convertible = _Convertible()
     to_thumbnail: FrameConverter | None = None
     with closing(frames):
@@ -122,12 +145,17 @@ def _add_frames(
                 found.size = (frame.width, frame.height)
                 found.orientation = frame_orientation(frame)
                 found.color = color_tags(frame)
-                found.interlaced = bool(frame.interlaced_frame)
+                found.transparent = is_transparent(frame)
+                found.peak_nits = peak_nits(frame) if found.color.transfer == "smpte2084" else 0
                 if thumbnails is not None:
                     thumbnails.start(*found.display_size)
-                    to_thumbnail = FrameConverter(thumbnails.size)
+                    to_thumbnail = FrameConverter(thumbnails.size, conversion(settings, found.peak_nits, deep=False))
             elif (frame.width, frame.height) != found.size and found.resized_at is None:
                 found.resized_at = position
+            found.interlaced |= bool(frame.interlaced_frame)
+            if thumbnails is not None and which_frames(settings, interlaced=found.interlaced) != "none":
+                thumbnails.discard()
+                thumbnails = None
             if frame.is_corrupt:
                 found.concealed.append(position)
             found.stamps.append(frame.pts)
@@ -162,7 +190,7 @@ class _Convertible:
         kind = (frame.format.name, int(frame.colorspace), int(frame.color_range))
         if kind not in self._refusals:
             try:
-                to_rgb(frame, _TRIAL_PX, Orientation())
+                to_rgb(frame, _TRIAL_PX, Orientation(), Conversion())
             except av.FFmpegError as error:
                 matrix = color_tags(frame).matrix or f"number {kind[1]}"
                 self._refusals[kind] = f"colors of {kind[0]} with matrix {matrix}: {reason_of(error)}"

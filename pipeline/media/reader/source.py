@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError, printable
 from pipeline.media.image.arrays import fit_size
+from pipeline.media.image.depth import as_8_bit
 from pipeline.media.reader import animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
 from pipeline.runtime.hashing import file_digest, joined_digest
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.thumbnails import Thumbnails
-    from pipeline.types import Source
+    from pipeline.types import Pixels, Source
 
-__all__ = ["content_digest", "content_digests", "probe", "read_frames"]
+__all__ = ["content_digest", "content_digests", "probe", "read_deep", "read_frames"]
 
 
 def probe(
@@ -45,8 +46,9 @@ def probe(
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
     `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
-    after it: photos are shown at that rate (24 where it is None); of a video the latest frame at every tick of that
-    rate is taken, and a frame that would repeat just lasts longer.
+    after it: photos are shown at that rate (by default that of `photo_rate`); of a video the latest frame at every tick
+    of that rate is taken, and a frame that would repeat just lasts longer; with `settings.rate` "blend" it is averaged
+    with those that are left out after it.
 
     Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
     of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in
@@ -102,7 +104,8 @@ def read_frames(
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
     `height_px` (with only one of them the other follows from the aspect). Frames of that size that `probe` has kept in
-    `thumbnails` are not decoded again. A generator: closing it closes the file.
+    `thumbnails` are not decoded again. Samples of more than 8 bits are rounded; `read_deep` keeps them. A generator:
+    closing it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
     for a range outside the source.
@@ -112,7 +115,23 @@ def read_frames(
         raise ValueError(f"frames {start}:{stop} are not inside 0:{source.frame_count}")
     if width_px is None or height_px is None:
         width_px, height_px = fit_size(source.width_px, source.height_px, width_px, height_px)
-    return _deliver(source, start, stop, (width_px, height_px), settings, thumbnails)
+    return _numbered(source, start, _deliver(source, start, stop, (width_px, height_px), settings, thumbnails))
+
+
+def read_deep(
+    source: Source,
+    start: int,
+    stop: int,
+    *,
+    size_px: tuple[int, int],
+    settings: InputSettings,
+    thumbnails: Thumbnails | None = None,
+) -> Generator[Pixels]:
+    """The pixels alone of what `read_frames` delivers, in the size (width, height), with all their bits.
+
+    uint16 (H, W, 3) sRGB where the input has more than 8 bits, else uint8.
+    """
+    return _deliver(source, start, stop, size_px, settings, thumbnails)
 
 
 def read_frame(
@@ -131,26 +150,30 @@ def _deliver(
     size: tuple[int, int],
     settings: InputSettings,
     thumbnails: Thumbnails | None,
-) -> Generator[Frame]:
+) -> Generator[Pixels]:
     end = first_damaged(source, start, stop)
+    images: Generator[Pixels]
     if start < end:
         positions = source.decoded_indices[start:end]
-        if thumbnails is not None and thumbnails.holds(positions, size):
+        if thumbnails is not None and not source.blended and thumbnails.holds(positions, size):
             images = (thumbnails.frame(position) for position in positions)
         else:
             images = _decode(source, start, end, size, settings)
         with closing(images):
-            for index, rgb in enumerate(images, start):
-                yield Frame(index, source.pts[index], rgb)
+            yield from images
     if end < stop:
         raise damaged_frame(source, end)
 
 
-def _decode(
-    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[NDArray[np.uint8]]:
+def _numbered(source: Source, start: int, images: Generator[Pixels]) -> Generator[Frame]:
+    with closing(images):
+        for index, pixels in enumerate(images, start):
+            yield Frame(index, source.pts[index], as_8_bit(pixels))
+
+
+def _decode(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Pixels]:
     if source.kind == "photos":
         return photos.read(source, start, stop, size, settings)
     if inputs.is_animation(source.files[0]):
         return animation.read(source, start, stop, size)
-    return decode.read(source, start, stop, size)
+    return decode.read(source, start, stop, size, settings)

@@ -11,9 +11,10 @@ import av
 from av.stream import Disposition
 
 from pipeline.errors import InputError
-from pipeline.media.image.load import MAX_PX, MAX_SIDE_PX
+from pipeline.media.image.limits import MAX_PX, MAX_SIDE_PX
 from pipeline.media.reader.damage import describe, fill
-from pipeline.media.reader.decode import MAX_VIDEO_PX, open_video
+from pipeline.media.reader.decode import MAX_VIDEO_PX, has_separate_alpha, open_video
+from pipeline.media.reader.hdr import HDR_NAMES, USUAL_PEAK_NITS, WIDE_NAMES
 from pipeline.media.reader.scan import Scan, scan
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
 from pipeline.types import Source
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
 
 _NOT_VIDEO: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-_HDR: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+_LISTED: Final = 4
+"""How many other streams a note or an error names."""
 
 
 def probe(
@@ -52,9 +54,9 @@ def probe(
     _, wanted_end = check_slice(frames)
     file = found.files[0]
     with open_video(file) as container:
-        stream, notes = _choose_stream(container, file)
+        stream, notes = _choose_stream(container, file, settings.stream)
         # One frame more than wanted: it shows how long the last wanted one stays.
-        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1, thumbnails)
+        scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1, settings, thumbnails)
         if not any(position is not None for position in scanned.positions):
             claimed = stream.codec_context.width * stream.codec_context.height
             why = "its frames are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
@@ -82,7 +84,13 @@ def probe(
             notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
         notes += _damage_notes(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
         notes += _ending_notes(scanned, stream, container, (last_end - pts[0]) * time_base)
-        notes += _format_notes(scanned)
+        notes += _format_notes(scanned, settings)
+        # Frames are counted from the start where that alone is sure to give the same pixels: near damage they depend on
+        # where decoding begins.
+        counted = made_up or scanned.lost or scanned.concealed or has_separate_alpha(stream)
+        blended = _blended(timeline.numbers, [shown[index] for index in chosen]) if settings.rate == "blend" else ()
+        if blended:
+            notes.append(f"Up to {max(blended)} frames of the video are averaged to one, in linear light.")
         return Source(
             path=found.path,
             kind="video",
@@ -100,9 +108,25 @@ def probe(
             has_audio=bool(container.streams.audio),
             notes=(*found.notes, *notes),
             stream_index=stream.index,
-            # Without them frames are counted from the start: near damage the pixels depend on where decoding begins.
-            stream_pts=() if made_up or scanned.lost or scanned.concealed else tuple(pts[number] for number in numbers),
+            stream_pts=() if counted else tuple(pts[number] for number in numbers),
+            interlaced=scanned.interlaced,
+            peak_nits=scanned.peak_nits,
+            blended=blended,
         )
+
+
+def _blended(numbers: Sequence[int], positions: Sequence[int | None]) -> tuple[int, ...]:
+    """How many decoded frames each frame is made of: itself and those left out after it, up to the first gap.
+
+    `numbers` are the places of the frames in `positions`, those of the decoder. Empty if all are made of one.
+    """
+    counts = []
+    for number, following in pairwise((*numbers, len(positions))):
+        first, count = positions[number], 1
+        while first is not None and number + count < following and positions[number + count] == first + count:
+            count += 1
+        counts.append(count)
+    return tuple(counts) if max(counts) > 1 else ()
 
 
 def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
@@ -116,8 +140,8 @@ def _shown(scanned: Scan, policy: Policy) -> list[int | None]:
     return fill([None if index in unusable else at for index, at in enumerate(scanned.positions)], policy)
 
 
-def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, list[str]]:
-    """The stream that a player shows: the first video marked default, else the first one.
+def _choose_stream(container: InputContainer, file: str, wanted: int | None) -> tuple[VideoStream, list[str]]:
+    """The stream with the number `wanted`; else that which a player shows: the first marked default, else the first.
 
     Cover art, thumbnails and streams without a decoder do not count.
     """
@@ -134,9 +158,26 @@ def _choose_stream(container: InputContainer, file: str) -> tuple[VideoStream, l
             f"{file}: expected a video, found {what}",
             hint="check that this is the right file, or convert it to H.264 in MP4",
         )
-    stream = next((s for s in usable if s.disposition & Disposition.default), usable[0])
-    others = ", ".join(f"stream {s.index} of {s.width}x{s.height}" for s in usable if s.index != stream.index)
-    return stream, [f"Rendered is video stream {stream.index}, not {others}."] if others else []
+    if wanted is None:
+        stream = next((s for s in usable if s.disposition & Disposition.default), usable[0])
+    else:
+        chosen = next((s for s in usable if s.index == wanted), None)
+        if chosen is None:
+            raise InputError(
+                f"{file}: stream {wanted} is no video that can be decoded; there is {_listed(usable)}",
+                hint=f"choose one of them, as --set input.stream={usable[0].index}",
+            )
+        stream = chosen
+    others = [s for s in usable if s.index != stream.index]
+    if not others:
+        return stream, []
+    another = f"--set input.stream={others[0].index} chooses another one"
+    return stream, [f"Rendered is video stream {stream.index}, not {_listed(others)}; {another}."]
+
+
+def _listed(streams: Sequence[VideoStream]) -> str:
+    named = ", ".join(f"stream {s.index} of {s.width}x{s.height}" for s in streams[:_LISTED])
+    return named + (f" and {len(streams) - _LISTED} more" if len(streams) > _LISTED else "")
 
 
 def _damage_notes(
@@ -191,17 +232,23 @@ def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction 
     return None if container.duration is None else Fraction(container.duration, av.time_base)
 
 
-def _format_notes(scanned: Scan) -> list[str]:
+def _format_notes(scanned: Scan, settings: InputSettings) -> list[str]:
     """Notes on properties of the frames that are ignored or changed."""
     notes = []
     if scanned.resized_at is not None:
         notes.append(f"The frame size changes at frame {scanned.resized_at}; all frames are scaled to the first one's.")
-    if scanned.interlaced:
+    if scanned.interlaced and settings.deinterlace == "never":
         notes.append("The video is interlaced; its fields are not separated.")
-    if scanned.color.transfer in _HDR:
-        notes.append(
-            f"The video is HDR ({_HDR[scanned.color.transfer]}): read without tone mapping, its contrast may be low."
-        )
+    elif scanned.interlaced or settings.deinterlace == "always":
+        notes.append("Read as interlaced: of each frame the first field is kept and its missing lines are filled in.")
+    color = scanned.color
+    if color.transfer in HDR_NAMES:
+        peak = scanned.peak_nits or USUAL_PEAK_NITS
+        notes.append(f"The video is HDR ({HDR_NAMES[color.transfer]}, up to {peak} cd/m2); it is tone-mapped to sRGB.")
+    elif color.primaries in WIDE_NAMES:
+        notes.append(f"The colors of the video are {WIDE_NAMES[color.primaries]}; they are converted to sRGB.")
+    if scanned.transparent:
+        notes.append(f"Transparent parts of the video are laid over {settings.background} (input.background).")
     return notes
 
 

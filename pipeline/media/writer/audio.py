@@ -1,4 +1,4 @@
-"""The source's sound in the output: copied where the container takes it, else encoded again, in sync."""
+"""The source's audio in the output: copied where the container takes it, else encoded again, in sync."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.error
 import numpy as np
+from av.stream import Disposition
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.media.writer.partial import write_error
+from pipeline.media.writer.stretch import stretched
+from pipeline.media.writer.time_map import AS_RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from pipeline.media.writer.target import Container
+    from pipeline.media.writer.codecs import Container
+    from pipeline.media.writer.time_map import TimeMap
     from pipeline.types import Source
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,10 @@ JITTER_S = Fraction(1, 100)
 _BIT_RATE = 192_000
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _BLOCK = 1024
+# Encoders with a bit rate, with one sample rate, and the format of samples where it is not the encoder's first.
+_LOSSY = frozenset({"aac", "libopus"})
+_RATES = {"aac": _AAC_RATES, "libopus": (48_000,)}
+_FORMATS = {"flac": "s32"}
 
 
 class AudioTrack:
@@ -61,14 +69,24 @@ class AudioTrack:
 
 
 def open_audio(
-    output: av.container.OutputContainer, source: Source, container: Container, duration_s: Fraction
+    output: av.container.OutputContainer,
+    source: Source,
+    container: Container,
+    duration_s: Fraction,
+    *,
+    wanted: str = "auto",
+    time_map: TimeMap = AS_RECORDED,
 ) -> AudioTrack | None:
-    """Add the source's first audio stream to the output, before its header is written.
+    """Add the source's audio to the output, before its header is written: its default stream, else its first one.
 
-    None when there is none, or no decoder for it. The sound that belongs to `source.pts[0]` plays at time 0 of the
-    output, and none after `duration_s`. Copied packets (20 to 100 ms) are kept whole: the end is up to half of one off,
-    and where the container has no edit list the beginning up to one. Encoded again, the sound is cut to the sample, in
-    mono or stereo. Raises InputError when the source is gone, WriteError when the output refuses the stream.
+    None when there is none, or no decoder for it. What belongs to `source.pts[0]` is the 0 of the input of `time_map`;
+    it is heard at the times that the map gives, and none after `duration_s`. Copied packets (20 to 100 ms) are kept
+    whole: the end is up to half of one off, and where the container has no edit list the beginning up to one. Encoded
+    again, the audio is cut to the sample, in mono or stereo; so it is where the map changes its speed, at the same
+    pitch (see `stretched`). `wanted` is `VideoSettings.audio`.
+
+    Raises InputError when the source is gone, ConfigError when its audio cannot be copied as wanted, WriteError when
+    the output refuses the stream.
     """
     path = Path(source.files[0] if source.files else source.path)
     try:
@@ -76,13 +94,15 @@ def open_audio(
     except (av.error.FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     try:
-        stream = next((stream for stream in opened.streams.audio if stream.codec_context is not None), None)
+        stream = _default_stream(opened)
         if stream is None:
-            log.warning("%s: there is no sound that can be decoded here: the video is silent", path)
+            log.warning("%s: there is no audio that can be decoded here: the video is silent", path)
             opened.close()
             return None
-        start_s = source.pts[0] * source.time_base
-        if stream.codec_context.name.removesuffix("float") in container.audio_copied:
+        start_s = source.pts[0] * source.time_base + (time_map.input_s[0] if time_map.plain else 0)
+        codec = stream.codec_context.name.removesuffix("float")
+        copied = wanted != "encode" and codec in container.audio_copied and time_map.plain
+        if copied:
             added: Any = output.add_stream_from_template(stream)
             if stream.codec_context.name.startswith("pcm_"):
                 packets = _sliced(opened, stream, added, start_s, duration_s)
@@ -90,18 +110,38 @@ def open_audio(
                 packets = _copied(opened, stream, added, start_s, duration_s, early=container.negative_times)
             clock = stream.time_base or Fraction(1, 1000)
         else:
-            mono = stream.codec_context.channels == 1
-            rate = stream.codec_context.sample_rate
-            if container.audio_encoder == "libopus" or rate not in _AAC_RATES:
-                rate = 48_000
-            added = output.add_stream(container.audio_encoder, rate=rate, layout="mono" if mono else "stereo")
-            added.bit_rate = _BIT_RATE // 2 if mono else _BIT_RATE
-            packets = _encoded(opened, stream, added, start_s, duration_s)
-            clock = Fraction(1, rate)
+            if wanted == "copy":
+                why = f"{container.format} does not take {codec}" if time_map.plain else "its speed changes"
+                raise _not_copied(path, why)
+            added = _added_encoder(output, container, stream)
+            packets = _encoded(opened, stream, added, start_s, duration_s, time_map)
+            clock = Fraction(1, added.codec_context.sample_rate)
     except (av.error.FFmpegError, ValueError) as error:
         opened.close()
-        raise write_error(path, error, "carrying the sound over") from error
+        raise write_error(path, error, "carrying the audio over") from error
+    except ConfigError:
+        opened.close()
+        raise
     return AudioTrack(output, opened, packets, clock)
+
+
+def _default_stream(opened: Any) -> Any:
+    streams = [stream for stream in opened.streams.audio if stream.codec_context is not None]
+    return next((its for its in streams if its.disposition & Disposition.default), next(iter(streams), None))
+
+
+def _added_encoder(output: av.container.OutputContainer, container: Container, stream: Any) -> Any:
+    """A stream for audio that is encoded again, as exact as its encoder can keep it."""
+    encoder, mono = container.audio_encoder, stream.codec_context.channels == 1
+    rate = stream.codec_context.sample_rate
+    if container.rates or rate not in _RATES.get(encoder, (rate,)):
+        rate = 48_000
+    added: Any = output.add_stream(encoder, rate=rate, layout="mono" if mono else "stereo")
+    if encoder in _LOSSY:
+        added.bit_rate = _BIT_RATE // 2 if mono else _BIT_RATE
+    if encoder in _FORMATS:
+        added.codec_context.format = _FORMATS[encoder]
+    return added
 
 
 def _readable(source: Any, stream: Any) -> Iterator[Any]:
@@ -125,6 +165,10 @@ def _unreadable(path: str | Path, error: Exception) -> InputError:
         f"{path}: the sound of the source cannot be read: {error}",
         hint="put the source back where it was, or write a silent video: --set output.audio=none",
     )
+
+
+def _not_copied(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"{path}: the audio cannot be copied: {why}", hint="encode it again: --set output.audio=auto")
 
 
 def _copied(
@@ -172,14 +216,23 @@ def _bytes_per_value(codec: str) -> int:
     return int("".join(filter(str.isdecimal, codec))) // 8
 
 
-def _encoded(source: Any, stream: Any, added: Any, start_s: Fraction, duration_s: Fraction) -> Iterator[Any]:
+def _encoded(
+    source: Any, stream: Any, added: Any, start_s: Fraction, duration_s: Fraction, time_map: TimeMap
+) -> Iterator[Any]:
     context = added.codec_context
-    rate = context.sample_rate
+    rate, layout = context.sample_rate, context.layout.name
+    length = round(duration_s * rate)
+    if time_map.plain:
+        blocks = _aligned(source, stream, layout, rate=rate, start_s=start_s, length=length)
+    else:
+        begin_s, end_s = Fraction(time_map.input_at(0)), Fraction(time_map.input_at(float(duration_s)) + 1)
+        heard = _aligned(
+            source, stream, layout, rate=rate, start_s=start_s + begin_s, length=round((end_s - begin_s) * rate)
+        )
+        blocks = stretched(heard, time_map, rate=rate, length=length, channels=context.layout.nb_channels)
     position = 0
-    for block in _aligned(
-        source, stream, context.layout.name, rate=rate, start_s=start_s, length=round(duration_s * rate)
-    ):
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=context.layout.name)
+    for block in blocks:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=layout)
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), position
         position += block.shape[1]
         yield from added.encode(frame)

@@ -7,14 +7,17 @@ result, `describe_codecs` lists what is possible on this machine, `check_whole` 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import UsageError, WriteError
+from pipeline.media.writer.animation import write_animation
 from pipeline.media.writer.partial import leftovers, replacing
-from pipeline.media.writer.stills import write_animation, write_numbered, write_still
+from pipeline.media.writer.stills import write_numbered, write_still
 from pipeline.media.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
+from pipeline.media.writer.time_map import AS_RECORDED
 from pipeline.media.writer.timing import output_timing
 from pipeline.media.writer.video import check_whole, encode_video
 
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from pipeline.config.settings import OutputSettings
-    from pipeline.types import Source
+    from pipeline.media.writer.time_map import TimeMap
+    from pipeline.types import Pixels, Source
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "SUFFIXES",
@@ -41,31 +45,37 @@ __all__ = [
 
 def write_video(
     path: Path,
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[Pixels],
     *,
     source: Source,
     settings: OutputSettings,
     fps: Fraction | None = None,
+    time_map: TimeMap | None = AS_RECORDED,
     progress: Callable[[int], None] | None = None,
+    note: Callable[[str], None] = log.warning,
 ) -> Path:
-    """Write the stylized frames, uint8 (H, W, 3) sRGB and all of one size, and return `path`.
+    """Write the finished frames, uint8 or uint16 (H, W, 3) sRGB and all of one size and type, and return `path`.
 
-    The suffix decides what is written: .mp4, .mov, .mkv, .webm; animated .gif and .webp; a folder of images for a
-    name with a number (`out/%05d.png`, from 0); one image for .png, .jpg of one frame. Missing folders are created.
+    The suffix decides what is written: .mp4, .mov, .mkv, .webm, .mxf; animated .gif, .webp, .apng and .avif; a folder
+    of images for a name with a number (`out/%05d.png`, from 0); one image for .png, .jpg, .tif, .exr, and for .webp and
+    .avif of one frame. Missing folders are created. Where `Target.deep` says so more than 8 bits are kept.
 
     Every frame appears as long after the first one as in the source (`source.pts`), and the last one stays as long, to
-    the tick in .mp4 and .mov, to the millisecond in .mkv, .webm and .webp, to 1/100 s in .gif; or all at a constant
-    rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by one pixel
-    where the codec needs it (see `written_size`). The source's sound is carried over and stays in sync, unless
-    `settings.audio` is "none" or `fps` changes the timing.
+    the tick in .mp4, .mov and .apng, to the millisecond in .mkv, .webm, .webp and .avif, to 1/100 s in .gif; or all at
+    a constant rate of `fps` frames per second. Colors of the video files are BT.709 in limited range; odd sides grow by
+    one pixel where the codec needs it (see `written_size`). The source's audio is carried over and stays in sync,
+    unless `settings.audio` is "none" or `fps` changes the timing. `time_map` tells which of its moments the output
+    shows, if not those from the first frame on at their own speed, also with `fps`; None, for frames that run backward:
+    no audio.
 
     The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
     disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
     (Images of a folder replace those of the same names one after the other, once all of them are written.)
 
-    `progress` is called with the number of frames written so far. Raises WriteError (disk, permissions, codec, a wrong
-    number of frames), UsageError (suffix), ConfigError (codec), InputError (the source of the sound is gone); what
-    `frames` raises passes through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
+    `progress` is called with the number of frames written so far, `note` with what is done otherwise than asked.
+    Raises WriteError (disk, permissions, codec, a wrong number of frames), UsageError (suffix), ConfigError (codec,
+    profile, audio that cannot be copied), InputError (the source of the audio is gone); what `frames` raises passes
+    through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
     """
     target = resolve(path, settings)
     if target.kind == "still" and source.frame_count != 1:
@@ -80,16 +90,20 @@ def write_video(
         return path
     with replacing(path) as partial:
         if target.kind == "video":
-            wanted = source.has_audio and source.kind == "video" and settings.audio != "none" and fps is None
+            wanted = source.has_audio and source.kind == "video" and settings.audio != "none"
+            wanted = wanted and (fps is None or time_map is not AS_RECORDED)
+            if wanted and time_map is None:
+                note(f"{path}: the frames do not run forward throughout: the video has no audio")
             encode_video(
                 path,
                 partial,
                 checked,
                 target=target,
-                settings=settings,
+                source=source,
                 timing=timing,
-                sound=source if wanted else None,
+                time_map=time_map if wanted else None,
                 progress=progress,
+                note=note,
             )
         elif target.kind == "animation":
             write_animation(path, partial, checked, target=target, settings=settings, timing=timing, progress=progress)
@@ -101,14 +115,15 @@ def write_video(
     return path
 
 
-def _checked(path: Path, frames: Iterable[NDArray[np.uint8]], expected: int) -> Iterator[NDArray[np.uint8]]:
-    """The frames, checked to be uint8 RGB of one size, and as many as `expected`."""
+def _checked(path: Path, frames: Iterable[Pixels], expected: int) -> Iterator[Pixels]:
+    """The frames, checked to be uint8 or uint16 RGB, all of one type and size, and as many as `expected`."""
     shape: tuple[int, ...] = ()
-    count = 0
+    dtype, count = "uint8", 0
     for rgb in frames:
-        shape = shape or rgb.shape
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
-            raise ValueError(f"frame {count}: expected uint8 {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
+        if not shape:
+            shape, dtype = rgb.shape, "uint16" if rgb.dtype == np.uint16 else dtype
+        if rgb.dtype != dtype or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != shape:
+            raise ValueError(f"frame {count}: expected {dtype} {shape[:2]} RGB, found {rgb.dtype} {rgb.shape}")
         count += 1
         if count <= expected:
             yield rgb

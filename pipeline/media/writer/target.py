@@ -1,141 +1,116 @@
-"""What can be written: suffixes, containers, codecs, and a check of an output before the work."""
+"""What a path and the settings ask for, whether it can be written, and a check of that before the work."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import av.error
+from PIL import Image
 
-from pipeline.errors import ConfigError, UsageError, WriteError
+from pipeline.config.video import VideoSettings
+from pipeline.errors import ConfigError, MissingPartError, UsageError, WriteError
+from pipeline.media.writer.codecs import (
+    CODECS,
+    CONTAINERS,
+    Container,
+    available_encoder,
+    available_layouts,
+    encoder_formats,
+)
+from pipeline.media.writer.encoder_options import encoder_options
 from pipeline.media.writer.partial import write_error
+from pipeline.media.writer.pixels import Pixels
+from pipeline.media.writer.profiles import PROFILES, profiled_container, with_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.config.settings import OutputSettings
-
 Kind = Literal["video", "animation", "stills", "still"]
 
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
-)  # fmt: skip
-# The same names for the encoders that count their speeds (SVT-AV1: 0..13, libvpx "good": 0..5, larger is faster).
-_SVT_SPEEDS = dict(zip(PRESETS, ("12", "11", "10", "9", "8", "7", "5", "4", "3", "1"), strict=True))
-_VPX_SPEEDS = dict(zip(PRESETS, ("5", "5", "5", "5", "4", "3", "2", "1", "0", "0"), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """A video codec: its encoders in order of preference, the pixels it stores, and the largest CRF.
-
-    `even` tells that sides must be even, because chroma is halved; `crf_max` is None when quality is not set by CRF;
-    sides below `smallest_px` are refused.
-    """
-
-    encoders: tuple[str, ...]
-    pixel_format: str
-    even: bool
-    crf_max: int | None
-    smallest_px: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A video file format: FFmpeg's name, the codecs it holds (the first is `auto`), and how it takes audio."""
-
-    format: str
-    codecs: tuple[str, ...]
-    audio_copied: frozenset[str]
-    audio_encoder: str
-    negative_times: bool
-    """Whether audio may begin before 0 and is cut exactly by an edit list."""
-
-
-# The smallest sides are our limits: libx265 (4.1) writes beyond its buffers for images of less than one block of 64 px,
-# and libsvtav1 fails after some frames.
-CODECS = {
-    "h264": Codec(("libx264",), "yuv420p", even=True, crf_max=51),
-    "hevc": Codec(("libx265",), "yuv420p", even=True, crf_max=51, smallest_px=64),
-    "vp9": Codec(("libvpx-vp9",), "yuv420p", even=True, crf_max=63),
-    "av1": Codec(("libsvtav1", "libaom-av1"), "yuv420p", even=True, crf_max=63, smallest_px=16),
-    "prores": Codec(("prores_ks",), "yuv422p10le", even=True, crf_max=None),
-    "ffv1": Codec(("ffv1",), "bgr0", even=False, crf_max=None),
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "APNG", ".avif": "AVIF"}
+STILLS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".exr": "EXR",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
 }
-_PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"})
-CONTAINERS = {
-    ".mp4": Container(
-        "mp4",
-        ("h264", "hevc", "av1", "vp9"),
-        frozenset({"aac", "mp3", "ac3", "eac3", "alac"}),
-        "aac",
-        negative_times=True,
-    ),
-    ".mov": Container(
-        "mov", ("h264", "hevc", "prores"), frozenset({"aac", "mp3", "ac3", "alac"}) | _PCM, "aac", negative_times=True
-    ),
-    ".mkv": Container(
-        "matroska",
-        ("h264", "hevc", "vp9", "av1", "prores", "ffv1"),
-        frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "vorbis", "flac"}) | _PCM,
-        "aac",
-        negative_times=False,
-    ),
-    ".webm": Container("webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), "libopus", negative_times=False),
-}
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-SUFFIXES = (*CONTAINERS, *ANIMATIONS, *STILLS)
-_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
+"""Names in `STILLS` and `ANIMATIONS` are Pillow's where Pillow writes them. Those in both are stills by a number."""
+DEEP_IMAGES = frozenset({".png", ".tif", ".tiff", ".apng", ".exr"})
+"""Images that can have 16 bits."""
+SUFFIXES = tuple(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *STILLS)))
+_LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
+_SRGB = Pixels(444, 8, rgb=True)
+_SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path asks for. `container`, `codec` and `encoder` are set for kind "video"."""
+    """What a path asks for, by `settings`, of kind "video" with their profile.
+
+    `codec`, `encoder`, `variant` (FFmpeg's name of it) and `pixels` are set for kind "video".
+    """
 
     kind: Kind
     suffix: str
     codec: str = ""
     encoder: str = ""
+    variant: str = ""
+    pixels: Pixels = _SRGB
+    settings: VideoSettings = field(default_factory=VideoSettings)
 
     @property
     def container(self) -> Container:
         """The container of a video."""
-        return CONTAINERS[self.suffix]
+        return profiled_container(self.suffix, self.settings.profile)
+
+    @property
+    def deep(self) -> bool:
+        """Whether more than 8 bits of each value are kept: by EXR always, by PNG, TIFF and APNG if asked for."""
+        if self.kind == "video":
+            return self.pixels.depth > 8
+        asked = self.settings.depth != "auto" and self.settings.depth > 8
+        return self.suffix == ".exr" or (asked and self.suffix in DEEP_IMAGES)
 
 
-def available_encoder(codec: str) -> str | None:
-    """Name of the first encoder for the codec that this installation has."""
-    return next((name for name in CODECS[codec].encoders if name in av.codecs_available), None)
-
-
-def resolve(path: Path, settings: OutputSettings) -> Target:
+def resolve(path: Path, settings: VideoSettings) -> Target:
     """What to write for this path and these settings.
 
-    Raises UsageError for a suffix that cannot be written, ConfigError for a codec that the container does not hold, is
-    not available here, or does not know the asked quality or preset.
+    Raises UsageError for a suffix that cannot be written, ConfigError for a profile or a codec that the container does
+    not hold, and for a codec that is not available here or does not know the asked pixels, variant, quality or preset.
     """
     suffix = path.suffix.lower()
-    if suffix in STILLS:
-        found = _PATTERN.findall(path.name)
+    found = _PATTERN.findall(path.name)
+    if suffix in STILLS and (found or suffix not in ANIMATIONS):
         if not found:
-            return Target("still", suffix)
+            return Target("still", suffix, settings=settings)
         if len(found) > 1 or "%" in _PATTERN.sub("", path.name):
             raise UsageError(f"{path}: one number is expected in the name", hint="for example -o out/%05d.png")
-        return Target("stills", suffix)
+        return Target("stills", suffix, settings=settings)
     if suffix in ANIMATIONS:
-        return Target("animation", suffix)
+        if suffix == ".avif" and settings.animation.plays:
+            raise ConfigError(
+                f"output.animation.plays: an .avif is shown for ever, found {settings.animation.plays}",
+                hint="set it to 0, or write .gif, .webp or .apng",
+            )
+        return Target("animation", suffix, settings=settings)
     if suffix not in CONTAINERS:
         raise UsageError(
             f"{path}: {suffix or 'no suffix'} is not a kind of file that can be written",
             hint=f"choose one of {', '.join(SUFFIXES)}, or out/%05d.png for a folder of images",
         )
+    settings = with_profile(path, settings)
     container = CONTAINERS[suffix]
     codec = container.codecs[0] if settings.codec == "auto" else settings.codec
     working = [name for name in container.codecs if available_encoder(name)]
@@ -151,68 +126,67 @@ def resolve(path: Path, settings: OutputSettings) -> Target:
             f"{path}: no encoder for {codec} is installed ({', '.join(CODECS[codec].encoders)})",
             hint=f"in {suffix} these work here: {', '.join(working) or 'none'}; `tempera doctor` lists all",
         )
+    _check_quality(codec, settings)
+    variant, pixels = _choose_pixels(codec, settings)
+    encoder_options(encoder, codec, settings, variant)
+    return Target("video", suffix, codec, encoder, variant, pixels, settings)
+
+
+def _check_quality(codec: str, settings: VideoSettings) -> None:
     limit = CODECS[codec].crf_max
-    if limit is not None and settings.crf > limit:
+    if limit and settings.crf_or(0) > limit:
         raise ConfigError(
             f"output.crf: {codec} takes 0 to {limit}, found {settings.crf}", hint=f"--set output.crf={limit} or less"
         )
-    encoder_options(encoder, settings)
-    return Target("video", suffix, codec, encoder)
+    if settings.bitrate is not None and not limit:
+        raise ConfigError(
+            f"output.bitrate: {codec} has no bit rate to choose, found {settings.bitrate}",
+            hint="leave it out; the size of prores and dnxhr is chosen by output.variant",
+        )
 
 
-def encoder_options(encoder: str, settings: OutputSettings) -> dict[str, str]:
-    """FFmpeg options that mean output.crf and output.preset for this encoder. Raises ConfigError for a wrong preset."""
-    crf = str(settings.crf)
-    options = {
-        "libx264": {"crf": crf},
-        "libx265": {"crf": crf, "x265-params": "log-level=error"},
-        # A target rate of 0 is what makes libvpx treat crf as constant quality.
-        "libvpx-vp9": {"crf": crf, "b": "0", "deadline": "good", "row-mt": "1"},
-        "libsvtav1": {"crf": crf},
-        "libaom-av1": {"crf": crf, "b": "0", "row-mt": "1"},
-        "prores_ks": {"profile": "hq", "vendor": "apl0"},
-        "ffv1": {"level": "3", "slicecrc": "1"},
-    }[encoder]
-    preset = settings.preset
-    if encoder in {"libx264", "libx265"}:
-        if preset not in PRESETS:
-            raise _wrong_preset(preset, ", ".join(PRESETS))
-        options["preset"] = preset
-    elif encoder in {"libsvtav1", "libvpx-vp9", "libaom-av1"}:
-        svt = encoder == "libsvtav1"
-        fastest = 13 if svt else 5
-        speed = (_SVT_SPEEDS if svt else _VPX_SPEEDS).get(preset, preset)
-        if not (speed.isdecimal() and int(speed) <= fastest):
-            raise _wrong_preset(preset, f"{', '.join(PRESETS)}, or 0 to {fastest}")
-        options["preset" if svt else "cpu-used"] = speed
-    return options
+def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, Pixels]:
+    """FFmpeg's name of the variant ("" where the codec has none), and the pixels: the first that fit the settings."""
+    variants = CODECS[codec].variants
+    if settings.variant != "auto" and settings.variant not in variants:
+        raise ConfigError(
+            f"output.variant: {codec} has no variant {settings.variant}",
+            hint=f"it has {', '.join(variants)}" if variants else "only prores and dnxhr have variants",
+        )
+    named = {name: its for name, its in variants.items() if settings.variant in ("auto", name)}
+    choices = [(its.option, its.pixels) for its in named.values()] or [("", its) for its in CODECS[codec].pixels]
+    here = set(available_layouts(codec))
+    for option, pixels in choices:
+        if pixels in here and settings.depth in ("auto", pixels.depth) and settings.chroma in ("auto", pixels.chroma):
+            return option, pixels
+    of = f"{codec} {settings.variant}" if settings.variant != "auto" else codec
+    asked = [f"{name} {value}" for name in ("depth", "chroma") if (value := getattr(settings, name)) != "auto"]
+    possible = dict.fromkeys(str(pixels) for _, pixels in choices if pixels in here)
+    raise ConfigError(
+        f"{of} does not keep output.{' with output.'.join(asked) or 'depth auto'} as it is installed here",
+        hint=f"it keeps {', '.join(possible) or 'nothing'}; `tempera doctor` lists what every codec keeps",
+    )
 
 
-def quiet(encoder: str) -> None:
-    """Keep an encoder from printing its settings to stderr, where progress is shown."""
-    if encoder == "libsvtav1":
-        os.environ.setdefault("SVT_LOG", "1")  # errors only
-
-
-def _wrong_preset(preset: str, known: str) -> ConfigError:
-    return ConfigError(f"output.preset: {preset!r} is not known to the codec", hint=f"choose one of {known}")
-
-
-def written_size(path: Path, settings: OutputSettings, width_px: int, height_px: int) -> tuple[int, int]:
+def written_size(path: Path, settings: VideoSettings, width_px: int, height_px: int) -> tuple[int, int]:
     """(width, height) in px of the video that is written for frames of this size.
 
-    Codecs that keep color at half resolution need even sides (all but FFV1): there an odd side grows by one, by
-    repeating the last column or row, so no pixel is lost. Everything else keeps the frames' size.
+    All codecs but FFV1, which keeps RGB, need even sides: there an odd side grows by one, by repeating the last column
+    or row, so no pixel is lost. Everything else keeps the frames' size.
     """
-    target = resolve(path, settings)
-    if target.kind == "video" and CODECS[target.codec].even:
+    return grown_size(resolve(path, settings), width_px, height_px)
+
+
+def grown_size(target: Target, width_px: int, height_px: int) -> tuple[int, int]:
+    """See `written_size`."""
+    if target.kind == "video" and not target.pixels.rgb:
         return width_px + width_px % 2, height_px + height_px % 2
     return width_px, height_px
 
 
 def check_output(
     path: Path,
-    settings: OutputSettings,
+    settings: VideoSettings,
     *,
     frame_count: int,
     width_px: int = 64,
@@ -222,7 +196,7 @@ def check_output(
 
     Checks suffix, container, codec, quality and preset, that one image is not asked to hold many frames, that the
     encoder opens for this size, and that the folder (or the nearest one above it that exists) takes a new file. Nothing
-    stays on the disk. Raises UsageError, ConfigError or WriteError.
+    stays on the disk. Raises UsageError, ConfigError, MissingPartError or WriteError.
     """
     target = resolve(path, settings)
     if target.kind == "still" and frame_count != 1:
@@ -248,29 +222,74 @@ def check_output(
                 f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
                 hint="choose a smaller --width or --height, or .mp4",
             )
+        _check_library(path, target.suffix)
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
             target.kind, f"one {target.suffix} image"
         )
-    width_px, height_px = written_size(path, settings, width_px, height_px)
+    width_px, height_px = grown_size(target, width_px, height_px)
     check_size(path, target, width_px, height_px)
     try:
-        quiet(target.encoder)
-        context: Any = av.CodecContext.create(target.encoder, "w")
-        context.width, context.height = width_px, height_px
-        context.pix_fmt = CODECS[target.codec].pixel_format
-        context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
-        context.options = encoder_options(target.encoder, settings)
-        context.open()
+        open_encoder(target, width_px, height_px)
     except (av.error.FFmpegError, ValueError) as error:
         raise refused(path, target, width_px, height_px, error) from error
     return f"{target.codec} in {target.suffix}"
 
 
+def open_encoder(target: Target, width_px: int, height_px: int) -> None:
+    """Open the encoder of a video as a trial. Raises av.error.FFmpegError or ValueError when it refuses."""
+    quiet(target.encoder)
+    context: Any = av.CodecContext.create(target.encoder, "w")
+    context.width, context.height = width_px, height_px
+    context.pix_fmt = pixel_format(target)
+    context.framerate, context.time_base = Fraction(25), Fraction(1, 25)
+    context.options = encoder_options(target.encoder, target.codec, target.settings, target.variant)
+    context.open()
+
+
+def pixel_format(target: Target) -> str:
+    """FFmpeg's name of the format that the encoder takes. Raises ValueError if it takes none that keeps the pixels.
+
+    Encoders on graphics processors may want both chromas in one plane.
+    """
+    names: tuple[str, ...] = (target.pixels.format, *_SEMIPLANAR.get(target.pixels.format, ()))
+    for name in names:
+        if name in encoder_formats(target.encoder):
+            return name
+    raise ValueError(f"it does not keep {target.pixels}")
+
+
+def quiet(encoder: str) -> None:
+    """Keep an encoder from printing its settings to stderr, where progress is shown."""
+    if encoder == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "1")  # errors only
+
+
+def _check_library(path: Path, suffix: str) -> None:
+    """Raise MissingPartError if Pillow was built without what the suffix needs."""
+    name = {".webp": "WEBP", ".avif": "AVIF"}.get(suffix)
+    if name is None:
+        return
+    try:
+        Image.new("RGB", (16, 16)).save(io.BytesIO(), name)
+    except (KeyError, OSError, ValueError) as error:
+        raise MissingPartError(
+            f"{path}: this installation of Pillow cannot write {suffix} ({error})",
+            hint="pip install --upgrade pillow, or write .gif, .apng or .mp4",
+        ) from error
+
+
 def check_size(path: Path, target: Target, width_px: int, height_px: int) -> None:
-    """Raise WriteError for an image that is too small for the codec of a video."""
-    smallest_px = CODECS[target.codec].smallest_px
-    if min(width_px, height_px) < smallest_px:
-        raise refused(path, target, width_px, height_px, ValueError(f"both sides need {smallest_px} px"))
+    """Raise WriteError for an image that is too small for the codec of a video, or too large for its profile."""
+    smallest = CODECS[target.codec].smallest_px
+    if width_px < smallest[0] or height_px < smallest[1]:
+        raise refused(path, target, width_px, height_px, ValueError(f"{smallest[0]}x{smallest[1]} px are the least"))
+    profile = PROFILES.get(target.settings.profile)
+    if profile is not None and profile.largest_px is not None and max(width_px, height_px) > profile.largest_px:
+        raise WriteError(
+            f"{path}: {width_px}x{height_px} px are more than the profile {target.settings.profile} plays "
+            f"({profile.largest_px} px)",
+            hint="choose a smaller --width or --height, or --set output.profile=none",
+        )
 
 
 def refused(path: Path, target: Target, width_px: int, height_px: int, error: Exception) -> WriteError:
@@ -286,23 +305,31 @@ def refused(path: Path, target: Target, width_px: int, height_px: int, error: Ex
 def describe_codecs() -> dict[str, Any]:
     """What can be written here, for `tempera doctor`.
 
-    `codecs`: codec -> {encoder (None: not installed), containers}; `containers`: suffix -> codecs that work;
-    `other`: the remaining suffixes; `audio`: encoders for audio; `libraries`: versions of PyAV and FFmpeg's parts.
+    `codecs`: codec -> {encoder (None: not installed), containers, pixels: depth -> colors, variants, hardware: the
+    encoders on graphics processors that are built in, which open only where there is one}; `containers`: suffix ->
+    codecs that work; `other`: the remaining suffixes; `audio`: encoders for audio; `libraries`: versions of PyAV and
+    FFmpeg's parts.
     """
     return {
         "codecs": {
             name: {
                 "encoder": available_encoder(name),
                 "containers": [suffix for suffix, container in CONTAINERS.items() if name in container.codecs],
+                "pixels": {
+                    f"{depth} bits": [its.color for its in available_layouts(name) if its.depth == depth]
+                    for depth in dict.fromkeys(its.depth for its in available_layouts(name))
+                },
+                "variants": list(codec.variants),
+                "hardware": [encoder for encoder in codec.hardware if encoder in av.codecs_available],
             }
-            for name in CODECS
+            for name, codec in CODECS.items()
         },
         "containers": {
             suffix: [name for name in container.codecs if available_encoder(name)]
             for suffix, container in CONTAINERS.items()
         },
-        "other": [*ANIMATIONS, *STILLS],
-        "audio": [name for name in ("aac", "libopus") if name in av.codecs_available],
+        "other": [suffix for suffix in SUFFIXES if suffix not in CONTAINERS],
+        "audio": [name for name in ("aac", "libopus", "flac", "pcm_s24le") if name in av.codecs_available],
         "libraries": {
             "av": av.__version__,
             **{name: ".".join(map(str, version)) for name, version in sorted(av.library_versions.items())},

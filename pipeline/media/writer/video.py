@@ -1,4 +1,4 @@
-"""Frames as a video file through PyAV, with color tags, exact times and the source's sound."""
+"""Frames as a video file through PyAV, with color tags, exact times, metadata and the source's audio."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
-from av.video.reformatter import VideoReformatter
 
 from pipeline.errors import WriteError
 from pipeline.media.writer.audio import AudioTrack, open_audio
+from pipeline.media.writer.codecs import CODECS
+from pipeline.media.writer.encoder_options import encoder_options, playable_options
+from pipeline.media.writer.hardware import with_hardware
+from pipeline.media.writer.metadata import container_metadata
 from pipeline.media.writer.partial import write_error
 from pipeline.media.writer.pixels import to_video_frame
-from pipeline.media.writer.target import CODECS, check_size, encoder_options, quiet, refused
+from pipeline.media.writer.target import check_size, grown_size, pixel_format, quiet, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import OutputSettings
     from pipeline.media.writer.target import Target
+    from pipeline.media.writer.time_map import TimeMap
     from pipeline.media.writer.timing import Timing
     from pipeline.types import Source
+
+    RGB = NDArray[np.uint8] | NDArray[np.uint16]
 
 # PyAV has no attribute for the siting; the other tags are set with it, so that all are set together. sRGB material is
 # tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
@@ -46,21 +51,35 @@ _MAX_RATE = 240  # SVT-AV1 refuses more; only a hint for the rate control, times
 def encode_video(
     path: Path,
     partial: Path,
-    frames: Iterator[NDArray[np.uint8]],
+    frames: Iterator[RGB],
     *,
     target: Target,
-    settings: OutputSettings,
+    source: Source,
     timing: Timing,
-    sound: Source | None,
+    time_map: TimeMap | None,
     progress: Callable[[int], None] | None,
+    note: Callable[[str], None],
 ) -> None:
-    """Write all frames (uint8 (H, W, 3) sRGB) to `partial`; errors speak of `path`. `sound`: whose audio to carry.
+    """Write all frames (uint8 or uint16 (H, W, 3) sRGB) to `partial`; errors speak of `path`.
 
-    Raises WriteError when the file cannot be written and passes on what `frames` raises.
+    `time_map` tells which audio of the source goes with them, None: none. Raises WriteError when the file cannot be
+    written and passes on what `frames` raises.
     """
     first = next(frames)
     height_px, width_px = first.shape[:2]
     check_size(path, target, width_px, height_px)
+    rates = target.container.rates
+    if rates and not (timing.constant and timing.mean_rate in rates):
+        found = (
+            f"{float(timing.mean_rate):g} frames per second" if timing.constant else "frames that stay unequally long"
+        )
+        raise WriteError(
+            f"{path}: {target.suffix} does not take {found}",
+            hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
+        )
+    if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
+        note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
+    target = with_hardware(target, note, *grown_size(target, width_px, height_px))
     fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
@@ -68,16 +87,20 @@ def encode_video(
     audio: AudioTrack | None = None
     try:
         with translated(path):
-            stream = _add_stream(output, target, settings, timing=timing, width_px=width_px, height_px=height_px)
+            output.metadata.update(container_metadata(source, target.settings, target.container, timing))
+            stream = _add_stream(output, target, timing=timing, width_px=width_px, height_px=height_px)
         try:
             stream.codec_context.open()
         except (av.error.FFmpegError, ValueError) as error:
             raise refused(path, target, stream.width, stream.height, error) from error
-        if sound is not None:
-            audio = open_audio(output, sound, target.container, timing.duration_s)
+        if time_map is not None:
+            audio = open_audio(
+                output, source, target.container, timing.duration_s, wanted=target.settings.audio, time_map=time_map
+            )
         with translated(path):
             output.start_encoding()
-        _encode(path, output, stream, frames=_with_first(first, frames), timing=timing, audio=audio, progress=progress)
+        shown = _with_first(first, frames)
+        _encode(path, output, stream, frames=shown, target=target, timing=timing, audio=audio, progress=progress)
         with translated(path):
             output.close()
     except BaseException:
@@ -92,7 +115,7 @@ def encode_video(
     _verify(path, partial, len(timing.starts))
 
 
-def _with_first(first: NDArray[np.uint8], rest: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+def _with_first(first: RGB, rest: Iterator[RGB]) -> Iterator[RGB]:
     yield first
     yield from rest
 
@@ -107,28 +130,25 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _add_stream(
-    output: av.container.OutputContainer,
-    target: Target,
-    settings: OutputSettings,
-    *,
-    timing: Timing,
-    width_px: int,
-    height_px: int,
+    output: av.container.OutputContainer, target: Target, *, timing: Timing, width_px: int, height_px: int
 ) -> Any:
-    codec = CODECS[target.codec]
+    settings = target.settings
     rate = min(max(timing.mean_rate.limit_denominator(1001), Fraction(1, 1001)), Fraction(_MAX_RATE))
     quiet(target.encoder)
     stream: Any = output.add_stream(target.encoder, rate=rate)
     context = stream.codec_context
-    context.width, context.height = width_px, height_px
-    if codec.even:
-        context.width, context.height = width_px + width_px % 2, height_px + height_px % 2
-    context.pix_fmt = codec.pixel_format
+    context.width, context.height = grown_size(target, width_px, height_px)
+    context.pix_fmt = pixel_format(target)
     stream.time_base = context.time_base = timing.tick_s
     # FFmpeg's default of one thread, or of slices only, would make x264 slower and its output larger.
     context.thread_type = "AUTO"
-    rgb = codec.pixel_format.startswith("bgr")
-    context.options = {**encoder_options(target.encoder, settings), **(_RGB_TAGS if rgb else _TAGS)}
+    if settings.bits_per_second is not None:
+        context.bit_rate = settings.bits_per_second
+    context.options = {
+        **encoder_options(target.encoder, target.codec, settings, target.variant),
+        **playable_options(target.encoder, settings, target.pixels),
+        **(_RGB_TAGS if target.pixels.rgb else _TAGS),
+    }
     if target.encoder == "libx264" and -(-context.width // 16) % 8:
         # x264's assembly of "mbtree" reads memory that it never wrote unless a row is a multiple of 8 blocks: in a
         # process that had decoded before, ten encodes of the same frames gave five files at 136 px, and one at 128.
@@ -146,16 +166,18 @@ def _encode(
     output: av.container.OutputContainer,
     stream: Any,
     *,
-    frames: Iterator[NDArray[np.uint8]],
+    frames: Iterator[RGB],
+    target: Target,
     timing: Timing,
     audio: AudioTrack | None,
     progress: Callable[[int], None] | None,
 ) -> None:
     durations = {start: stop - start for start, stop in timing.spans()}
-    reformatter = VideoReformatter()
     for index, rgb in enumerate(frames):
         with translated(path):
-            frame = to_video_frame(rgb, stream.width, stream.height, stream.pix_fmt, reformatter)
+            frame = to_video_frame(rgb, stream.width, stream.height, target.pixels)
+            if stream.pix_fmt != target.pixels.format:
+                frame = frame.reformat(format=stream.pix_fmt)
             frame.pts, frame.time_base = timing.starts[index], timing.tick_s
             _mux(output, stream, frame, durations, timing.tick_s)
             if audio is not None:

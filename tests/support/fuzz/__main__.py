@@ -28,7 +28,7 @@ from tests.support.fuzz.cases import KINDS, run_case
 ROOT = Path(__file__).resolve().parents[3]
 CASE_SECONDS = 60.0
 START_SECONDS = 120.0
-WEIGHTS = {"config": 3, "image": 4, "video": 4, "sequence": 3}
+WEIGHTS = {"config": 3, "image": 4, "exif": 3, "video": 4, "sequence": 3}
 WORKER_LIFE = 400
 """Cases until a worker is replaced, so that memory is measured from the start again."""
 

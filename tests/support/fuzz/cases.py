@@ -14,23 +14,33 @@ import os
 import random
 import resource
 import shutil
+import struct
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.config.raw import RawSettings
 from pipeline.config.reading import config_keys, parse_config, read_yaml, set_value
 from pipeline.config.settings import Config, InputSettings
 from pipeline.errors import InputError, TemperaError
+from pipeline.media.reader.photo_facts import photo_facts
 from pipeline.media.reader.source import probe, read_frames
+from tests.support.cameras import BT2020, PQ, woven, write_deep, write_interlaced, write_rgba, write_streams
 from tests.support.clips import moving_square, texture, write_video
+from tests.support.dng import write_dng
+from tests.support.profiles import ADOBE_RGB, color_profile, curve
 
 ROOT = Path(__file__).resolve().parents[3]
 ADDRESS_SPACE = 12 << 30
@@ -127,6 +137,33 @@ def images() -> dict[str, bytes]:
         except (OSError, KeyError, ValueError):
             continue  # this Pillow was built without the codec
         made[name] = buffer.getvalue()
+    return made | _deep_images()
+
+
+def _deep_images() -> dict[str, bytes]:
+    """Those of more than 8 bits, and raw files; only the kinds that can be written and read here."""
+    deep = (texture((40, 24), 1).astype(np.uint16) << 8) + 77
+    png = cv2.imencode(".png", deep)[1].tobytes()
+    tiff = cv2.imencode(".tiff", deep)[1].tobytes()
+    profile = zlib.compress(color_profile(ADOBE_RGB, curve(2.2)))
+    chunk = b"iCCPTest\0\0" + profile
+    named = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    made = {"deep_color.png": png, "deep_color.tiff": tiff, "wide.png": png[:33] + named + png[33:]}
+    if find_spec("rawpy"):
+        with tempfile.TemporaryDirectory() as folder:
+            taken = datetime(2026, 5, 4, 10, 0, 0, 250_000)
+            path = write_dng(Path(folder, "a.dng"), deep / 65535, orientation=6, taken=taken)
+            made["raw.dng"] = path.read_bytes()
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        for name, depth, data in (("rgb.heic", "RGB", texture((64, 64), 1)), ("deep.heic", "RGB;16", deep)):
+            buffer = io.BytesIO()
+            try:
+                pillow_heif.from_bytes(depth, data.shape[1::-1], data.tobytes()).save(buffer)
+            except (RuntimeError, ValueError):
+                continue  # a libheif without an encoder
+            made[name] = buffer.getvalue()
     return made
 
 
@@ -136,6 +173,72 @@ def image(folder: Path, rng: random.Random) -> None:
     path = folder / (name if rng.random() < 0.8 else f"wrong{rng.choice(('.mp4', '.jpg', '.png', '', '.cr2'))}")
     path.write_bytes(mutate(images()[name], rng))
     read([path], rng)
+
+
+# EXIF
+
+_TIME_TAGS = (0x0132, 0x9003, 0x9004)
+_EXIF_TAGS = (
+    *(*_TIME_TAGS, 0x010F, 0x0110, 0x0112, 0x8825, 0xA005, 0x9011, 0x9290, 0x9291, 0x9292),
+    *(0x829A, 0x829D, 0x8827, 0x8831, 0x8833, 0xA431, 0xC62F, 0x927C),
+)
+_TIME_TEXTS = (
+    *(b"2024:05:04 10:00:00", b"2024:05:04 10:00:01.5+02:00", b"2199-12-31T23:59:59Z", b"0001:01:01 00:00:00"),
+    *(b"9999:99:99 99:99:99", b""),
+)
+_EXIF_TEXTS = (b"Canon", b"Canon EOS 7D", b"+99:99", b"-12:00", b"500", b"\xff\xfe\0", b"\x1b[2J", b"x" * 30_000, b"")
+
+
+def exif_block(rng: random.Random) -> bytes:
+    """A block of EXIF whose form is right: any tags of any types, with counts, offsets and values from good to absurd.
+
+    Values may lie outside or in a directory, and there may be more of them stated than there are.
+    """
+    order: Literal["little", "big"] = rng.choice(("little", "big"))
+    block = bytearray(8)
+    sub_directory = len(block)
+    _add_directory(block, rng.sample(_EXIF_TAGS, k=rng.randint(1, 12)), order, rng)
+    main_directory = len(block)
+    _add_directory(block, rng.sample(_EXIF_TAGS, k=rng.randint(0, 8)), order, rng, sub_directory)
+    start = rng.choice((*[main_directory] * 9, sub_directory, 0, 2**32 - 1))
+    block[:8] = (b"II*\0" if order == "little" else b"MM\0*") + start.to_bytes(4, order)
+    return bytes(block)
+
+
+def _add_directory(
+    block: bytearray, tags: Sequence[int], order: Literal["little", "big"], rng: random.Random, below: int = 0
+) -> None:
+    """Add a directory with these tags and their values to a block; `below` is where the one that it leads to begins."""
+    values = bytearray()
+    start = len(block) + 2 + 12 * (len(tags) + bool(below)) + 4
+    block += (len(tags) + bool(below)).to_bytes(2, order)
+    for tag in tags:
+        kind = rng.choice((2, 2, 2, 2, 2, 5, 5, 3, 4, 7, 9, 10, 12, 99))
+        if tag in _TIME_TAGS and rng.random() < 0.8:
+            kind, data = 2, rng.choice(_TIME_TEXTS)
+        else:
+            data = rng.choice(_EXIF_TEXTS if kind in (2, 7) else (bytes(8), rng.randbytes(8), b"\xff" * 8))
+        count, at = len(data) if kind in (2, 7) else 1, start + len(values)
+        if rng.random() < 0.1:
+            count = rng.choice((0, 2, 2**31, 2**32 - 1))
+        if rng.random() < 0.1:
+            at = rng.choice((0, 8, len(block), 2**32 - 1))
+        values += data
+        block += tag.to_bytes(2, order) + kind.to_bytes(2, order) + count.to_bytes(4, order) + at.to_bytes(4, order)
+    if below:
+        block += b"".join(n.to_bytes(size, order) for n, size in ((0x8769, 2), (4, 2), (1, 4), (below, 4)))
+    block += rng.choice((0, 0, 0, 8, 2**32 - 1)).to_bytes(4, order) + values
+
+
+def exif(folder: Path, rng: random.Random) -> None:
+    """A few photos whose EXIF is absurd, or damaged too."""
+    for number in range(rng.randint(1, 4)):
+        block = exif_block(rng) if rng.random() < 0.7 else mutate(exif_block(rng), rng)
+        kind, suffix = rng.choice((("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")))
+        picture = Image.fromarray(texture((24, 16), number))
+        picture.save(folder / f"IMG_{number}.{suffix}", kind, exif=b"Exif\0\0" + block[:65_000])
+    read([folder], rng)
+    photo_facts(probe([folder], InputSettings(fit="cover"), digest=False), InputSettings())
 
 
 # Videos
@@ -176,6 +279,17 @@ def videos() -> dict[str, bytes]:
                 ).read_bytes()
             except (OSError, ValueError):
                 continue  # an FFmpeg without this encoder
+        fields, deep = woven(frames), [frame.astype(np.uint16) * 257 for frame in frames[:6]]
+        clear = [np.dstack([frame, frame[..., 0]]) for frame in frames[:6]]
+        for path in (
+            write_interlaced(Path(folder, "fields.mkv"), fields),
+            write_interlaced(Path(folder, "mixed.mkv"), fields, marked=[True, False] * 3, codec="ffv1"),
+            write_deep(Path(folder, "pq.mp4"), deep, transfer=PQ, primaries=BT2020, matrix=BT2020),
+            write_rgba(Path(folder, "clear.webm"), clear, codec="libvpx-vp9", pix_fmt="yuva420p"),
+            write_rgba(Path(folder, "clear.mov"), clear, codec="qtrle", pix_fmt="argb"),
+            write_streams(Path(folder, "streams.mkv"), [frames[:3]] * 9),
+        ):
+            made[path.name] = path.read_bytes()
     return made
 
 
@@ -199,7 +313,8 @@ def sequence(folder: Path, rng: random.Random) -> None:
     """A folder of photos with difficult names, gaps, other files and damaged ones; named in every way."""
     inside = folder / ("".join(rng.choices(_NAME_PARTS, k=2)).strip("./") or "in")
     inside.mkdir()
-    good = ["rgb.png", "alpha.png", "baseline.jpg", "still.gif", "moving.webp"]
+    good = ["rgb.png", "alpha.png", "baseline.jpg", "still.gif", "moving.webp", "deep_color.png"]
+    good += [name for name in ("raw.dng", "rgb.heic") if name in images()]
     numbers = rng.sample((0, 1, 2, 3, 7, 10, 11, 100, 10**12, 10**200), k=rng.randint(1, 5))
     for number in numbers:
         kind = rng.choice(good)
@@ -250,6 +365,17 @@ def read(given: list[Any], rng: random.Random) -> None:
         on_damaged=rng.choice(("stop", "hold", "skip")),
         fit=rng.choice(("strict", "cover", "contain")),
         order=rng.choice(("auto", "name", "time", "listed")),
+        raw=RawSettings(
+            prefer=rng.choice(("jpeg", "raw")),
+            white_balance=rng.choice(("first", "camera", "daylight", (2.0, 1.0, 1.5, 1.0))),
+            highlights=rng.choice(("clip", "blend", "reconstruct")),
+        ),
+        duplicates=rng.choice(("auto", "drop", "keep")),
+        gaps=rng.choice(("keep", "hold", "interpolate")),
+        camera=rng.choice(("",) * 11 + ("canon",)),
+        deinterlace=rng.choice(("auto", "auto", "always", "never")),
+        stream=rng.choice((None, None, None, None, 0, 7)),
+        rate=rng.choice(("drop", "blend")),
     )
     frames = rng.choice((None, None, None, (0, 2), (1, None), (3, 5)))
     fps = rng.choice((None, None, None, Fraction(10), Fraction(1, 7)))
@@ -315,6 +441,7 @@ def config(folder: Path, rng: random.Random) -> None:
 KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "config": config,
     "image": image,
+    "exif": exif,
     "video": video,
     "sequence": sequence,
 }
@@ -327,7 +454,7 @@ def run_case(kind: str, number: int, folder: Path) -> dict[str, str]:
     try:
         KINDS[kind](folder, rng)
     except TemperaError as error:
-        good = bool(error.hint) and len(error.message) < 4000 and error.exit_code in (2, 3, 4)
+        good = bool(error.hint) and len(error.message) < 4000 and error.exit_code in (2, 3, 4, 6)
         return {"outcome": "refused" if good else "failed", "error": f"{type(error).__name__}: {error.message[:500]}"}
     except UnsteadyError as error:
         return {"outcome": "unsteady", "error": str(error)}

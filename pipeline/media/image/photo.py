@@ -1,0 +1,72 @@
+"""Photos of every kind, raw files too: what is known from the header, and the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from PIL import Image
+
+from pipeline.media.image import raw
+from pipeline.media.image.icc import has_broken_profile
+from pipeline.media.image.limits import DECODE_ERRORS
+from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
+
+if TYPE_CHECKING:
+    from pipeline.types import Pixels
+
+_EXIF_IFD: Final = 0x8769
+_PAGED: Final = ("TIFF", "HEIF")
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """Upright size, width and height in px, and EXIF of a photo, empty where it has none that can be read.
+
+    `remarks` are what a user should know of photos like it, each said of "photos".
+    """
+
+    size: tuple[int, int]
+    exif: Image.Exif
+    remarks: tuple[str, ...] = ()
+
+
+def open_photo(file: str) -> Photo:
+    """What is known of a photo before it is decoded. Raises what `open_image` and `raw_size` raise."""
+    if raw.is_raw_file(file):
+        return Photo(raw.raw_size(file), raw.raw_exif(file))
+    with open_image(file) as image:
+        size = upright_size(image)
+        try:
+            exif = image.getexif()
+            exif.get_ifd(_EXIF_IFD)  # read before the file is closed
+        except DECODE_ERRORS:
+            exif = Image.Exif()
+        remarks = ["have a color profile that cannot be read, and are taken as sRGB"] * has_broken_profile(image)
+        if image.format in _PAGED and count_frames(image) > 1:
+            remarks.append("have several pages, of which the first is used")
+        return Photo(size, exif, tuple(remarks))
+
+
+def photo_size(file: str) -> tuple[int, int]:
+    """Width and height in px of a photo, upright. Raises as `open_photo` does."""
+    if raw.is_raw_file(file):
+        return raw.raw_size(file)
+    with open_image(file) as image:
+        return upright_size(image)
+
+
+def decode_photo(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
+    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px.
+
+    `development` is asked how raw files are developed. The JPEG decoder itself scales down, by 2, 4 or 8, as long as
+    twice the wanted size remains on both sides: a photo of 24 megapixels is then read several times as fast.
+    Raises InputError if it is damaged.
+    """
+    if raw.is_raw_file(file):
+        return raw.develop(file, development(), size=size)
+    with open_image(file) as image:
+        longer = 2 * max(size)
+        image.draft(None, (longer, longer))
+        return render_frame(image, file)
