@@ -172,15 +172,22 @@ def render(
 
 
 def resume(
-    directory: str | Path, *, progress: OnProgress | None = None, cancellation: Cancellation | None = None
+    directory: str | Path,
+    *,
+    progress: OnProgress | None = None,
+    cancellation: Cancellation | None = None,
+    moved_to: str | Path | None = None,
 ) -> list[Path]:
     """Continue the render in a directory and write its videos, as `tempera resume` does; returns their paths.
+
+    `moved_to` is where the input is now, if it was moved and is not found; it is remembered.
 
     Raises RenderDirectoryError if there is none, or if the input, the style images or the weights have changed since.
     """
     from pipeline.workflows.resume import resume as run_resume
 
-    return run_resume(Path(directory), _reporter(progress), cancellation)
+    place = None if moved_to is None else Path(moved_to)
+    return run_resume(Path(directory), _reporter(progress), cancellation, moved_to=place)
 
 
 def export(

@@ -322,6 +322,8 @@ class Observable(Protocol):
 class RenderPlan:
     """Everything that is decided before the first frame is stylized; written once and never edited.
 
+    More frames at the end of the input make another plan, which replaces it (see `pipeline.plan.extension`).
+
     `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
     canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
     encoder's weights file where one was given. Paths are relative to the render directory. `exposure` has a tone curve
@@ -330,7 +332,8 @@ class RenderPlan:
     tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
     it, so it is not in the digest. `contrasts` likewise has the standard deviation of luma of every frame.
     `shot_colors` has a sample of the colors of every shot (see `pipeline.analysis.shot_colors`), or is empty in older
-    plans and where the input is damaged; it is in the digest if the settings of a style use it.
+    plans and where the input is damaged; it is in the digest if the settings of a style use it. `photo_digests` has the
+    SHA-256 of the photo of every frame, or is empty in older plans and for a video.
     """
 
     digest: str
@@ -347,3 +350,4 @@ class RenderPlan:
     levels: tuple[int, ...] = ()
     contrasts: tuple[int, ...] = ()
     shot_colors: tuple[str, ...] = ()
+    photo_digests: tuple[str, ...] = ()

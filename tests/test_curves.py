@@ -20,6 +20,7 @@ from pipeline.config.reading import animated_keys, config_schema, parse_config, 
 from pipeline.config.section import curves_of, with_values
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.plan.comparison import check_same
 from pipeline.plan.curves import (
     RECENT_FRAMES,
     Clock,
@@ -29,7 +30,6 @@ from pipeline.plan.curves import (
     recent_changes,
     stylizing_values,
 )
-from pipeline.plan.identity import check_same
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.types import Frame, Shot
 from tests.support.plans import a_config, a_plan, a_source, a_style

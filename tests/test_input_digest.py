@@ -75,20 +75,20 @@ def home(tmp_path: Path) -> Home:
 def hashings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One entry for every time that the files of an input are read."""
     calls: list[str] = []
-    real = reader.content_digest
+    real = reader.content_digests
 
-    def counting(source: Source) -> str:
+    def counting(source: Source) -> list[str]:
         calls.append(source.path)
         return real(source)
 
-    monkeypatch.setattr(reader, "content_digest", counting)
+    monkeypatch.setattr(reader, "content_digests", counting)
     return calls
 
 
 def test_unchanged_input_is_hashed_once(home: Home, hashings: list[str]) -> None:
     first = home.start()
     for _ in range(3):
-        assert home.start() == HashedInput(first.digest, None)
+        assert home.start() == HashedInput(first.digest, None, first.photos)
     assert len(hashings) == 1
 
 
@@ -235,14 +235,14 @@ def test_fresh_render_hashes_its_input(home: Home, hashings: list[str]) -> None:
 
 
 def test_input_changed_while_it_is_hashed_is_not_noted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = reader.content_digest
+    real = reader.content_digests
 
-    def disturbed(source: Source) -> str:
-        digest = real(source)
+    def disturbed(source: Source) -> list[str]:
+        digests = real(source)
         put(home.files[0], b"z" * 50)
-        return digest
+        return digests
 
-    monkeypatch.setattr(reader, "content_digest", disturbed)
+    monkeypatch.setattr(reader, "content_digests", disturbed)
     assert hash_input(home.source, home.render).note is None
 
 

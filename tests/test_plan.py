@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pipeline.config.reading import config_schema, parse_config
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
-from pipeline.plan.identity import check_same, differences, identity_digest
+from pipeline.plan.comparison import check_same, differences
+from pipeline.plan.identity import identity_digest
 from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime.hashing import canonical_json

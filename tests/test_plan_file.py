@@ -98,10 +98,10 @@ def test_plan_is_restored_exactly_from_its_file(plan: RenderPlan) -> None:
 
 def test_plan_of_version_2_is_read_as_one_without_levels() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
-    new = ("tempera_plan", "levels", "contrasts", "shot_colors")
+    new = ("tempera_plan", "levels", "contrasts", "shot_colors", "photo_digests")
     old = {"tempera_plan": 2, **{key: value for key, value in written.items() if key not in new}}
     assert plan_from_json(sealed(old)) == a_plan()
-    added = [(2, {**old, name: []}) for name in ("levels", "contrasts", "shot_colors")]
+    added = [(2, {**old, name: []}) for name in new[1:]]
     for version, document in (*added, (3, old), (1, old), (4, old)):
         with pytest.raises(RenderDirectoryError):
             plan_from_json(sealed({**document, "tempera_plan": version}))
@@ -116,9 +116,10 @@ def test_plan_whose_source_knows_no_gaps_is_read() -> None:
             plan_from_json(sealed({**written, "source": {**written["source"], "gaps_to_fill": gaps}}))
 
 
-def test_plan_without_contrasts_is_read() -> None:
+def test_plan_without_later_fields_is_read() -> None:
     written = json.loads(plan_to_json(a_plan(levels=[1200] * 6)))
-    del written["contrasts"]
+    for name in ("contrasts", "shot_colors", "photo_digests"):
+        del written[name]
     assert plan_from_json(sealed(written)) == a_plan(levels=[1200] * 6)
 
 

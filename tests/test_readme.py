@@ -88,6 +88,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(5), tone_s=0.2)
     write_photos(folder / "photos", moving_square(12), pattern="photo_{:03d}.jpg")
+    (folder / "archive").mkdir()
+    shutil.copy(folder / "clip.mp4", folder / "archive")
     for number, name in enumerate(("burst", "card", "DCIM/100CANON", "DCIM/101CANON")):
         write_photo(folder / name / "IMG_0001.JPG", number, main={MODEL: "EOS 7D"}, size=(64, 48))
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")

@@ -30,6 +30,7 @@ from pipeline.media.image.png import decode_png, encode_png
 from pipeline.runtime import atomic
 from pipeline.store import frames
 from pipeline.store.directory import RenderDirectory
+from pipeline.store.where import WHERE_NAME
 from tests.support.clips import moving_square, texture, write_video
 from tests.support.interruptions import PauseAtFrame, SignalAtFrame
 from tests.support.torture import children
@@ -511,6 +512,7 @@ def test_frames_and_video_do_not_depend_on_prefetch_batch_or_other_styles(begun:
 def test_resume_refuses_another_input_or_style_image(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resume = ["resume", str(copied / "my film.render"), "--progress", "none"]
     clip, style_image = copied / "in/clip.mp4", copied / "in/waves.png"
+    (copied / "my film.render" / WHERE_NAME).unlink()  # which says where the files that were copied are
     before = frames_of(copied)
     original = style_image.read_bytes()
     Image.fromarray(texture((64, 48), 51)).save(style_image)

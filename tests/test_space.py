@@ -115,7 +115,7 @@ SMALL_DISK = """
 import os, subprocess, sys
 from pipeline import cli
 disk, command = sys.argv[1], sys.argv[2:]
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", disk], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=44k", "tmpfs", disk], check=True)
 codes = [cli.run([*command, "--workdir", disk + "/r"])]
 print("stored", len(os.listdir(disk + "/r/frames/one-s000")))
 codes.append(cli.run([*command, "--workdir", disk + "/r"]))

@@ -28,6 +28,7 @@ def evaluate(
     ] = True,
     as_json: options.AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the figures frame by frame: a .png or .svg.")] = None,
+    moved_to: options.MovedInput = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Measure how steady a render is, its losses, and how it follows the content, beside simpler ways of stylizing."""
@@ -41,7 +42,12 @@ def evaluate(
         check_plot(plot)
     with cancelled_by_signals() as cancellation:
         found = run_evaluate(
-            directory, frames=span, baselines=baselines, reporter=make_reporter(progress), cancellation=cancellation
+            directory,
+            frames=span,
+            baselines=baselines,
+            reporter=make_reporter(progress),
+            cancellation=cancellation,
+            moved_to=moved_to,
         )
     if plot is not None:
         draw(found, plot)

@@ -14,6 +14,7 @@ def export(
     output: options.Output = None,
     fps: options.Fps = None,
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
+    moved_to: options.MovedInput = None,
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Write the video again, without stylizing again. For another codec, rate or finish: --set output.crf=12."""
@@ -38,4 +39,8 @@ def export(
 
     reporter = make_reporter(progress)
     with cancelled_by_signals() as cancellation:
-        print_paths(run_export(directory, output, reporter, cancellation, fps=parse_fps(fps), settings=changed))
+        print_paths(
+            run_export(
+                directory, output, reporter, cancellation, fps=parse_fps(fps), settings=changed, moved_to=moved_to
+            )
+        )

@@ -74,6 +74,9 @@ Assignments = Annotated[
 ProgressChoice = Annotated[Progress, typer.Option("--progress", help="How to show progress on stderr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Directory = Annotated[Path, typer.Argument(help="A render directory.", show_default=False)]
+MovedInput = Annotated[
+    Path | None, typer.Option("--input", help="Where the input is now, if it was moved; this is remembered.")
+]
 
 
 def parse_frames(text: str | None) -> tuple[int | None, int | None] | None:

@@ -88,11 +88,13 @@ def render(
         print_paths(run_render(request, reporter, cancellation))
 
 
-def resume(directory: options.Directory, progress: options.ProgressChoice = "auto") -> None:
+def resume(
+    directory: options.Directory, moved_to: options.MovedInput = None, progress: options.ProgressChoice = "auto"
+) -> None:
     """Continue a render where it stopped."""
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.resume import resume as run_resume
 
     with cancelled_by_signals() as cancellation:
-        print_paths(run_resume(directory, make_reporter(progress), cancellation))
+        print_paths(run_resume(directory, make_reporter(progress), cancellation, moved_to=moved_to))

@@ -14,6 +14,7 @@ from pipeline.plan.identity import (
     identity_digest,
     shot_colors_digest,
 )
+from pipeline.runtime.hashing import joined_digest
 from pipeline.types import LEVEL_UNIT, MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
 
 MAX_SIDE_PX: Final = 65_535
@@ -51,6 +52,11 @@ def check_plan(plan: RenderPlan) -> None:
     _expect(all(0 <= contrast <= MAX_CONTRAST for contrast in plan.contrasts), "a contrast is out of range")
     _expect(len(plan.shot_colors) in (0, len(plan.shots)), "as many samples of colors as shots are needed")
     _expect(all(_COLORS.fullmatch(colors) for colors in plan.shot_colors), "a sample of colors is none")
+    if plan.photo_digests:
+        _expect(len(plan.photo_digests) == count, "as many digests of photos as frames are needed")
+        _expect(
+            joined_digest(plan.photo_digests) == plan.source.digest, "the digests of the photos are not the input's"
+        )
     wanted = plan.identity.get(SHOT_COLORS_KEY)
     _expect(wanted in (None, shot_colors_digest(plan.shot_colors)), "the colors of the shots are not the identity's")
     _expect(plan.digest == identity_digest(plan.identity), "the digest does not match the identity")

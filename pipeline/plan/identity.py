@@ -1,4 +1,4 @@
-"""The identity of a render: everything that changes pixels, and how two renders differ.
+"""The identity of a render: everything that changes pixels.
 
 It is flat, `"section.key": value`; its SHA-256 is the digest that a render directory is compared by. Where a setting
 points to something (an image, weights), the identity has the digest of the content instead of the path, and where a
@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 from pipeline.config.section import curves_of
 from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
-from pipeline.errors import ConfigError, RenderDirectoryError
+from pipeline.errors import ConfigError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
-from pipeline.runtime.hashing import canonical_json, json_digest
+from pipeline.runtime.hashing import json_digest
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 ALGORITHM: Final = 7
@@ -52,7 +52,6 @@ _FIRST_INPUTS: Final = frozenset(
 _IN_SOURCE: Final = frozenset({"input.camera", "input.duplicates", "input.gaps"})
 """Settings of the input that choose photos, which the source's digest covers, or when they are shown, as `--fps`."""
 
-_SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
     StylizeSettings(style=StyleSettings(images=(StyleImage(path=Path()),))).model_dump(exclude={"style"})
 )
@@ -162,46 +161,6 @@ def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:
 def shot_colors_digest(colors: Sequence[str]) -> str | None:
     """SHA-256 of the colors of the shots, in hex; None where there are none."""
     return json_digest(list(colors)) if colors else None
-
-
-def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the render directory") -> None:
-    """Raise RenderDirectoryError, naming every differing setting with both values, if two plans stylize differently."""
-    if existing.digest == wanted.digest:
-        return
-    lines = [f"{key}: there {there}, now {now}" for key, there, now in differences(existing, wanted)]
-    raise RenderDirectoryError(
-        f"{where}: holds a render with other settings\n  " + "\n  ".join(lines),
-        hint="use the same settings to continue it; or begin a new render with --fresh (the old folder is moved aside, "
-        "nothing is deleted) or with another --workdir",
-    )
-
-
-def differences(existing: RenderPlan, wanted: RenderPlan) -> list[tuple[str, str, str]]:
-    """Identity keys in which two plans differ, each with both values as short text.
-
-    If the plans have different styles, that is one entry; the settings of a style that only one plan has are left out.
-    """
-    found = []
-    if set(existing.styles) != set(wanted.styles):
-        found.append(("styles", ", ".join(sorted(existing.styles)), ", ".join(sorted(wanted.styles))))
-    alone = tuple(f"styles.{name}." for name in set(existing.styles) ^ set(wanted.styles))
-    for key in sorted({*existing.identity, *wanted.identity}):
-        if alone and key.startswith(alone):
-            continue
-        there, now = _shown(existing.identity, key), _shown(wanted.identity, key)
-        sides = [canonical_json(plan.identity[key]) for plan in (existing, wanted) if key in plan.identity]
-        if len(sides) < 2 or sides[0] != sides[1]:
-            found.append((key, there, now))
-    return found
-
-
-def _shown(identity: Mapping[str, Any], key: str) -> str:
-    """The value of a key as short text."""
-    if key not in identity:
-        return "not set"
-    value = identity[key]
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 25]}...{text[-20:]}"
 
 
 def _style_identity(style: ResolvedStyle) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.types import RenderPlan, Source
 
+FindFile = Callable[[str, Path], Path]
+"""Finds a path of a plan, for a render directory at a path: the absolute one."""
+
 
 def relative_path(path: str | Path, render_dir: Path) -> str:
     """A path as seen from the render directory, with forward slashes; absolute if it is on another drive.
@@ -43,14 +46,27 @@ def absolute_source(plan: RenderPlan, render_dir: Path) -> Source:
     return _with_paths(plan.source, lambda path: str(absolute_path(path, render_dir)))
 
 
+def input_place(source: Source) -> str:
+    """What is moved as one: a video, or the folder that all rendered photos are in; a path like those of the source."""
+    if source.kind == "video":
+        return source.files[0]
+    return os.path.commonpath([Path(source.files[index]).parent for index in source.decoded_indices]) or "."
+
+
+def moved_source(source: Source, place: Path) -> Source:
+    """A source whose `input_place` is `place` now."""
+    before = input_place(source)
+    return _with_paths(source, lambda path: os.path.normpath(place / os.path.relpath(path, before)))
+
+
 def output_paths(plan: RenderPlan, render_dir: Path) -> dict[str, Path]:
     """Where each style's video belongs, absolute."""
     return {name: absolute_path(path, render_dir) for name, path in plan.outputs.items()}
 
 
-def weights_paths(plan: RenderPlan, render_dir: Path) -> dict[str, Path]:
+def weights_paths(plan: RenderPlan, render_dir: Path, find: FindFile = absolute_path) -> dict[str, Path]:
     """The weights file of each style that was given one, absolute."""
-    return {name: absolute_path(path, render_dir) for name, path in plan.weights.items()}
+    return {name: find(path, render_dir) for name, path in plan.weights.items()}
 
 
 def relative_config(config: Config, render_dir: Path) -> dict[str, Any]:
@@ -60,8 +76,8 @@ def relative_config(config: Config, render_dir: Path) -> dict[str, Any]:
     return settings
 
 
-def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
-    """The resolved config of each style, with absolute paths.
+def style_configs(plan: RenderPlan, render_dir: Path, find: FindFile = absolute_path) -> dict[str, Config]:
+    """The resolved config of each style, with the absolute paths that `find` gives.
 
     Raises RenderDirectoryError if this version of Tempera does not understand one.
     """
@@ -69,7 +85,7 @@ def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
     for name, settings in plan.styles.items():
         try:
             config = parse_config(dict(settings), where=f"style {name!r} of the plan")
-            configs[name] = with_paths(config, lambda path: shipped_image(absolute_path(str(path), render_dir)))
+            configs[name] = with_paths(config, lambda path: shipped_image(find(str(path), render_dir)))
         except (ConfigError, TypeError, LookupError) as error:
             raise RenderDirectoryError(
                 f"{render_dir}: {error}",
@@ -77,6 +93,18 @@ def style_configs(plan: RenderPlan, render_dir: Path) -> dict[str, Config]:
                 "with --fresh (the old folder is moved aside) or another --workdir",
             ) from None
     return configs
+
+
+def paths_of(config: Config) -> list[Path]:
+    """Every path in a config, always in the same order."""
+    found: list[Path] = []
+
+    def note(path: Path) -> Path:
+        found.append(path)
+        return path
+
+    with_paths(config, note)
+    return found
 
 
 def plain_data(value: Any) -> Any:

@@ -22,8 +22,8 @@ PLAN_VERSION: Final = 3
 _OLDER_VERSION: Final = 2
 """Still read: it has no levels, and the finish does without them."""
 _FIELDS_ADDED: Final = {
-    _OLDER_VERSION: ("levels", "contrasts", "shot_colors"),
-    PLAN_VERSION: ("contrasts", "shot_colors"),
+    _OLDER_VERSION: ("levels", "contrasts", "shot_colors", "photo_digests"),
+    PLAN_VERSION: ("contrasts", "shot_colors", "photo_digests"),
 }
 """Fields that plans of a version may lack; they are empty then."""
 _SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended")
@@ -42,8 +42,8 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    A plan of version 2 is read as one without levels, and contrasts and colors of
-    shots may be missing. `where` names the file in messages.
+    A plan of version 2 is read as one without levels, and contrasts, colors of shots
+    and digests of photos may be missing. `where` names the file in messages.
     Raises RenderDirectoryError for everything else that `plan_to_json` did not write.
     """
     from pydantic import ValidationError

@@ -38,6 +38,7 @@ def make_plan(
     levels: Sequence[int] = (),
     contrasts: Sequence[int] = (),
     shot_colors: Sequence[str] = (),
+    photo_digests: Sequence[str] = (),
     values: Mapping[str, FrameValues] | None = None,
 ) -> RenderPlan:
     """Decide everything before the first frame.
@@ -45,8 +46,8 @@ def make_plan(
     `width_px` and `height_px` are the size of the stylized frames; `shots` cover all frames of the source without gap;
     `outputs` maps style names to videos; `exposure` has a tone curve for every frame or is empty, `levels` the mean
     and `contrasts` the standard deviation of luma of every frame in hundredths of a level of 255, or they are empty,
-    `shot_colors` a sample of the colors of every shot (empty only if no style needs it); `values` has by style the
-    values of its curves at every frame.
+    `shot_colors` a sample of the colors of every shot (empty only if no style needs it), `photo_digests` the SHA-256 of
+    the photo of every frame; `values` has by style the values of its curves at every frame.
 
     Paths are taken relative to the current folder and stored relative to `render_dir`. Raises UsageError if two styles
     have the same name, ConfigError if they want the input read differently, ValueError (a bug of the caller) if shots,
@@ -72,6 +73,7 @@ def make_plan(
         levels=tuple(levels),
         contrasts=tuple(contrasts),
         shot_colors=tuple(shot_colors),
+        photo_digests=tuple(photo_digests),
     )
     check_plan(plan)
     return plan

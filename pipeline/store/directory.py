@@ -1,11 +1,13 @@
 """The render directory: plan, frames, statistics and lock of one render.
 
-    plan.json                        written once, before the first frame, and never edited
+    plan.json                        written before the first frame, and never edited
     lock                             who is working here
     frames/<chain id>/00000123.png   one stylized frame; present = complete
     stats.jsonl                      one line per stylized frame; advisory
     log.txt, cache/                  written by others; the store only names them
     edits/                           frames that were changed by hand (see `store/edits.py`)
+    plans/                           plans that a longer one has taken the place of (see `store/superseded.py`)
+    where.json                       where the input and the style images were last (see `store/where.py`)
 
 The stored frame is the checkpoint. A chain is done up to the end of its longest unbroken run of frames from its start
 in which every frame begins and ends as it should and the last one decodes with all checksums right. If the last one
@@ -24,20 +26,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
-from pipeline.plan.identity import check_same
+from pipeline.plan.comparison import check_same
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime import atomic
 from pipeline.store import frames, stats
 from pipeline.store.disk_errors import refused_read, writing
 from pipeline.store.lock import LOCK_NAME, JoinedLock, LockToken, RenderLock
+from pipeline.store.superseded import PLAN_NAME, PLANS_NAME, restore_interrupted
+from pipeline.store.where import WHERE_NAME
 from pipeline.types import Chain, RenderPlan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PLAN_NAME: Final = "plan.json"
-TOP_NAMES: Final = frozenset({PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache", "edits"})
+TOP_NAMES: Final = frozenset(
+    {PLAN_NAME, LOCK_NAME, frames.FRAMES_NAME, "stats.jsonl", "log.txt", "cache", "edits", PLANS_NAME, WHERE_NAME}
+)
 """What a render directory holds at its top."""
 MAX_PLAN_BYTES: Final = 1 << 28
 
@@ -139,6 +144,8 @@ class RenderDirectory:
     def lock(self) -> Iterator[RenderLock]:
         """Hold the lock inside the block, after removing the temporary files that a crash left.
 
+        Frames that were moved aside for a longer plan, which was then not written, are put back.
+
         Raises RenderDirectoryError if another process works here, naming it.
         """
         with RenderLock(self.path) as held:
@@ -148,6 +155,7 @@ class RenderDirectory:
             for folder in (self.path, *folders):
                 with writing(folder):
                     atomic.remove_leftovers(folder)
+            restore_interrupted(self.path)
             with self._writing_under(held):
                 yield held
 

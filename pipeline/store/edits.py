@@ -40,11 +40,14 @@ _VERSION: Final = 1
 
 
 def stored_edits(directory: RenderDirectory) -> tuple[Edit, ...]:
-    """Every edit of a render, undone ones too, in the order of their versions.
+    """Every edit of a render, in the order of their versions; undone ones too, unless their chain is gone.
+
+    An edit that reaches to the end of its chain does so also after the render got more frames.
 
     Raises RenderDirectoryError if one is damaged: then it is not known which frames are given.
     """
-    return tuple(_read(directory, folder) for folder in _folders(directory) if not _uncommitted(folder))
+    found = (_read(directory, folder) for folder in _folders(directory) if not _uncommitted(folder))
+    return tuple(edit for edit in found if edit is not None)
 
 
 def next_version(directory: RenderDirectory) -> int:
@@ -205,14 +208,20 @@ def _set_state(directory: RenderDirectory, edit: Edit, state: EditState) -> None
         atomic.write_bytes(path, json.dumps({"state": state}).encode("ascii") + b"\n")
 
 
-def _read(directory: RenderDirectory, folder: Path) -> Edit:
+def _read(directory: RenderDirectory, folder: Path) -> Edit | None:
+    """An edit; None for one that was undone and whose chain or frame is not in the plan any more."""
     try:
         record: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
         state = json.loads((folder / _STATE).read_bytes())["state"]
         known = record.pop(_VERSION_KEY) == _VERSION and state in get_args(EditState)
         record["replaced"] = tuple(record["replaced"])
         edit = replace(Edit(**record), state=state)
-        chain = directory.chain(edit.chain)
+        chains = {chain.id: chain for chain in directory.plan.chains}
+        if state == "undone" and (edit.chain not in chains or edit.frame not in chains[edit.chain].frames):
+            return None
+        chain = chains[edit.chain]
+        if not edit.stop_digest:
+            edit = replace(edit, stop=chain.stop)
         fits = edit.version == int(folder.name) and edit.frame in chain.frames and edit.frame < edit.stop <= chain.stop
         fits &= all(index in edit.frames for index in edit.replaced) and type(edit.blend) is int
         if known and fits:

@@ -13,6 +13,7 @@ from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.edits import recover_edits
+from pipeline.store.superseded import superseded_frames
 from pipeline.store.videos import COMPOSED_NAME, VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
 from pipeline.workflows.opened import OpenedRender, open_render
@@ -35,6 +36,8 @@ class Freed:
 
 def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = None, *, frames: bool) -> list[Freed]:
     """Remove the caches and the leftovers of a render directory, and with `frames` the frames that a video replaces.
+
+    Frames that were stylized anew when the render got more frames are removed too.
 
     Frames of a style are removed only when a video that this render wrote from exactly these frames, all of them, is
     where it was written, has the bytes that were written, and decodes to its end. Raises RenderDirectoryError if a
@@ -63,6 +66,7 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
                 [entry for entry in _entries(directory.cache_path) if entry.name not in (VIDEOS_NAME, COMPOSED_NAME)],
             )
         )
+        freed.append(_remove("frames of shorter plans", superseded_frames(directory.path)))
         if frames:
             done = exported(directory)
             styles = [style for style in directory.plan.styles if style not in done]

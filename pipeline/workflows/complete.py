@@ -15,6 +15,7 @@ from pipeline.version import __version__
 from pipeline.workflows.export import write_style
 from pipeline.workflows.input_digest import remember_input
 from pipeline.workflows.log_file import logging_to
+from pipeline.workflows.opened import remember_where
 from pipeline.workflows.outputs import check_exported
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.space import check_space, needs
@@ -49,6 +50,7 @@ def complete(
     with directory.lock(), logging_to(directory.log_path):
         log.info("tempera %s works on %s, digest %s", __version__, directory.path, directory.plan.digest)
         remember_input(directory, prepared.hashed)
+        remember_where(directory, prepared.source, prepared.configs, prepared.weights)
         exported = check_exported(directory, prepared.outputs)
         for name, output in exported.items():
             reporter.note(

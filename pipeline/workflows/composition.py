@@ -20,7 +20,7 @@ from pipeline.types import Frame, Masks, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
-from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.style_frames import frames_ready, stored_frames
 
 if TYPE_CHECKING:
@@ -237,6 +237,7 @@ def _contents(render: OpenedRender, config: Config, frames: range) -> Generator[
     """The contents of frames as the render saw them."""
     from pipeline.analysis.content import content_frames
 
+    check_input(render, "resume")
     plan = render.plan
     return content_frames(
         render.source,

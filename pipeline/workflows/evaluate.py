@@ -19,7 +19,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import exported
 from pipeline.workflows.driving import finish_areas
-from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.region_masks import with_region_masks
 from pipeline.workflows.resume import resolve_opened
 
@@ -47,16 +47,18 @@ def evaluate(
     independent_folder: Path | None = None,
     reporter: Reporter,
     cancellation: Cancellation | None = None,
+    moved_to: Path | None = None,
 ) -> Evaluation:
     """Measure the stored frames of a render, also while it is unfinished.
 
     Nothing is written but masks of regions that are missing in the cache of the render.
 
-    `frames` is a half-open range. By default 12 frames are compared, in the middle of the longest run of stored frames
-    without a cut, and luma, sharpness and light of render and input are followed over that whole run. Without
-    `baselines` nothing is stylized and there are only the rows of the render and the input; without `without_flow` the
-    row "warm without flow" is left out. `cold_frames` restricts the independent frames, the slowest part, to these. In
-    `independent_folder`, in a folder for each style, they are kept as PNG and read again; it must be of this render.
+    `frames` is a half-open range. By default 12 frames are compared, in the middle of the longest run of stored
+    frames without a cut, and luma, sharpness and light of render and input are followed over that whole run.
+    Without `baselines` nothing is stylized and there are only the rows of the render and the input; without
+    `without_flow` the row "warm without flow" is left out. `cold_frames` restricts the independent frames, the
+    slowest part, to these. In `independent_folder`, in a folder for each style, they are kept as PNG and read
+    again; it must be of this render. `moved_to` is where the input is now (see `open_render`).
 
     Raises RenderDirectoryError if there is nothing to measure, a stored frame is damaged, or the input, the style
     images or the weights are not those of the render; UsageError for a range outside the render; Interrupted if an end
@@ -66,7 +68,8 @@ def evaluate(
     from pipeline.stylers.shot_colors import planned_colors
     from pipeline.stylers.table import build_stylers
 
-    opened = open_render(path)
+    opened = open_render(path, moved_to)
+    check_input(opened, "evaluate")
     directory, plan = opened.directory, opened.plan
     span = _span(frames, plan.source.frame_count)
     stored = {name: _stored(directory, name) for name in plan.styles}

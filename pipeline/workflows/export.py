@@ -16,7 +16,7 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
-from pipeline.workflows.opened import open_render
+from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
 from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
@@ -40,18 +40,24 @@ def export(
     *,
     fps: Fraction | None = None,
     settings: Callable[[Config], Config] = lambda config: config,
+    moved_to: Path | None = None,
 ) -> list[Path]:
     """Write the videos of a render again, from the stored frames; also of a render in progress, up to the
     first frame that is missing.
 
     `output` None writes where the render itself would. `settings` returns a config with changed output settings.
-    Raises RenderDirectoryError if no frame is stored yet, Interrupted if an end was requested; then no video is
-    changed.
+    `moved_to` is where the input is now (see `open_render`).
+    Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, Interrupted
+    if an end was requested; then no video is changed.
     """
+    from pipeline.postprocess.finish import reads_content
+
     cancellation = cancellation or Cancellation()
-    opened = open_render(path)
+    opened = open_render(path, moved_to)
     directory, source = opened.directory, opened.source
     configs = {name: settings(config) for name, config in opened.configs.items()}
+    if (source.has_audio and fps is None) or any(reads_content(config.output.finish) for config in configs.values()):
+        check_input(opened, "export")
     outputs = opened.outputs if output is None else named_outputs(output, list(opened.outputs))
     for target in outputs.values():
         refuse_input(target, source)

@@ -48,11 +48,17 @@ def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) 
 
 
 def first_pass(
-    source: Source, config: Config, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+    source: Source,
+    config: Config,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    thumbnails: Thumbnails,
+    count: int | None = None,
 ) -> FirstPass:
     """Find cuts, flicker of exposure, levels, contrasts and colors in small frames.
 
-    The frames are those of `thumbnails`, else decoded anew.
+    The frames are those of `thumbnails`, else decoded anew. Of a `count` of frames the result tells, by default of all;
+    those behind them are only looked at.
 
     Raises Interrupted if an end was requested.
     """
@@ -100,12 +106,15 @@ def first_pass(
         else:
             deque(small_frames(), maxlen=0)
     shots = split_shots(source.frame_count, cuts)
-    if flicker_of is None:
-        return FirstPass(shots, (), level_of.levels(), level_of.contrasts(), color_of.colors(shots))
-    flicker = flicker_of.flicker(shots, settings.deflicker)
-    if flicker.curves:
-        reporter.note(
-            f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
-        )
-    curves = flicker.curves
-    return FirstPass(shots, curves, level_of.levels(curves), level_of.contrasts(curves), color_of.colors(shots, curves))
+    count = source.frame_count if count is None else count
+    told = split_shots(count, [cut for cut in cuts if cut < count])
+    curves: tuple[ToneCurve, ...] = ()
+    if flicker_of is not None:
+        flicker = flicker_of.flicker(shots, settings.deflicker)
+        if any(flicker.curves[:count]):
+            curves = flicker.curves
+            reporter.note(
+                f"exposure flicker of {flicker.levels:.1f} levels is evened out (--set input.deflicker=0 leaves it)"
+            )
+    levels, contrasts = level_of.levels(curves), level_of.contrasts(curves)
+    return FirstPass(told, curves[:count], levels[:count], contrasts[:count], color_of.colors(told, curves))

@@ -1,6 +1,6 @@
 """The digest of an input, without hashing it again if its files have not changed since they were hashed.
 
-cache/input.json        size and times of each file of the input when it was hashed, and the digest of all of them
+cache/input.json        size and times of each file of the input when it was hashed, and the digest of each
 
 Hashing 2,000 photos of 5 MB takes far longer than a resumed render may take to its first frame. As git does with its
 index, a file of the same size, time of change, inode and device is taken to have the same content. This relies on:
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.plan.paths import relative_path
 from pipeline.runtime.atomic import make_folders, write_bytes
-from pipeline.runtime.hashing import canonical_json, json_digest
+from pipeline.runtime.hashing import canonical_json, joined_digest, json_digest
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
@@ -46,10 +46,14 @@ _Facts = list[list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class HashedInput:
-    """The digest of an input as it is now, and the note to write about it (None if it exists or would not be valid)."""
+    """The digest of an input as it is now, and the note to write about it (None if it exists or would not be valid).
+
+    `photos` are the digests of the photo of every frame; empty for a video.
+    """
 
     digest: str
     note: bytes | None
+    photos: tuple[str, ...] = ()
 
 
 def hash_input(source: Source, render_dir: Path, *, use_note: bool = True) -> HashedInput:
@@ -58,16 +62,17 @@ def hash_input(source: Source, render_dir: Path, *, use_note: bool = True) -> Ha
     `source` has paths that work from the current folder; its digest is ignored. Nothing is written. Raises InputError
     if a file is missing.
     """
-    from pipeline.media.reader.source import content_digest
+    from pipeline.media.reader import source as reader
 
     began_ns = time.time_ns()
     before = _facts(source, render_dir)
-    if use_note and before is not None and (digest := _noted(render_dir, before)):
-        return HashedInput(digest, None)
-    digest = content_digest(source)
-    if before is None or _facts(source, render_dir) != before:
-        return HashedInput(digest, None)  # a file was written while it was read
-    return HashedInput(digest, _note({"began_ns": began_ns, "digest": digest, "files": before}))
+    noted = _noted(render_dir, before) if use_note and before is not None else []
+    digests = noted or reader.content_digests(source)
+    photos = tuple(digests) if source.kind == "photos" else ()
+    if noted or before is None or _facts(source, render_dir) != before:
+        return HashedInput(joined_digest(digests), None, photos)  # known, or written to while it was read
+    note = _note({"began_ns": began_ns, "digests": digests, "files": before})
+    return HashedInput(joined_digest(digests), note, photos)
 
 
 def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
@@ -96,21 +101,21 @@ def _facts(source: Source, render_dir: Path) -> _Facts | None:
     return facts
 
 
-def _noted(render_dir: Path, facts: _Facts) -> str:
-    """The digest that the note has for files with these facts; "" if the note is not valid for them."""
+def _noted(render_dir: Path, facts: _Facts) -> list[str]:
+    """The digest of each file that the note has for files with these facts; none if it is not valid for them."""
     path = render_dir / "cache" / NOTE_NAME
     try:
         if path.stat().st_size > _MAX_BYTES:
-            return ""
+            return []
         note = json.loads(path.read_bytes())
         content = note["content"]
         if note[_VERSION_KEY] != _VERSION or note["sha256"] != json_digest(content) or content["files"] != facts:
-            return ""
-        digest: str = content["digest"]
+            return []
+        digests: list[str] = content["digests"]
         settled = content["began_ns"] - RACY_NS
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return ""
-    return digest if all(mtime_ns < settled for _, _, mtime_ns, *_ in facts) else ""
+        return []
+    return digests if all(mtime_ns < settled for _, _, mtime_ns, *_ in facts) else []
 
 
 def _note(content: dict[str, Any]) -> bytes:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.settings import Config
-from pipeline.errors import InputError, TemperaError
+from pipeline.errors import InputError, TemperaError, UsageError
 from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
 from pipeline.workflows.driving import curve_values
 from pipeline.workflows.finished import grade_lut
-from pipeline.workflows.first_pass import first_pass, known_first_pass
+from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pass
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
@@ -30,13 +31,20 @@ if TYPE_CHECKING:
 DEFAULT_MAX_SIDE_PX: Final = 1920
 """Larger inputs of several frames are stylized at this size unless --width or --height asks for another."""
 
+LOOK_AHEAD: Final = 120
+"""So many frames behind a part of the input are looked through with it. Cuts and tone curves depend on at most about 90
+(a block of the flicker, half of one at the end of a shot), so those of the part are the same in a longer render."""
+
 THUMBNAIL_SIDE_PX: Final = 160
 """Longer side of the frames in which cuts, exposure flicker and levels are found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan and everything that is needed to work on it; `source` and all paths work from the current folder."""
+    """A plan and everything that is needed to work on it; `source` and all paths work from the current folder.
+
+    `weights` has by style the weights file, where one was given.
+    """
 
     plan: RenderPlan
     path: Path
@@ -45,6 +53,7 @@ class Prepared:
     resources: dict[str, Resources]
     outputs: dict[str, Path]
     hashed: HashedInput
+    weights: dict[str, Path]
 
 
 def prepare(
@@ -79,9 +88,8 @@ def _prepare(
     check_same_runtime(request.styles)
     read = request.styles[0].input
     with reporter.stage("reading the input", None):
-        source = probe(
-            request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=thumbnails
-        )
+        kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     if (
@@ -112,7 +120,7 @@ def _prepare(
             hint="ask for a larger --width or --height",
         )
     known = None if existing is None else known_first_pass(existing, source, read)
-    looked = known or first_pass(source, request.styles[0], reporter, cancellation, thumbnails)
+    looked = known or _look_through(source, request, reporter, cancellation, thumbnails)
     plan = make_plan(
         source,
         width_px,
@@ -125,6 +133,7 @@ def _prepare(
         levels=looked.levels,
         contrasts=looked.contrasts,
         shot_colors=looked.shot_colors,
+        photo_digests=hashed.photos,
         values={
             style.name: curve_values(style, source, looked, thumbnails, reporter, cancellation)
             for style in request.styles
@@ -133,7 +142,50 @@ def _prepare(
     configs = {style.name: style for style in request.styles}
     for name, style in configs.items():
         output_timeline(style.output, plan, source, outputs[name])  # what does not fit the clip is refused now
-    return Prepared(plan, path, source, configs, resources, outputs, hashed)
+    weights = {style.name: style.weights for style in resolved if style.weights is not None}
+    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
+
+
+def _is_part(request: RenderRequest) -> bool:
+    return request.frames is not None and request.frames[1] is not None
+
+
+def _look_through(
+    source: Source, request: RenderRequest, reporter: Reporter, cancellation: Cancellation, thumbnails: Thumbnails
+) -> FirstPass:
+    """The first pass; of a part of the input with the frames behind it, if they can be read."""
+    config = request.styles[0]
+    wider = _wider(source, request, thumbnails)
+    if wider is not None:
+        with suppress(InputError):  # a photo behind the part is damaged
+            return first_pass(wider, config, reporter, cancellation, thumbnails, source.frame_count)
+    return first_pass(source, config, reporter, cancellation, thumbnails)
+
+
+def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> Source | None:
+    """The frames of a part of the input and `LOOK_AHEAD` more, or up to its end; None if they are not to be read."""
+    from pipeline.media.reader.source import probe
+
+    start, stop = request.frames or (None, None)
+    if stop is None or source.frame_count < 2 or source.damaged:
+        return None
+    for end in (stop + LOOK_AHEAD, None):
+        try:
+            wider = probe(
+                request.inputs,
+                request.styles[0].input,
+                frames=(start, end),
+                fps=request.fps,
+                digest=False,
+                thumbnails=thumbnails,
+            )
+        except UsageError:
+            continue  # the input ends before
+        except InputError:
+            return None
+        same = wider.decoded_indices[: source.frame_count] == source.decoded_indices
+        return wider if same and not wider.damaged else None
+    return None
 
 
 def _existing_plan(path: Path) -> RenderPlan | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, fresh
+from pipeline.store.extension import Extended, extend
+from pipeline.store.superseded import PLAN_NAME
 from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.outputs import keep_old_video
 from pipeline.workflows.prepare import prepare
@@ -26,6 +28,8 @@ def render(
 ) -> list[Path]:
     """Render from the beginning, or go on with what is stored; returns the written videos in the order of the styles.
 
+    A render of the first of these frames gets the others too.
+
     `loaded` keeps networks and stylers for the next render of this process.
 
     Raises RenderDirectoryError if the directory holds a render with other settings, Interrupted if an end was
@@ -38,5 +42,17 @@ def render(
         reporter.note(f"the old render directory is kept as {moved}")
     for output in prepared.outputs.values():
         keep_old_video(output, prepared, request, reporter)
+    if (prepared.path / PLAN_NAME).exists():
+        extended = extend(prepared.path, prepared.plan, prepared.configs)
+        if extended is not None:
+            reporter.note(_in_words(extended))
     directory = RenderDirectory.create(prepared.path, prepared.plan)
     return complete(directory, prepared, reporter, cancellation, loaded=loaded)
+
+
+def _in_words(extended: Extended) -> str:
+    """What became of the frames that a render had, in one sentence without a period."""
+    text = f"the render of {extended.before} frames goes on to {extended.now}: {extended.kept} stored ones stay"
+    if extended.stale:
+        text += f", {extended.stale} are stylized anew (the old ones are kept in its folder `plans`)"
+    return text

@@ -38,16 +38,17 @@ def resolve_styles(
     styles: Sequence[Config],
     weights: Path | None,
     *,
-    frame_count: int = 1,
+    frame_count: int | None = None,
     plan: RenderPlan | None = None,
     loaded: Loaded | None = None,
 ) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """Load what each style needs and resolve its settings; equal encoders are loaded once.
 
-    `frame_count` is that of the source. Segments are as long as in `plan`, if there is one: a render that is continued
-    on another device stays the same. `loaded` has what other renders loaded. Returns the resolved styles in order, and
-    their networks by style name. Raises InputError for a style image that cannot be read, MissingPartError for a device
-    or weights that are not there.
+    `frame_count` is that of the source, by default as many as in `plan`. Segments are as long as in `plan`, if there is
+    one: a render that is continued on another device stays the same. Only where it was too short to have segments, and
+    the source has more frames, the length is chosen anew. `loaded` has what other renders loaded. Returns the resolved
+    styles in order, and their networks by style name. Raises InputError for a style image that cannot be read,
+    MissingPartError for a device or weights that are not there.
     """
     from pipeline.stylers.loaded import Loaded
 
@@ -95,7 +96,7 @@ def load_resources(configs: Sequence[Config], weights: Path | None, loaded: Load
 
 
 def _segment_frames(
-    config: Config, resources: Resources, frame_count: int, styles: int, plan: RenderPlan | None
+    config: Config, resources: Resources, frame_count: int | None, styles: int, plan: RenderPlan | None
 ) -> int:
     """Length of the segments that long shots are split into; 0: they stay whole.
 
@@ -107,6 +108,8 @@ def _segment_frames(
     if chosen != "auto":
         return chosen
     planned = None if plan is None else planned_segment_frames(plan, config.name)
-    if planned is not None:
-        return planned
-    return 0 if resources.device.type == "cpu" else automatic_length(frame_count, styles)
+    if plan is not None and planned is not None:
+        split = any(chain.style == config.name and chain.interval > 1 for chain in plan.chains)
+        if split or planned == 0 or frame_count in (None, plan.source.frame_count):
+            return planned
+    return 0 if resources.device.type == "cpu" else automatic_length(frame_count or 1, styles)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError
+from pipeline.plan.comparison import check_same
 from pipeline.plan.curves import planned_values
-from pipeline.plan.identity import ResolvedStyle, check_same
+from pipeline.plan.identity import ResolvedStyle
+from pipeline.plan.paths import paths_of
 from pipeline.plan.planning import make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.input_digest import hash_input
-from pipeline.workflows.opened import OpenedRender, open_render
+from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.output_names import refuse_input
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.resolve import resolve_styles
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from pipeline.stylers.resources import Resources
 
 
-def resume(path: Path, reporter: Reporter, cancellation: Cancellation | None = None) -> list[Path]:
+def resume(
+    path: Path, reporter: Reporter, cancellation: Cancellation | None = None, *, moved_to: Path | None = None
+) -> list[Path]:
     """Stylize what is left of the render in a directory, and write its videos; returns them in the order of the styles.
+
+    `moved_to` is where the input is now (see `open_render`).
 
     Raises RenderDirectoryError if there is no render or if the input, the style images or the weights have changed
     since, InputError if the input is not there, and what `complete` raises.
     """
-    opened = open_render(path)
+    opened = open_render(path, moved_to)
     _check_input_and_outputs(opened)
     prepared = prepare_again(opened, reporter)
     check_disk_space(prepared, reporter)
@@ -58,17 +63,27 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         levels=plan.levels,
         contrasts=plan.contrasts,
         shot_colors=plan.shot_colors,
+        photo_digests=hashed.photos,
         values={name: planned_values(plan, name, config) for name, config in opened.configs.items()},
     )
     check_same(plan, wanted, where=str(opened.path))
-    return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed)
+    return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed, opened.weights)
 
 
 def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
-    """The resolved styles of an existing render and their networks, each with its own weights file."""
+    """The resolved styles of an existing render and their networks, each with its own weights file.
+
+    Raises ConfigError, naming it, if a file of a style is not there, and what `resolve_styles` raises.
+    """
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
     for name, config in opened.configs.items():
+        missing = next((path for path in paths_of(config) if not path.exists()), None)
+        if missing is not None:
+            raise ConfigError(
+                f"{missing}: style {name!r} of {opened.path} needs this file, and it is not there",
+                hint=f"put it back, or into the folder of the render directory, {opened.path.resolve().parent}",
+            )
         styles, own = resolve_styles((config,), opened.weights.get(name), plan=opened.plan)
         resolved += styles
         resources.update(own)
@@ -79,12 +94,7 @@ def _check_input_and_outputs(opened: OpenedRender) -> None:
     """Raise the errors that are quick to find: an input that is not there, outputs that cannot be written."""
     from pipeline.media.writer.target import check_output
 
-    if not Path(opened.source.files[0]).exists():
-        raise InputError(
-            f"{opened.source.files[0]}: the input of this render is not there",
-            hint="put it back, or give the command that began the render again, with where the input is now and "
-            f"--workdir {shlex.quote(str(opened.path))}",
-        )
+    check_input(opened, "resume")
     for name, output in opened.outputs.items():
         refuse_input(output, opened.source)
         check_output(

@@ -240,7 +240,7 @@ def test_moved_render_finds_its_shipped_style(render: Tempera, tempera: Tempera,
     (away / "clip.mp4").rename(tmp_path / "clip.mp4")
     result = tempera("resume", away / "v.render", "--progress", "none")
     assert result.code == 4 and "not there" in result.err
-    assert f"--workdir {away / 'v.render'}" in result.err
+    assert f"tempera resume {away / 'v.render'} --input" in result.err
 
 
 @pytest.mark.parametrize("name", ["template", "swirl"])

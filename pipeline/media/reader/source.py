@@ -16,7 +16,7 @@ from pipeline.media.image.arrays import fit_size
 from pipeline.media.image.depth import as_8_bit
 from pipeline.media.reader import animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
-from pipeline.runtime.hashing import files_digest
+from pipeline.runtime.hashing import file_digest, joined_digest
 from pipeline.types import Frame
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.types import Pixels, Source
 
-__all__ = ["content_digest", "probe", "read_deep", "read_frames"]
+__all__ = ["content_digest", "content_digests", "probe", "read_deep", "read_frames"]
 
 
 def probe(
@@ -73,9 +73,17 @@ def content_digest(source: Source) -> str:
 
     Raises InputError if a file cannot be read.
     """
+    return joined_digest(content_digests(source))
+
+
+def content_digests(source: Source) -> list[str]:
+    """SHA-256 of the photo of every frame in order, or of the file of a video; joined they are the `content_digest`.
+
+    Raises InputError if a file cannot be read.
+    """
     files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
     try:
-        return files_digest(files)
+        return [file_digest(file) for file in files]
     except OSError as error:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror or error})", hint="check the file and its permissions"

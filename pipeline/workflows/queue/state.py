@@ -17,7 +17,8 @@ from pipeline.config.settings import IDENTITY_SECTIONS
 from pipeline.errors import TemperaError
 from pipeline.plan.identity import ResolvedStyle, make_identity, planned_segment_frames
 from pipeline.runtime.progress import SilentReporter
-from pipeline.store.directory import PLAN_NAME, RenderDirectory
+from pipeline.store.directory import RenderDirectory
+from pipeline.store.superseded import PLAN_NAME
 from pipeline.store.videos import exported, known_videos
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
