@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pipeline.config.align import AlignmentSettings
 from pipeline.config.section import curves_of
-from pipeline.config.settings import IDENTITY_SECTIONS, Config, StylizeSettings
+from pipeline.config.settings import IDENTITY_SECTIONS, Config, InputSettings, StylizeSettings
 from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import canonical_json, json_digest
-from pipeline.types import RenderPlan, Shot, Source, ToneCurve
+from pipeline.types import Alignment, RenderPlan, Shot, Source, ToneCurve
 
 ALGORITHM: Final = 6
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
+
+ALIGNMENT_KEY: Final = "alignment"
+"""Key of the identity that holds the digest of how frames are aligned and fused; plans without it lack it."""
 
 SHOT_COLORS_KEY: Final = "shot_colors"
 """Key of the identity that holds the digest of the colors of the shots, if a style uses them."""
@@ -42,6 +46,9 @@ _LATER_KEYS: Final = (
     "superpixel.color",
 )
 """Settings that are left out where they have their default: renders begun before they existed are continued."""
+
+_LATER_INPUT_KEYS: Final = tuple(AlignmentSettings.model_fields)
+"""The same of the section `input`."""
 
 _SHOWN_LENGTH: Final = 80
 _DEFAULTS: Final[dict[str, Any]] = plain_data(
@@ -109,20 +116,24 @@ def make_identity(
     }
     if source.damaged:
         identity["source.damaged"] = list(source.damaged)
+    if source.alignment:
+        identity[ALIGNMENT_KEY] = alignment_digest(source.alignment)
     if exposure:
         identity[EXPOSURE_KEY] = exposure_digest(exposure)
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
         identity[SHOT_COLORS_KEY] = shot_colors_digest(shot_colors)
     first = styles[0]
-    identity.update(_flat("input", plain_data(first.config.input.model_dump())))
+    read = _flat("input", plain_data(first.config.input.model_dump()))
     for style in styles[1:]:
         for key, value in _flat("input", plain_data(style.config.input.model_dump())).items():
-            if identity[key] != value:
+            if read[key] != value:
                 raise ConfigError(
                     f"styles {first.name!r} and {style.name!r} read the input differently: "
-                    f"{key} is {identity[key]!r} and {value!r}",
-                    hint=f"say which one holds for both, as --set {key}={identity[key]}",
+                    f"{key} is {read[key]!r} and {value!r}",
+                    hint=f"say which one holds for both, as --set {key}={read[key]}",
                 )
+    unset = {f"input.{key}": InputSettings.model_fields[key].default for key in _LATER_INPUT_KEYS}
+    identity.update({key: value for key, value in read.items() if key not in unset or value != unset[key]})
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
@@ -138,6 +149,11 @@ def planned_segment_frames(plan: RenderPlan, style: str) -> int | None:
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """SHA-256 of an identity, in hex."""
     return json_digest(dict(identity))
+
+
+def alignment_digest(alignment: Alignment | None) -> str | None:
+    """SHA-256 of how frames are aligned and fused, in hex; None where they are not."""
+    return json_digest(asdict(alignment)) if alignment else None
 
 
 def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:

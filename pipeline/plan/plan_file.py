@@ -40,8 +40,8 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    A plan of version 2 is read as one without levels, and contrasts and colors of
-    shots may be missing. `where` names the file in messages.
+    A plan of version 2 is read as one without levels; contrasts, colors of shots and the alignment of the source may be
+    missing. `where` names the file in messages.
     Raises RenderDirectoryError for everything else that `plan_to_json` did not write.
     """
     from pydantic import ValidationError
@@ -68,6 +68,8 @@ def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan
         for name in _FIELDS_ADDED[version]:
             if name not in document or version == _OLDER_VERSION:
                 del written[name]
+        if "alignment" not in document["source"]:
+            del written["source"]["alignment"]
         if canonical_json(written) != canonical_json(document):
             raise _damaged(where, "has values that this version would not write")  # 1.0 for 1, unknown keys, gaps
         check_plan(plan)

@@ -71,6 +71,7 @@ def selected(source: Source, frames: range) -> Source:
         damaged=tuple(index - start for index in source.damaged if index in frames),
         stream_pts=source.stream_pts[start:stop],
         duration_ticks=shown_until - source.pts[stop - 1],
+        alignment=source.alignment and source.alignment.part(start, stop),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError, printable
 from pipeline.media.image.arrays import fit_size
-from pipeline.media.reader import animation, decode, inputs, photos, video
+from pipeline.media.reader import aligned, animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
 from pipeline.runtime.hashing import files_digest
 from pipeline.types import Frame
@@ -71,7 +71,7 @@ def content_digest(source: Source) -> str:
 
     Raises InputError if a file cannot be read.
     """
-    files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
+    files = [source.files[index] for index in source.positions_read] if source.kind == "photos" else source.files
     try:
         return files_digest(files)
     except OSError as error:
@@ -93,8 +93,9 @@ def read_frames(
     """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
-    `height_px` (with only one of them the other follows from the aspect). Frames of that size that `probe` has kept in
-    `thumbnails` are not decoded again. A generator: closing it closes the file.
+    `height_px` (with only one of them the other follows from the aspect), and made as `source.alignment` says. Frames
+    of that size that `probe` has kept in `thumbnails` are not decoded again, unless they are aligned. A generator:
+    closing it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
     for a range outside the source.
@@ -127,7 +128,11 @@ def _deliver(
     end = first_damaged(source, start, stop)
     if start < end:
         positions = source.decoded_indices[start:end]
-        if thumbnails is not None and thumbnails.holds(positions, size):
+        if source.alignment is not None:
+            images = aligned.read(
+                source, start, end, size, lambda given, first, last, px: _decode(given, first, last, px, settings)
+            )
+        elif thumbnails is not None and thumbnails.holds(positions, size):
             images = (thumbnails.frame(position) for position in positions)
         else:
             images = _decode(source, start, end, size, settings)
