@@ -33,6 +33,8 @@ _CANDIDATES: Final = 3
 """Sharpest photos that could be the anchor, beside the one in the middle."""
 _CONNECTED: Final = 8
 """Their connections are counted to so many photos."""
+_ENOUGH: Final = 0.8
+"""The anchor's connection is at least this fraction of the best one."""
 _SAMPLED: Final = 5
 """So many photos decide about the model."""
 _SAMPLE_SCALE: Final = 1
@@ -88,7 +90,7 @@ def anchor_score(gray: Gray) -> float:
 
 
 def _best_anchor(count: int, read: Read, points: Sequence[features.Features]) -> int:
-    """Of the sharpest photos and the one in the middle, the one with most points in common with the others."""
+    """Of the sharpest photos and the one in the middle, the sharpest that has enough points in common with others."""
     sharpness = [anchor_score(gray) for gray in read(range(count))]
     ranking = sorted(range(count), key=lambda index: -sharpness[index])
     compared = sorted(set(range(0, count, -(-count // _CONNECTED))))
@@ -97,8 +99,8 @@ def _best_anchor(count: int, read: Read, points: Sequence[features.Features]) ->
         return sum(log1p(features.match(points[index], points[other])[1]) for other in compared if other != index)
 
     connections = {index: connection(index) for index in {*ranking[:_CANDIDATES], count // 2}}
-    # A twentieth more points do not make up for sharpness.
-    return max(connections, key=lambda index: (round(20 * log1p(connections[index])), sharpness[index]))
+    enough = _ENOUGH * max(connections.values())
+    return max((index for index in connections if connections[index] >= enough), key=lambda index: sharpness[index])
 
 
 def _registered(

@@ -85,18 +85,23 @@ def similarity(found: Path, shape: tuple[int, ...]) -> Matrix:
 def smoothed(path: Path, sigma_frames: float) -> Path:
     """The path of a shot, (frames, 4), after a Gaussian filter over time; an infinite one gives its middle, held.
 
-    The ends are continued by point reflection, so that a steady pan stays as it is.
+    At every frame a line is fitted to the frames around it, weighted by the Gaussian, so that a steady pan stays as it
+    is and the ends of the shot are smoothed too (local linear regression, Cleveland 1979).
     """
     if not np.isfinite(sigma_frames):
         return np.broadcast_to((path.max(axis=0) + path.min(axis=0)) / 2, path.shape).copy()
-    reach = min(round(3 * sigma_frames), len(path) - 1)
-    if reach < 1:
+    reach = round(3 * sigma_frames)
+    if min(reach, len(path) - 2) < 1:
         return path.copy()
-    before, after = 2 * path[0] - path[reach:0:-1], 2 * path[-1] - path[-2 : -2 - reach : -1]
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_frames) ** 2)
-    weights /= weights.sum()
-    padded = np.concatenate([before, path, after])
-    return np.stack([np.convolve(column, weights, mode="valid") for column in padded.T], axis=1)
+    found = np.empty_like(path)
+    for index in range(len(path)):
+        near = np.arange(max(0, index - reach), min(len(path), index + reach + 1))
+        weights = np.exp(-0.5 * ((near - index) / sigma_frames) ** 2)
+        middle = weights @ near / weights.sum()
+        mean = weights @ path[near] / weights.sum()
+        away = near - middle
+        found[index] = mean + (index - middle) * ((weights * away) @ path[near]) / ((weights * away) @ away)
+    return found
 
 
 def filter_frames(strength: float, frames_per_s: float) -> float:

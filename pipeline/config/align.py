@@ -35,6 +35,6 @@ class AlignmentSettings(Settings):
         description="Make one frame of several photos: their mean, without noise; the best exposed of each; or the "
         "sharpest of each.",
     )
-    fuse_group: Literal["all"] | Annotated[int, Field(ge=2, le=999)] = Field(
+    fuse_group: Literal["all"] | Annotated[int, Field(ge=1, le=999)] = Field(
         "all", description="How many photos in a row become one frame; all: the whole input becomes one picture."
     )

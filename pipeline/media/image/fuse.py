@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Image = NDArray[Any]
     """uint8 or uint16 (H, W, 3) sRGB."""
 
-_MERTENS: Final = {"exposure": (1.0, 1.0, 1.0), "focus": (1.0, 0.0, 0.0)}
+_MERTENS: Final = {"exposure": (1.0, 1.0, 1.0), "focus": (4.0, 0.0, 0.0)}
 """Exponents of contrast, saturation and well-exposedness in the weight of a pixel; sharpness is contrast alone."""
 
 
