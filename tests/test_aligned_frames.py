@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import cli
@@ -79,7 +80,7 @@ def test_warps_survive_their_rounding_and_depend_on_no_size() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_shift_by_whole_pixels_copies_them_in_either_depth(dtype: type) -> None:
-    rgb = photo(np.eye(3)).astype(dtype) * (257 if dtype is np.uint16 else 1)
+    rgb: NDArray[Any] = photo(np.eye(3)).astype(dtype) * (257 if dtype is np.uint16 else 1)
     found = warped(rgb, as_warp(unit_matrix(np.array([[1, 0, 5], [0, 1, 8], [0, 0, 1.0]]), (100, 80), SIZE)), (100, 80))
     assert found.dtype == dtype
     np.testing.assert_array_equal(found, rgb[8:88, 5:105])
@@ -154,11 +155,11 @@ def test_gains_are_found_under_moving_things_and_clipping_and_applied() -> None:
     anchor = photo(np.eye(3)).astype(np.uint16) * 257
     wanted = (-800, -500, -650)
     darker = leveled(anchor, wanted)
-    small = [(rgb // 257).astype(np.uint8) for rgb in (anchor, darker)]
-    small[1][:, :100] = 60
-    found = gains_to(*small, "full")
+    small, small_darker = ((rgb // 257).astype(np.uint8) for rgb in (anchor, darker))
+    small_darker[:, :100] = 60
+    found = gains_to(small, small_darker, "full")
     assert np.allclose(found, [-gain for gain in wanted], atol=25)
-    assert len(set(gains_to(*small, "exposure"))) == 1
+    assert len(set(gains_to(small, small_darker, "exposure"))) == 1
     restored = leveled(darker, found)
     middle = (anchor > 40 * 257) & (anchor < 215 * 257)
     assert np.abs(restored[middle] / 257.0 - anchor[middle] / 257.0).mean() < 2
@@ -167,21 +168,21 @@ def test_gains_are_found_under_moving_things_and_clipping_and_applied() -> None:
         moved_ramp = leveled(ramp, gains)[0].astype(int)
         assert (np.diff(moved_ramp, axis=0) >= 0).all() and (moved_ramp[0] == 0).all()
         assert (moved_ramp[-1] == 65535).all()
-    assert gains_to(np.full((20, 20, 3), 255, np.uint8), small[0][:20, :20], "full") == (0, 0, 0)
+    assert gains_to(np.full((20, 20, 3), 255, np.uint8), small[:20, :20], "full") == (0, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_fusion_takes_the_well_exposed_and_the_sharp(dtype: type) -> None:
     factor = 257 if dtype is np.uint16 else 1
     scene = photo(np.eye(3)).astype(float)
-    dark = (scene * 0.25).clip(0, 255).astype(dtype) * factor
-    bright = (scene * 2.6).clip(0, 255).astype(dtype) * factor
+    dark: NDArray[Any] = (scene * 0.25).clip(0, 255).astype(dtype) * factor
+    bright: NDArray[Any] = (scene * 2.6).clip(0, 255).astype(dtype) * factor
     result = fused([dark, bright], "exposure")
     assert result.dtype == dtype
     top = 255 * factor
     assert (result >= top - 1).mean() < 0.2 * (bright == bright.max()).mean()
     assert dark.mean() < result.mean() < bright.mean()
-    sharp = photo(np.eye(3)).astype(dtype) * factor
+    sharp: NDArray[Any] = photo(np.eye(3)).astype(dtype) * factor
     soft = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 3))
     left, right = sharp.copy(), sharp.copy()
     left[:, 160:], right[:, :160] = soft[:, 160:], soft[:, :160]

@@ -86,7 +86,7 @@ def test_focus_that_moves_hides_no_change_of_scale() -> None:
     found = align_burst(2, reader([near, far]), "similarity")
     matrix = found.matrices[1 - found.anchor]
     assert matrix is not None
-    wanted = true if found.anchor == 0 else np.linalg.inv(true)
+    wanted = np.asarray(true if found.anchor == 0 else np.linalg.inv(true), np.float64)
     assert np.median(errors_px(matrix, wanted)) <= 0.3
 
 

@@ -11,6 +11,7 @@ from pipeline.analysis.registration import Pyramid
 from pipeline.analysis.stabilization import (
     MAX_ZOOM,
     filter_frames,
+    measured_shake_px,
     parameters,
     path_of,
     shake_px,
@@ -83,3 +84,23 @@ def test_a_shaking_video_is_steadied_within_its_shots(
         before = np.abs(np.diff(np.array(frames[shot], float), axis=0)).mean()
         steady = [frame.rgb for frame in read_frames(source, settings=settings)][shot]
         assert np.abs(np.diff(np.array(steady, float), axis=0)).mean() < at_most * before
+
+
+def test_shake_is_measured_from_small_frames() -> None:
+    rng = np.random.default_rng(7)
+    still, pan, shaken = (
+        [moved((x, y), size=(160, 120)) for x, y in shifts]
+        for shifts in (np.zeros((12, 2)), np.outer(np.arange(12), [2.0, 0.5]), rng.uniform(-3, 3, (12, 2)))
+    )
+    found = [
+        measured_shake_px(
+            [
+                photo(matrix, size=(160, 120), noise=2, seed=index)[..., 1].copy()
+                for index, matrix in enumerate(motions)
+            ],
+            24,
+        )
+        for motions in (still, pan, shaken)
+    ]
+    assert found[0] < 0.3 and found[1] < 0.5 and found[2] > 1.0
+    assert measured_shake_px([], 24) == 0

@@ -140,7 +140,7 @@ def nearest(matrix: Matrix, model: Model, size: Sequence[int]) -> Matrix:
     moved = matrix @ points
     moved = moved[:2] / moved[2]
     if model == "homography":
-        return matrix / matrix[2, 2]
+        return np.asarray(matrix / matrix[2, 2])
     if model == "translation":
         shift = (moved - points[:2]).mean(axis=1)
         return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1.0]])

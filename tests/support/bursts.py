@@ -48,8 +48,8 @@ def photo(
         x, y = object_at
         thing = scene((width // 4, width // 4), seed=99)
         rgb[y : y + len(thing), x : x + len(thing)] = thing[: height - y, : width - x]
-    rgb = rgb * gain + np.random.default_rng(seed).normal(0, noise, rgb.shape)
-    return np.rint(rgb).clip(0, 255).astype(np.uint8)
+    noisy = rgb * gain + np.random.default_rng(seed).normal(0, noise, rgb.shape)
+    return np.rint(noisy).clip(0, 255).astype(np.uint8)
 
 
 def moved(
