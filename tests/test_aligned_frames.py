@@ -235,6 +235,7 @@ def test_a_burst_is_rendered_as_one_picture_continued_and_refused_with_another_a
 def test_settings_that_contradict_each_other_are_refused(burst: Path) -> None:
     for settings in (
         {"align": "burst", "stabilize": 0.5},
+        {"fuse": "mean", "fuse_group": 1, "stabilize": 0.5},
         {"fuse": "exposure", "level": "full"},
     ):
         with pytest.raises(TemperaError):
