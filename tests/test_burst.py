@@ -66,8 +66,12 @@ def test_the_anchor_is_a_sharp_photo_with_little_black_and_white() -> None:
     blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 2), np.uint8)
     assert anchor_score(gray(sharp)) > anchor_score(gray(blurred))
     assert anchor_score(gray(sharp)) > anchor_score(gray(photo(np.eye(3), gain=2.0)))
-    blurred_burst = [gray(np.asarray(cv2.GaussianBlur(sharp, (0, 0), 2.5), np.uint8)) for _ in range(3)]
-    assert align_burst(4, reader([blurred_burst[0], gray(sharp), *blurred_burst[1:]])).anchor == 1
+    burst = [gray(photo(matrix, noise=4, seed=index)) for index, matrix in enumerate(MOTIONS["translation"])]
+    burst = [
+        shot if index == 1 else np.asarray(cv2.GaussianBlur(shot, (0, 0), 1.5), np.uint8)
+        for index, shot in enumerate(burst)
+    ]
+    assert align_burst(4, reader(burst), "translation").anchor == 1
 
 
 def test_photos_of_something_else_and_without_texture_are_not_aligned() -> None:

@@ -33,7 +33,9 @@ _CANDIDATES: Final = 3
 """Sharpest photos that could be the anchor, beside the one in the middle."""
 _CONNECTED: Final = 8
 """Their connections are counted to so many photos."""
-_ENOUGH: Final = 0.8
+_PLENTY: Final = 100
+"""More points in common connect two photos no better."""
+_ENOUGH: Final = 0.98
 """The anchor's connection is at least this fraction of the best one."""
 _SAMPLED: Final = 5
 """So many photos decide about the model."""
@@ -96,7 +98,8 @@ def _best_anchor(count: int, read: Read, points: Sequence[features.Features]) ->
     compared = sorted(set(range(0, count, -(-count // _CONNECTED))))
 
     def connection(index: int) -> float:
-        return sum(log1p(features.match(points[index], points[other])[1]) for other in compared if other != index)
+        common = (features.match(points[index], points[other])[1] for other in compared if other != index)
+        return sum(log1p(min(count, _PLENTY)) for count in common)
 
     connections = {index: connection(index) for index in {*ranking[:_CANDIDATES], count // 2}}
     enough = _ENOUGH * max(connections.values())

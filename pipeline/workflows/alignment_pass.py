@@ -202,6 +202,8 @@ class AlignmentPass:
         import cv2
         import numpy as np
 
+        if not indices:
+            return
         edges = [0, *(at for at, (a, b) in enumerate(pairwise(indices), 1) if b != a + 1), len(indices)]
         for first, last in pairwise(edges):
             run = range(start + indices[first], start + indices[last - 1] + 1)
