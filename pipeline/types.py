@@ -7,7 +7,7 @@ Ranges are half-open and indices start at 0. A *frame index* counts the frames o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -35,6 +35,17 @@ MAX_TONE_SHIFT: Final = 750
 LEVEL_UNIT: Final = 100
 """Levels and contrasts of frames are stored in hundredths of a level of 255."""
 
+Warp = tuple[int, ...]
+"""Where the points of a frame are in the frame that it is made of: a homography, by rows, in billionths of its last
+element, which is left out. Both frames reach from (0, 0), their upper left corner, to (1, 1)."""
+WARP_UNIT: Final = 10**9
+IDENTITY_WARP: Final[Warp] = (WARP_UNIT, 0, 0, 0, WARP_UNIT, 0, 0, 0)
+Gains = tuple[int, ...]
+"""What R, G and B are multiplied by in linear light, in thousandths of a stop: 1000 doubles, 0 leaves as it is."""
+GAIN_UNIT: Final = 1000
+Fuse = Literal["none", "mean", "exposure", "focus"]
+"""How several photos become one frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColorTags:
@@ -44,6 +55,28 @@ class ColorTags:
     transfer: str | None = None
     matrix: str | None = None
     full_range: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How the frames of a source are made of those of its input, which are `width_px` by `height_px`.
+
+    `warps` and `gains` (empty: none) have one entry for each frame of the input that is read, in the order of reading.
+    With `fuse` so many of them as `group` become one frame, and `positions` says where they are among the decoded ones.
+    """
+
+    width_px: int
+    height_px: int
+    warps: tuple[Warp, ...]
+    gains: tuple[Gains, ...] = ()
+    fuse: Fuse = "none"
+    group: int = 1
+    positions: tuple[int, ...] = ()
+
+    def part(self, start: int, stop: int) -> Alignment:
+        """What makes the frames [start, stop)."""
+        read = slice(start * self.group, stop * self.group)
+        return replace(self, warps=self.warps[read], gains=self.gains[read], positions=self.positions[read])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +122,13 @@ class Source:
     """Peak luminance of an HDR video in cd/m2, as it states it; 0 if it does not."""
     blended: tuple[int, ...] = ()
     """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
+    alignment: Alignment | None = None
+    """How the frames are made of those of the input; None: they are those of the input."""
+
+    @property
+    def positions_read(self) -> tuple[int, ...]:
+        """Where all frames of the input that are read are among the decoded ones: one or several for each frame."""
+        return (self.alignment and self.alignment.positions) or self.decoded_indices
 
     @property
     def frame_count(self) -> int:

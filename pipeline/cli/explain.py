@@ -84,11 +84,14 @@ def explain(
 
     from pipeline.media.image.arrays import fit_size
     from pipeline.media.reader.source import probe
+    from pipeline.workflows.alignment import aligned, grouped
     from pipeline.workflows.explain import PARTS
     from pipeline.workflows.explain import explain as run_explain
     from pipeline.workflows.output_names import input_name
 
-    source = probe(inputs, config.input, digest=False)
+    with cancelled_by_signals() as cancellation:
+        source = grouped(probe(inputs, config.input, digest=False), config.input)
+        source = aligned(source, config.input, reporter, cancellation)
     if width is None and height is None:
         landscape = source.width_px >= source.height_px
         width, height = (EXPLAINED_SIDE_PX, None) if landscape else (None, EXPLAINED_SIDE_PX)

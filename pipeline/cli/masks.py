@@ -45,6 +45,7 @@ def masks(
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.media.writer.target import check_output
     from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.alignment import aligned, grouped
     from pipeline.workflows.mask_sheet import mask_sheet, style_masks
     from pipeline.workflows.output_names import refuse_input
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
@@ -57,6 +58,8 @@ def masks(
     shown = style_masks(config) if style else {" ".join(text.split()): load_mask(text) for text in mask}
     with cancelled_by_signals() as cancellation, Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
         source = probe(inputs, config.input, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
+        reporter = make_reporter(progress)
+        source = aligned(grouped(source, config.input), config.input, reporter, cancellation)
         refuse_input(output, source)
         check_output(output, OutputSettings(), frame_count=1)
         if width is None and height is None:
@@ -68,7 +71,7 @@ def masks(
             shown,
             list(dict.fromkeys(at)),
             size_px=fit_size(source.width_px, source.height_px, width, height),
-            reporter=make_reporter(progress),
+            reporter=reporter,
             cancellation=cancellation,
             thumbnails=thumbnails,
         )

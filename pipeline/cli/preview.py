@@ -82,7 +82,9 @@ def preview(
         return
     from pipeline.media.reader.source import probe
     from pipeline.media.reader.thumbnails import Thumbnails
+    from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.alignment import aligned, grouped
     from pipeline.workflows.crop import parse_crop
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX, render_size
     from pipeline.workflows.preview import preview as run_preview
@@ -101,6 +103,7 @@ def preview(
     with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
         read = compared[0].config.input
         source = probe(inputs, read, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
+        source = aligned(grouped(source, read), read, reporter, Cancellation())
         _check_target(output, source)
         size = _small_size(source, width, height) if part is None else render_size(source, width, height, reporter)
         images = run_preview(

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from pipeline.config.align import AlignmentSettings
 from pipeline.config.color import ColorSettings
 from pipeline.config.finish import FinishSettings
 from pipeline.config.looks import PaletteSettings, SuperpixelSettings
@@ -154,7 +155,7 @@ class StylizeSettings(Settings):
         return palette or self.color.match != "none"
 
 
-class InputSettings(Settings):
+class InputSettings(AlignmentSettings):
     """How the input is read. It changes pixels, so it belongs to the identity of a render."""
 
     fit: Literal["strict", "cover", "contain"] = Field(

@@ -8,18 +8,33 @@ from collections import defaultdict
 from typing import Final
 
 from pipeline.plan.identity import (
+    ALIGNMENT_KEY,
     EXPOSURE_KEY,
     SHOT_COLORS_KEY,
+    alignment_digest,
     exposure_digest,
     identity_digest,
     shot_colors_digest,
 )
 from pipeline.runtime.hashing import joined_digest
-from pipeline.types import LEVEL_UNIT, MAX_TONE_SHIFT, TONE_NODES, Chain, RenderPlan, Source
+from pipeline.types import (
+    GAIN_UNIT,
+    IDENTITY_WARP,
+    LEVEL_UNIT,
+    MAX_TONE_SHIFT,
+    TONE_NODES,
+    WARP_UNIT,
+    Chain,
+    RenderPlan,
+    Source,
+)
 
 MAX_SIDE_PX: Final = 65_535
 MAX_CONTRAST: Final = 255 * LEVEL_UNIT // 2
 """Standard deviation of luma where half of a frame is black and half is white."""
+MAX_WARP: Final = 100 * WARP_UNIT
+MAX_GAIN: Final = 12 * GAIN_UNIT
+"""The largest gain, up or down: more stops than a camera tells apart in 8 bits."""
 _CHAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _COLORS: Final = re.compile(r"(?:[0-9a-f]{6}){1,65536}")
 _MAX_TERM: Final = 10**18
@@ -46,6 +61,7 @@ def check_plan(plan: RenderPlan) -> None:
         _expect(len(curve) in (0, len(TONE_NODES) + 3), "a tone curve has the wrong length")
         _expect(all(abs(shift) <= MAX_TONE_SHIFT for shift in curve), "a tone curve is out of range")
     _expect(plan.identity.get(EXPOSURE_KEY) == exposure_digest(plan.exposure), "the tone curves are not the identity's")
+    _check_alignment(plan)
     _expect(len(plan.levels) in (0, count), "as many levels as frames are needed")
     _expect(all(0 <= level <= 255 * LEVEL_UNIT for level in plan.levels), "a level is out of range")
     _expect(len(plan.contrasts) in (0, len(plan.levels)), "as many contrasts as levels are needed")
@@ -53,7 +69,10 @@ def check_plan(plan: RenderPlan) -> None:
     _expect(len(plan.shot_colors) in (0, len(plan.shots)), "as many samples of colors as shots are needed")
     _expect(all(_COLORS.fullmatch(colors) for colors in plan.shot_colors), "a sample of colors is none")
     if plan.photo_digests:
-        _expect(len(plan.photo_digests) == count, "as many digests of photos as frames are needed")
+        _expect(
+            len(plan.photo_digests) == len(plan.source.positions_read),
+            "as many digests of photos as are read are needed",
+        )
         _expect(
             joined_digest(plan.photo_digests) == plan.source.digest, "the digests of the photos are not the input's"
         )
@@ -74,6 +93,23 @@ def _check_source(source: Source) -> None:
     _expect(all(a < b for a, b in zip(source.pts, source.pts[1:], strict=False)), "pts must increase")
     for rate in (source.frame_rate, source.time_base):
         _expect(0 < rate.numerator <= _MAX_TERM and rate.denominator <= _MAX_TERM, "impossible rate or time base")
+
+
+def _check_alignment(plan: RenderPlan) -> None:
+    made = plan.source.alignment
+    _expect(plan.identity.get(ALIGNMENT_KEY) == alignment_digest(made), "the alignment is not the identity's")
+    if made is None:
+        return
+    read = plan.source.frame_count * made.group
+    _expect(0 < made.width_px <= MAX_SIDE_PX and 0 < made.height_px <= MAX_SIDE_PX, "impossible size of the input")
+    _expect(made.group >= 1 and len(made.warps) == read, "as many warps as frames that are read are needed")
+    _expect(all(len(warp) == len(IDENTITY_WARP) for warp in made.warps), "a warp has the wrong length")
+    _expect(all(abs(value) <= MAX_WARP for warp in made.warps for value in warp), "a warp is out of range")
+    _expect(len(made.gains) in (0, read) and all(len(gains) == 3 for gains in made.gains), "wrong number of gains")
+    _expect(all(abs(gain) <= MAX_GAIN for gains in made.gains for gain in gains), "a gain is out of range")
+    _expect(made.fuse != "none" or made.group == 1, "several photos become one frame, but are not fused")
+    _expect(len(made.positions) == (read if made.fuse != "none" else 0), "wrong number of positions of photos")
+    _expect(all(at >= 0 for at in made.positions), "positions of photos count from 0")
 
 
 def _check_chains(plan: RenderPlan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,13 +20,16 @@ from pipeline.errors import ConfigError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
 from pipeline.runtime.hashing import json_digest
-from pipeline.types import RenderPlan, Shot, Source, ToneCurve
+from pipeline.types import Alignment, RenderPlan, Shot, Source, ToneCurve
 
 ALGORITHM: Final = 7
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
 """Key of the identity that holds the digest of the tone curves; plans without curves lack it."""
+
+ALIGNMENT_KEY: Final = "alignment"
+"""Key of the identity that holds the digest of how frames are aligned and fused; plans without it lack it."""
 
 SHOT_COLORS_KEY: Final = "shot_colors"
 """Key of the identity that holds the digest of the colors of the shots, if a style uses them."""
@@ -117,6 +120,8 @@ def make_identity(
     }
     if source.damaged:
         identity["source.damaged"] = list(source.damaged)
+    if source.alignment:
+        identity[ALIGNMENT_KEY] = alignment_digest(source.alignment)
     if exposure:
         identity[EXPOSURE_KEY] = exposure_digest(exposure)
     if shot_colors and any(style.config.uses_shot_colors for style in styles):
@@ -151,6 +156,11 @@ def planned_segment_frames(plan: RenderPlan, style: str) -> int | None:
 def identity_digest(identity: Mapping[str, Any]) -> str:
     """SHA-256 of an identity, in hex."""
     return json_digest(dict(identity))
+
+
+def alignment_digest(alignment: Alignment | None) -> str | None:
+    """SHA-256 of how frames are aligned and fused, in hex; None where they are not."""
+    return json_digest(asdict(alignment)) if alignment else None
 
 
 def exposure_digest(curves: Sequence[ToneCurve]) -> str | None:

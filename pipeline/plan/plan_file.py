@@ -26,7 +26,7 @@ _FIELDS_ADDED: Final = {
     PLAN_VERSION: ("contrasts", "shot_colors", "photo_digests"),
 }
 """Fields that plans of a version may lack; they are empty then."""
-_SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended")
+_SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended", "alignment")
 """Fields that the source of any plan may lack; they have their default then."""
 _VERSION_KEY: Final = "tempera_plan"
 _CHECKSUM_KEY: Final = "checksum"
@@ -42,8 +42,8 @@ def plan_to_json(plan: RenderPlan) -> str:
 def plan_from_json(text: str | bytes, *, where: str = "plan.json") -> RenderPlan:
     """Read a plan: version, checksum, digest, every type and every range are checked.
 
-    A plan of version 2 is read as one without levels, and contrasts, colors of shots
-    and digests of photos may be missing. `where` names the file in messages.
+    A plan of version 2 is read as one without levels; contrasts, colors of shots, digests of photos, and what a source
+    has had since may be missing. `where` names the file in messages.
     Raises RenderDirectoryError for everything else that `plan_to_json` did not write.
     """
     from pydantic import ValidationError

@@ -14,6 +14,7 @@ from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.plan.curves import finish_settings
+from pipeline.plan.identity import alignment_digest
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, RenderPlan, Source
@@ -219,6 +220,7 @@ def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:
             "the size": f"{plan.width_px}x{plan.height_px}",
             "the number of frames": plan.source.frame_count,
             "the choice of frames": plan.source.decoded_indices,
+            "the alignment": alignment_digest(plan.source.alignment),
             "input.fit": plan.identity.get("input.fit"),
         }
         for plan in (first.plan, other.plan)

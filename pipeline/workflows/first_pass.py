@@ -38,7 +38,12 @@ class FirstPass:
 
 def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) -> FirstPass | None:
     """What an existing plan knows; None if it is for other frames, or for other settings of what is looked for."""
-    same = plan.source.digest == source.digest and plan.source.decoded_indices == source.decoded_indices
+    known = plan.source
+    same = (known.digest, known.decoded_indices, known.alignment) == (
+        source.digest,
+        source.decoded_indices,
+        source.alignment,
+    )
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
     if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None

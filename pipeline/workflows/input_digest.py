@@ -86,7 +86,7 @@ def remember_input(directory: RenderDirectory, hashed: HashedInput) -> None:
 
 def _facts(source: Source, render_dir: Path) -> _Facts | None:
     """Size, times and identity of the files whose content is hashed, in order; None if one of them cannot be read."""
-    files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
+    files = [source.files[index] for index in source.positions_read] if source.kind == "photos" else source.files
     facts: _Facts = []
     names: dict[Path, str] = {}
     try:

@@ -13,6 +13,7 @@ from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
+from pipeline.workflows.alignment import aligned, grouped
 from pipeline.workflows.driving import curve_values
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pass
@@ -98,18 +99,22 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
+    source = grouped(source, read)
+    for sentence in source.notes:
+        reporter.note(f"input: {sentence}")
     outputs = default_outputs(source, request)
+    path = request.workdir or default_workdir(outputs, request)
+    existing = None if request.fresh else existing_plan(path)
+    source = aligned(source, read, reporter, cancellation, existing)
+    width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     for style in request.styles:
         output = outputs[style.name]
         refuse_input(output, source)
         check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
         grade_lut(style.output.finish)
-    path = request.workdir or default_workdir(outputs, request)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
-    existing = None if request.fresh else _existing_plan(path)
     resolved, resources = resolve_styles(
         request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
     )
@@ -167,7 +172,7 @@ def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> So
     from pipeline.media.reader.source import probe
 
     start, stop = request.frames or (None, None)
-    if stop is None or source.frame_count < 2 or source.damaged:
+    if stop is None or source.frame_count < 2 or source.damaged or source.alignment is not None:
         return None
     for end in (stop + LOOK_AHEAD, None):
         try:
@@ -188,7 +193,7 @@ def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> So
     return None
 
 
-def _existing_plan(path: Path) -> RenderPlan | None:
+def existing_plan(path: Path) -> RenderPlan | None:
     """The plan of the render in a directory, None if there is none that can be read."""
     try:
         return RenderDirectory.open(path).plan

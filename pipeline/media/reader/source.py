@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InputError, printable
 from pipeline.media.image.arrays import fit_size
 from pipeline.media.image.depth import as_8_bit
-from pipeline.media.reader import animation, decode, inputs, photos, video
+from pipeline.media.reader import aligned, animation, decode, inputs, photos, video
 from pipeline.media.reader.damage import damaged_frame, first_damaged
 from pipeline.runtime.hashing import file_digest, joined_digest
 from pipeline.types import Frame
@@ -77,11 +77,11 @@ def content_digest(source: Source) -> str:
 
 
 def content_digests(source: Source) -> list[str]:
-    """SHA-256 of the photo of every frame in order, or of the file of a video; joined they are the `content_digest`.
+    """SHA-256 of every photo that is read in order, or of the file of a video; joined they are the `content_digest`.
 
     Raises InputError if a file cannot be read.
     """
-    files = [source.files[index] for index in source.decoded_indices] if source.kind == "photos" else source.files
+    files = [source.files[index] for index in source.positions_read] if source.kind == "photos" else source.files
     try:
         return [file_digest(file) for file in files]
     except OSError as error:
@@ -103,8 +103,9 @@ def read_frames(
     """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
-    `height_px` (with only one of them the other follows from the aspect). Frames of that size that `probe` has kept in
-    `thumbnails` are not decoded again. Samples of more than 8 bits are rounded; `read_deep` keeps them. A generator:
+    `height_px` (with only one of them the other follows from the aspect), and made as `source.alignment` says. Frames
+    of that size that `probe` has kept in `thumbnails` are not decoded again, unless they are aligned. Samples of more
+    than 8 bits are rounded; `read_deep` keeps them. A generator:
     closing it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
@@ -155,7 +156,11 @@ def _deliver(
     images: Generator[Pixels]
     if start < end:
         positions = source.decoded_indices[start:end]
-        if thumbnails is not None and not source.blended and thumbnails.holds(positions, size):
+        if source.alignment is not None:
+            images = aligned.read(
+                source, start, end, size, lambda given, first, last, px: _decode(given, first, last, px, settings)
+            )
+        elif thumbnails is not None and not source.blended and thumbnails.holds(positions, size):
             images = (thumbnails.frame(position) for position in positions)
         else:
             images = _decode(source, start, end, size, settings)

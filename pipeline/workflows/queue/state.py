@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.config.settings import IDENTITY_SECTIONS
 from pipeline.errors import TemperaError
 from pipeline.plan.identity import ResolvedStyle, make_identity, planned_segment_frames
+from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.store.videos import exported, known_videos
+from pipeline.workflows.alignment import aligned, grouped
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
-from pipeline.workflows.prepare import render_size
+from pipeline.workflows.prepare import existing_plan, render_size
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config, InputSettings
@@ -66,7 +68,9 @@ class InputFacts:
     def _look(self, job: Job) -> Facts:
         from pipeline.media.reader.source import probe
 
-        source = probe([job.input.path], job.style.input, frames=job.input.frames, digest=False)
+        read = job.style.input
+        source = grouped(probe([job.input.path], read, frames=job.input.frames, digest=False), read)
+        source = aligned(source, read, SilentReporter(), Cancellation(), existing_plan(self._queue.render_path(job)))
         request = self._queue.request(job, source.frame_count)
         return Facts(source, *render_size(source, request.width_px, request.height_px, SilentReporter()))
 
