@@ -113,7 +113,7 @@ def _photos(existing: RenderPlan, wanted: RenderPlan) -> list[str]:
     before, now = existing.source, wanted.source
     if before.digest == now.digest or {before.kind, now.kind} != {"photos"}:
         return []
-    old, new = ([Path(it.files[index]).name for index in it.decoded_indices] for it in (before, now))
+    old, new = ([Path(it.files[index]).name for index in it.positions_read] for it in (before, now))
     lines = [f"photo {name} is not among the frames any more" for name in old if name not in set(new)]
     last = max((place for place, name in enumerate(new) if name in set(old)), default=-1)
     lines += [f"photo {name} is new, and not at the end" for name in new[:last] if name not in set(old)]
