@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.settings import Config
 from pipeline.errors import InputError, TemperaError, UsageError
+from pipeline.media.reader.timing import check_slice
 from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
@@ -171,15 +172,15 @@ def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> So
     """The frames of a part of the input and `LOOK_AHEAD` more, or up to its end; None if they are not to be read."""
     from pipeline.media.reader.source import probe
 
-    start, stop = request.frames or (None, None)
+    start, stop, step = check_slice(request.frames)
     if stop is None or source.frame_count < 2 or source.damaged or source.alignment is not None:
         return None
-    for end in (stop + LOOK_AHEAD, None):
+    for end in (stop + LOOK_AHEAD * step, None):
         try:
             wider = probe(
                 request.inputs,
                 request.styles[0].input,
-                frames=(start, end),
+                frames=(start, end, step),
                 fps=request.fps,
                 digest=False,
                 thumbnails=thumbnails,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.thumbnails import Thumbnails
-    from pipeline.types import Pixels, Source
+    from pipeline.types import FrameSlice, Pixels, Source
 
 __all__ = ["content_digest", "content_digests", "probe", "read_deep", "read_frames"]
 
@@ -38,17 +38,18 @@ def probe(
     given: Sequence[str | Path],
     settings: InputSettings,
     *,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
     fps: Fraction | None = None,
     digest: bool = True,
     thumbnails: Thumbnails | None = None,
 ) -> Source:
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
-    `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
-    after it: photos are shown at that rate (by default that of `photo_rate`); of a video the latest frame at every tick
-    of that rate is taken, and a frame that would repeat just lasts longer; with `settings.rate` "blend" it is averaged
-    with those that are left out after it.
+    `frames` is a half-open slice of the input's own frames; None on either side means up to the end. With a step,
+    photos follow each other at their rate, and the frames of a video stay at their times, so that its duration and its
+    sound do too. `fps` is applied after it: photos are shown at that rate (by default that of `photo_rate`); of a video
+    the latest frame at every tick of that rate is taken, and a frame that would repeat just lasts longer; with
+    `settings.rate` "blend" it is averaged with those that are left out after it.
 
     Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
     of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in

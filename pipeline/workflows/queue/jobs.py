@@ -15,7 +15,9 @@ from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.names import nearest
 from pipeline.config.queue import as_assignments
 from pipeline.errors import ConfigError, UsageError
+from pipeline.media.reader.timing import parse_slice
 from pipeline.plan.planning import check_names
+from pipeline.types import FrameSlice
 from pipeline.workflows.request import RenderRequest
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Input:
 
     name: str
     path: str
-    frames: tuple[int | None, int | None] | None = None
+    frames: FrameSlice | None = None
     width_px: int | None = None
     height_px: int | None = None
 
@@ -141,12 +143,11 @@ def _found(file: QueueFile, home: Path, folder: Path) -> Iterator[Input]:
     """The inputs of a queue in order, not yet with unique names; what was found before is left out."""
     seen = set()
     for entry in file.inputs:
-        begin, _, end = entry.frames.partition(":")
         for path, name in _expanded(entry, home, folder):
             found = Input(
                 entry.name if entry.name and not entry.each else name,
                 str(path),
-                (int(begin) if begin else None, int(end) if end else None) if entry.frames else None,
+                parse_slice(entry.frames) if entry.frames else None,
                 entry.width or file.width if entry.width or not entry.height else None,
                 entry.height or file.height if entry.height or not entry.width else None,
             )
