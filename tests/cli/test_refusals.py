@@ -203,6 +203,12 @@ def test_keyboard_interrupt_ends_a_command_with_code_130(tempera: Tempera, monke
     assert (result.code, result.out) == (130, "") and result.err.startswith("interrupted: ")
 
 
+def test_choices_of_a_missing_argument_stand_on_one_line(tempera: Tempera) -> None:
+    result = tempera("completion")
+    assert result.code == 2 and "\\" not in result.err
+    assert result.err.startswith("error: Missing argument 'shell'. Choose from: bash, zsh, fish, powershell\n")
+
+
 def test_closed_stdout_ends_a_command_without_a_message(tmp_path: Path) -> None:
     code = "import sys; from pipeline.cli import run; sys.exit(run(['schema']))"
     root = Path(cli.__file__).parents[2]
