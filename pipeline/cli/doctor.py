@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import Any
+import textwrap
+from typing import Any, Final
 
 import typer
 
 from pipeline.cli import options
 from pipeline.cli.printing import print_json
+
+_INDENT: Final = 18
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -19,10 +23,19 @@ def doctor(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(facts)
     else:
+        del facts["missing"]
         lines = [line for name, value in facts.items() for line in _lines(name, value)]
-        sys.stdout.write("".join(f"{name:<17} {text}\n" for name, text in lines))
+        sys.stdout.write("".join(f"{_row(name, text)}\n" for name, text in lines))
     if not facts["encoder compact"].startswith("works"):
         raise typer.Exit(6)
+
+
+def _row(name: str, text: str) -> str:
+    """A finding beside its name, broken under itself where the terminal is narrower; never in a file or a pipe."""
+    row, columns = f"{name:<{_INDENT - 1}} {text}", shutil.get_terminal_size((0, 0)).columns
+    if columns <= 2 * _INDENT:
+        return row
+    return textwrap.fill(row, columns, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False)
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
@@ -36,9 +49,9 @@ def _lines(name: str, value: Any) -> list[tuple[str, str]]:
 
 def _codec(found: dict[str, Any]) -> str:
     if found["encoder"] is None:
-        return "not in this installation"
+        return "missing; install a build of PyAV that has it"
     parts = [
-        f"{found['encoder']} in {' '.join(found['containers'])}",
+        f"works, {found['encoder']} in {' '.join(found['containers'])}",
         *(f"{depth}: {' '.join(colors)}" for depth, colors in found["pixels"].items()),
     ]
     if found["variants"]:
