@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
-from typing import Any, Final
+from typing import Any
 
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.printing import print_json
-
-_INDENT: Final = 18
+from pipeline.cli.printing import print_json, print_rows
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -24,18 +19,9 @@ def doctor(as_json: options.AsJson = False) -> None:
         print_json(facts)
     else:
         del facts["missing"]
-        lines = [line for name, value in facts.items() for line in _lines(name, value)]
-        sys.stdout.write("".join(f"{_row(name, text)}\n" for name, text in lines))
+        print_rows([line for name, value in facts.items() for line in _lines(name, value)], 18)
     if not facts["encoder compact"].startswith("works"):
         raise typer.Exit(6)
-
-
-def _row(name: str, text: str) -> str:
-    """A finding beside its name, broken under itself where the terminal is narrower; never in a file or a pipe."""
-    row, columns = f"{name:<{_INDENT - 1}} {text}", shutil.get_terminal_size((0, 0)).columns
-    if columns <= 2 * _INDENT:
-        return row
-    return textwrap.fill(row, columns, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False)
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
