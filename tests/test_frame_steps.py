@@ -10,12 +10,16 @@ import pytest
 from PIL import Image
 
 from pipeline import cli
+from pipeline.config.catalog import load_style
 from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
 from pipeline.media.reader.photo_facts import photo_facts
 from pipeline.media.reader.source import probe
+from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.media.reader.timing import check_slice_end, parse_slice
 from pipeline.store.directory import RenderDirectory
+from pipeline.workflows.prepare import _wider
+from pipeline.workflows.request import RenderRequest
 from tests.support.clips import moving_square, texture, truncate, write_animation, write_photos, write_video
 from tests.support.photos import at, names, write_photo
 from tests.support.reading import pixels, read
@@ -114,3 +118,14 @@ def test_a_render_of_a_step_grows_with_the_photos_and_no_other_step_continues_it
     assert stylized() == [0, 1, 2, 3, 4]
     assert cli.run([*command, "--frames", "::4"]) == 5
     assert "source.frames" in capsys.readouterr().err
+
+
+def test_frames_behind_a_part_are_looked_at_in_its_step(tmp_path: Path) -> None:
+    """Cuts and flicker of a trial are found in the frames that the whole render has."""
+    write_photos(tmp_path, moving_square(9))
+    source = probe([tmp_path], SETTINGS, frames=(0, 4, 2), digest=False)
+    config = load_style("swirl")
+    request = RenderRequest(inputs=(str(tmp_path),), styles=(config,), frames=(0, 4, 2))
+    with Thumbnails(32) as thumbnails:
+        wider = _wider(source, request, thumbnails)
+    assert wider is not None and wider.decoded_indices == (0, 2, 4, 6, 8)
