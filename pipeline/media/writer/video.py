@@ -11,6 +11,7 @@ import av
 import av.error
 
 from pipeline.errors import WriteError
+from pipeline.media.image.record import xmp_box
 from pipeline.media.writer.audio import AudioTrack, open_audio
 from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.encoder_options import encoder_options, playable_options
@@ -57,13 +58,15 @@ def encode_video(
     source: Source,
     timing: Timing,
     time_map: TimeMap | None,
+    record: str = "",
     progress: Callable[[int], None] | None,
     note: Callable[[str], None],
 ) -> None:
     """Write all frames (uint8 or uint16 (H, W, 3) sRGB) to `partial`; errors speak of `path`.
 
-    `time_map` tells which audio of the source goes with them, None: none. Raises WriteError when the file cannot be
-    written and passes on what `frames` raises.
+    `time_map` tells which audio of the source goes with them, None: none. `record` is what the video
+    says about its settings; empty: nothing. Raises WriteError when the file cannot be written and passes on what
+    `frames` raises.
     """
     first = next(frames)
     height_px, width_px = first.shape[:2]
@@ -87,7 +90,7 @@ def encode_video(
     audio: AudioTrack | None = None
     try:
         with translated(path):
-            output.metadata.update(container_metadata(source, target.settings, target.container, timing))
+            output.metadata.update(container_metadata(source, target.settings, target.container, timing, record))
             stream = _add_stream(output, target, timing=timing, width_px=width_px, height_px=height_px)
         try:
             stream.codec_context.open()
@@ -103,6 +106,9 @@ def encode_video(
         _encode(path, output, stream, frames=shown, target=target, timing=timing, audio=audio, progress=progress)
         with translated(path):
             output.close()
+            if record and target.container.format in {"mp4", "mov"}:
+                with partial.open("ab") as file:
+                    file.write(xmp_box(record))
     except BaseException:
         # The file is removed before it is closed, so that writing its trailer and copying for +faststart takes no time.
         partial.unlink(missing_ok=True)
