@@ -68,7 +68,9 @@ def _of_png(head: bytes) -> str | None:
         length, name = struct.unpack_from(">I4s", head, at)
         data = head[at + 8 : at + 8 + length]
         if name == b"iTXt" and data.startswith(start):
-            return zlib.decompressobj().decompress(data[len(start) :], MAX_RECORD_BYTES + 1).decode()
+            unpacking = zlib.decompressobj()
+            text = unpacking.decompress(data[len(start) :], MAX_RECORD_BYTES + 1)
+            return text.decode() if unpacking.eof else None
         at += 12 + length
     return None
 
@@ -83,7 +85,7 @@ def _of_gif(head: bytes) -> str | None:
             text += head[at + 1 : at + 1 + head[at]]
             at += 1 + head[at]
         at += 1
-        if kind == 0xFE and text.startswith(start):
+        if kind == 0xFE and at <= len(head) and text.startswith(start):
             return text[len(start) :].decode()
     return None
 
@@ -96,7 +98,7 @@ def _of_exr(head: bytes) -> str | None:
         (length,) = struct.unpack_from("<I", head, kind_end + 1)
         start = kind_end + 5
         if head[at:name_end] == RECORD_KEY.encode() and head[name_end + 1 : kind_end] == b"string":
-            return head[start : start + length].decode()
+            return head[start : start + length].decode() if start + length <= len(head) else None
         at = start + length
     return None
 

@@ -83,10 +83,12 @@ def encode_video(
     if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
         note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
     target = with_hardware(target, note, *grown_size(target, width_px, height_px))
-    fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
+    # Without random identifiers and times, so that the same frames give the same bytes; MP4 and MOV have none.
+    mp4 = target.container.format in {"mp4", "mov"}
+    options = {"movflags": "+faststart"} if mp4 else {"fflags": "+bitexact"}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
-        output = av.open(os.path.abspath(partial), "w", format=target.container.format, options=fast_start)  # noqa: PTH100
+        output = av.open(os.path.abspath(partial), "w", format=target.container.format, options=options)  # noqa: PTH100
     audio: AudioTrack | None = None
     try:
         with translated(path):
@@ -106,7 +108,7 @@ def encode_video(
         _encode(path, output, stream, frames=shown, target=target, timing=timing, audio=audio, progress=progress)
         with translated(path):
             output.close()
-            if record and target.container.format in {"mp4", "mov"}:
+            if record and mp4:
                 with partial.open("ab") as file:
                     file.write(xmp_box(record))
     except BaseException:
