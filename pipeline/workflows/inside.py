@@ -116,7 +116,7 @@ def like(
         return found
 
     config = with_paths(parse_config(data, where=f"--like {path}"), find)
-    if weights is None and style.encoder.weights:
+    if weights is None and style.encoder.weights and config.encoder == style.encoder.name:
         weights = located(Path(style.encoder.weights), style.encoder.digest, "or name it with --weights")
     resized = (record.width_px, record.height_px) != (record.source.width_px, record.source.height_px)
     if not resized:

@@ -293,3 +293,12 @@ def test_mp4_with_them_is_still_read_by_its_boxes(exports: Path) -> None:
     with av.open(str(exports / "v.mp4")) as container:
         assert container.metadata["comment"].startswith("encoded by Tempera")
         assert sum(1 for _ in container.decode(video=0)) == COUNT
+
+
+def test_settings_that_are_too_long_are_left_out_with_a_note(
+    tempera: Tempera, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.media.image.record.MAX_RECORD_BYTES", 100)
+    result = tempera("export", "v.render", "-o", "long.gif", "--progress", "plain")
+    assert result.code == 0 and "bytes long" in result.err
+    assert read_record(home / "long.gif") is None

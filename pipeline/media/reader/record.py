@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import av
 import av.error
-from PIL import Image
 
+from pipeline.errors import DamagedInputError
 from pipeline.media.image.limits import DECODE_ERRORS
+from pipeline.media.image.load import open_image
 from pipeline.media.image.png import SIGNATURE
 from pipeline.media.image.record import MAX_RECORD_BYTES, RECORD_KEY, XMP_UUID, record_in_xmp
 from pipeline.media.image.sniff import image_format, read_head
@@ -39,7 +40,7 @@ def read_record(path: Path) -> str | None:
     head = read_head(path, _HEAD_BYTES)
     record = None
     # What decoders raise on damaged data, and text that is none, mean that there is no record.
-    with suppress(*DECODE_ERRORS, av.error.FFmpegError):
+    with suppress(*DECODE_ERRORS, av.error.FFmpegError, DamagedInputError):
         record = _record_of(path, head)
     return record if record is not None and len(record) <= MAX_RECORD_BYTES else None
 
@@ -53,7 +54,7 @@ def _record_of(path: Path, head: bytes) -> str | None:
     if head.startswith(_EXR):
         return _of_exr(head)
     if name in {"JPEG", "TIFF", "WEBP", "AVIF"}:
-        with Image.open(path, formats=[name]) as image:
+        with open_image(path) as image:
             packet = image.info.get("xmp", b"")
         return record_in_xmp(packet if isinstance(packet, bytes) else str(packet).encode())
     if head.startswith(_EBML):
