@@ -79,9 +79,9 @@ def _time_map(timeline: Timeline) -> TimeMap | None:
     """Which moments of the input the output shows; None if it does not run forward."""
     from pipeline.media.writer.time_map import TimeMap
 
-    if timeline.sound is None:
+    if timeline.audio is None:
         return None
-    output_s, input_s = zip(*timeline.sound, strict=True)
+    output_s, input_s = zip(*timeline.audio, strict=True)
     return TimeMap(output_s, input_s)
 
 
