@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.depth import rounded
 from pipeline.motion.consistency import positions
 from pipeline.motion.estimate import estimate_both_ways
 from pipeline.motion.exposure import at_exposure_of
@@ -103,8 +104,7 @@ def between(a: NDArray[Pixel], b: NDArray[Pixel], passage: Passage, t: float) ->
         motion, fraction = _motion_at(passage, t)
         first, second = warp(first, motion * np.float32(-t)), warp(second, motion * np.float32(1 - t))
         fraction = fraction[..., np.newaxis]
-    mixed = np.rint(second + fraction * (first - second)).clip(0, np.iinfo(a.dtype).max)
-    return mixed.astype(a.dtype)
+    return rounded(second + fraction * (first - second), a.dtype)
 
 
 def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: float) -> NDArray[Pixel]:
@@ -115,7 +115,7 @@ def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: 
     there = other.astype(np.float32)
     there += motion.confidence[..., np.newaxis] * (warp(there, motion.backward_flow) - there)
     mixed = image + np.float32(weight) * (there - image)
-    return np.rint(mixed).clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
+    return rounded(mixed, image.dtype)
 
 
 def _motion_at(passage: Passage, t: float) -> tuple[Plane, Plane]:

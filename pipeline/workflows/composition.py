@@ -126,20 +126,20 @@ class Composition:
                 yield content, [image for _, image in stylized]
 
     def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]], *, deep: bool = False) -> ComposedFrame:
+        from pipeline.media.image.depth import as_float, to_8_bit, to_16_bit
         from pipeline.postprocess.blend import blend
-        from pipeline.postprocess.effect import from_8_bit, to_8_bit, to_16_bit
         from pipeline.postprocess.finish import apply_effects
 
         index, content, stored = frame.index, frame.rgb, iter(stylized)
         masks = iter(() if self.masks is None else self.masks(index, content))
-        image = from_8_bit(content)
+        image = as_float(content)
         layers = []
         for layer in self.layers:
             own = content if layer.render is None else next(stored)
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut)
-            shown = apply_effects(from_8_bit(own), layer.finish(index), context).clip(0, 1)
+            shown = apply_effects(as_float(own), layer.finish(index), context).clip(0, 1)
             opacity = layer.settings.opacity
             alpha = opacity if layer.settings.mask is None else next(masks) * opacity
             image = blend(image, shown, layer.settings.blend, alpha)
