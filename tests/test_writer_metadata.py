@@ -40,7 +40,7 @@ def recording(path: Path) -> Path:
 
 
 def of_recording(path: Path, **changes: Any) -> Source:
-    source = source_of((0, 1, 2), sound=recording(path))
+    source = source_of((0, 1, 2), audio=recording(path))
     return dataclasses.replace(source, has_audio=False, **changes)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.types import Source
 
 SMOOTH_RATE: Final = Fraction(24)
-"""Frames per second where pictures are made between frames and no rate is asked for; more where the input has more."""
+"""Frames per second where in-betweens are made and no rate is asked for; more where the input has more."""
 LOOP_RATE: Final = Fraction(25)
 """The same of a burst: whole hundredths of a second, in which .gif counts."""
 BURST: Final = range(3, 24)
@@ -66,7 +66,7 @@ class Shown:
 class Timeline:
     """The pictures of an output, and when the last one ends, in seconds.
 
-    `flow` says whether pictures between frames are made along the flow, else they are crossfaded. `fading` has, by
+    `flow` says whether in-betweens are made along the flow, else they are crossfaded. `fading` has, by
     index, how far frames at the end of a seamless loop have turned into the first one. `audio` maps moments of the
     output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
     `note` says what was chosen.
@@ -136,7 +136,7 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
         if loop == "boomerang":
             fps, between = max(LOOP_RATE, source.frame_rate), "flow"
             note = (
-                f"{source.frame_count} photos become a loop, forth and back, with pictures made between them; for one "
+                f"{source.frame_count} photos become a loop, forth and back, with in-betweens; for one "
                 "picture of each photo: --set output.time.loop=none"
             )
     if fps is None and (loop == "seamless" or between in ("blend", "flow")):

@@ -156,7 +156,8 @@ class RenderDirectory:
                 with writing(folder):
                     atomic.remove_leftovers(folder)
             restore_interrupted(self.path)
-            if RenderDirectory.open(self.path).plan.digest != self.plan.digest:
+            # The folder of a preview has no plan file, and no other process.
+            if _exists(self.path / PLAN_NAME) and RenderDirectory.open(self.path).plan.digest != self.plan.digest:
                 raise RenderDirectoryError(
                     f"{self.path}: another process has changed its plan meanwhile", hint="give the same command again"
                 )
