@@ -195,7 +195,7 @@ def _shown_source(source: Source, timeline: Timeline) -> Source:
         time_base=tick,
         pts=pts[:-1],
         duration_ticks=pts[-1] - pts[-2],
-        decoded_indices=tuple(shown.first for shown in timeline.shown),
+        decoded_indices=tuple(source.decoded_indices[shown.first] for shown in timeline.shown),
         stream_pts=(),
         damaged=(),
     )

@@ -15,6 +15,8 @@ from pipeline.media.image.dither import thresholds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.types import Pixels
+
 _RED, _GREEN, _BLUE = 0.2126, 0.7152, 0.0722
 _FROM_RGB: Final = np.array(
     [
@@ -51,9 +53,7 @@ class PixelFormat:
         return f"{self.color} with {self.depth} bits"
 
 
-def to_video_frame(
-    rgb: NDArray[np.uint8] | NDArray[np.uint16], width_px: int, height_px: int, pixels: PixelFormat
-) -> av.VideoFrame:
+def to_video_frame(rgb: Pixels, width_px: int, height_px: int, pixels: PixelFormat) -> av.VideoFrame:
     """An sRGB image (H, W, 3), uint8 or uint16, as a frame of `pixels.format`.
 
     An image smaller than width_px x height_px (which must be even where chroma is halved) is grown by repeating its
