@@ -17,7 +17,7 @@ from pipeline.plan.curves import finish_settings
 from pipeline.plan.identity import alignment_digest
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
-from pipeline.types import Frame, Masks, RenderPlan, Source
+from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
@@ -64,7 +64,7 @@ class ComposedFrame:
     index: int
     content: NDArray[np.uint8]
     layers: tuple[ComposedLayer, ...]
-    image: NDArray[Any]
+    image: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Composition:
 
     def images(
         self, frames: range, checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
-    ) -> Generator[NDArray[Any]]:
+    ) -> Generator[Pixels]:
         """The `image` of each of these frames, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
 
-        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> NDArray[Any]:
+        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> Pixels:
             return self._composed(*pixels, deep=deep).image
 
         return map_in_order(composed, self._pixels(frames, checkpoint), threads)
