@@ -209,8 +209,8 @@ def _on_squares(frame: ComposedFrame) -> Generator[NDArray[np.uint8]]:
     """Each layer of a frame over a gray checkerboard."""
     import numpy as np
 
+    from pipeline.media.image.depth import to_8_bit
     from pipeline.postprocess.blend import blend
-    from pipeline.postprocess.effect import to_8_bit
 
     height, width = frame.content.shape[:2]
     odd = (np.arange(height)[:, np.newaxis] // _SQUARE_PX + np.arange(width) // _SQUARE_PX) % 2

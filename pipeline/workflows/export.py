@@ -63,7 +63,7 @@ def export(
     for target in outputs.values():
         refuse_input(target, source)
     if fps is not None and source.has_audio:
-        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
+        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no audio")
     written = []
     for name, config in configs.items():
         ready = frames_ready(directory, name)

@@ -69,6 +69,7 @@ def selected(source: Source, frames: range) -> Source:
         stream_pts=source.stream_pts[start:stop],
         gaps_to_fill=tuple(index - start for index in source.gaps_to_fill if index in frames),
         duration_ticks=shown_until - source.pts[stop - 1],
+        blended=source.blended[start:stop],
         alignment=source.alignment and source.alignment.part(start, stop),
     )
 

@@ -114,7 +114,7 @@ def choose(
 
     With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time. Frames that no
     tick shows are left out; ticks that would repeat a frame extend it. The time base is then one in which the old
-    stamps and the new ticks are whole numbers, so that sound stays in sync.
+    stamps and the new ticks are whole numbers, so that audio stays in sync.
     """
     if fps is None:
         return Timeline(tuple(frames), tuple(pts), max(1, end_tick - pts[-1]), time_base)

@@ -152,7 +152,7 @@ def _choose_stream(container: InputContainer, file: str, wanted: int | None) -> 
         if moving:
             what = "a video stream that cannot be decoded"
         elif container.streams.audio:
-            what = "only sound"
+            what = "only audio"
         else:
             what = f"no video stream (format {container.format.name})"
         raise InputError(
@@ -221,7 +221,7 @@ def _ending_notes(scanned: Scan, stream: VideoStream, container: InputContainer,
 
 
 def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction | None:
-    """Duration of the video as the file states it; of the whole container, with sound, where it states no other."""
+    """Duration of the video as the file states it; of the whole container, with audio, where it states no other."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     tag = stream.metadata.get("DURATION", "").split(":")  # Matroska, written by FFmpeg: 00:00:30.003000000

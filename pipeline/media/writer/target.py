@@ -26,7 +26,7 @@ from pipeline.media.writer.codecs import (
 )
 from pipeline.media.writer.encoder_options import encoder_options
 from pipeline.media.writer.partial import write_error
-from pipeline.media.writer.pixels import Pixels
+from pipeline.media.writer.pixels import PixelFormat
 from pipeline.media.writer.profiles import PROFILES, profiled_container, with_profile
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ DEEP_IMAGES = frozenset({".png", ".tif", ".tiff", ".apng", ".exr"})
 SUFFIXES = tuple(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *STILLS)))
 _LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
-_SRGB = Pixels(444, 8, rgb=True)
+_SRGB = PixelFormat(444, 8, rgb=True)
 _SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
 
 
@@ -67,7 +67,7 @@ class Target:
     codec: str = ""
     encoder: str = ""
     variant: str = ""
-    pixels: Pixels = _SRGB
+    pixels: PixelFormat = _SRGB
     settings: VideoSettings = field(default_factory=VideoSettings)
 
     @property
@@ -145,7 +145,7 @@ def _check_quality(codec: str, settings: VideoSettings) -> None:
         )
 
 
-def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, Pixels]:
+def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, PixelFormat]:
     """FFmpeg's name of the variant ("" where the codec has none), and the pixels: the first that fit the settings."""
     variants = CODECS[codec].variants
     if settings.variant != "auto" and settings.variant not in variants:
