@@ -43,10 +43,10 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
 ]
 Width = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; the height follows.")
 ]
 Height = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; the width follows.")
 ]
 Frames = Annotated[str | None, typer.Option(help="Only frames A up to, not including, B.", metavar="A:B")]
 Fps = Annotated[str | None, typer.Option(help="Frames per second, as 24, 23.976 or 30000/1001.", metavar="R")]
