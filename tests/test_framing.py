@@ -47,6 +47,7 @@ def test_by_default_frames_are_shown_as_they_are() -> None:
         ((1920, 1080), {"crop": "9:16"}, (608, 1080)),  # 607.5
         ((1920, 1080), {"crop": "2.39:1"}, (1920, 804)),  # 803.3
         ((641, 359), {"crop": "1:1"}, (358, 358)),  # even, and inside
+        ((1920, 1080), {"crop": "1:2000"}, (2, 1080)),
         ((1920, 1080), {"size": "3840"}, (3840, 2160)),
         ((1920, 1080), {"size": "x2160"}, (3840, 2160)),
         ((1280, 853), {"size": "3840"}, (3840, 2560)),  # 2559
@@ -79,13 +80,9 @@ def test_the_part_has_the_aspect_of_the_size() -> None:
         ({"size": "1"}, ["1x2 px", "2 to 20000"]),
         ({"size": "0x0"}, ["0x0 px"]),
         ({"size": "x20001"}, ["35558x20001"]),
-        ({"crop": "1:2000"}, ["540x"]),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_hint(given: dict[str, str], words: list[str]) -> None:
-    if given == {"crop": "1:2000"}:
-        assert shown_size(settings_of(**given), 1920, 1080) == (2, 1080)
-        return
     with pytest.raises(ConfigError) as error:
         framing(settings_of(**given), 1920, 1080)
     assert all(word in error.value.message for word in words) and "output." in error.value.hint
@@ -93,8 +90,18 @@ def test_what_cannot_be_is_refused_with_a_hint(given: dict[str, str], words: lis
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("size", "big"), ("size", "-4"), ("size", True), ("crop", "9/16"), ("crop", "0:1"), ("crop_x", 1.01)]
-    + [("crop_y", -0.1), ("crop_x", [{"at": 0, "value": 2}]), ("pad", "black"), ("fit", "stretch")],
+    [
+        ("size", "big"),
+        ("size", "-4"),
+        ("size", True),
+        ("crop", "9/16"),
+        ("crop", "0:1"),
+        ("crop_x", 1.01),
+        ("crop_x", [{"at": 0, "value": 2}]),
+        ("crop_y", -0.1),
+        ("pad", "black"),
+        ("fit", "stretch"),
+    ],
 )
 def test_settings_that_make_no_sense_are_errors_of_the_config(key: str, value: Any) -> None:
     style = {"style": {"images": [{"path": "a.png"}]}}
@@ -145,7 +152,7 @@ def test_a_pan_moves_by_fractions_of_a_pixel() -> None:
 
 def test_a_curve_that_follows_the_light_is_refused() -> None:
     settings = settings_of(crop="1:1", crop_x={"follow": "light", "points": [{"at": 0, "value": 0}]})
-    with pytest.raises(ConfigError, match="output.crop_x"):
+    with pytest.raises(ConfigError, match=r"output\.crop_x"):
         corners(settings, made_by(20, 10, crop="1:1"), SECONDS)
 
 

@@ -32,8 +32,6 @@ Pixel = TypeVar("Pixel", np.uint8, np.uint16)
 
 LEAST_PX: Final = 2
 """The shortest side that can be asked for."""
-_LIMITS: Final = (cv2.erode, cv2.dilate)
-"""The least and the largest value of a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +182,15 @@ def scaled(image: NDArray[Pixel], box: tuple[float, float, float, float], size_p
     rows, down = _touched(top, height, size_px[1])
     window = np.ones((down, across), np.uint8)
     corners = (left, top, min(left + width, image.shape[1]), min(top + height, image.shape[0]))  # but for rounding
-    found = np.empty((size_px[1], size_px[0], 3), image.dtype)
+    # From the anchor on: of every pixel itself and those behind it.
+    touched = (np.asarray(of(image, window, anchor=(0, 0)), image.dtype) for of in (cv2.erode, cv2.dilate))
+    least, most = (values.take(columns, axis=1).take(rows, axis=0) for values in touched)
+    found = np.empty_like(least)
     for channel in range(3):
-        plane = image[..., channel].astype(np.float32)
-        values = np.asarray(Image.fromarray(plane).resize(size_px, Resampling.LANCZOS, box=corners))
-        # From the anchor on: of every pixel itself and those behind it.
-        least, most = (np.asarray(of(plane, window, anchor=(0, 0)))[np.ix_(rows, columns)] for of in _LIMITS)
-        found[..., channel] = np.rint(values.clip(least, most))
-    return found
+        plane = Image.fromarray(image[..., channel].astype(np.float32))
+        values = np.asarray(plane.resize(size_px, Resampling.LANCZOS, box=corners))
+        found[..., channel] = np.rint(values).clip(0, np.iinfo(image.dtype).max)
+    return np.minimum(np.maximum(found, least), most)
 
 
 def _touched(start: float, length: float, count: int) -> tuple[NDArray[np.intp], int]:

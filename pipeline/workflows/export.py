@@ -51,7 +51,9 @@ def export(
     Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, Interrupted
     if an end was requested; then no video is changed.
     """
+    from pipeline.media.writer.target import check_output
     from pipeline.postprocess.finish import reads_content
+    from pipeline.postprocess.framing import shown_size
 
     cancellation = cancellation or Cancellation()
     opened = open_render(path, moved_to)
@@ -70,6 +72,8 @@ def export(
         if ready < source.frame_count:
             reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
+        width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
+        check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
         written.append(
             write_style(
                 directory,
