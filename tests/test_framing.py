@@ -64,11 +64,11 @@ def test_sizes(frame: tuple[int, int], given: dict[str, str], size: tuple[int, i
 
 def test_the_part_has_the_aspect_of_the_size() -> None:
     made = made_by(1920, 1080, size="1080x1920", crop="9:16")
-    assert made.part_px == (Fraction(1215, 2), 1080) and made.inner_px == (1080, 1920)
+    assert made.part_px == (Fraction(1215, 2), Fraction(1080)) and made.inner_px == (1080, 1920)
     assert made.shown == pytest.approx(0.31640625)
     assert str(made) == "1080x1920 px of frames of 1920x1080, 68.4% of each frame is cropped"
     made = made_by(1920, 1080, size="1000x1000", fit="contain")
-    assert made.part_px == (1920, 1080) and made.inner_px == (1000, 562)
+    assert made.part_px == (Fraction(1920), Fraction(1080)) and made.inner_px == (1000, 562)
     assert str(made) == "1000x1000 px of frames of 1920x1080, 43.8% of the picture are bars"
 
 
