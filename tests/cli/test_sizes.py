@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -167,3 +168,19 @@ def test_one_image_folders_and_gifs_are_framed(tempera: Tempera, copy: Path) -> 
     assert tempera("render", "photo.png", *QUIET, *settings, "-o", "x.png").code == 0
     with Image.open("x.png") as image:
         assert image.size == (32, 32)
+
+
+def test_compositions_are_framed(tempera: Tempera, copy: Path) -> None:
+    text = f"layers: [{{render: {copy}}}]\noutput: {{crop: 1:1, size: 32, codec: ffv1, crop_x: [{{at: 0, value: 0}}]}}"
+    Path("c.yaml").write_text(text, encoding="utf-8")
+    result = tempera("compose", "c.yaml", "-o", "c.mkv", "--progress=plain")
+    assert result.code == 0, result.err
+    assert [one.shape for one in pictures(Path("c.mkv"))] == [(32, 32, 3)] * FRAMES
+    assert "is cropped" in result.err
+
+
+def test_sixteen_bits_stay_in_enlarged_images(tempera: Tempera, copy: Path) -> None:
+    settings = ["--set=output.depth=16", "--set=output.size=200", "--progress=none"]
+    assert tempera("export", copy, "-o", "%02d.png", *settings).code == 0
+    deep = cv2.imread("00.png", cv2.IMREAD_UNCHANGED)
+    assert deep is not None and deep.dtype == np.uint16 and deep.shape[1] == 200 and (deep % 257).any()
