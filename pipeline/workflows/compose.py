@@ -24,6 +24,7 @@ from pipeline.store.videos import COMPOSED_NAME
 from pipeline.workflows.composition import ComposedFrame, Composition, Layer
 from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
+from pipeline.workflows.record import composition_record
 from pipeline.workflows.style_frames import selected
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def compose(
         deep = resolve(output, settings).deep
         composed = composition.images(ready, checkpoint, deep=deep)
         images = stack.enter_context(closing(framed_pictures(composed, shown)))
-        write_video(output, images, source=source, settings=settings, progress=advance, note=reporter.note)
+        record = composition_record(composition, source, reporter)
+        write_video(
+            output, images, source=source, settings=settings, record=record, progress=advance, note=reporter.note
+        )
     _note(composition, output, len(ready))
     return output
 

@@ -20,6 +20,7 @@ from pipeline.workflows.framed import framed_pictures, output_framing, shown_tim
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.record import render_record
 from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
@@ -118,10 +119,11 @@ def write_style(
     times = shown_times(source, timeline, fps)
     shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
     deep = resolve(output, config.output).deep
+    record = render_record(directory.plan, style, config, source, fps, reporter)
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
-            write_retimed(output, pictures, timeline, source, config.output, reporter)
+            write_retimed(output, pictures, timeline, source, config.output, reporter, record)
         note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
         return output
     seen = hashlib.sha256()
@@ -130,7 +132,14 @@ def write_style(
         finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(framed_pictures(finished, shown, config.runtime.threads)))
         write_video(
-            output, frames, source=source, settings=config.output, fps=fps, progress=advance, note=reporter.note
+            output,
+            frames,
+            source=source,
+            settings=config.output,
+            fps=fps,
+            record=record,
+            progress=advance,
+            note=reporter.note,
         )
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output
