@@ -127,6 +127,9 @@ class Source:
     """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
     alignment: Alignment | None = None
     """How the frames are made of those of the input; None: they are those of the input."""
+    uncropped_px: tuple[int, int] | None = None
+    """Width and height of the frames before they are cropped, evenly on both sides, to `width_px` by `height_px`; None:
+    they are not."""
 
     @property
     def positions_read(self) -> tuple[int, ...]:

@@ -45,10 +45,10 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
 ]
 Width = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; the height follows.")
 ]
 Height = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; the width follows.")
 ]
 Frames = Annotated[
     str | None,

@@ -256,8 +256,13 @@ def parse_yaml(text: str, *, where: str, hint: str = STYLE_HINT) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which let a small file grow without limit, without repeated keys, and without
-    numbers so long that reading or printing them takes minutes."""
+    """The safe loader without aliases, which let a small file grow without limit, without repeated keys, without
+    numbers so long that reading or printing them takes minutes, and without those to the base of 60: `9:16` is text."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        number = tag.endswith((":int", ":float")) and value is not None and ":" in value
+        return "tag:yaml.org,2002:str" if number else tag
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

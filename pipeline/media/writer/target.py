@@ -220,7 +220,7 @@ def check_output(
         if side_px > longest_px:
             raise WriteError(
                 f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
-                hint="choose a smaller --width or --height, or .mp4",
+                hint="choose a smaller output.size, --width or --height, or .mp4",
             )
         _check_library(path, target.suffix)
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
@@ -288,7 +288,8 @@ def check_size(path: Path, target: Target, width_px: int, height_px: int) -> Non
         raise WriteError(
             f"{path}: {width_px}x{height_px} px are more than the profile {target.settings.profile} plays "
             f"({profile.largest_px} px)",
-            hint="choose a smaller --width or --height, or --set output.profile=none",
+            hint="choose a smaller --width or --height, a smaller output.size, such as --set "
+            f"output.size={'' if width_px >= height_px else 'x'}{profile.largest_px}, or --set output.profile=none",
         )
 
 
@@ -298,7 +299,7 @@ def refused(path: Path, target: Target, width_px: int, height_px: int, error: Ex
     return WriteError(
         f"{path}: {target.encoder} refuses images of {width_px}x{height_px} px: "
         f"{getattr(error, 'strerror', None) or error}",
-        hint=f"choose another --width or --height, or --set output.codec={' or '.join(others) or 'auto'}",
+        hint=f"choose another --width, --height or output.size, or --set output.codec={' or '.join(others) or 'auto'}",
     )
 
 
