@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def grouped(source: Source, settings: InputSettings) -> Source:
     """The source whose frames are those of its input, or several photos fused; nothing is measured yet.
 
-    Of fused photos the last ones are left out where they are no whole group. Raises UsageError for a video and for a
-    group that is larger than the input.
+    Of fused photos the last ones are left out where they are no whole group. Fused frames follow each other evenly:
+    between brackets there are always longer pauses than inside them. Raises UsageError for a video and for a group that
+    is larger than the input.
     """
     if settings.fuse == "none":
         return source
@@ -41,10 +42,13 @@ def grouped(source: Source, settings: InputSettings) -> Source:
         )
     left = count % group
     notes = (f"The last {left} of {count} photos are left out: they are no group of {group}.",) if left else ()
+    if settings.gaps != "keep":
+        notes += (f"input.gaps={settings.gaps} does nothing where photos are fused.",)
     positions = source.decoded_indices[: frames * group]
     return replace(
         source,
-        pts=source.pts[:frames],
+        pts=tuple(range(frames)),
+        gaps_to_fill=(),
         decoded_indices=positions[::group],
         notes=source.notes + notes,
         alignment=Alignment(

@@ -19,7 +19,7 @@ from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
-from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
+from pipeline.workflows.retime import in_any_order, output_timeline, paced, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def write_style(
 
     areas = finish_areas(config, directory.plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
+    if source.kind == "photos":
+        source, fps = paced(source, fps), None
     timeline = output_timeline(config.output, directory.plan, source, output, fps)
     deep = resolve(output, config.output).deep
     if timeline is not None:
@@ -142,7 +144,8 @@ def retimed_style(
     """The pictures of a style's output by its timeline, of finished frames, uint16 if `deep`."""
     from pipeline.analysis.content import content_frames
 
-    plan, order = directory.plan, timeline.frames
+    plan, order, hold = directory.plan, timeline.frames, config.motion.hold
+    repeats = {index for shot in plan.shots for index in range(shot.start, shot.stop) if (index - shot.start) % hold}
     size_px = (plan.width_px, plan.height_px)
 
     def contents(frames: range) -> Generator[Frame]:
@@ -157,6 +160,7 @@ def retimed_style(
         in_any_order(order, contents),
         config.motion,
         thread_count(size_px, config.runtime.threads),
+        repeats,
     )
 
 

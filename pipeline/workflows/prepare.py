@@ -99,8 +99,8 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    source = grouped(source, read)
-    for sentence in source.notes:
+    noted, source = len(source.notes), grouped(source, read)
+    for sentence in source.notes[noted:]:
         reporter.note(f"input: {sentence}")
     outputs = default_outputs(source, request)
     path = request.workdir or default_workdir(outputs, request)

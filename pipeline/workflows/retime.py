@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -42,7 +42,7 @@ def output_timeline(
     if resolve(output, settings).kind == "still":
         return None
     cuts = [shot.start for shot in plan.shots if 0 < shot.start < source.frame_count]
-    return make_timeline(settings.time, settings.view, _paced(source, fps), cuts, output.suffix.lower())
+    return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
 
 
 def write_retimed(
@@ -91,12 +91,13 @@ def retimed(
     contents: Generator[Frame],
     motion: MotionSettings,
     threads: int,
+    repeats: Collection[int] = (),
 ) -> Generator[Pixels]:
     """The pictures of a timeline, in order, made on several threads.
 
     `finished` are the frames of `timeline.frames`, in that order, `contents` their content as it was stylized, which is
     read only where flow is needed; all are of one size. The flow between two frames is estimated once, as long as what
-    is kept of others leaves room.
+    is kept of others leaves room. Frames in `repeats` show the stylized frame before them, so nothing moves to them.
     """
     from pipeline.motion.between import between
     from pipeline.motion.camera import enlarged_part
@@ -109,7 +110,7 @@ def retimed(
 
     def made() -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
         with closing(finished), closing(contents):
-            yield from _with_passages(timeline, finished, contents, motion)
+            yield from _with_passages(timeline, finished, contents, motion, repeats)
 
     return map_in_order(lambda work: picture(*work), made(), threads)
 
@@ -135,7 +136,11 @@ def in_any_order(order: Sequence[int], read: Callable[[range], Generator[Item]])
 
 
 def _with_passages(
-    timeline: Timeline, finished: Iterator[Pixels], contents: Iterator[Frame], motion: MotionSettings
+    timeline: Timeline,
+    finished: Iterator[Pixels],
+    contents: Iterator[Frame],
+    motion: MotionSettings,
+    repeats: Collection[int],
 ) -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
     """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
     from pipeline.motion.between import Passage, faded, find_passage
@@ -166,7 +171,7 @@ def _with_passages(
             if passage is None:
                 (_, before), (_, after) = images.values()
                 passage = Passage()
-                if timeline.flow and before is not None and after is not None:
+                if timeline.flow and shown.second not in repeats and before is not None and after is not None:
                     passage = find_passage(before, after, motion, estimator)
             while passages and sum(it.nbytes for it in passages.values()) + passage.nbytes > KEPT_BYTES:
                 del passages[next(iter(passages))]
@@ -174,10 +179,12 @@ def _with_passages(
         yield shown, [image for image, _ in images.values()], passage
 
 
-def _paced(source: Source, fps: Fraction | None) -> Source:
-    """The source at a constant rate."""
+def paced(source: Source, fps: Fraction | None) -> Source:
+    """The source at a constant rate; of photos the gaps stay, which are whole frames."""
     if fps is None:
         return source
+    if source.kind == "photos":
+        return replace(source, frame_rate=fps, time_base=1 / fps)
     return replace(source, frame_rate=fps, time_base=1 / fps, pts=tuple(range(source.frame_count)), duration_ticks=1)
 
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageSequence
 
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import FRAMES, Tempera, assert_refused, video_times
+from tests.support.photos import at
 
 FLAT = ["--set=styler=palette", "--progress=plain"]
 
@@ -108,6 +109,24 @@ def test_a_burst_becomes_a_looping_gif(tempera: Tempera, tmp_path: Path) -> None
     assert off.code == 0 and "become a loop" not in off.err
     with Image.open("off.gif") as animation:
         assert len(list(ImageSequence.Iterator(animation))) == 4
+
+
+def test_gaps_are_filled_and_keep_their_length_at_another_rate(tempera: Tempera, tmp_path: Path) -> None:
+    for number, (second, image) in enumerate(zip((0, 10, 20, 50, 60), moving_square(5, size=(96, 64)), strict=True)):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769).update(at(second))
+        (tmp_path / "gap").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / f"gap/{number}.jpg", exif=exif)
+    style = ["-s", "{media}/waves.png", *FLAT, "--set=output.codec=ffv1", "-o", "gap.mkv"]
+    assert tempera("render", "gap", *style, "--set=input.gaps=interpolate").code == 0
+    path, said = export(tempera, tmp_path / "gap.render", "slow.mkv", "time.loop=none")
+    found = pictures(path)
+    assert video_times(path) == [Fraction(number, 4) for number in range(7)]
+    assert all(not np.array_equal(*both) for both in pairwise(found)) and "7 pictures of 5 frames, 1.75 s" in said
+    again = tempera("export", "gap.render", "-o", "fast.mkv", "--fps=8", "--set=output.codec=ffv1", "--progress=none")
+    assert again.code == 0 and video_times(Path("fast.mkv")) == pytest.approx([i / 8 for i in range(7)], abs=0.001)
+    held = tempera("render", "gap", *style, "--set=input.gaps=hold")
+    assert "stylized" not in held.err and video_times(Path("gap.mkv")) == [0, 0.25, 0.5, 1.25, 1.5]
 
 
 def test_a_photo_becomes_a_clip_with_a_slow_zoom(tempera: Tempera, tmp_path: Path) -> None:
