@@ -73,7 +73,7 @@ class Timeline:
     `flow` says whether pictures between frames are made along the flow, else they are crossfaded. `fading` has, by
     index, how far frames at the end of a seamless loop have turned into the first one. `sound` maps moments of the
     output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
-    `note` says what was chosen.
+    `note` says what was chosen, and `loop` is never `auto`.
     """
 
     shown: tuple[Shown, ...]
@@ -82,6 +82,7 @@ class Timeline:
     fading: Mapping[int, Fraction] = field(default_factory=dict)
     sound: tuple[tuple[Fraction, Fraction], ...] | None = None
     note: str = ""
+    loop: Loop = "none"
 
     @property
     def keeps_pace(self) -> bool:
@@ -132,7 +133,7 @@ def make_timeline(
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
     flow = pace.between == "flow" or bool(pace.gaps)
-    return Timeline(tuple(shown), cycle * time.repeat, flow, fading, sound, pace.note)
+    return Timeline(tuple(shown), cycle * time.repeat, flow, fading, sound, pace.note, pace.loop)
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:

@@ -99,6 +99,25 @@ def aligned(
     return work.leveled(source) if levels else source
 
 
+def alignment_in_words(source: Source) -> str:
+    """What alignment, steadying, leveling and fusing make of the input, for people; "" if nothing."""
+    made = source.alignment
+    if made is None:
+        return ""
+    words = [f"{len(made.warps)} photos become {source.frame_count} by {made.fuse}"] if made.fuse != "none" else []
+    if any(warp != IDENTITY_WARP for warp in made.warps):
+        words.append("placed onto each other")
+        left = source.width_px * source.height_px / (made.width_px * made.height_px)
+        words.append(
+            f"{source.width_px}x{source.height_px} of {made.width_px}x{made.height_px} px stay ({left:.0%})"
+            if left < 1
+            else "edges mirrored"
+        )
+    if any(map(any, made.gains)):
+        words.append("light leveled")
+    return ", ".join(words)
+
+
 def _known(existing: RenderPlan, source: Source, settings: InputSettings) -> Source | None:
     """The source with the alignment of an existing plan, if it was measured in the same input by the same settings."""
     from pipeline.config.align import AlignmentSettings

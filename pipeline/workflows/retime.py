@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -43,6 +44,37 @@ def output_timeline(
         return None
     cuts = [shot.start for shot in plan.shots if 0 < shot.start < source.frame_count]
     return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
+
+
+def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, source: Source) -> str:
+    """How an output plays, for people: pictures, seconds, rate, loop, what is made between frames, audio."""
+    from pipeline.media.writer.target import resolve
+
+    kind, timeline = resolve(output, settings).kind, output_timeline(settings, plan, source, output)
+    if kind == "still":
+        return "one image"
+    starts = [pts * source.time_base for pts in source.pts] if timeline is None else [it.start for it in timeline.shown]
+    end = Fraction(source.duration_s) if timeline is None else timeline.end
+    steps = {after - before for before, after in pairwise(starts)}
+    words = [f"{source.frame_count} frame{'s' * (source.frame_count != 1)}"]
+    if timeline is not None:
+        words = [f"{len(starts)} picture{'s' * (len(starts) != 1)} of {words[0]}"]
+    words += [
+        f"{float(end):.2f} s",
+        f"{float(1 / steps.pop()):.3g} per second" if len(steps) == 1 else "at their times",
+    ]
+    if timeline is not None:
+        words += {"boomerang": ["forth and back"], "seamless": ["the end leads into the beginning"]}.get(
+            timeline.loop, []
+        )
+        if any(shown.weight for shown in timeline.shown):
+            words.append(f"in-betweens {'along the motion' if timeline.flow else 'crossfaded'}")
+    if kind == "animation":
+        plays = 0 if output.suffix.lower() == ".avif" else settings.animation.plays
+        words.append(f"repeated {plays} times" if plays > 1 else "once" if plays else "repeated for ever")
+    if kind == "video" and source.has_audio and settings.audio != "none":
+        words.append("with audio" if timeline is None or timeline.sound is not None else "without audio")
+    return ", ".join(words)
 
 
 def write_retimed(
