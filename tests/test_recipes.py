@@ -131,8 +131,7 @@ def test_a_clip_from_a_phone_is_upright_and_keeps_its_times_and_sound(cook: Cook
     frames = [np.vstack([np.full((8, 64, 3), 250, np.uint8), frame[8:]]) for frame in frames]  # a bright sky above
     turned = [np.ascontiguousarray(frame[::-1, ::-1]) for frame in frames]
     times = [0, 90, 210, 300, 420]
-    clip = {"time_base": Fraction(1, 1000), "pts": times, "rotation_deg": 180, "tone_s": 0.5}
-    write_video(tmp_path / "clip.mp4", turned, **clip)
+    write_video(tmp_path / "clip.mp4", turned, time_base=Fraction(1, 1000), pts=times, rotation_deg=180, tone_s=0.5)
     cook("phone")
     for name in ("street.mp4", "story.mp4"):
         assert video_times(Path(name)) == pytest.approx([Fraction(ms, 1000) for ms in times], abs=0.001)

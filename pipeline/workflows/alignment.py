@@ -41,7 +41,9 @@ def grouped(source: Source, settings: InputSettings) -> Source:
             f"input.fuse_group={group}: the input has {count} photos", hint="--set input.fuse_group=all fuses them all"
         )
     left = count % group
-    notes = (f"The last {left} of {count} photos are left out: they are no group of {group}.",) if left else ()
+    notes: tuple[str, ...] = (
+        (f"The last {left} of {count} photos are left out: they are no group of {group}.",) if left else ()
+    )
     if settings.gaps != "keep":
         notes += (f"input.gaps={settings.gaps} does nothing where photos are fused.",)
     positions = source.decoded_indices[: frames * group]

@@ -97,8 +97,8 @@ def _prepare(
         and source.frame_count < 0.9 * request.fps * source.duration_s
     ):
         reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    noted, source = len(source.notes), grouped(source, read)
-    for sentence in source.notes[noted:]:
+    source = grouped(source, read)
+    for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     outputs = default_outputs(source, request)
     path = request.workdir or default_workdir(outputs, request)

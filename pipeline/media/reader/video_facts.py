@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from av.audio.stream import AudioStream
+
 from pipeline.media.reader.decode import has_separate_alpha, open_video
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def video_facts(source: Source) -> VideoFacts:
         context = stream.codec_context
         components = context.format.components if context.format is not None else ()
         track = container.streams.best("audio")
-        audio = "" if track is None else f"{track.codec_context.name}, {track.rate} Hz, {track.layout.name}"
+        audio = ""
+        if isinstance(track, AudioStream) and track.codec_context is not None:
+            audio = f"{track.codec_context.name}, {track.rate} Hz, {track.layout.name}"
         return VideoFacts(
             codec=context.name,
             pixel_format=context.pix_fmt or "unknown",
