@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.config.settings import InputSettings
+from pipeline.errors import InputError
 from pipeline.media.reader.photo_facts import shutter_text
-from pipeline.types import ColorTags
+from pipeline.types import ColorTags, Frame
 from pipeline.workflows.probe import _video, probe_report
 from tests.support.bursts import moved, photo
 from tests.support.clips import moving_square, texture, write_photos, write_video
@@ -102,6 +103,18 @@ def test_a_shaky_burst_is_told_how_to_be_aligned(tmp_path: Path) -> None:
     assert 5 < report.data["shake_px"] < 20 and "input.align=burst" in report.warnings[-1]
     still = probe_report([tmp_path], SETTINGS, frames=(0, 2))
     assert "shake" not in still.rows and not still.warnings
+
+
+def test_shake_is_not_told_where_a_frame_turns_out_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object, **__: object) -> Generator[Frame]:
+        raise InputError("damaged", hint="copy it again")
+        yield
+
+    path = write_video(tmp_path / "a.mp4", moving_square(4))
+    monkeypatch.setattr("pipeline.workflows.probe.read_frames", damaged)
+    assert "shake" not in probe_report([path], SETTINGS).rows
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.settings import InputSettings
-from pipeline.errors import printable
+from pipeline.errors import InputError, printable
+from pipeline.media.image.raw import is_raw_file
 from pipeline.media.reader.cameras import list_cameras
 from pipeline.media.reader.hdr import HDR_NAMES
 from pipeline.media.reader.inputs import is_animation
@@ -20,8 +21,8 @@ from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.reader.video_facts import VideoFacts, video_facts
 from pipeline.types import Source
 
-SHAKE_FRAMES: Final = 120
-"""So many frames are looked at for shake, at most."""
+SHAKE_FRAMES: Final = {"video": 120, "photos": 24}
+"""So many frames are looked at for shake, at most: large photos take long to decode."""
 LEAST_SHAKE_FRAMES: Final = 3
 SHAKE_SIDE_PX: Final = 160
 SHAKY: Final = 0.01
@@ -170,20 +171,26 @@ def _special(source: Source, facts: VideoFacts) -> list[str]:
 
 
 def _shake(source: Source, settings: InputSettings) -> Findings:
-    """How much the camera shakes in the first frames, measured in small ones."""
+    """How much the camera shakes in the first frames, measured in small ones.
+
+    Not of raw files, which take seconds each, nor of frames that turn out to be damaged: a render names them.
+    """
     import cv2
     import numpy as np
 
     from pipeline.analysis.stabilization import measured_shake_px
     from pipeline.media.image.arrays import size_within
 
-    count = min(source.frame_count, SHAKE_FRAMES, *source.damaged)
-    if count < LEAST_SHAKE_FRAMES:
+    count = min(source.frame_count, SHAKE_FRAMES[source.kind], *source.damaged)
+    if count < LEAST_SHAKE_FRAMES or _is_raw(source):
         return Findings()
     width, height = size_within(source.width_px, source.height_px, SHAKE_SIDE_PX)
     with closing(read_frames(source, stop=count, width_px=width, height_px=height, settings=settings)) as frames:
         grays = (np.asarray(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames)
-        shake_px = measured_shake_px(grays, float(source.frame_rate)) * source.width_px / width
+        try:
+            shake_px = measured_shake_px(grays, float(source.frame_rate)) * source.width_px / width
+        except InputError:
+            return Findings()
     part = "" if count == source.frame_count else f" in the first {count} frames"
     rows, data = {"shake": f"{shake_px:.1f} px{part}"}, {"shake_px": shake_px}
     if shake_px < SHAKY * max(source.width_px, source.height_px):
@@ -191,6 +198,10 @@ def _shake(source: Source, settings: InputSettings) -> Findings:
     burst = source.kind == "photos" and source.frame_count < BURST_COUNT
     way = "input.align=burst lays them onto each other" if burst else "input.stabilize=0.5 steadies it"
     return Findings(rows, [f"The frames shake by {shake_px:.0f} px; if that is the camera, --set {way}."], data)
+
+
+def _is_raw(source: Source) -> bool:
+    return source.kind == "photos" and is_raw_file(source.files[source.decoded_indices[0]])
 
 
 def _digest(source: Source, _: InputSettings) -> Findings:
