@@ -110,7 +110,6 @@ def test_shake_is_not_told_where_a_frame_turns_out_to_be_damaged(
 ) -> None:
     def damaged(*_: object, **__: object) -> Generator[Frame]:
         raise InputError("damaged", hint="copy it again")
-        yield
 
     path = write_video(tmp_path / "a.mp4", moving_square(4))
     monkeypatch.setattr("pipeline.workflows.probe.read_frames", damaged)

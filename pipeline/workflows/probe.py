@@ -185,12 +185,12 @@ def _shake(source: Source, settings: InputSettings) -> Findings:
     if count < LEAST_SHAKE_FRAMES or _is_raw(source):
         return Findings()
     width, height = size_within(source.width_px, source.height_px, SHAKE_SIDE_PX)
-    with closing(read_frames(source, stop=count, width_px=width, height_px=height, settings=settings)) as frames:
-        grays = (np.asarray(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames)
-        try:
+    try:
+        with closing(read_frames(source, stop=count, width_px=width, height_px=height, settings=settings)) as frames:
+            grays = (np.asarray(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames)
             shake_px = measured_shake_px(grays, float(source.frame_rate)) * source.width_px / width
-        except InputError:
-            return Findings()
+    except InputError:
+        return Findings()
     part = "" if count == source.frame_count else f" in the first {count} frames"
     rows, data = {"shake": f"{shake_px:.1f} px{part}"}, {"shake_px": shake_px}
     if shake_px < SHAKY * max(source.width_px, source.height_px):
