@@ -117,6 +117,9 @@ def test_groups_of_photos_become_frames_and_the_rest_is_left_out(burst: Path) ->
     source = grouped(probe([burst / "photos"], read), read)
     assert source.frame_count == 1 and source.positions_read == (0, 1)
     assert "left out" in source.notes[-1]
+    gaps = InputSettings(fuse="mean", fuse_group=1, align="none", gaps="interpolate")
+    spread = replace(probe([burst / "photos"], read), pts=(0, 30, 31), gaps_to_fill=(0,))
+    assert (grouped(spread, gaps).pts, grouped(spread, gaps).gaps_to_fill) == ((0, 1, 2), ())
     photos = [frame.rgb for frame in read_frames(probe([burst / "photos"], read), settings=read)]
     (frame,) = read_frames(source, settings=read)
     assert np.abs(frame.rgb - (photos[0] / 2.0 + photos[1] / 2.0)).max() <= 0.51

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
 
 from pipeline.config.settings import InputSettings
+from pipeline.errors import InputError
 from pipeline.media.reader.photo_facts import shutter_text
-from pipeline.workflows.probe import probe_report
+from pipeline.types import ColorTags, Frame
+from pipeline.workflows.probe import _video, probe_report
+from tests.support.bursts import moved, photo
 from tests.support.clips import moving_square, texture, write_photos, write_video
 from tests.support.photos import EXPOSURE_S, F_NUMBER, ISO, MAKE, MODEL, at, write_photo
 
@@ -77,8 +81,39 @@ def test_depth_and_profile_are_reported(tmp_path: Path) -> None:
 def test_videos_are_reported_without_rows_of_photos(tmp_path: Path) -> None:
     report = probe_report([write_video(tmp_path / "a.mp4", moving_square(6))], SETTINGS)
     assert report.rows["order"] == "stream" and report.rows["audio"] == "no"
+    assert report.rows["video"] == "h264, yuv444p, 8 bits" and report.rows["stream"] == "0 of 1 (video)"
+    assert report.data["shake_px"] < 0.5 and report.data["video"]["hdr"] is None
     assert not {"cameras", "exposure", "gaps"} & set(report.rows)
     assert report.data["frame_count"] == 6 and report.data["warnings"] == []
+
+
+def test_audio_transparency_interlacing_and_hdr_of_videos_are_reported(tmp_path: Path) -> None:
+    loud = probe_report([write_video(tmp_path / "a.mp4", moving_square(4), tone_s=0.2)], SETTINGS)
+    assert loud.rows["audio"] == "yes, aac, 48000 Hz, mono" and loud.rows["stream"] == "0 of 2 (video, audio)"
+    source = replace(loud.source, interlaced=True, peak_nits=600, color=ColorTags(transfer="smpte2084"))
+    found = _video(source, SETTINGS)
+    assert found.rows["video"] == "h264, yuv444p, 8 bits, interlaced, HDR (PQ, up to 600 cd/m2)"
+    assert found.data["video"]["hdr"] == "PQ" and not found.data["video"]["transparent"]
+
+
+def test_a_shaky_burst_is_told_how_to_be_aligned(tmp_path: Path) -> None:
+    for number, shift in enumerate(((0, 0), (14, 3), (-9, 8), (11, -10), (-12, -4), (3, 12))):
+        Image.fromarray(photo(moved(shift))).save(tmp_path / f"{number}.png")
+    report = probe_report([tmp_path], SETTINGS)
+    assert 5 < report.data["shake_px"] < 20 and "input.align=burst" in report.warnings[-1]
+    still = probe_report([tmp_path], SETTINGS, frames=(0, 2))
+    assert "shake" not in still.rows and not still.warnings
+
+
+def test_shake_is_not_told_where_a_frame_turns_out_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object, **__: object) -> Generator[Frame]:
+        raise InputError("damaged", hint="copy it again")
+
+    path = write_video(tmp_path / "a.mp4", moving_square(4))
+    monkeypatch.setattr("pipeline.workflows.probe.read_frames", damaged)
+    assert "shake" not in probe_report([path], SETTINGS).rows
 
 
 @pytest.mark.parametrize(
@@ -86,6 +121,14 @@ def test_videos_are_reported_without_rows_of_photos(tmp_path: Path) -> None:
 )
 def test_shutter_is_written_as_photographers_do(seconds: float, text: str) -> None:
     assert shutter_text(seconds) == text
+
+
+def test_real_videos_are_reported(data: Data) -> None:
+    report = probe_report([data("video/transparent_vp9_alpha.webm")], SETTINGS)
+    assert report.rows["video"].endswith(", transparent") and report.rows["audio"].startswith("yes, ")
+    assert ", 10 bits" in probe_report([data("video/testsrc_hevc_10bit.mp4")], SETTINGS).rows["video"]
+    raw = probe_report([data("burst/raw/Blackmagic.dng")], SETTINGS)
+    assert (raw.rows["profile"], raw.rows["depth"]) == ("camera raw", "16 bits")
 
 
 def test_real_photos_are_reported(data: Data) -> None:

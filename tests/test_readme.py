@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder / "photos", moving_square(12), pattern="photo_{:03d}.jpg")
     (folder / "archive").mkdir()
     shutil.copy(folder / "clip.mp4", folder / "archive")
-    for number, name in enumerate(("burst", "card", "DCIM/100CANON", "DCIM/101CANON")):
+    for number, name in enumerate(("burst", "bracket", "raw", "webcam", "card", "DCIM/100CANON", "DCIM/101CANON")):
         write_photo(folder / name / "IMG_0001.JPG", number, main={MODEL: "EOS 7D"}, size=(64, 48))
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting", "dawn", "dusk"):
@@ -101,7 +101,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "parts.yaml").write_text(REGIONS, encoding="utf-8")
     clip, style_image, output = (str(folder / name) for name in ("clip.mp4", "painting.jpg", "lake.mp4"))
     assert cli.run(["render", clip, "--style", style_image, "-o", output, *QUICK, "--save-every=1"]) == 0
-    for name in ("oil", "swirl"):
+    for name in ("oil", "swirl", "mug", "stars", "steps", "street"):
         shutil.copytree(folder / "lake.render", folder / f"{name}.render")
     (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)

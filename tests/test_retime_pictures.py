@@ -14,7 +14,7 @@ from pipeline.motion import between as module
 from pipeline.motion.between import FlowPair, between, find_flows, splat
 from pipeline.motion.camera import enlarged_part
 from pipeline.postprocess.timeline import Shown, Timeline
-from pipeline.types import Frame
+from pipeline.types import Frame, Pixels
 from pipeline.workflows import retime
 from pipeline.workflows.retime import in_any_order, retimed
 from tests.support.clips import texture
@@ -153,3 +153,20 @@ def test_flow_is_estimated_once_for_each_pair(monkeypatch: pytest.MonkeyPatch, r
     assert len(found) == (2 if room else 3)  # the last pair always stays
     assert len(images) == 5 and np.array_equal(images[0], images[4]) and np.array_equal(images[1], images[3])
     assert np.array_equal(images[2], scene(16))
+
+
+def test_a_stylized_frame_that_is_shown_again_does_not_move() -> None:
+    """With `motion.hold` the content moves on; strokes that stand still are not moved to and fro along it."""
+    timeline = Timeline(
+        (Shown(Fraction(0), 0, 1, Fraction(1, 2)), Shown(Fraction(1), 1, 2, Fraction(1, 2))), Fraction(2), flow=True
+    )
+    stored = [scene(0), scene(0), scene(16)]
+
+    def made(repeats: tuple[int, ...]) -> list[Pixels]:
+        frames = (image for image in stored)
+        contents = (Frame(index, index, scene(8 * index)) for index in range(3))
+        return list(retimed(timeline, frames, contents, MotionSettings(hold=2), 2, repeats))
+
+    held, moved_on = made((1,))
+    assert np.array_equal(held, scene(0)) and not np.array_equal(held, made(())[0])
+    assert not np.array_equal(moved_on, scene(0)) and not np.array_equal(moved_on, scene(16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -164,6 +165,19 @@ def test_nothing_is_shown_across_a_cut(source: Source, time: dict[str, Any], loo
 def test_what_is_not_changed_has_no_timeline() -> None:
     assert make_timeline(TimeSettings(), STILL, even(30), (), ".gif") is None
     assert make_timeline(TimeSettings(between="hold"), STILL, even(5), (), ".mp4") is None
+
+
+def test_gaps_are_filled_with_in_betweens_and_nothing_else_is() -> None:
+    source = replace(source_of((0, 1, 4, 5)), frame_rate=Fraction(4), gaps_to_fill=(1,))
+    found = timeline(source)
+    third = Fraction(1, 3)
+    assert [(it.first, it.weight) for it in found.shown] == [(0, 0), (1, 0), (1, third), (1, 2 * third), (2, 0), (3, 0)]
+    assert found.flow and found.end == Fraction(6, 4) and found.frames == [0, 1, 2, 3]
+    slower = timeline(source, fps=3).shown  # every 4/3 frames: outside the gap the nearest ones
+    assert [(it.first, it.weight) for it in slower] == [(0, 0), (1, third / 3), (1, 5 * third / 3), (2, 0)]
+    assert {it.weight for it in timeline(source, between="hold", fps=4).shown} == {0}
+    assert {it.weight for it in timeline(source, cuts=(2,)).shown} == {0}
+    assert make_timeline(TimeSettings(between="hold"), STILL, source, (), ".mp4") is None
 
 
 def test_in_betweens_at_a_whole_multiple() -> None:

@@ -56,9 +56,11 @@ def render(
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.config.catalog import load_style
     from pipeline.runtime.reporters import make_reporter
+    from pipeline.workflows.alignment import alignment_in_words
     from pipeline.workflows.prepare import prepare
     from pipeline.workflows.render import render as run_render
     from pipeline.workflows.request import RenderRequest
+    from pipeline.workflows.retime import plays_in_words
     from pipeline.workflows.space import in_words, needs
 
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed, save_every=save_every)
@@ -92,7 +94,15 @@ def render(
             f"size       {plan.width_px}x{plan.height_px} px",
             f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
             f"directory  {prepared.path}",
-            *(f"output     {path} ({name})" for name, path in prepared.outputs.items()),
+            *(f"aligned    {words}" for words in [alignment_in_words(source)] if words),
+            *(
+                line
+                for name, path in prepared.outputs.items()
+                for line in (
+                    f"output     {path} ({name})",
+                    f"plays      {plays_in_words(path, prepared.configs[name].output, plan, source)}",
+                )
+            ),
             *(f"curve      {line}" for line in curve_lines(prepared.configs)),
             *(
                 f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"

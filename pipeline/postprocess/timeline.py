@@ -34,12 +34,16 @@ WHOLE: Final[Part] = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the settings of time come to: nothing is `auto`, and `fps` None means the frames' own times."""
+    """What the settings of time come to: nothing is `auto`, and `fps` None means the frames' own times.
+
+    Behind the frames of `gaps` pictures are made along the flow, whatever `between` says.
+    """
 
     loop: Loop
     between: Between
     fps: Fraction | None
     note: str = ""
+    gaps: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Timeline:
     `flow` says whether in-betweens are made along the flow, else they are crossfaded. `fading` has, by
     index, how far frames at the end of a seamless loop have turned into the first one. `audio` maps moments of the
     output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
-    `note` says what was chosen.
+    `note` says what was chosen, and `loop` is never `auto`.
     """
 
     shown: tuple[Shown, ...]
@@ -78,6 +82,7 @@ class Timeline:
     fading: Mapping[int, Fraction] = field(default_factory=dict)
     audio: tuple[tuple[Fraction, Fraction], ...] | None = None
     note: str = ""
+    loop: Loop = "none"
 
     @property
     def frames(self) -> list[int]:
@@ -122,13 +127,15 @@ def make_timeline(
     if pace.loop == "seamless" and not cuts:
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
-    return Timeline(tuple(shown), cycle * time.repeat, pace.between == "flow", fading, audio, pace.note)
+    flow = pace.between == "flow" or bool(pace.gaps)
+    return Timeline(tuple(shown), cycle * time.repeat, flow, fading, audio, pace.note, pace.loop)
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:
     """What settings come to for a source and an output with this suffix."""
     fps = rate(time.fps) if time.fps else None
     loop, between, note = time.loop, time.between, ""
+    gaps = frozenset(source.gaps_to_fill if between == "auto" else ())
     if loop == "auto":
         untouched = time == type(time)() and not time.own_curves
         burst = source.kind == "photos" and source.frame_count in BURST and not cuts and suffix in LOOPING
@@ -141,11 +148,13 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
             )
     if fps is None and (loop == "seamless" or between in ("blend", "flow")):
         fps = max(SMOOTH_RATE, source.frame_rate)
+    if fps is None and gaps:
+        fps = source.frame_rate
     if between == "auto":
         changed = time.own_curves or time.speed != 1 or time.duration_s or time.ease_in_s or time.ease_out_s
         smooth = fps is not None and (fps > source.frame_rate or changed or loop == "seamless")
         between = "flow" if smooth else "none"
-    return Pace(loop, between, fps, note)
+    return Pace(loop, between, fps, note, gaps)
 
 
 def rate(fps: float) -> Fraction:
@@ -200,7 +209,7 @@ def _place(
     if weight == 1:
         return second, second, Fraction(0)
     over_cut = second in cuts or (at_end and bool(cuts))
-    if pace.between in ("blend", "flow") and not over_cut:
+    if (pace.between in ("blend", "flow") or first in pace.gaps) and not over_cut:
         return first, second, weight
     if pace.between == "hold" and not over_cut:
         shown = second if falls else first

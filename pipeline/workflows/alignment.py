@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def grouped(source: Source, settings: InputSettings) -> Source:
     """The source whose frames are those of its input, or several photos fused; nothing is measured yet.
 
-    Of fused photos the last ones are left out where they are no whole group. Raises UsageError for a video and for a
-    group that is larger than the input.
+    Of fused photos the last ones are left out where they are no whole group. Fused frames follow each other evenly:
+    between brackets there are always longer pauses than inside them. Raises UsageError for a video and for a group that
+    is larger than the input.
     """
     if settings.fuse == "none":
         return source
@@ -40,11 +41,16 @@ def grouped(source: Source, settings: InputSettings) -> Source:
             f"input.fuse_group={group}: the input has {count} photos", hint="--set input.fuse_group=all fuses them all"
         )
     left = count % group
-    notes = (f"The last {left} of {count} photos are left out: they are no group of {group}.",) if left else ()
+    notes: tuple[str, ...] = (
+        (f"The last {left} of {count} photos are left out: they are no group of {group}.",) if left else ()
+    )
+    if settings.gaps != "keep":
+        notes += (f"input.gaps={settings.gaps} does nothing where photos are fused.",)
     positions = source.decoded_indices[: frames * group]
     return replace(
         source,
-        pts=source.pts[:frames],
+        pts=tuple(range(frames)),
+        gaps_to_fill=(),
         decoded_indices=positions[::group],
         notes=source.notes + notes,
         alignment=Alignment(
@@ -93,6 +99,25 @@ def aligned(
     elif aligns:
         source = work.aligned()
     return work.leveled(source) if levels else source
+
+
+def alignment_in_words(source: Source) -> str:
+    """What alignment, steadying, leveling and fusing make of the input, for people; "" if nothing."""
+    made = source.alignment
+    if made is None:
+        return ""
+    words = [f"{len(made.warps)} photos become {source.frame_count} by {made.fuse}"] if made.fuse != "none" else []
+    if any(warp != IDENTITY_WARP for warp in made.warps):
+        words.append("placed onto each other")
+        left = source.width_px * source.height_px / (made.width_px * made.height_px)
+        words.append(
+            f"{source.width_px}x{source.height_px} of {made.width_px}x{made.height_px} px stay ({left:.0%})"
+            if left < 1
+            else "edges mirrored"
+        )
+    if any(map(any, made.gains)):
+        words.append("light leveled")
+    return ", ".join(words)
 
 
 def _known(existing: RenderPlan, source: Source, settings: InputSettings) -> Source | None:

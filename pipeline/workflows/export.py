@@ -21,7 +21,7 @@ from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
 from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
+from pipeline.workflows.retime import in_any_order, output_timeline, paced, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -115,11 +115,13 @@ def write_style(
     plan = directory.plan
     areas = finish_areas(config, plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
+    record = render_record(plan, style, config, source, fps, reporter)
+    if source.kind == "photos":
+        source, fps = paced(source, fps), None
     timeline = output_timeline(config.output, plan, source, output, fps)
     times = shown_times(source, timeline, fps)
     shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
     deep = resolve(output, config.output).deep
-    record = render_record(directory.plan, style, config, source, fps, reporter)
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
@@ -159,7 +161,8 @@ def retimed_style(
     """The pictures of a style's output by its timeline, of finished frames, uint16 if `deep`."""
     from pipeline.analysis.content import content_frames
 
-    plan, order = directory.plan, timeline.frames
+    plan, order, hold = directory.plan, timeline.frames, config.motion.hold
+    repeats = {index for shot in plan.shots for index in range(shot.start, shot.stop) if (index - shot.start) % hold}
     size_px = (plan.width_px, plan.height_px)
 
     def contents(frames: range) -> Generator[Frame]:
@@ -174,6 +177,7 @@ def retimed_style(
         in_any_order(order, contents),
         config.motion,
         thread_count(size_px, config.runtime.threads),
+        repeats,
     )
 
 

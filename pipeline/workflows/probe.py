@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.config.settings import InputSettings
-from pipeline.errors import printable
+from pipeline.errors import InputError, printable
+from pipeline.media.image.raw import is_raw_file
 from pipeline.media.reader.cameras import list_cameras
-from pipeline.media.reader.intervals import duration_text
+from pipeline.media.reader.hdr import HDR_NAMES
+from pipeline.media.reader.inputs import is_animation
+from pipeline.media.reader.intervals import BURST_COUNT, duration_text
 from pipeline.media.reader.photo_facts import PhotoFacts, photo_facts, shutter_text
-from pipeline.media.reader.source import probe
+from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.video_facts import VideoFacts, video_facts
 from pipeline.types import FrameSlice, Source
+
+SHAKE_FRAMES: Final = {"video": 120, "photos": 24}
+"""So many frames are looked at for shake, at most: large photos take long to decode."""
+LEAST_SHAKE_FRAMES: Final = 3
+SHAKE_SIDE_PX: Final = 160
+SHAKY: Final = 0.01
+"""From this part of the longer side on, shake is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +146,62 @@ def _color(source: Source, _: InputSettings) -> Findings:
     return Findings({"color": ", ".join(tag for tag in tags if tag) or "not tagged"})
 
 
-def _streams(source: Source, _: InputSettings) -> Findings:
-    audio = {"audio": "yes" if source.has_audio else "no"}
-    return Findings({"stream": str(source.stream_index), **audio} if source.kind == "video" else audio)
+def _video(source: Source, _: InputSettings) -> Findings:
+    """How a video is coded, and its streams; of photos and animated pictures only that they have no audio."""
+    if source.kind != "video" or is_animation(source.files[0]):
+        return Findings({"audio": "no"})
+    facts, transfer = video_facts(source), source.color.transfer
+    picture = [facts.codec, facts.pixel_format, f"{facts.bits} bits" if facts.bits else "", *_special(source, facts)]
+    rows = {
+        "video": ", ".join(text for text in picture if text),
+        "stream": f"{source.stream_index} of {len(facts.streams)} ({', '.join(facts.streams)})",
+        "audio": f"yes, {facts.audio}" if facts.audio else "no",
+    }
+    hdr = HDR_NAMES.get(transfer or "")
+    return Findings(rows, data={"video": asdict(facts) | {"hdr": hdr}})
+
+
+def _special(source: Source, facts: VideoFacts) -> list[str]:
+    """What most videos are not."""
+    found = ["interlaced"] if source.interlaced else []
+    if source.color.transfer in HDR_NAMES:
+        peak = f", up to {source.peak_nits} cd/m2" if source.peak_nits else ""
+        found.append(f"HDR ({HDR_NAMES[source.color.transfer]}{peak})")
+    return found + ["transparent"] * facts.transparent
+
+
+def _shake(source: Source, settings: InputSettings) -> Findings:
+    """How much the camera shakes in the first frames, measured in small ones.
+
+    Not of raw files, which take seconds each, nor of frames that turn out to be damaged: a render names them.
+    """
+    import cv2
+    import numpy as np
+
+    from pipeline.analysis.stabilization import measured_shake_px
+    from pipeline.media.image.arrays import size_within
+
+    count = min(source.frame_count, SHAKE_FRAMES[source.kind], *source.damaged)
+    if count < LEAST_SHAKE_FRAMES or _is_raw(source):
+        return Findings()
+    width, height = size_within(source.width_px, source.height_px, SHAKE_SIDE_PX)
+    try:
+        with closing(read_frames(source, stop=count, width_px=width, height_px=height, settings=settings)) as frames:
+            grays = (np.asarray(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames)
+            shake_px = measured_shake_px(grays, float(source.frame_rate)) * source.width_px / width
+    except InputError:
+        return Findings()
+    part = "" if count == source.frame_count else f" in the first {count} frames"
+    rows, data = {"shake": f"{shake_px:.1f} px{part}"}, {"shake_px": shake_px}
+    if shake_px < SHAKY * max(source.width_px, source.height_px):
+        return Findings(rows, data=data)
+    burst = source.kind == "photos" and source.frame_count < BURST_COUNT
+    way = "input.align=burst lays them onto each other" if burst else "input.stabilize=0.5 steadies it"
+    return Findings(rows, [f"The frames shake by {shake_px:.0f} px; if that is the camera, --set {way}."], data)
+
+
+def _is_raw(source: Source) -> bool:
+    return source.kind == "photos" and is_raw_file(source.files[source.decoded_indices[0]])
 
 
 def _digest(source: Source, _: InputSettings) -> Findings:
@@ -148,7 +213,8 @@ MEASURES: Final[tuple[Callable[[Source, InputSettings], Findings], ...]] = (
     _timing,
     _photos,
     _color,
-    _streams,
+    _video,
+    _shake,
     _digest,
 )
 """What is found out about an input, in the order of the table: a measure that warns is one more function here."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -42,7 +43,38 @@ def output_timeline(
     if resolve(output, settings).kind == "still":
         return None
     cuts = [shot.start for shot in plan.shots if 0 < shot.start < source.frame_count]
-    return make_timeline(settings.time, settings.view, _paced(source, fps), cuts, output.suffix.lower())
+    return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
+
+
+def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, source: Source) -> str:
+    """How an output plays, for people: pictures, seconds, rate, loop, what is made between frames, audio."""
+    from pipeline.media.writer.target import resolve
+
+    kind, timeline = resolve(output, settings).kind, output_timeline(settings, plan, source, output)
+    if kind == "still":
+        return "one image"
+    starts = [pts * source.time_base for pts in source.pts] if timeline is None else [it.start for it in timeline.shown]
+    end = Fraction(source.duration_s) if timeline is None else timeline.end
+    steps = {after - before for before, after in pairwise(starts)}
+    words = [f"{source.frame_count} frame{'s' * (source.frame_count != 1)}"]
+    if timeline is not None:
+        words = [f"{len(starts)} picture{'s' * (len(starts) != 1)} of {words[0]}"]
+    words += [
+        f"{float(end):.2f} s",
+        f"{float(1 / steps.pop()):.3g} per second" if len(steps) == 1 else "at their times",
+    ]
+    if timeline is not None:
+        words += {"boomerang": ["forth and back"], "seamless": ["the end leads into the beginning"]}.get(
+            timeline.loop, []
+        )
+        if any(shown.weight for shown in timeline.shown):
+            words.append(f"in-betweens {'along the motion' if timeline.flow else 'crossfaded'}")
+    if kind == "animation":
+        plays = 0 if output.suffix.lower() == ".avif" else settings.animation.plays
+        words.append(f"repeated {plays} times" if plays > 1 else "once" if plays else "repeated for ever")
+    if kind == "video" and source.has_audio and settings.audio != "none":
+        words.append("with audio" if timeline is None or timeline.audio is not None else "without audio")
+    return ", ".join(words)
 
 
 def write_retimed(
@@ -93,12 +125,13 @@ def retimed(
     contents: Generator[Frame],
     motion: MotionSettings,
     threads: int,
+    repeats: Collection[int] = (),
 ) -> Generator[Pixels]:
     """The pictures of a timeline, in order, made on several threads.
 
     `finished` are the frames of `timeline.frames`, in that order, `contents` their content as it was stylized, which is
     read only where flow is needed; all are of one size. The flow between two frames is estimated once, as long as what
-    is kept of others leaves room.
+    is kept of others leaves room. Frames in `repeats` show the stylized frame before them, so nothing moves to them.
     """
     from pipeline.motion.between import between
     from pipeline.motion.camera import enlarged_part
@@ -111,7 +144,7 @@ def retimed(
 
     def made() -> Generator[tuple[Shown, Sequence[Pixels], FlowPair | None]]:
         with closing(finished), closing(contents):
-            yield from _with_flows(timeline, finished, contents, motion)
+            yield from _with_flows(timeline, finished, contents, motion, repeats)
 
     return map_in_order(lambda work: picture(*work), made(), threads)
 
@@ -137,7 +170,11 @@ def in_any_order(order: Sequence[int], read: Callable[[range], Generator[Item]])
 
 
 def _with_flows(
-    timeline: Timeline, finished: Iterator[Pixels], contents: Iterator[Frame], motion: MotionSettings
+    timeline: Timeline,
+    finished: Iterator[Pixels],
+    contents: Iterator[Frame],
+    motion: MotionSettings,
+    repeats: Collection[int],
 ) -> Generator[tuple[Shown, Sequence[Pixels], FlowPair | None]]:
     """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
     from pipeline.motion.between import FlowPair, faded, find_flows
@@ -168,7 +205,7 @@ def _with_flows(
             if flows is None:
                 (_, before), (_, after) = images.values()
                 flows = FlowPair()
-                if timeline.flow and before is not None and after is not None:
+                if timeline.flow and shown.second not in repeats and before is not None and after is not None:
                     flows = find_flows(before, after, motion, estimator)
             while known and sum(it.nbytes for it in known.values()) + flows.nbytes > KEPT_BYTES:
                 del known[next(iter(known))]
@@ -176,10 +213,12 @@ def _with_flows(
         yield shown, [image for image, _ in images.values()], flows
 
 
-def _paced(source: Source, fps: Fraction | None) -> Source:
-    """The source at a constant rate."""
+def paced(source: Source, fps: Fraction | None) -> Source:
+    """The source at a constant rate; of photos the gaps stay, which are whole frames."""
     if fps is None:
         return source
+    if source.kind == "photos":
+        return replace(source, frame_rate=fps, time_base=1 / fps)
     return replace(source, frame_rate=fps, time_base=1 / fps, pts=tuple(range(source.frame_count)), duration_ticks=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from fractions import Fraction
 from itertools import pairwise
@@ -13,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+from tests.support.bursts import moved, photo
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import FRAMES, Tempera, assert_refused, video_times
+from tests.support.photos import at
 
 FLAT = ["--set=styler=palette", "--progress=plain"]
 
@@ -116,6 +119,57 @@ def test_a_burst_becomes_a_looping_gif(tempera: Tempera, tmp_path: Path) -> None
     assert off.code == 0 and "become a loop" not in off.err
     with Image.open("off.gif") as animation:
         assert len(list(ImageSequence.Iterator(animation))) == 4
+
+
+def test_gaps_are_filled_and_keep_their_length_at_another_rate(tempera: Tempera, tmp_path: Path) -> None:
+    for number, (second, image) in enumerate(zip((0, 10, 20, 50, 60), moving_square(5, size=(96, 64)), strict=True)):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769).update(at(second))
+        (tmp_path / "gap").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / f"gap/{number}.jpg", exif=exif)
+    style = ["-s", "{media}/waves.png", *FLAT, "--set=output.codec=ffv1", "-o", "gap.mkv"]
+    assert tempera("render", "gap", *style, "--set=input.gaps=interpolate").code == 0
+    path, said = export(tempera, tmp_path / "gap.render", "slow.mkv", "time.loop=none")
+    found = pictures(path)
+    assert video_times(path) == [Fraction(number, 4) for number in range(7)]
+    assert all(not np.array_equal(*both) for both in pairwise(found)) and "7 pictures of 5 frames, 1.75 s" in said
+    again = tempera("export", "gap.render", "-o", "fast.mkv", "--fps=8", "--set=output.codec=ffv1", "--progress=none")
+    assert again.code == 0 and video_times(Path("fast.mkv")) == pytest.approx([i / 8 for i in range(7)], abs=0.001)
+    held = tempera("render", "gap", *style, "--set=input.gaps=hold")
+    assert "stylized" not in held.err and video_times(Path("gap.mkv")) == [0, 0.25, 0.5, 1.25, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("media_name", "output", "settings", "plays"),
+    [
+        ("photos", "b.gif", [], "25 pictures of 3 frames, 1.00 s, 25 per second, forth and back, in-betweens along the "
+         "motion, repeated for ever"),
+        ("clip.mp4", "b.mp4", [], "5 frames, 0.50 s, 10 per second, with audio"),
+        ("clip.mp4", "b.mp4", ["output.time.reverse=true"], "5 pictures of 5 frames, 0.50 s, 10 per second, "
+         "without audio"),
+        ("uneven.mp4", "b.gif", ["output.animation.plays=2"], "4 frames, 0.24 s, at their times, repeated 2 times"),
+        ("photos/shot_001.png", "b.png", [], "one image"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_tells_how_the_output_plays(
+    tempera: Tempera, media_name: str, output: str, settings: list[str], plays: str
+) -> None:
+    sets = [f"--set={setting}" for setting in settings]
+    result = tempera(
+        "render", f"{{media}}/{media_name}", "-s", "{media}/waves.png", *FLAT, *sets, "-o", output, "--dry-run"
+    )
+    assert f"plays      {plays}\n" in result.out, result.out + result.err
+
+
+def test_a_dry_run_tells_what_alignment_leaves(tempera: Tempera, tmp_path: Path) -> None:
+    (tmp_path / "burst").mkdir()
+    for number, shift in enumerate(((0, 0), (14, 3), (-9, 8))):
+        Image.fromarray(photo(moved(shift))).save(tmp_path / f"burst/{number}.png")
+    render = ("render", "burst", "-s", "{media}/waves.png", *FLAT, "--dry-run", "-o")
+    result = tempera(*render, "b.png", "--set=input.fuse=mean")
+    found = re.search(r"aligned    3 photos become 1 by mean, placed .*, (\d+)x(\d+) of 320x240 px stay", result.out)
+    assert found is not None and 290 <= int(found[1]) <= 298 and 219 <= int(found[2]) <= 230, result.out
+    assert "aligned" not in tempera(*render, "b.gif").out
 
 
 def test_a_photo_becomes_a_clip_with_a_slow_zoom(tempera: Tempera, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import ImageCms
 from pipeline.errors import InputError
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import open_image
+from pipeline.media.image.raw import is_raw_file
 from pipeline.media.image.sniff import read_head
 from pipeline.media.reader.cameras import count_cameras, describe_cameras
 from pipeline.media.reader.header import read_header
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 JUMP_STOPS: Final = 1.0
 """Change of the exposure settings from one photo to the next, in stops, above which it is told."""
+RAW_BITS: Final = 16
+"""Bits per sample to which raw files are developed."""
 _SHOWN_JUMPS: Final = 5
 _PNG_DEPTH_AT: Final = 24
 _BITS_TAG: Final = 258
@@ -146,7 +149,9 @@ def _describe_jumps(photos: Sequence[PhotoHeader]) -> list[str]:
 
 
 def _picture(header: PhotoHeader) -> tuple[str, int]:
-    """The name of the ICC profile of a photo, "" if it has none, and its bits per sample, 0 if unknown."""
+    """The name of the ICC profile of a photo, "" if it has none, and its bits per sample as read, 0 if unknown."""
+    if is_raw_file(header.file):
+        return "camera raw", RAW_BITS
     try:
         with open_image(header.file) as image:
             return _profile_name(image), _bits(image, read_head(header.file))
