@@ -215,7 +215,7 @@ def test_settings_exist(document: str, key: str) -> None:
         model = model.model_fields[part].annotation
 
 
-@pytest.mark.parametrize(("document", "assignment"), every(r"--set ([\w.]+=[\w.]+)"))
+@pytest.mark.parametrize(("document", "assignment"), every(r"--set ([\w.]+=[\w.:]+)"))
 def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     if assignment.endswith("=N"):  # any number
         return
