@@ -51,7 +51,7 @@ class Forecast:
         needed = [f"{in_words(self.disk_bytes)} of disk"]
         if self.memory is not None:
             where = "" if self.memory.device == "cpu" else f" on {self.memory.device}"
-            needed.insert(0, f"{in_words(self.memory.needed)} of memory{where}")
+            needed.insert(0, f"{in_words(self.memory.total)} of memory{where}")
         return (
             f"{cold + warm:,} frame{'' if cold + warm == 1 else 's'} ({cold:,} cold, {warm:,} warm{again}): "
             f"{'time unknown' if self.seconds is None else about(self.seconds)}, {', '.join(needed)}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """Bytes that are needed and that are free on a device, by its type.
+    """Bytes that are needed and that are free on a device, by its type, and `held`, which the process has already.
 
     `warning` says in words what is done where whole frames do not fit, or that nothing will do ("": they fit).
     """
@@ -22,7 +22,13 @@ class MemoryNeed:
     needed: int
     free: int
     device: str
+    held: int = 0
     warning: str = ""
+
+    @property
+    def total(self) -> int:
+        """Bytes that the process will have."""
+        return self.held + self.needed
 
     @property
     def suffices(self) -> bool:
@@ -39,15 +45,16 @@ def _need(prepared: Prepared, style: str) -> MemoryNeed:
     from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
     from pipeline.optimize.feature_terms import needed_layers
     from pipeline.optimize.memory import RESERVE_BYTES, FeatureMemory, MemoryPlan, needed_bytes
-    from pipeline.runtime.memory import free_bytes
+    from pipeline.runtime.memory import free_bytes, resident_bytes
     from pipeline.stylers.frame_memory import USED_FRACTION, usable_plans
 
     plan, config, resources = prepared.plan, prepared.configs[style], prepared.resources[style]
     size, device = (plan.height_px, plan.width_px), resources.device
     free, each = free_bytes(device), frame_bytes(config, resources, size)
+    held = resident_bytes() if device.type == "cpu" else 0
     batch = config.runtime.batch_size or automatic_batch_size(device, each)
     if resources.encoder is None:
-        return MemoryNeed(RESERVE_BYTES + each, free, device.type)
+        return MemoryNeed(RESERVE_BYTES + each, free, device.type, held)
     features = FeatureMemory.of(resources.encoder, needed_layers(config.losses))
     pairs = config.optimize.history
     usable = int(USED_FRACTION * free)
@@ -66,4 +73,4 @@ def _need(prepared: Prepared, style: str) -> MemoryNeed:
             f"memory: about {in_words(whole)} are needed for whole frames, {in_words(free)} are free: {frames} are "
             f"computed {chosen}, which takes longer"
         )
-    return MemoryNeed(needed, free, device.type, warning)
+    return MemoryNeed(needed, free, device.type, held, warning)

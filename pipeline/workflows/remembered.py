@@ -32,6 +32,7 @@ KEPT_ENTRIES: Final = 200
 OLDEST_DAYS: Final = 180
 _VERSION: Final = 1
 _MOST_BYTES: Final = 1 << 20
+_LARGEST: Final = 1e12
 _SECONDS_OF_DAY: Final = 86400
 
 
@@ -144,5 +145,5 @@ def _is_good(entry: Any) -> bool:
     if not isinstance(entry, dict) or not all(isinstance(values, list) and values for values in entry.values()):
         return False
     numbers = [value for values in entry.values() for value in values]
-    good = all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers)
+    good = all(type(value) in (int, float) and 0 <= value < _LARGEST for value in numbers)
     return good and "day" in entry and abs(_today() - entry["day"][-1]) <= OLDEST_DAYS
