@@ -91,8 +91,6 @@ def _prepare(
     with reporter.stage("reading the input", None):
         kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
         source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
-    for sentence in source.notes:
-        reporter.note(f"input: {sentence}")
     if (
         request.fps is not None
         and source.kind == "video"

@@ -120,7 +120,7 @@ def _unchanged(*_arguments: Any, **_named: Any) -> Callable[[Any], Any]:
 def _pydantic(_name: str) -> dict[str, ModuleType]:
     decorators = dict.fromkeys(("field_validator", "model_serializer", "model_validator"), _unchanged)
     core = _module("pydantic_core", PydanticCustomError=ValueError)
-    names = ("AfterValidator", "ConfigDict", "WithJsonSchema")
+    names = ("AfterValidator", "BeforeValidator", "ConfigDict", "WithJsonSchema")
     noted = dict.fromkeys(names, lambda *_arguments, **_named: None)
     made = {"BaseModel": _BaseModel, "Field": _Field, "PrivateAttr": lambda default_factory: default_factory()}
     fields = _module("pydantic.fields", FieldInfo=_Field)
