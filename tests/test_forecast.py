@@ -19,6 +19,7 @@ from pipeline.config.settings import Config
 from pipeline.encoders import fetch
 from pipeline.plan.edits import Edit
 from pipeline.runtime.progress import SilentReporter
+from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.resources import Resources
 from pipeline.types import FrameStats
 from pipeline.workflows import cost, frames_left, memory_need, remembered
@@ -79,9 +80,7 @@ def test_stored_frames_and_those_that_edits_pin_are_not_left(tmp_path: Path, mon
     (prepared.path / "plan.json").touch()
     edit = Edit(1, prepared.plan.chains[0].id, 6, 10, 2, DIGEST, DIGEST, (), "2026-01-01T00:00:00Z")
     monkeypatch.setattr(frames_left, "stored_edits", lambda _: (edit, replace(edit, state="undone", frame=3)))
-    monkeypatch.setattr(
-        frames_left.RenderDirectory, "done", lambda _self, _chain, among: 4 if among.start == 0 else among.start
-    )
+    monkeypatch.setattr(RenderDirectory, "done", lambda _self, _chain, among: 4 if among.start == 0 else among.start)
     assert tuple(frames_left.frames_left(prepared)["swirl"]) == (0, 2 + 3 + 1, 0)  # 4 5, 7 8 9, 11
     assert tuple(frames_left.frames_left(prepared, anew=True)["swirl"]) == (1, 11, 0)
 
@@ -90,7 +89,7 @@ def test_work_of_frames_in_closed_form() -> None:
     config = a_config(optimize={"cold": {"evaluations": 10, "min_scale_px": 64, "scale_step": 2}})
     scales = [(64, 48), (128, 96), (256, 192)]
     assert cold_work(config, (256, 192)) == 10 * sum(h * w + cost.OVERHEAD_PX for h, w in scales)
-    assert warm_work(config, (256, 192), 2) == (7.5 + 2) * work_of((256, 192))
+    assert warm_work(config, (256, 192), 2) == (8.75 + 2) * work_of((256, 192))
     assert expected_work(config, (256, 192), 2, 3, beside=2) == 2 * cold_work(config, (256, 192)) + 3 * warm_work(
         config, (256, 192), 2
     )
@@ -112,7 +111,7 @@ def test_seconds_are_those_of_the_measurement(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(forecasts, "measure", measured)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     found = forecast(prepared)
-    work = 2 * 10 * work_of(SIZE) + 10 * (7.5 + 2) * work_of(SIZE)
+    work = 2 * 10 * work_of(SIZE) + 10 * (8.75 + 2) * work_of(SIZE)
     writing = 12 * 48 * 64 * forecasts.WRITE_S_PER_PX / 2
     assert found.frames == FrameCounts(2, 10, 0)
     assert found.seconds == pytest.approx(work * 1e-4 + 0.5 + writing)

@@ -35,6 +35,10 @@ BESIDE_EVALUATIONS: Final = 2.3
 """What a warm frame costs beside its evaluations, in evaluations, where it was not measured: with `compact` at 1280x720
 on two cores 1.74 s for 7.4 evaluations of 180 ms."""
 
+EXPECTED_SHARE: Final = 0.75
+"""Where between the least and the most evaluations a warm frame is expected: with 5 and 10, real clips took 7 to 10.7,
+one that is still 5, and one that turns fast 14 (docs/benchmarks.md)."""
+
 FIRST_SIDE_PX: Final = {"cpu": 320}
 FIRST_SIDE_PX_OF_ACCELERATORS: Final = 1024
 LONGEST_EVALUATION_S: Final = 0.35
@@ -83,7 +87,7 @@ def cold_work(config: Config, size: Size) -> float:
 def warm_work(config: Config, size: Size, beside: float = BESIDE_EVALUATIONS) -> float:
     """Pixel evaluations of a warm frame, `beside` of them not of the objective.
 
-    Its evaluations are expected in the middle between the least and the most that the settings allow.
+    Its evaluations are expected at `EXPECTED_SHARE` between the least and the most that the settings allow.
     """
     from pipeline.stylers.boil import boiling_frame
 
@@ -94,8 +98,8 @@ def warm_work(config: Config, size: Size, beside: float = BESIDE_EVALUATIONS) ->
         scales = scales_of(config, size)
         boiling = boiling_frame(boil, config.optimize, len(scales))
         return boiling.evaluations * sum(map(work_of, scales[-boiling.levels :])) + beside * work_of(size)
-    evaluations = (min(warm.min_evaluations, warm.evaluations) + warm.evaluations) / 2
-    return (evaluations + beside) * work_of(size)
+    least = min(warm.min_evaluations, warm.evaluations)
+    return (least + EXPECTED_SHARE * (warm.evaluations - least) + beside) * work_of(size)
 
 
 def expected_work(config: Config, size: Size, cold: float, warm: float, *, beside: float = BESIDE_EVALUATIONS) -> float:

@@ -130,15 +130,12 @@ def forecast(
     disk = sum(need.expected for need in needs(prepared.plan, prepared.path, configs, prepared.outputs, anew=anew))
     if missing:
         return Forecast(total, None, None, disk, missing)
+    styles = [name for name, frames in left.items() if frames.cold or frames.warm]
+    memory = memory_need(prepared, styles) if styles else None  # before a measurement takes some, too
     parts = [_stylizing_s(prepared, name, frames, if_worth_it) for name, frames in left.items()]
     known = [part for part in parts if part is not None]
-    styles = [name for name, frames in left.items() if frames.cold or frames.warm]
-    return Forecast(
-        total,
-        sum(known) + sum(_writing_s(prepared, name) for name in left) if len(known) == len(parts) else None,
-        memory_need(prepared, styles) if styles else None,
-        disk,
-    )
+    writing = sum(_writing_s(prepared, name) for name in left)
+    return Forecast(total, sum(known) + writing if len(known) == len(parts) else None, memory, disk)
 
 
 def _stylizing_s(prepared: Prepared, style: str, frames: FrameCounts, if_worth_it: bool) -> float | None:
