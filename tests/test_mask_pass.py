@@ -109,6 +109,22 @@ def test_painted_masks_are_carried_to_all_frames(painted: MaskSettings, tmp_path
     assert found.confidence(0).min() == 1 and found.confidence(3).min() < 1
 
 
+def test_steady_masks_are_others_and_are_stored_apart(painted: MaskSettings, sky: MaskSettings, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = prepared(painted, cache)
+    before = stored(cache)
+    frames = MaskedFrames(source_of(), SIZE, Reading(CLIP), (Shot(0, 0, COUNT),), cache, steady=True)
+    steady = prepare_mask(painted, frames, SilentReporter(), Cancellation())
+    assert before.items() < stored(cache).items()
+    middle = COUNT // 2
+    assert not np.array_equal(steady.mask(middle, CLIP[middle]), first.mask(middle, CLIP[middle]))
+    assert iou(steady.mask(middle, CLIP[middle]) > 0.5, TRUTH[middle] > 0.5) > 0.97
+    prepared(sky, cache)
+    known = stored(cache)
+    prepare_mask(sky, frames, SilentReporter(), Cancellation())
+    assert stored(cache) == known  # nothing is carried for the sky
+
+
 def test_painted_frames_are_exactly_what_was_painted(painted: MaskSettings, tmp_path: Path) -> None:
     found = prepared(painted, tmp_path / "cache")
     assert np.array_equal(found.mask(0, CLIP[0]), TRUTH[0])

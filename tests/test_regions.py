@@ -25,7 +25,7 @@ from pipeline.optimize.objective import Objective, style_target
 from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms, layer_maps
 from pipeline.optimize.style_terms import active_layers
 from pipeline.stylers.neural import NeuralStyler
-from pipeline.stylers.region_styles import recolored, resize_maps
+from pipeline.stylers.region_styles import JOIN_HOLD, JOIN_REACH_PX, join_hold, recolored, resize_maps
 from pipeline.types import FrameBatch, StylizedBatch
 from tests.support.clips import texture
 
@@ -253,6 +253,20 @@ def test_resized_maps_add_up_to_one() -> None:
         assert torch.allclose(resize_maps(halves(), size).sum(dim=1), torch.ones(1, *size), atol=1e-5)
 
 
+def test_pixels_are_held_faster_along_joins_alone() -> None:
+    maps = torch.zeros(1, 2, 40, 64)
+    maps[:, 0, :, :32], maps[:, 1, :, 32:] = 1, 1
+    found = join_hold(maps)[0, 0]
+    away = torch.arange(64).sub(31.5).abs() > JOIN_REACH_PX + 1
+    assert (found[:, away] == 1).all()
+    share = (JOIN_REACH_PX + 1) / (2 * JOIN_REACH_PX + 1)  # of the window around the pixel beside the join
+    assert torch.allclose(found[:, 31:33], torch.tensor(1 + 4 * JOIN_HOLD * share * (1 - share)))
+    assert torch.allclose(
+        join_hold(maps.repeat_interleave(8, 2).repeat_interleave(8, 3)).amax(), found.amax(), atol=0.1
+    )
+    assert (join_hold(torch.ones(2, 1, 40, 64)) == 1).all()
+
+
 def a_config(*regions: dict[str, Any]) -> Config:
     each = [{"mask": {"image": "mask.png"}, **region} for region in regions]
     optimize = {"cold": {"min_scale_px": 48, "evaluations": 4}, "warm": {"evaluations": 4, "min_evaluations": 2}}
@@ -313,6 +327,15 @@ def test_recolored_light_has_the_colors_of_each_region(encoder: Encoder) -> None
 def test_styler_with_regions_refuses_a_batch_without_maps(encoder: Encoder) -> None:
     with pytest.raises(ValueError, match="regions"):
         styler(encoder, a_config({})).stylize(FrameBatch("cold", images(1), None, (0,)))
+
+
+def test_temporal_term_is_stronger_on_joins_and_as_ever_without_regions(encoder: Encoder) -> None:
+    content, maps = images(1), halves()
+    confidence = torch.rand(1, 1, *content.shape[-2:], generator=torch.Generator().manual_seed(3))
+    for config, own, factor in ((a_config(BLUE_STYLE), maps, join_hold(maps)), (a_config(), None, 1)):
+        batch = FrameBatch("warm", content, content, (0,), content, confidence, regions=own)
+        found = styler(encoder, config)._objective(content, 1.0, batch, regions=own).temporal
+        assert found is not None and torch.equal(found.confidence, confidence * factor)
 
 
 def test_batch_of_stylized_frames_is_that_of_single_ones(encoder: Encoder) -> None:

@@ -32,6 +32,7 @@ from pipeline.cli import (
     probe,
     queue,
     render,
+    show,
     status,
     styles,
     weights,
@@ -88,6 +89,7 @@ for _command in (
     preview.preview,
     masks.masks,
     queue.queue,
+    show.show,
     styles.styles,
     styles.schema,
 ):

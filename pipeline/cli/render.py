@@ -15,7 +15,7 @@ from pipeline.cli.printing import curve_lines, print_paths
 
 def render(
     inputs: options.Inputs,
-    style: options.Styles,
+    style: options.Styles = [],  # noqa: B006 - typer copies it
     output: options.Output = None,
     width: options.Width = None,
     height: options.Height = None,
@@ -28,6 +28,14 @@ def render(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     workdir: Annotated[
         Path | None, typer.Option(help="Render directory. [default: OUTPUT without suffix + .render]")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="The settings inside this file, which Tempera has exported; --style then says where its images are.",
+            metavar="FILE",
+            show_default=False,
+        ),
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew; an old render is moved aside, not deleted.")
@@ -57,9 +65,18 @@ def render(
     from pipeline.workflows.space import in_words, needs
 
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed, save_every=save_every)
+    if like is None:
+        styles = tuple(load_style(name, sets) for name in style)
+    else:
+        from pipeline.workflows.inside import like as like_file
+
+        found = like_file(like, [Path(name) for name in style], sets, weights=weights)
+        styles, weights = (found.style,), found.weights
+        if width is None and height is None:
+            width, height = found.width_px, found.height_px
     request = RenderRequest(
         inputs=tuple(inputs),
-        styles=tuple(load_style(name, sets) for name in style),
+        styles=styles,
         output=output,
         width_px=width,
         height_px=height,

@@ -66,6 +66,11 @@ class VideoSettings(Settings):
         "it or fail; encode: always encode it; none: leave it out.",
     )
     location: bool = Field(False, description="Carry the place of the recording over, if the input states it.")
+    metadata: Literal["settings", "none"] = Field(
+        "settings",
+        description="What the file says about how it was made: its settings without any folder names, for `tempera "
+        "show` and `--like`, or nothing.",
+    )
     animation: AnimationSettings = Field(default_factory=AnimationSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
 

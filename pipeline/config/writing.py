@@ -20,16 +20,25 @@ def config_data(config: Config, folder: Path) -> dict[str, Any]:
 
     Parsed and located there it is the same config. Paths are as `portable_path` writes them.
     """
-    data: dict[str, Any] = _plain(config, lambda path: portable_path(path, folder))
+    return settings_data(config, lambda path: portable_path(path, folder))
+
+
+def settings_data(config: Config, written: Callable[[Path], str]) -> dict[str, Any]:
+    """`config_data` with every path as `written` gives it."""
+    data: dict[str, Any] = plain_settings(config, written)
     return {"schema": config.schema_version, "name": config.name, **data}
 
 
 def config_yaml(config: Config, folder: Path, comment: str) -> str:
     """`config_data` as YAML, below `comment`, each line of which becomes a comment."""
+    return commented_yaml(config_data(config, folder), comment)
+
+
+def commented_yaml(data: Mapping[str, Any], comment: str) -> str:
+    """Plain data as YAML, below `comment`, each line of which becomes a comment."""
     lines = [f"# {printable(line)}".rstrip() + "\n" for line in comment.splitlines()]
-    data = config_data(config, folder)
     return "".join(lines) + yaml.safe_dump(
-        data, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+        dict(data), sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
     )
 
 
@@ -47,12 +56,15 @@ def portable_path(path: Path, folder: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _plain(value: Any, written: Callable[[Path], str]) -> Any:
-    """Plain data; of a section only the fields that differ from what a missing key means."""
+def plain_settings(value: Any, written: Callable[[Path], str]) -> Any:
+    """Plain data, with every path as `written` gives it.
+
+    Of a section only the fields that differ from what a missing key means.
+    """
     if isinstance(value, BaseModel):
         fields = {info.alias or name: (getattr(value, name), info) for name, info in type(value).model_fields.items()}
         found = {
-            key: _plain(item, written)
+            key: plain_settings(item, written)
             for key, (item, info) in fields.items()
             if info.is_required() or item != info.get_default(call_default_factory=True)
         }
@@ -60,7 +72,7 @@ def _plain(value: Any, written: Callable[[Path], str]) -> Any:
             found |= {name: curve.plain() for name, curve in value.own_curves.items()}
         return found
     if isinstance(value, Mapping):
-        return {key: _plain(item, written) for key, item in value.items()}
+        return {key: plain_settings(item, written) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, written) for item in value]
+        return [plain_settings(item, written) for item in value]
     return written(value) if isinstance(value, Path) else value

@@ -6,6 +6,9 @@ as in Bai, Wang, Simons and Sapiro 2009, "Video SnapCut" (ACM SIGGRAPH), with on
 Both are joined by a guided filter that is weighted with their confidence, which puts the edge where the frame has one,
 and a steeper slope keeps the edge from growing wider with every step.
 
+A region of a style has its edge among strokes that follow the flow. There an edge that is put anew in every frame would
+tremble beside them, so a *steady* mask follows a reliable flow too, and is corrected gradually.
+
 What is carried are the 8 bits that are stored, so a pass that continues from a stored mask makes the same bytes as one
 that never stopped.
 """
@@ -46,6 +49,8 @@ REGAINED: Final = 0.5
 """Confidence of what could not be carried and was filled in, at most: by what is around it, and by its color."""
 STEEPNESS: Final = 1.5
 """Slope of the mask at one half after every step: about what a bilinear warp has flattened."""
+CORRECTION: Final = 0.2
+"""How far a steady mask goes in one step to where colors and edges of the frame put it, against a certain flow."""
 LEAST: Final = 1e-3
 """Weight of a mask without confidence where two are blended."""
 
@@ -92,11 +97,14 @@ def carry(
     content: NDArray[np.uint8],
     motion: Motion,
     colors: NDArray[np.float32],
+    *,
+    steady: bool = False,
 ) -> Carried:
     """The mask of the frame before, or after, carried to this one. Contents are uint8 (h, w, 3) sRGB.
 
     `motion` leads from each pixel of `content` to where it was in `content_before`. `colors` is the `color_model` of
     the painted frame that the mask comes from: with those of the frame before alone, errors would confirm themselves.
+    `steady`: the edge follows the flow where that is reliable, and is put where the frame has one over several frames.
     """
     side = max(content.shape[:2]) / CARRY_SIDE_PX
     x, y = positions(motion.backward_flow)
@@ -121,6 +129,8 @@ def carry(
     joined = (flow_weight * warped + color_weight * likely) / weight
     radius = max(2, round(RADIUS_PX * side))
     fitted = apply_affine(fit_affine(content, joined, radius_px=radius, epsilon=EPSILON, weight=weight), content)
+    if steady:
+        fitted = warped + (fitted - warped) * (1 - np.float32(1 - CORRECTION) * confidence)
 
     confidence *= 1 - np.abs(fitted - warped)
     around = np.asarray(cv2.blur(confidence, (2 * radius + 1,) * 2), np.float32)

@@ -113,7 +113,7 @@ def make_identity(
     identity: dict[str, Any] = {
         "algorithm": ALGORITHM,
         "source.digest": source.digest,
-        "source.frames": _index_ranges(source.decoded_indices),
+        "source.frames": index_ranges(source.decoded_indices),
         "geometry.width_px": width_px,
         "geometry.height_px": height_px,
         "shots": [[shot.start, shot.stop] for shot in shots],
@@ -217,7 +217,7 @@ def _digests_for_paths(style: dict[str, Any], digests: Sequence[str]) -> None:
         image["digest"] = digest
 
 
-def _index_ranges(indices: Sequence[int]) -> str:
+def index_ranges(indices: Sequence[int]) -> str:
     """Which decoded frames are rendered, short: `0:48`, `0:96:2`, `0:10,20:30`. Injective."""
     parts = []
     position = 0

@@ -30,7 +30,7 @@ from pipeline.optimize.objective import Objective
 from pipeline.optimize.regions import KeptPixels
 from pipeline.stylers.boil import boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
-from pipeline.stylers.region_styles import RegionStyles, recolored, resize_maps
+from pipeline.stylers.region_styles import RegionStyles, join_hold, recolored, resize_maps
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, image_tensor, style_colors, with_weights
 from pipeline.stylers.unequal_frames import stylize_apart
@@ -285,6 +285,7 @@ class NeuralStyler:
         temporal = None
         if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
             confidence = warm.confidence.to(self.device)
+            confidence = confidence if maps is None else confidence * join_hold(maps)
             confidence = confidence if kept is None else confidence * (1 - kept.kept)
             temporal = TemporalTarget.of(warm.warped_previous.to(self.device), confidence)
         return Objective.of(

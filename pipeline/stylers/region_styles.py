@@ -7,7 +7,7 @@ the style itself holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from pipeline.encoders.network import Encoder
     from pipeline.optimize.style_terms import StyleTarget
     from pipeline.types import StyleColors
+
+JOIN_SIDE_PX: Final = 256
+JOIN_REACH_PX: Final = 5
+"""So far from a join pixels are held faster, in px of frames whose longer side is at most `JOIN_SIDE_PX`."""
+JOIN_HOLD: Final = 4.0
+"""How much is added to 1, the factor on the temporal term, along a join. Two styles are compared there, neither with
+its full weight, and the edge between their colors shows every step."""
 
 
 class RegionStyles:
@@ -73,6 +80,21 @@ class RegionStyles:
         """Where regions without style keep the pixels of the contents; None if there are none."""
         kept = [position for position, styles in enumerate(self._targets) if styles is None]
         return KeptPixels(contents, maps[:, kept].sum(dim=1, keepdim=True)) if kept else None
+
+
+def join_hold(maps: Tensor) -> Tensor:
+    """The factor (B, 1, H, W) on the temporal term by the maps of regions: 1 inside them, `1 + JOIN_HOLD` on joins."""
+    height, width = maps.shape[-2:]
+    small_width, small_height = size_within(width, height, JOIN_SIDE_PX)
+    around = F.avg_pool2d(
+        resize_maps(maps, (small_height, small_width)),
+        2 * JOIN_REACH_PX + 1,
+        stride=1,
+        padding=JOIN_REACH_PX,
+        count_include_pad=False,
+    )
+    mixed = (2 * (1 - around.square().sum(dim=1, keepdim=True))).clamp(0, 1)  # 1 where two regions have a half each
+    return 1 + JOIN_HOLD * resize_maps(mixed, (height, width))
 
 
 def resize_maps(maps: Tensor, size: Size) -> Tensor:

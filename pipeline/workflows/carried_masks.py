@@ -95,7 +95,10 @@ class CarriedMasks:
         shots: Sequence[Shot],
         folder: Path,
         reporter: Reporter,
+        *,
+        steady: bool = False,
     ) -> None:
+        """`steady`: see `carry`."""
         assert settings.painted is not None
         pictures = frame_indices(settings.painted, source, reporter)
         self._keys = sorted(pictures)
@@ -107,6 +110,7 @@ class CarriedMasks:
         self._runs = dict(zip(("forward", "backward"), runs(self._keys, shots, source), strict=True))
         self._files = {name: MaskFiles(folder / name) for name in self._runs}
         self._shots = shots
+        self._steady = steady
         self._restored = {name: RestoredFiles(self._files[name], self._again) for name in self._runs}
 
     def compute(self, reporter: Reporter, cancellation: Cancellation) -> None:
@@ -177,7 +181,7 @@ class CarriedMasks:
             before = next(contents)
             for place, (index, content) in enumerate(zip(run.frames[known:], contents, strict=True), known + 1):
                 motion = motion_between(before, content, FLOW, from_index=at, to_index=index)
-                state = carry(state, before, content, motion, colors)
+                state = carry(state, before, content, motion, colors, steady=self._steady)
                 files.write(index, state.mask, state.confidence)
                 at, before = index, content
                 yield place

@@ -23,6 +23,7 @@ from pipeline.store.disk_errors import writing
 from pipeline.store.videos import COMPOSED_NAME
 from pipeline.workflows.composition import ComposedFrame, Composition, Layer
 from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
+from pipeline.workflows.record import composition_record
 from pipeline.workflows.style_frames import selected
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ def compose(
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
         deep = resolve(output, settings).deep
         images = stack.enter_context(closing(composition.images(ready, checkpoint, deep=deep)))
-        write_video(output, images, source=source, settings=settings, progress=advance, note=reporter.note)
+        record = composition_record(composition, source, reporter)
+        write_video(
+            output, images, source=source, settings=settings, record=record, progress=advance, note=reporter.note
+        )
     _note(composition, output, len(ready))
     return output
 

@@ -19,6 +19,7 @@ from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.record import render_record
 from pipeline.workflows.retime import in_any_order, output_timeline, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
@@ -110,10 +111,11 @@ def write_style(
     source = source if ready is None else selected(source, range(ready))
     timeline = output_timeline(config.output, directory.plan, source, output, fps)
     deep = resolve(output, config.output).deep
+    record = render_record(directory.plan, style, config, source, fps, reporter)
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(made) as pictures:
-            write_retimed(output, pictures, timeline, source, config.output, reporter)
+            write_retimed(output, pictures, timeline, source, config.output, reporter, record)
         note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
         return output
     seen = hashlib.sha256()
@@ -122,7 +124,14 @@ def write_style(
         finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
         frames = stack.enter_context(closing(finished))
         write_video(
-            output, frames, source=source, settings=config.output, fps=fps, progress=advance, note=reporter.note
+            output,
+            frames,
+            source=source,
+            settings=config.output,
+            fps=fps,
+            record=record,
+            progress=advance,
+            note=reporter.note,
         )
     note_video(directory, style, output, source.frame_count, seen.hexdigest())
     return output

@@ -43,7 +43,8 @@ class MaskedFrames:
 
     `source` is all that is rendered, also where only a part of it is exported, `size_px` the (width, height) of its
     frames, and `read` gives them as they are stylized. What is computed is stored under `cache`, the cache of the one
-    render that these frames belong to, and is there already where that was done before.
+    render that these frames belong to, and is there already where that was done before. `steady`: carried masks follow
+    the flow as strokes do, see `carry`; those of regions are, which have strokes along their edges.
     """
 
     source: Source
@@ -51,6 +52,7 @@ class MaskedFrames:
     read: ReadContent
     shots: Sequence[Shot]
     cache: Path
+    steady: bool = False
 
 
 def prepare_masks(
@@ -133,7 +135,8 @@ def _folder(settings: MaskSettings, frames: MaskedFrames) -> Path:
     source = frames.source
     facts = {"source": source.digest, "frames": source.decoded_indices, "size": frames.size_px}
     cuts = [[shot.start, shot.stop] for shot in frames.shots]
-    return frames.cache / "masks" / json_digest({"mask": mask, **facts, "shots": cuts})[:32]
+    carried = {"steady": True} if frames.steady and settings.painted is not None else {}
+    return frames.cache / "masks" / json_digest({"mask": mask, **facts, "shots": cuts, **carried})[:32]
 
 
 def _unfinished(
@@ -165,7 +168,16 @@ def _unfinished(
         return PreparedMask(lambda _index, content: hue_mask(content, hues, settings.softness))
     folder = _folder(settings, frames)
     if settings.painted is not None:
-        carried = CarriedMasks(settings, frames.source, frames.size_px, frames.read, frames.shots, folder, reporter)
+        carried = CarriedMasks(
+            settings,
+            frames.source,
+            frames.size_px,
+            frames.read,
+            frames.shots,
+            folder,
+            reporter,
+            steady=frames.steady,
+        )
         carried.compute(reporter, cancellation)
         return PreparedMask(carried.mask, carried.confidence)
     sky = SkyMasks(frames.size_px, frames.read, frames.shots, folder)

@@ -80,7 +80,10 @@ def mask_sheet(
         for name, settings in masks.items():
             shots = _needed(looked.shots, frames, settings, source)
             prepared = prepare_mask(
-                settings, MaskedFrames(source, size_px, read, shots, Path(folder)), reporter, cancellation
+                settings,
+                MaskedFrames(source, size_px, read, shots, Path(folder), steady=bool(config.regions)),
+                reporter,
+                cancellation,
             )
             for index, row in rows.items():
                 content = row[0][1]

@@ -48,6 +48,7 @@ def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancel
                 partial(session.read_content, config),
                 plan.shots,
                 session.directory.cache_path,
+                steady=True,
             ),
             reporter,
             cancellation,

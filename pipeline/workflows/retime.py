@@ -52,8 +52,9 @@ def write_retimed(
     source: Source,
     settings: OutputSettings,
     reporter: Reporter,
+    record: str = "",
 ) -> None:
-    """Write the pictures of a timeline, with the audio of the source where they run forward.
+    """Write the pictures of a timeline, with the audio of the source where they run forward, and a record.
 
     Raises what `write_video` raises.
     """
@@ -70,6 +71,7 @@ def write_retimed(
             source=_shown_source(source, timeline),
             settings=settings,
             time_map=_time_map(timeline),
+            record=record,
             progress=advance,
             note=reporter.note,
         )

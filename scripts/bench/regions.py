@@ -182,7 +182,9 @@ def joins(data: Path, width: int, frames: int, folder: Path) -> dict[str, dict[s
 
         mask = prepare_mask(
             style.regions[0].mask,
-            MaskedFrames(opened.source, size, read, opened.directory.plan.shots, opened.directory.cache_path),
+            MaskedFrames(
+                opened.source, size, read, opened.directory.plan.shots, opened.directory.cache_path, steady=True
+            ),
             SilentReporter(),
             Cancellation(),
         ).mask

@@ -12,6 +12,8 @@ from pipeline.media.image.depth import as_16_bit
 from pipeline.media.image.transfer import linear_from_srgb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.types import Pixels
 
 _MAGIC, _VERSION = 20000630, 2
@@ -22,10 +24,11 @@ _BT709: Final = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 """x and y of red, green, blue and white, which sRGB has too."""
 
 
-def encode_exr(rgb: Pixels) -> bytes:
+def encode_exr(rgb: Pixels, texts: Mapping[str, str] | None = None) -> bytes:
     """uint8 or uint16 (H, W, 3) sRGB as the bytes of an OpenEXR file, version 2, with the primaries of BT.709.
 
-    Scan lines of half floats in [0, 1], linear light, compressed by ZIP; the chromaticities are stated.
+    Scan lines of half floats in [0, 1], linear light, compressed by ZIP; the chromaticities are stated. `texts`
+    become string attributes of these names.
     """
     height, width = rgb.shape[:2]
     window = struct.pack("<4i", 0, 0, width - 1, height - 1)
@@ -40,6 +43,7 @@ def encode_exr(rgb: Pixels) -> bytes:
             _attribute("pixelAspectRatio", "float", struct.pack("<f", 1)),
             _attribute("screenWindowCenter", "v2f", struct.pack("<2f", 0, 0)),
             _attribute("screenWindowWidth", "float", struct.pack("<f", 1)),
+            *(_attribute(name, "string", text.encode()) for name, text in (texts or {}).items()),
             b"\0",
         ]
     )

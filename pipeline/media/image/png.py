@@ -107,10 +107,14 @@ def tagged_srgb(png: bytes) -> bytes:
     return png[:_HEADER_END] + SRGB_CHUNK + png[_HEADER_END:]
 
 
+def text_chunk(key: str, text: str) -> bytes:
+    """A compressed international text chunk (iTXt); `key` is 1 to 79 ASCII letters."""
+    return png_chunk(b"iTXt", key.encode("ascii") + b"\0\1\0\0\0" + zlib.compress(text.encode()))
+
+
 def add_text(png: bytes, key: str, text: str) -> bytes:
     """A PNG with a compressed international text chunk (iTXt), behind its header; `key` is 1 to 79 ASCII letters."""
-    data = key.encode("ascii") + b"\0\1\0\0\0" + zlib.compress(text.encode())
-    return png[:_HEADER_END] + png_chunk(b"iTXt", data) + png[_HEADER_END:]
+    return png[:_HEADER_END] + text_chunk(key, text) + png[_HEADER_END:]
 
 
 def find_text(png: bytes, key: str) -> str | None:

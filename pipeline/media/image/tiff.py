@@ -13,17 +13,18 @@ from pipeline.media.image.srgb_profile import srgb_profile
 if TYPE_CHECKING:
     from pipeline.types import Pixels
 
-_SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
-_SIZES: Final = {_SHORT: 2, _LONG: 4, _RATIONAL: 8, _UNDEFINED: 1}
+_BYTE, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 3, 4, 5, 7
+_SIZES: Final = {_BYTE: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8, _UNDEFINED: 1}
 _STRIP_BYTES: Final = 1 << 18
 _DEFLATE, _RGB, _HORIZONTAL_DIFFERENCES, _INCH = 8, 2, 2, 2
 _DOTS_PER_INCH: Final = 72
 
 
-def encode_tiff(rgb: Pixels) -> bytes:
+def encode_tiff(rgb: Pixels, xmp: bytes = b"") -> bytes:
     """uint8 or uint16 (H, W, 3) sRGB as the bytes of a TIFF (revision 6.0), exact.
 
-    Little-endian strips with horizontal differences, compressed by Deflate, with the ICC profile of sRGB.
+    Little-endian strips with horizontal differences, compressed by Deflate, with the ICC profile of sRGB and
+    an XMP packet, unless that is empty.
     """
     height, width = rgb.shape[:2]
     # Modulo 2^8 or 2^16, as the format has it.
@@ -47,6 +48,7 @@ def encode_tiff(rgb: Pixels) -> bytes:
         284: (_SHORT, [1]),
         296: (_SHORT, [_INCH]),
         317: (_SHORT, [_HORIZONTAL_DIFFERENCES]),
+        **({700: (_BYTE, list(xmp))} if xmp else {}),
         34675: (_UNDEFINED, list(srgb_profile())),
     }
     at = offsets[-1] + offsets[-1] % 2
@@ -59,7 +61,7 @@ def _directory(fields: dict[int, tuple[int, list[int]]], at: int) -> bytes:
     entries, values = [struct.pack("<H", len(fields))], b""
     values_at = at + 2 + 12 * len(fields) + 4
     for tag, (kind, numbers) in fields.items():
-        letter = {_SHORT: "H", _LONG: "I", _RATIONAL: "I", _UNDEFINED: "B"}[kind]
+        letter = {_SHORT: "H", _LONG: "I", _RATIONAL: "I"}.get(kind, "B")
         data = struct.pack(f"<{len(numbers)}{letter}", *numbers)
         count = len(data) // _SIZES[kind]
         if len(data) <= 4:

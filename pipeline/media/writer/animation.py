@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from pipeline.media.image.depth import as_8_bit
+from pipeline.media.image.record import xmp_packet
 from pipeline.media.writer.apng import LARGEST, write_apng
 from pipeline.media.writer.gif import LONGEST_DELAY, write_gif
 from pipeline.media.writer.partial import write_error
@@ -93,6 +94,7 @@ def write_animation(
     target: Target,
     settings: OutputSettings,
     timing: Timing,
+    record: str = "",
     progress: Callable[[int], None] | None,
 ) -> None:
     """Write frames, uint8 or uint16 (H, W, 3) sRGB, as `settings.animation` asks. Raises WriteError.
@@ -100,6 +102,7 @@ def write_animation(
     Times are exact in APNG, and rounded to 1/100 s (GIF) or 1/1000 s (WebP, AVIF) without adding up. A GIF cannot show
     more than 50 frames per second: frames that would be shorter than 1/50 s are left out. APNG is lossless and has the
     bits of the frames. AVIF is shown for ever, because Pillow's encoder knows nothing else.
+    `record` is what the animation says about its settings; empty: nothing.
     """
     given = settings.animation.quality
     quality = 100 - settings.crf_or(16) if given == "auto" else given
@@ -132,14 +135,17 @@ def write_animation(
                     tolerance=_TOLERANCE * (100 - quality),
                     plays=settings.animation.plays,
                     spool_folder=str(partial.parent),
+                    record=record,
                 )
             elif name == "APNG":
-                write_apng(file, source, _apng_delays(shown, timing), plays=settings.animation.plays)
+                write_apng(file, source, _apng_delays(shown, timing), plays=settings.animation.plays, record=record)
             else:
                 options: dict[str, Any] = {
                     "WEBP": {"lossless": quality == 100, "method": 4, "loop": settings.animation.plays},
                     "AVIF": {"speed": _AVIF_SPEED},
                 }[name]
+                if record:
+                    options["xmp"] = xmp_packet(record)
                 delays = [min(delay, _LONGEST_MS) for delay in shown]
                 animation = _Animation(source, len(kept))
                 animation.save(file, name, save_all=True, duration=delays, quality=quality, **options)

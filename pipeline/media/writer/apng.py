@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.media.image.png import SIGNATURE, SRGB_CHUNK, encode_png, png_chunk, png_chunks
+from pipeline.media.image.png import SIGNATURE, SRGB_CHUNK, encode_png, png_chunk, png_chunks, text_chunk
+from pipeline.media.image.record import RECORD_KEY
 from pipeline.media.writer.changes import box
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ _LEVEL: Final = 6
 _KEEP, _REPLACE = 0, 0  # disposal and blending: frames are drawn over the previous ones
 
 
-def write_apng(file: IO[bytes], frames: Iterable[Pixels], delays: Sequence[Fraction], *, plays: int) -> None:
+def write_apng(
+    file: IO[bytes], frames: Iterable[Pixels], delays: Sequence[Fraction], *, plays: int, record: str = ""
+) -> None:
     """Write frames, uint8 or uint16 (H, W, 3) sRGB, each shown for its delay in seconds; `plays` 0: for ever.
 
-    Numerators and denominators of the delays are at most 65535. Raises OSError.
+    Numerators and denominators of the delays are at most 65535. `record` (empty: none) stands in a text chunk.
+    Raises OSError.
     """
     previous: Pixels | None = None
     sequence = 0
@@ -42,6 +46,8 @@ def write_apng(file: IO[bytes], frames: Iterable[Pixels], delays: Sequence[Fract
         sequence += 1
         if previous is None:
             file.write(SIGNATURE + png_chunk(*chunks[0]) + SRGB_CHUNK)
+            if record:
+                file.write(text_chunk(RECORD_KEY, record))
             file.write(png_chunk(b"acTL", struct.pack(">2I", len(delays), plays)))
         file.write(png_chunk(b"fcTL", control))
         for name, data in chunks:

@@ -12,6 +12,7 @@ from PIL import GifImagePlugin, Image
 
 from pipeline.media.image.color_table import ColorCounts, Ditherer, table_of
 from pipeline.media.image.png import decode_png, encode_png
+from pipeline.media.image.record import RECORD_KEY
 from pipeline.media.writer.changes import box, held_frames
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ def write_gif(
     tolerance: float,
     plays: int,
     spool_folder: str,
+    record: str = "",
 ) -> None:
     """Write frames, uint8 (H, W, 3), each shown for its delay in 1/100 s.
 
     The frames are read once, counted for the color tables and kept, compressed, in a nameless file of `spool_folder`.
     `tolerance`, in levels of 255, is the change of a pixel that may be left out. `plays` is how often the animation is
-    shown; 0: for ever. Raises OSError.
+    shown; 0: for ever. `record` (empty: none) is written as a comment. Raises OSError.
     """
     with tempfile.TemporaryFile(dir=spool_folder) as spool:
         runs, sizes = _count_colors(spool, frames, len(delays), colors)
@@ -65,6 +67,7 @@ def write_gif(
         for index, (rgb, changed) in enumerate(held_frames(stored, tolerance)):
             if canvas is None:
                 _write_header(file, rgb.shape[:2], runs[0].table, plays)
+                file.write(_comment(record))
                 canvas = np.zeros_like(rgb)
             if runs and runs[0].start == index:
                 run, ditherer = runs[0], Ditherer(runs[0].table, "none" if runs[0].exact else dither)
@@ -108,6 +111,13 @@ def _write_header(file: IO[bytes], size_px: tuple[int, ...], table: RGB, plays: 
     file.write(colors)
     if plays != 1:  # the extension counts repetitions, of which there is none without it
         file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", max(plays - 1, 0)) + b"\0")
+
+
+def _comment(record: str) -> bytes:
+    """The record behind its name as a comment extension; nothing if it is empty."""
+    text = f"{RECORD_KEY} {record}".encode() if record else b""
+    blocks = (text[start : start + 255] for start in range(0, len(text), 255))
+    return b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0" if record else b""
 
 
 def _write_frame(

@@ -12,6 +12,7 @@ import av
 import av.error
 
 from pipeline.errors import TemperaError
+from pipeline.media.image.record import RECORD_KEY
 from pipeline.media.reader.header import read_header
 from pipeline.version import __version__
 
@@ -28,12 +29,15 @@ _TIMECODE_RATES: Final = frozenset(
 )
 
 
-def container_metadata(source: Source, settings: VideoSettings, container: Container, timing: Timing) -> dict[str, str]:
+def container_metadata(
+    source: Source, settings: VideoSettings, container: Container, timing: Timing, record: str = ""
+) -> dict[str, str]:
     """The metadata of the video, by FFmpeg's names.
 
     Taken over from the input: its title, when it was recorded (of photos: the first one, if its camera stated the
     offset from UTC), its time code if the container keeps one and the frames begin and run as in the input; the place
     only with `settings.location`. The rotation is not: frames are upright. An input that cannot be read gives none.
+    MKV and WebM also have the record of the settings, if it is not empty.
     """
     found = _of_video(source) if source.kind == "video" else _of_photo(source)
     kept = {"comment": f"encoded by Tempera {__version__}"}
@@ -45,6 +49,8 @@ def container_metadata(source: Source, settings: VideoSettings, container: Conta
     runs_on = timing.constant and timing.mean_rate == source.frame_rate and timing.mean_rate in _TIMECODE_RATES
     if container.format in {"mov", "mxf"} and runs_on and source.pts[0] == 0 and _TIMECODE.fullmatch(timecode):
         kept["timecode"] = timecode
+    if record and container.format in {"matroska", "webm"}:
+        kept[RECORD_KEY] = record
     return kept
 
 

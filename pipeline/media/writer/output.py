@@ -51,6 +51,7 @@ def write_video(
     settings: OutputSettings,
     fps: Fraction | None = None,
     time_map: TimeMap | None = AS_RECORDED,
+    record: str = "",
     progress: Callable[[int], None] | None = None,
     note: Callable[[str], None] = log.warning,
 ) -> Path:
@@ -67,6 +68,9 @@ def write_video(
     unless `settings.audio` is "none" or `fps` changes the timing. `time_map` tells which of its moments the output
     shows, if not those from the first frame on at their own speed, also with `fps`; None, for frames that run backward:
     no audio.
+
+    `record` is what the file says about its settings, at most `MAX_RECORD_BYTES` of printable ASCII (empty: nothing);
+    every image of a folder has it. MXF has no place for it.
 
     The result is written to a hidden partial file beside `path`, which replaces `path` when it is complete and on the
     disk. On any error or interruption before, an existing file stays as it was and the partial file is removed.
@@ -86,7 +90,7 @@ def write_video(
     timing = output_timing(source, fps)
     checked = _checked(path, frames, source.frame_count)
     if target.kind == "stills":
-        write_numbered(path, checked, target=target, settings=settings, progress=progress)
+        write_numbered(path, checked, target=target, settings=settings, record=record, progress=progress)
         return path
     with replacing(path) as partial:
         if target.kind == "video":
@@ -102,14 +106,24 @@ def write_video(
                 source=source,
                 timing=timing,
                 time_map=time_map if wanted else None,
+                record=record,
                 progress=progress,
                 note=note,
             )
         elif target.kind == "animation":
-            write_animation(path, partial, checked, target=target, settings=settings, timing=timing, progress=progress)
+            write_animation(
+                path,
+                partial,
+                checked,
+                target=target,
+                settings=settings,
+                timing=timing,
+                record=record,
+                progress=progress,
+            )
         else:
             for rgb in checked:
-                write_still(path, partial, rgb, target=target, settings=settings)
+                write_still(path, partial, rgb, target=target, settings=settings, record=record)
             if progress is not None:
                 progress(1)
     return path

@@ -11,6 +11,7 @@ import av
 import av.error
 
 from pipeline.errors import WriteError
+from pipeline.media.image.record import xmp_box
 from pipeline.media.writer.audio import AudioTrack, open_audio
 from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.encoder_options import encoder_options, playable_options
@@ -57,13 +58,15 @@ def encode_video(
     source: Source,
     timing: Timing,
     time_map: TimeMap | None,
+    record: str = "",
     progress: Callable[[int], None] | None,
     note: Callable[[str], None],
 ) -> None:
     """Write all frames (uint8 or uint16 (H, W, 3) sRGB) to `partial`; errors speak of `path`.
 
-    `time_map` tells which audio of the source goes with them, None: none. Raises WriteError when the file cannot be
-    written and passes on what `frames` raises.
+    `time_map` tells which audio of the source goes with them, None: none. `record` is what the video
+    says about its settings; empty: nothing. Raises WriteError when the file cannot be written and passes on what
+    `frames` raises.
     """
     first = next(frames)
     height_px, width_px = first.shape[:2]
@@ -80,14 +83,16 @@ def encode_video(
     if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
         note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
     target = with_hardware(target, note, *grown_size(target, width_px, height_px))
-    fast_start = {"movflags": "+faststart"} if target.container.format in {"mp4", "mov"} else {}
+    # Without random identifiers and times, so that the same frames give the same bytes; MP4 and MOV have none.
+    mp4 = target.container.format in {"mp4", "mov"}
+    options = {"movflags": "+faststart"} if mp4 else {"fflags": "+bitexact"}
     with translated(path):
         # An absolute path, or FFmpeg takes what stands before a colon for a protocol.
-        output = av.open(os.path.abspath(partial), "w", format=target.container.format, options=fast_start)  # noqa: PTH100
+        output = av.open(os.path.abspath(partial), "w", format=target.container.format, options=options)  # noqa: PTH100
     audio: AudioTrack | None = None
     try:
         with translated(path):
-            output.metadata.update(container_metadata(source, target.settings, target.container, timing))
+            output.metadata.update(container_metadata(source, target.settings, target.container, timing, record))
             stream = _add_stream(output, target, timing=timing, width_px=width_px, height_px=height_px)
         try:
             stream.codec_context.open()
@@ -103,6 +108,9 @@ def encode_video(
         _encode(path, output, stream, frames=shown, target=target, timing=timing, audio=audio, progress=progress)
         with translated(path):
             output.close()
+            if record and mp4:
+                with partial.open("ab") as file:
+                    file.write(xmp_box(record))
     except BaseException:
         # The file is removed before it is closed, so that writing its trailer and copying for +faststart takes no time.
         partial.unlink(missing_ok=True)
