@@ -13,12 +13,12 @@ def main() -> None:
     if interrupted is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while modules load ends the process without a traceback
     from pipeline.cli import run
-    from pipeline.cli.streams import prepare_streams
+    from pipeline.cli.streams import NAMES, prepare_streams
 
     signal.signal(signal.SIGINT, interrupted)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
+        sys.stdout.reconfigure(errors=NAMES)
     prepare_streams()
     sys.exit(run(sys.argv[1:]))
 

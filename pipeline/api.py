@@ -17,6 +17,7 @@ from pipeline.config.settings import Config
 from pipeline.errors import UsageError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import CallbackReporter, FrameProgress, Reporter, SilentReporter
+from pipeline.types import FrameSlice
 from pipeline.workflows.request import RenderRequest
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def stylize_clip(
     settings: Mapping[str, Any] | None = None,
     width_px: int | None = None,
     height_px: int | None = None,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
     fps: Fraction | None = None,
     weights: Path | None = None,
     workdir: str | Path | None = None,
@@ -109,9 +110,9 @@ def stylize_clip(
     """The stylized frames of a clip in order, each uint8 (H, W, 3) sRGB, as soon as they are done.
 
     `inputs`: a video, a folder of photos, a glob, a `%04d` pattern, or a list of photos. `frames` is a half-open slice
-    of them. The frames are those that `render` stores, before the finish and without a video. They are kept in
-    `workdir`, a render directory that can be continued, or in a temporary one that is removed in the end. Closing the
-    iterator stops the work after the frames in flight.
+    of them, `(start, stop)` or `(start, stop, step)`. The frames are those that `render` stores, before the finish and
+    without a video. They are kept in `workdir`, a render directory that can be continued, or in a temporary one that is
+    removed in the end. Closing the iterator stops the work after the frames in flight.
 
     Raises what `render` raises, but for the writing of videos.
     """
@@ -139,7 +140,7 @@ def render(
     settings: Mapping[str, Any] | None = None,
     width_px: int | None = None,
     height_px: int | None = None,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
     fps: Fraction | None = None,
     weights: Path | None = None,
     workdir: str | Path | None = None,

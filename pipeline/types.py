@@ -21,6 +21,9 @@ Phase = Literal["cold", "warm"]
 Pixels: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
 """The pixels of an image, (H, W, 3) sRGB: uint8, or uint16 where there are more than 8 bits."""
 
+FrameSlice: TypeAlias = tuple[int | None, int | None] | tuple[int | None, int | None, int]
+"""Start, stop and step (1 if left out) of the frames that are taken of an input, as in a slice; steps are positive."""
+
 Masks = Callable[[int, "NDArray[np.uint8]"], "NDArray[np.float32]"]
 """The masks of a frame: float32 (M, H, W) in [0, 1], from its index and its content, uint8 (H, W, 3) sRGB."""
 
@@ -124,6 +127,9 @@ class Source:
     """How many decoded frames, from that of `decoded_indices` on, are averaged to each frame; empty: one each."""
     alignment: Alignment | None = None
     """How the frames are made of those of the input; None: they are those of the input."""
+    uncropped_px: tuple[int, int] | None = None
+    """Width and height of the frames before they are cropped, evenly on both sides, to `width_px` by `height_px`; None:
+    they are not."""
 
     @property
     def positions_read(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,11 @@ def test_a_burst_is_rendered_as_one_picture_continued_and_refused_with_another_a
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (plan.width_px, plan.height_px) != SIZE
     assert cli.run(["resume", str(tmp_path / "out.render"), "--progress", "none"]) == 0
+    elsewhere = shutil.copytree(burst / "photos", tmp_path / "elsewhere")
+    again = ["resume", str(tmp_path / "out.render"), "--progress", "none", "--input"]
+    assert cli.run([*again, str(elsewhere)]) == 0
+    shutil.copy(elsewhere / "shot_001.png", elsewhere / "shot_003.png")
+    assert cli.run([*again, str(elsewhere)]) == InputError("", hint="").exit_code
     capsys.readouterr()
     assert cli.run([*command, fuse[0], "--set=input.align=translation"]) == RenderDirectoryError("", hint="").exit_code
     assert "input.align: there similarity, now translation" in capsys.readouterr().err

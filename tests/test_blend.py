@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image, oklab_from_srgb
 from pipeline.postprocess.blend import MODES, blend
-from pipeline.postprocess.effect import from_8_bit, to_8_bit
 
 RANDOM = np.random.default_rng(3)
 BACKDROP, SOURCE = RANDOM.random((2, 12, 17, 3), np.float32)
@@ -73,6 +73,6 @@ def test_color_outside_the_gamut_keeps_its_lightness() -> None:
 
 def test_oklab_of_images_is_that_of_8_bit_frames() -> None:
     frame = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
-    lab = oklab_from_image(from_8_bit(frame))
+    lab = oklab_from_image(as_float(frame))
     np.testing.assert_allclose(lab, oklab_from_srgb(frame), atol=2e-4)
     np.testing.assert_array_equal(to_8_bit(image_from_oklab(lab)), frame)

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline import cli
 from pipeline.optimize import losses, objective
 from tests.support.clips import moving_square, texture, write_video
-from tests.test_house import FLOORS, HOUSE
+from tests.support.house import FLOORS, HOUSE
 
 MAX_CALLS = 12
 SETTINGS = ("optimize.cold.evaluations=2", "optimize.cold.min_scale_px=32", "optimize.precision=float32")

@@ -176,6 +176,7 @@ def test_counters_run_over_in_every_style_of_name() -> None:
     in_order("100CANON/IMG_9998.JPG 100CANON/IMG_9999.JPG 101CANON/IMG_0001.JPG")
     in_order("99/IMG_9999.JPG 99/IMG_0000.JPG 100/IMG_0001.JPG")
     in_order("P1009999.JPG P1010001.JPG")
+    in_order("Straße9998.JPG Straße9999.JPG Straße0001.JPG")
     in_order("DSC_9000.JPG DSC_9990.JPG DSC_0010.JPG DSC_4000.JPG")  # half of a card, with some photos deleted
 
 

@@ -13,39 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config.settings import MotionSettings
 from pipeline.masks.carry import Carried, blend, carry, color_model, painted
 from pipeline.motion.estimate import motion_between
-
-SIZE = (160, 96)
-
-
-def noise_texture(size: tuple[int, int], seed: int, color: tuple[int, int, int], contrast: float = 60) -> np.ndarray:
-    """A random texture around a color, with structure of a few px."""
-    width, height = size
-    rough = np.random.default_rng(seed).normal(0, 1, (height, width)).astype(np.float32)
-    smooth = cv2.GaussianBlur(rough, (0, 0), 1.5)
-    texture = smooth / smooth.std() * contrast / 3
-    colored: np.ndarray = np.clip(np.array(color) + texture[..., None], 0, 255).astype(np.uint8)
-    return colored
-
-
-def square_clip(count: int, *, occluder: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Frames in which a textured square moves 3 px to the right and 1 down per frame, and its true masks.
-
-    An occluder is a static bar in front of it.
-    """
-    ground = noise_texture(SIZE, 1, (120, 130, 140))
-    square = noise_texture((36, 36), 2, (170, 110, 80))
-    bar = noise_texture((8, SIZE[1]), 3, (60, 120, 70))
-    frames, masks = [], []
-    for index in range(count):
-        frame, mask = ground.copy(), np.zeros(SIZE[::-1], np.float32)
-        top, left = 20 + index, 10 + 3 * index
-        frame[top : top + 36, left : left + 36] = square
-        mask[top : top + 36, left : left + 36] = 1
-        if occluder:
-            frame[:, 60:68], mask[:, 60:68] = bar, 0
-        frames.append(frame)
-        masks.append(mask)
-    return frames, masks
+from tests.support.masks import SIZE, iou, noise_texture, square_clip
 
 
 def carried_along(frames: list[np.ndarray], mask: np.ndarray, *, steady: bool = False) -> list[Carried]:
@@ -55,10 +23,6 @@ def carried_along(frames: list[np.ndarray], mask: np.ndarray, *, steady: bool = 
         motion = motion_between(before, content, MotionSettings(), from_index=0, to_index=1)
         states.append(carry(states[-1], before, content, motion, colors, steady=steady))
     return states
-
-
-def iou(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / (first | second).sum())
 
 
 @pytest.mark.parametrize("steady", [False, True])

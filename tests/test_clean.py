@@ -107,7 +107,8 @@ def test_clean_removes_caches_and_leftovers_and_nothing_else(home: Path, tempera
     assert tree(home) == before
     assert tempera("clean", render).out == "freed 0 bytes\n"
     assert tempera(*render_of(home)).code == 0  # the videos are still known to be its own
-    assert tree(home).keys() == before.keys() | {note.relative_to(home).as_posix()}
+    kept = {note.relative_to(home).as_posix(), "v.render/cache/checked.json"}
+    assert tree(home).keys() == before.keys() | kept
 
 
 def test_incomplete_video_is_removed_unless_it_is_being_written(home: Path, tempera: Tempera) -> None:
@@ -169,6 +170,53 @@ def test_missing_or_changed_video_of_removed_frames_is_an_error(home: Path, temp
     assert frames_of(home) == []
     verified = tempera("verify", render, "--progress", "none")
     assert verified.code == 5 and "v-two.mp4" in verified.out
+
+
+def test_commands_say_what_became_of_removed_frames_and_of_their_video(home: Path, tempera: Tempera) -> None:
+    render = home / "v.render"
+    assert tempera("clean", render, "--frames", "--progress", "none").code == 0
+    (home / "v-two.mp4").rename(home / "renamed.mp4")
+    one, two = (
+        f"one: its frames were removed, {home}/v-one.mp4 replaces them\n",
+        f"two: its frames were removed after {home}/v-two.mp4 was written, and that video is missing\n",
+    )
+    status = tempera("status", render)
+    assert status.code == 0 and one in status.out and two in status.out
+    verified = tempera("verify", render, "--progress", "none")
+    assert verified.code == 5 and one in verified.out
+    assert "error: " + str(render) + ": 1 videos whose frames were removed are damaged or missing" in verified.err
+    assert "put a video back" in verified.err and "tempera resume" not in verified.err
+    edit = ["edit", render, "--export", "1", "-o", home / "x.png", "--progress", "none"]
+    gone, there = tempera(*edit, "-s", "two"), tempera(*edit, "-s", "one")
+    assert gone.code == 5 and "was written, and that video is missing\nhint: render again with --fresh" in gone.err
+    assert there.code == 5 and "v-one.mp4 was written\n" in there.err and ", or render again" in there.err
+    exported = tempera("export", render, "-o", home / "w.mp4", "--progress", "none")
+    assert exported.code == 5 and "copy that video" in exported.err
+    (home / "renamed.mp4").rename(home / "v-two.mp4")
+    assert tempera("verify", render, "--progress", "none").code == 0
+
+
+def test_status_says_when_frames_were_checked_and_what_was_found(home: Path, tempera: Tempera) -> None:
+    render = home / "v.render"
+    assert "checked" not in tempera("status", render).out
+    assert tempera("verify", render, "--progress", "none").code == 0
+    assert ": 8 frames, all good\n" in tempera("status", render).out
+    frame = render / "frames/two-s000/00000001.png"
+    data = bytearray(frame.read_bytes())
+    data[len(data) // 2] ^= 1
+    frame.write_bytes(data)
+    assert tempera("verify", render, "--progress", "none").code == 5
+    assert ": 8 frames, 1 damaged or missing\n" in tempera("status", render).out
+    assert tempera("resume", render, "--progress", "none").code == 0
+    checked = json.loads(tempera("status", render, "--json").out)["checked"]
+    assert checked["bad"] == 1 and checked["repaired"] and checked["when"].endswith("+00:00")
+    assert ", stylized again\n" in tempera("status", render).out
+    tempera("clean", render)
+    assert "stylized again" in tempera("status", render).out  # it cannot be made again
+    for note in (b"", b"[]", b'{"tempera_checked": 1, "when": "noon", "frames": 1, "bad": 0, "repaired": false}'):
+        (render / "cache/checked.json").write_bytes(note)
+        status = tempera("status", render)
+        assert status.code == 0 and "checked" not in status.out
 
 
 def truncated(home: Path) -> None:

@@ -127,7 +127,7 @@ class TestDamagedFrame:
         del others[BROKEN]
         for frame, other in zip(frames, others, strict=True):
             np.testing.assert_array_equal(frame.rgb, other.rgb)
-        if source.kind == "video":  # what is left keeps its time, beside the sound
+        if source.kind == "video":  # what is left keeps its time, beside the audio
             assert source.pts == repeated.pts[:BROKEN] + repeated.pts[BROKEN + 1 :]
         assert all(a < b for a, b in pairwise(source.pts))
         assert source.duration_s == pytest.approx(repeated.duration_s, rel=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, MissingPartError
 from pipeline.media.image.arrays import fit, resize, to_tensor
 from pipeline.media.image.depth import as_8_bit, as_float
+from pipeline.media.image.icc import apply_deep
 from pipeline.media.image.load import load_rgb, open_image, render_frame
 from pipeline.media.reader.source import probe, read_deep, read_frames
 from pipeline.postprocess.effect import FrameContext
@@ -315,3 +317,8 @@ def test_heic_sequence_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"\0\0\0\x18ftypmsf1\0\0\0\0hevcmsf1" + b"\0\0\0\x08moov")
     with pytest.raises(InputError, match="is an HEIC sequence"):
         load_rgb(path)
+
+
+def test_profile_with_a_curve_that_divides_by_zero_is_none() -> None:
+    tone = struct.pack(">4sIHH3i", b"para", 0, 1, 0, 1 << 16, 0, 1 << 16)
+    assert apply_deep(np.zeros((2, 2, 3), np.uint16), color_profile(ADOBE_RGB, tone)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import Callable, Sequence
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import cli
+from pipeline.errors import RenderDirectoryError
 from pipeline.media.image.png import encode_png
+from pipeline.plan.edits import Edit
 from pipeline.plan.extension import kept_until
 from pipeline.store.directory import RenderDirectory
+from pipeline.store.edits import add_edit, stored_edits, undo_edit
 from pipeline.store.extension import extend
 from pipeline.store.verification import verify_frames
 from pipeline.types import RenderPlan, Shot
@@ -281,6 +285,23 @@ def test_edit_of_a_frame_that_is_stylized_anew_is_refused(home: Path, render: Ru
     assert not (home / "film.render/plans/0001/frames").exists()
 
 
+def test_undone_edit_whose_frames_are_in_two_shots_now_is_left_out(tmp_path: Path) -> None:
+    shots = [(Shot(0, 0, 4),), (Shot(0, 0, 3), Shot(1, 3, 6))]
+    short, long = long_and_short((4, 6), shots=shots)
+    directory = RenderDirectory.create(tmp_path / "film.render", short)
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    picture = encode_png(pixels)
+    edit = Edit(1, "swirl-s000", 2, 4, 0, hashlib.sha256(picture).hexdigest(), "", (2, 3), "2026-01-01T00:00:00Z")
+    with directory.lock():
+        for index in range(4):
+            directory.write_frame(edit.chain, index, pixels)
+        add_edit(directory, edit, picture)
+        undo_edit(directory, edit)
+    assert [kept.state for kept in stored_edits(directory)] == ["undone"]
+    assert extend(directory.path, long, {"swirl": a_config()}) is not None
+    assert stored_edits(RenderDirectory.open(directory.path)) == ()
+
+
 # --- the plan -----------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +343,16 @@ def test_segments_are_kept_where_the_keyframes_around_them_are() -> None:
     }
     longer = a_plan(a_style(segment_frames=4), source=a_source(18))  # other lengths
     assert kept_until(short, longer, config) == {chain.id: chain.start for chain in longer.chains}
+
+
+def test_plan_that_another_process_changed_meanwhile_is_not_worked_on(tmp_path: Path) -> None:
+    short, long = long_and_short((3, 4))
+    directory = RenderDirectory.create(tmp_path / "film.render", short)
+    assert extend(directory.path, long, {"swirl": a_config()}) is not None
+    with pytest.raises(RenderDirectoryError, match="changed its plan"), directory.lock():
+        pytest.fail("the frames of the old plan are not those of the new one")
+    with RenderDirectory.open(directory.path).lock():
+        assert not directory.stored(short.chains[0])
 
 
 def _growth() -> Case:

@@ -10,17 +10,18 @@ from pydantic import ValidationError
 
 from pipeline.config.finish import DetailSettings, FinishSettings
 from pipeline.config.grade import CurveSettings, GradeSettings
+from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.oklab import oklab_from_srgb
 from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
 from pipeline.postprocess.curve import ENTRIES, curve_table
-from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import FrameContext
 from pipeline.postprocess.finish import NEUTRAL, finish
 from pipeline.postprocess.grade import channel_gains, contrast, curves, grade, saturation, vignette, white_balance
 from tests.support.frames import RGB
 
 RANDOM = np.random.default_rng(7)
 FRAME = RANDOM.integers(0, 256, (30, 41, 3), dtype=np.uint8)
-IMAGE = from_8_bit(FRAME)
+IMAGE = as_float(FRAME)
 CONTEXT = FrameContext(FRAME, 0, 0)
 
 
@@ -133,7 +134,7 @@ def test_saturation_keeps_lightness_and_hue() -> None:
     np.testing.assert_allclose(gray[..., 1:], 0, atol=4e-3)
     np.testing.assert_allclose(gray[..., 0], oklab_from_srgb(FRAME)[..., 0], atol=6e-3)
     pale = (110 + FRAME // 8).astype(np.uint8)
-    before, after = oklab_from_srgb(pale), oklab_from_srgb(to_8_bit(saturation(from_8_bit(pale), 2)))
+    before, after = oklab_from_srgb(pale), oklab_from_srgb(to_8_bit(saturation(as_float(pale), 2)))
     np.testing.assert_allclose(after[..., 1:], 2 * before[..., 1:], atol=6e-3)
     loud = oklab_from_srgb(graded(FRAME, saturation=4))
     np.testing.assert_allclose(loud[..., 0], oklab_from_srgb(FRAME)[..., 0], atol=0.02)

@@ -9,46 +9,8 @@ from pathlib import Path
 
 import pytest
 
-HOUSE = Path(__file__).parents[1] / "pipeline"
+from tests.support.house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
 
-FLOORS = (
-    "version",
-    "errors",
-    "types",
-    "runtime",
-    "encoders",
-    "config",
-    "media",
-    "postprocess",
-    "motion",
-    "analysis",
-    "masks",
-    "optimize",
-    "plan",
-    "store",
-    "stylers",
-    "evaluate",
-    "explain",
-    "execute",
-    "sample",
-    "workflows",
-    "api",
-    "cli",
-    "__main__",
-)
-"""The rooms from the ground up: a file imports only from rooms that stand before its own."""
-
-ROOMS_OF_LIBRARY = {
-    "av": {"media"},
-    "rich": {"cli", "runtime"},
-    "typer": {"cli", "__main__"},
-    "click": {"cli", "__main__"},
-    "torchvision": {"encoders", "motion"},  # RAFT is the optional part of motion
-    "ray": {"distribute"},
-    "yaml": {"config"},
-    "safetensors": {"encoders"},
-    "matplotlib": {"evaluate", "explain"},
-}
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 MAX_LINES = 400
 

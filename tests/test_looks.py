@@ -17,10 +17,11 @@ from pipeline.errors import UsageError
 from pipeline.media.image.color_names import color_names
 from pipeline.media.image.dither import BLUE_NOISE_PX, dithered, thresholds
 from pipeline.media.image.load import load_rgb
-from pipeline.media.image.oklab import linear_from_pixels, oklab_from_srgb, srgb_from_oklab
+from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.media.image.palette import drifted, main_colors
 from pipeline.media.image.png import save_png
 from pipeline.media.image.swatch import Swatch, check_suffix, write_swatches
+from pipeline.media.image.transfer import linear_from_pixels
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.shot_look import shot_look
 from pipeline.stylers.palette import PaletteStyler

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +19,10 @@ from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.mask_pass import MaskedFrames, PreparedMask, mask_digests, prepare_mask, prepare_masks
 from tests.support.clips import write_photos, write_video
-from tests.test_carry import SIZE, iou, square_clip
-from tests.test_sky import landscape
+from tests.support.masks import SIZE, iou, landscape, source_of, square_clip
 
 COUNT = 8
 CLIP, TRUTH = square_clip(COUNT)
-
-
-def source_of(decoded: Sequence[int] = range(COUNT)) -> Source:
-    """A source of which these frames of the input are rendered."""
-    return Source(
-        "clip", "video", ("clip",), *SIZE, Fraction(25), Fraction(1, 25), tuple(range(len(decoded))), 1, tuple(decoded)
-    )
 
 
 class Reading:

@@ -17,8 +17,7 @@ from pipeline.types import Shot
 from pipeline.workflows.mask_sheet import _needed, overlaid, uncertain
 from tests.support.clips import write_photos
 from tests.support.command_line import Result, Tempera, assert_refused
-from tests.test_carry import square_clip
-from tests.test_mask_pass import source_of
+from tests.support.masks import source_of, square_clip
 
 COUNT = 5
 

@@ -33,7 +33,7 @@ def tempera(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="module", params=["photos", "clip.mp4"])
 def rendered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a finished render of photos or of a video with sound; `name` has which. Copy it before use."""
+    """A folder with a finished render of photos or of a video with audio; `name` has which. Copy it before use."""
     home = tmp_path_factory.mktemp("home")
     for folder in ("media", "art", "out"):
         (home / folder).mkdir()

@@ -121,8 +121,10 @@ def test_folder_with_photos_only_in_its_folders_names_them(tmp_path: Path) -> No
     write_photo(tmp_path / "DCIM/photo", 9)  # has no suffix, but is one
     assert names(probe([tmp_path / "DCIM"], SETTINGS)) == ["photo"]
     (tmp_path / "empty/inside").mkdir(parents=True)
-    with pytest.raises(InputError, match="the folder is empty"):
+    with pytest.raises(InputError, match="empty: has only folders in it, and these no photos"):
         probe([tmp_path / "empty"], SETTINGS)
+    with pytest.raises(InputError, match="inside: the folder is empty"):
+        probe([tmp_path / "empty/inside"], SETTINGS)
 
 
 def test_suffix_of_a_glob_is_taken_in_upper_and_lower_case(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,6 +80,8 @@ def test_gaps_to_be_interpolated_have_the_timeline_of_held_ones_and_are_marked(t
     assert source.gaps_to_fill == (2, 7)
     assert selected(source, range(1, 8)).gaps_to_fill == (1, 6)
     assert selected(source, range(1, 8)).pts == source.pts[1:8]
+    blended = replace(source, blended=tuple(range(1, source.frame_count + 1)))
+    assert selected(blended, range(1, 8)).blended == (2, 3, 4, 5, 6, 7, 8)
 
 
 def test_damaged_photos_leave_their_time_to_the_photo_before_them(tmp_path: Path) -> None:

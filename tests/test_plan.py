@@ -51,7 +51,7 @@ def neighbor(config: Config, path: tuple[Any, ...]) -> Config | None:
     old = value_at(data, path)
     numbers = [old + 1, old - 1, old * 2, old / 2] if type(old) in (int, float) else []
     others = [*numbers, 0.5, 0.1, 1, *sorted(set(words(config_schema())), key=str), "other", True, False]
-    others += ["#8a8f99", [[0, 0.1], [1, 1]]]
+    others += ["#8a8f99", "9:16", [[0, 0.1], [1, 1]]]
     for new in [[*old[:-1], 0.9], [*old[:-1], 9], *others] if isinstance(old, list) else others:
         if new == old:
             continue

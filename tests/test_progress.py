@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from pipeline.runtime.progress import CallbackReporter, Estimate, FrameProgress, describe_seconds
-from pipeline.runtime.reporters import Kind, PlainReporter, make_reporter
+from pipeline.runtime.reporters import Kind, PlainReporter, RichReporter, make_reporter
 from pipeline.types import Chain, FrameStats, Phase
 
 CHAIN = Chain("swirl-s000", "swirl", 0, 0, 10, 0)
@@ -116,6 +119,18 @@ def test_frame_that_starts_anew_is_said_and_counted(capsys: pytest.CaptureFixtur
         reporter.started_anew(CHAIN, 1)
         reporter.frame_stored(CHAIN, 1, "cold", STATS, 1.0)
     assert (told[0].anew, told[0].phase, told[0].seconds_left) == (1, "cold", 0.0)
+
+
+@pytest.mark.parametrize("columns", [40, 50, 79, 119, 140])
+def test_bars_stay_on_one_line_and_show_how_far_it_is(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    reporter, shown = RichReporter(), io.StringIO()
+    reporter._console = Console(file=shown, width=columns, force_terminal=True, color_system=None, legacy_windows=False)
+    chain = replace(CHAIN, style="a-style-with-a-name-that-is-long")
+    with reporter.stylizing({"cold": 1, "warm": 199}, 20):
+        reporter.frame_stored(chain, 21, "warm", FrameStats(12, 0.5), 3.2)
+    line = re.sub(r"\x1b\[[0-9?]*[a-zA-Z]", "", shown.getvalue()).rstrip().rpartition("\r")[2]
+    assert len(line.rstrip().splitlines()) == 1 and len(line.rstrip()) <= columns
+    assert "21/220" in line and "left" in line
 
 
 @pytest.mark.parametrize("kind", ["plain", "json", "rich", "none", "auto"])

@@ -11,7 +11,7 @@ import yaml
 
 from pipeline import cli
 from pipeline.config.queue import as_assignments, parse_queue
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.workflows.queue.jobs import Queue, make_queue
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "queue.md"
@@ -95,6 +95,13 @@ def test_results_are_never_inputs(tmp_path: Path) -> None:
     for inputs in (["photos/*.jpg"], ["photos/a.jpg"], [{"path": "photos", "each": True}], ["photos"]):
         with pytest.raises(UsageError, match="folder of the results"):
             queue_of(tmp_path, "photos", inputs=inputs)
+
+
+def test_globs_that_match_nothing_are_an_error_of_the_input_unless_there_is_another(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\*.jpg: no file matches"):
+        queue_of(tmp_path, inputs=["gone*.jpg", {"path": "ab?.png", "each": False}])
+    touch(tmp_path, "a[1].jpg")
+    assert len(queue_of(tmp_path, inputs=["gone*.jpg", "a[1].jpg"]).jobs) == 2  # the job of the first one says so
 
 
 def test_sizes_of_an_input_replace_those_of_the_queue(tmp_path: Path) -> None:

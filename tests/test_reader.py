@@ -294,7 +294,7 @@ def test_playlist_is_refused_as_text_and_nothing_is_fetched(tmp_path: Path) -> N
         assert_refused([tmp_path / name], "found text")
 
 
-def test_file_with_sound_only_is_refused(tmp_path: Path) -> None:
+def test_file_with_audio_only_is_refused(tmp_path: Path) -> None:
     import wave
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
@@ -302,7 +302,7 @@ def test_file_with_sound_only_is_refused(tmp_path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(8000)
         file.writeframes(bytes(4000))
-    assert_refused([tmp_path / "a.wav"], "found only sound")
+    assert_refused([tmp_path / "a.wav"], "found only audio")
 
 
 def test_random_bytes_are_refused(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_many_streams_are_not_all_listed(tmp_path: Path) -> None:
     assert len(note) < 300
 
 
-def test_sound_and_cover_art_are_no_stream_to_choose(data: Data) -> None:
+def test_audio_and_cover_art_are_no_stream_to_choose(data: Data) -> None:
     path = data("video/testsrc_cover_art.mp4")
     source = probe([path], SETTINGS)
     with av.open(str(path)) as container:

@@ -75,7 +75,7 @@ def test_chosen_rate_shows_the_latest_frame_at_each_tick(steps: list[int], first
     for step in steps:
         pts.append(pts[-1] + step)
     end = pts.pop()
-    line = choose(pts, 0, end, MS, fps)
+    line = choose(pts, range(len(pts)), end, MS, fps)
     assert all(a < b for a, b in pairwise(line.numbers))
     assert all(a < b for a, b in pairwise(line.pts))
     assert line.pts[0] * line.time_base == first * MS

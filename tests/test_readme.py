@@ -27,8 +27,8 @@ from pipeline.config.losses import LAYERS
 from pipeline.config.reading import parse_settings, set_value
 from pipeline.config.settings import Config
 from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.support.house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
 from tests.support.photos import MODEL, write_photo
-from tests.test_house import FLOORS, HOUSE, ROOMS_OF_LIBRARY
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

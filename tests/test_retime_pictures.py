@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.settings import MotionSettings
 from pipeline.motion import between as module
-from pipeline.motion.between import Passage, between, find_passage, splat
+from pipeline.motion.between import FlowPair, between, find_flows, splat
 from pipeline.motion.camera import enlarged_part
 from pipeline.postprocess.timeline import Shown, Timeline
 from pipeline.types import Frame
@@ -61,8 +61,8 @@ def test_holes_are_filled_from_around() -> None:
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
 def test_a_moving_square_is_where_it_should_be(t: float) -> None:
     first, second, truth = scene(0), scene(12), scene(round(12 * t))
-    passage = find_passage(first, second, MotionSettings())
-    error = np.abs(between(first, second, passage, t).astype(int) - truth)
+    flows = find_flows(first, second, MotionSettings())
+    error = np.abs(between(first, second, flows, t).astype(int) - truth)
     blend = np.abs((1 - t) * first + t * second - truth)
     around = np.s_[24:72, 24:90]
     assert error[around].mean() < 0.25 * blend[around].mean()
@@ -72,7 +72,7 @@ def test_a_moving_square_is_where_it_should_be(t: float) -> None:
 def test_what_one_frame_alone_sees_is_not_doubled() -> None:
     """Behind the square the ground is seen by the second frame, in front of it by the first one."""
     first, second = scene(0), scene(12)
-    middle = between(first, second, find_passage(first, second, MotionSettings()), 0.5)
+    middle = between(first, second, find_flows(first, second, MotionSettings()), 0.5)
     behind, ahead = np.s_[34:62, 31:34], np.s_[34:62, 78:81]
     for place, image, other in ((behind, second, first), (ahead, first, second)):
         own, ghost = (np.abs(middle[place].astype(int) - it[place]).mean() for it in (image, other))
@@ -81,27 +81,27 @@ def test_what_one_frame_alone_sees_is_not_doubled() -> None:
 
 def test_frames_that_do_not_correspond_are_crossfaded() -> None:
     first, second = texture(SIZE, 3), np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    passage = find_passage(first, second, MotionSettings())
-    assert passage == Passage() and passage.nbytes == 0
-    assert np.abs(between(first, second, passage, 0.25) - (0.75 * first + 0.25 * second)).max() <= 0.5
+    flows = find_flows(first, second, MotionSettings())
+    assert flows == FlowPair() and flows.nbytes == 0
+    assert np.abs(between(first, second, flows, 0.25) - (0.75 * first + 0.25 * second)).max() <= 0.5
 
 
 def test_without_motion_frames_are_crossfaded() -> None:
-    assert find_passage(scene(0), scene(12), MotionSettings(method="none")) == Passage()
-    assert find_passage(scene(0), scene(0), MotionSettings()) == Passage()
+    assert find_flows(scene(0), scene(12), MotionSettings(method="none")) == FlowPair()
+    assert find_flows(scene(0), scene(0), MotionSettings()) == FlowPair()
 
 
 def test_deep_pictures_stay_deep() -> None:
     first, second = scene(0), scene(12)
-    passage = find_passage(first, second, MotionSettings())
-    deep = between(first.astype(np.uint16) * 257, second.astype(np.uint16) * 257, passage, 0.5)
+    flows = find_flows(first, second, MotionSettings())
+    deep = between(first.astype(np.uint16) * 257, second.astype(np.uint16) * 257, flows, 0.5)
     assert deep.dtype == np.uint16
-    assert np.abs(deep / 257 - between(first, second, passage, 0.5)).max() <= 0.51
+    assert np.abs(deep / 257 - between(first, second, flows, 0.5)).max() <= 0.51
 
 
 def test_pictures_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="belong together"):
-        between(scene(0), scene(0)[:-1], Passage(), 0.5)
+        between(scene(0), scene(0)[:-1], FlowPair(), 0.5)
 
 
 def test_the_camera_enlarges_a_part() -> None:
@@ -132,11 +132,11 @@ def test_flow_is_estimated_once_for_each_pair(monkeypatch: pytest.MonkeyPatch, r
     """On the way back it is what was kept; where there is no room for it, it is the same again."""
     found: list[int] = []
 
-    def counted(first: RGB, second: RGB, settings: MotionSettings, estimator: object) -> Passage:
+    def counted(first: RGB, second: RGB, settings: MotionSettings, estimator: object) -> FlowPair:
         found.append(int(first[28, 0, 0]))
-        return find_passage(first, second, settings)
+        return find_flows(first, second, settings)
 
-    monkeypatch.setattr(module, "find_passage", counted)
+    monkeypatch.setattr(module, "find_flows", counted)
     monkeypatch.setattr(retime, "KEPT_BYTES", room)
     half = Fraction(1, 2)
     pairs = [(0, 1), (1, 2), (2, 2), (1, 2), (0, 1)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.errors import ConfigError
+from pipeline.media.writer.time_map import TimeMap
 from pipeline.postprocess.ramp import Ramp
 from pipeline.postprocess.timeline import WHOLE, Timeline, make_timeline, rate
 from pipeline.types import Source
@@ -54,6 +55,12 @@ def positions(found: Timeline, source: Source) -> list[Fraction]:
     times = [(pts - source.pts[0]) * source.time_base for pts in source.pts]
     ends = [*times, times[-1] + source.duration_ticks * source.time_base]
     return [times[it.first] + it.weight * (ends[it.first + 1] - times[it.first]) for it in found.shown]
+
+
+def audio_map(found: Timeline) -> TimeMap:
+    assert found.audio is not None
+    output_s, input_s = zip(*found.audio, strict=True)
+    return TimeMap(output_s, input_s)
 
 
 sources = st.builds(
@@ -99,9 +106,9 @@ def test_a_pass_is_monotone_and_begins_at_its_first_frame(source: Source, time: 
     assert shown == sorted(shown, reverse=reverse)
     assert found.shown[0].first == (source.frame_count - 1 if reverse else 0)
     assert all(0 <= it.weight < 1 and it.second - it.first in (0, 1) for it in found.shown)
-    assert (found.sound is None) == reverse
-    for before, after in pairwise(found.sound or ()):
-        assert before[0] <= after[0] and before[1] <= after[1]
+    assert (found.audio is None) == reverse
+    if found.audio is not None:
+        audio_map(found)  # which refuses what does not run forward from 0
 
 
 @SOME
@@ -164,7 +171,7 @@ def test_in_betweens_at_a_whole_multiple() -> None:
     half = Fraction(1, 2)
     shown = [(it.first, it.second, it.weight) for it in found.shown]
     assert shown == [(0, 0, 0), (0, 1, half), (1, 1, 0), (1, 2, half), (2, 2, 0), (2, 2, 0)]
-    assert found.flow and found.keeps_pace and found.end == Fraction(3, 4)
+    assert found.flow and audio_map(found).plain and found.end == Fraction(3, 4)
 
 
 def test_the_last_frame_of_a_seamless_loop_leads_into_the_first() -> None:
@@ -207,13 +214,16 @@ def test_duration_stretches_a_pass() -> None:
         timeline(even(4), duration_s=1, hold_last_s=1)
 
 
-def test_sound_stays_only_with_the_pace() -> None:
-    assert timeline(even(4), fps=24).keeps_pace
-    assert timeline(even(4), hold_last_s=1).keeps_pace
-    assert not timeline(even(4), speed=2).keeps_pace and timeline(even(4), speed=2).sound is not None
-    assert timeline(even(4), speed=SPEED_RAMP).sound is not None
+def test_audio_stays_only_with_the_pace() -> None:
+    assert audio_map(timeline(even(4), fps=24)).plain
+    assert audio_map(timeline(even(4), hold_last_s=1)).plain
+    held = audio_map(timeline(even(4), hold_first_s=1))
+    assert [held.input_at(at) for at in (0, 0.5, 1, 1.5, 2)] == [0, 0, 0, 0.5, 1] and held.speed_at(0.5) == 0
+    assert audio_map(timeline(even(4), speed=2)).speed_at(0.1) == 2
+    ramped = audio_map(timeline(even(4), speed=SPEED_RAMP))
+    assert 1 < ramped.speed_at(0.1) < ramped.speed_at(0.4)
     for time in ({"reverse": True}, {"loop": "boomerang"}, {"repeat": 2}):
-        assert timeline(even(4), **time).sound is None
+        assert timeline(even(4), **time).audio is None
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])

@@ -14,19 +14,7 @@ from pipeline.masks.sky import SKY_SIDE_PX, Sky, find_sky, fine_detail, lasting_
 from pipeline.media.image.arrays import resize, size_within
 from pipeline.media.image.load import load_rgb
 from pipeline.sample.frame import sample_frame
-from tests.test_carry import iou, noise_texture
-
-
-def landscape(sky: tuple[int, int, int], ground: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth sky over rough ground with hills, and a tower; and where the sky is."""
-    height, width = 120, 200
-    fade = np.linspace(-15, 15, height)[:, None, None]
-    frame = np.clip(np.array(sky) + fade + np.zeros((height, width, 1)), 0, 255).astype(np.uint8)
-    horizon = 60 + 12 * np.sin(np.arange(width) / 20)
-    below = np.arange(height)[:, None] > horizon
-    below[25:, 140:152] = True
-    frame[below] = noise_texture((width, height), 4, ground)[below]
-    return frame, ~below
+from tests.support.masks import iou, landscape, noise_texture
 
 
 @pytest.mark.parametrize(

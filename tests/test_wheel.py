@@ -29,6 +29,9 @@ def test_installed_wheel_finds_its_styles_and_weights(tmp_path: Path) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    (manual,) = site.glob("tempera-*.data/data/share/man/man1/tempera.1")
+    assert manual.read_bytes() == (ROOT / "docs/tempera.1").read_bytes()
+    assert "tempera = pipeline.__main__:main" in next(site.glob("*.dist-info/entry_points.txt")).read_text()
     away = tmp_path / "away"
     away.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}

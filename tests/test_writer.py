@@ -88,11 +88,11 @@ def test_luma_is_bt709(tmp_path: Path) -> None:
 
 def test_chroma_is_sited_left(tmp_path: Path) -> None:
     """On a horizontal ramp each chroma sample is that of the left one of its two columns."""
-    from pipeline.media.writer.pixels import Pixels, to_video_frame
+    from pipeline.media.writer.pixels import PixelFormat, to_video_frame
 
     ramp = np.zeros((32, 64, 3), np.uint8)
     ramp[..., 0] = np.arange(64) * 4
-    frame = to_video_frame(ramp, 64, 32, Pixels(420, 8))
+    frame = to_video_frame(ramp, 64, 32, PixelFormat(420, 8))
     red = np.frombuffer(frame.planes[2], np.uint8).reshape(-1, frame.planes[2].line_size)[8, :32].astype(float)  # type: ignore[call-overload]
     expected = 128 + 224 * (np.arange(0, 64, 2) * 4 / 255) * (1 - 0.2126) / (2 * (1 - 0.2126))
     np.testing.assert_allclose(red[1:-1], expected[1:-1], atol=0.8)

@@ -23,10 +23,9 @@ from pipeline.media.image.color_table import ColorCounts, Ditherer, table_of
 from pipeline.media.image.depth import as_8_bit, as_16_bit
 from pipeline.media.image.exr import encode_exr
 from pipeline.media.image.load import load_rgb
-from pipeline.media.image.oklab import linear_from_pixels
 from pipeline.media.image.png import encode_png
 from pipeline.media.image.tiff import encode_tiff
-from pipeline.media.image.transfer import linear_from_srgb
+from pipeline.media.image.transfer import linear_from_pixels, linear_from_srgb
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.writer.changes import box, held_frames
 from pipeline.media.writer.gif import write_gif

@@ -16,12 +16,12 @@ from pipeline.errors import ConfigError, WriteError
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.writer.codecs import CODECS, CONTAINERS, available_layouts
 from pipeline.media.writer.output import write_video
-from pipeline.media.writer.pixels import Pixels, to_video_frame
+from pipeline.media.writer.pixels import PixelFormat, to_video_frame
 from pipeline.media.writer.target import check_output, describe_codecs, resolve, written_size
 from pipeline.types import Source
+from tests.support.clicks import clip_with_clicks, listen
+from tests.support.full_disk import largest_file
 from tests.support.written import FAST, ramps, source_of
-from tests.test_writer_faults import largest_file
-from tests.test_writer_sound import clip_with_clicks, listen
 
 SIZE = (272, 160)
 CASES = [
@@ -38,7 +38,7 @@ def settings_of(**values: Any) -> OutputSettings:
 
 
 @pytest.fixture(scope="module")
-def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clip_with_clicks(tmp_path_factory.mktemp("clip") / "clicks.mkv", "pcm_s16le")
 
 
@@ -48,7 +48,7 @@ def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=[f"{suffix[1:]}-{codec}-{variant}-{its.format}" for suffix, codec, variant, its in CASES],
 )
 def test_own_reader_sees_what_was_written(
-    tmp_path: Path, sounding: Path, suffix: str, codec: str, variant: str, pixels: Pixels
+    tmp_path: Path, with_audio: Path, suffix: str, codec: str, variant: str, pixels: PixelFormat
 ) -> None:
     """Pixels within 2 levels in the mean, the same stamps, the tags of the container, and the clicks in their place."""
     # Few frames where the container has their rate; the clicks come once a second
@@ -57,7 +57,7 @@ def test_own_reader_sees_what_was_written(
     settings = settings_of(
         codec=codec, variant=variant, depth=pixels.depth, chroma=pixels.chroma, preset="ultrafast", audio="encode"
     )
-    source = source_of(tuple(range(count)), time_base=time_base, sound=sounding, size=SIZE)
+    source = source_of(tuple(range(count)), time_base=time_base, audio=with_audio, size=SIZE)
     path = write_video(tmp_path / f"a{suffix}", frames, source=source, settings=settings)
     found = probe([path], InputSettings())
     assert [tick * found.time_base for tick in found.pts] == [index * time_base for index in range(count)]
@@ -106,7 +106,7 @@ def test_yuv_is_bt709_of_limited_range(chroma: int, depth: int) -> None:
         (0, 0, 255): (16 + 219 * 0.0722, 240, 128 - 224 * 0.0722 / 1.5748),
     }
     for color, values in expected.items():
-        frame = to_video_frame(np.full((4, 4, 3), color, np.uint8), 4, 4, Pixels(chroma, depth))
+        frame = to_video_frame(np.full((4, 4, 3), color, np.uint8), 4, 4, PixelFormat(chroma, depth))
         for plane, value in zip(frame.planes, values, strict=True):
             first = np.frombuffer(memoryview(plane), np.uint8 if depth == 8 else np.uint16)[0]
             assert int(first) == round(value * step)
@@ -128,7 +128,7 @@ def test_ramp_of_16_bits_keeps_its_mean_in_10_and_8_bits() -> None:
     for depth in (8, 10):
         step = 2.0 ** (depth - 8)
         for value in (1000, 20000, 40123):
-            frame = to_video_frame(np.full((64, 64, 3), value, np.uint16), 64, 64, Pixels(420, depth))
+            frame = to_video_frame(np.full((64, 64, 3), value, np.uint16), 64, 64, PixelFormat(420, depth))
             plane: Any = frame.planes[0]
             luma = np.frombuffer(plane, np.uint8 if depth == 8 else np.uint16)
             assert luma.mean() == pytest.approx((16 + 219 * value / 65535) * step, abs=0.01)
@@ -138,7 +138,7 @@ def test_ramp_of_16_bits_keeps_its_mean_in_10_and_8_bits() -> None:
 def test_8_bits_given_as_16_are_the_same_rgb(tmp_path: Path) -> None:
     frame = ramps(1)[0]
     for depth in (8, 12, 16):
-        pixels = Pixels(444, depth, rgb=True)
+        pixels = PixelFormat(444, depth, rgb=True)
         both = [to_video_frame(its, 96, 64, pixels) for its in (frame, frame.astype(np.uint16) * 257)]
         for first, second in zip(both[0].planes, both[1].planes, strict=True):
             assert bytes(first) == bytes(second)
@@ -265,7 +265,7 @@ def test_profile_refuses_what_its_devices_cannot_show(tmp_path: Path) -> None:
 )
 def test_profiles_have_their_own_audio(tmp_path: Path, suffix: str, profile: str, expected: str) -> None:
     clip = clip_with_clicks(tmp_path / "clip.mp4", "libmp3lame" if profile == "master" else "aac")
-    source = source_of(tuple(range(75)), sound=clip, size=SIZE)
+    source = source_of(tuple(range(75)), audio=clip, size=SIZE)
     frames = [ramps(1, *SIZE)[0]] * 75
     settings = settings_of(profile=profile, preset="ultrafast")
     path = write_video(tmp_path / f"a{suffix}", frames, source=source, settings=settings)

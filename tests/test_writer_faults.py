@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from pipeline.config.settings import OutputSettings
 from pipeline.errors import ConfigError, TemperaError, UsageError, WriteError
 from pipeline.media.writer.output import write_video
 from pipeline.media.writer.target import check_output, describe_codecs
+from tests.support.full_disk import largest_file
 from tests.support.written import FAST, RGB, leftovers, ramps, source_of
 
 if TYPE_CHECKING:
@@ -64,17 +63,6 @@ def test_wrong_number_of_frames_is_refused(tmp_path: Path, name: str, count: int
         write_video(tmp_path / name, ramps(count), source=source_of(), settings=FAST)
     assert "resume" in caught.value.hint
     assert not leftovers(tmp_path)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """A disk that takes no more than this many bytes of one file, as the kernel enforces it."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -40,7 +40,7 @@ def recording(path: Path) -> Path:
 
 
 def of_recording(path: Path, **changes: Any) -> Source:
-    source = source_of((0, 1, 2), sound=recording(path))
+    source = source_of((0, 1, 2), audio=recording(path))
     return dataclasses.replace(source, has_audio=False, **changes)
 
 
@@ -92,7 +92,8 @@ def test_time_of_the_first_photo_is_carried_if_its_zone_is_known(
         exif.get_ifd(0x8769)[0x9011] = offset
     photo = tmp_path / "a.jpg"
     Image.new("RGB", (8, 8)).save(photo, exif=exif)
-    source = dataclasses.replace(source_of((0, 1)), files=(str(photo), str(photo)))
+    Image.new("RGB", (8, 8)).save(before := tmp_path / "before.jpg")  # is not among the frames
+    source = dataclasses.replace(source_of((0, 1)), files=(str(before), str(photo)), decoded_indices=(1, 1))
     found = said_by(write_video(tmp_path / "a.mp4", ramps(2), source=source, settings=FAST))
     assert found.get("creation_time") == ("2024-05-06T05:08:09.000000Z" if kept else None)
 

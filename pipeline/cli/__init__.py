@@ -128,7 +128,10 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, _CommandLineError):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "tempera"
-            _say(getattr(error, "format_message", error.__str__)(), f"{command} --help", kind="error")
+            message = " ".join(
+                getattr(error, "format_message", error.__str__)().split()
+            )  # typer lists choices in lines
+            _say(message, f"{command} --help", kind="error")
             return 2
         traceback.print_exc()
         _say(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.options import parse_frames
+from pipeline.cli.options import parse_span
 from pipeline.cli.printing import print_paths
 
 
@@ -17,7 +17,7 @@ def compose(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The video to write, out/%05d.png, or for a photo one image.")
     ] = None,
-    frames: options.Frames = None,
+    frames: options.Span = None,
     sheet: Annotated[Path | None, typer.Option(help="Show each layer and the sum on this sheet, a .png.")] = None,
     at: Annotated[list[int], typer.Option(help="Frame of the sheet; several make several rows.")] = [0],  # noqa: B006 - typer copies it
     assignments: Annotated[
@@ -37,7 +37,7 @@ def compose(
 
     if output is None and sheet is None:
         raise UsageError("nothing to write", hint="name the video with -o, or a sheet with --sheet")
-    chosen = parse_frames(frames)
+    chosen = parse_span(frames)
     settings = load_composition(composition, assignments)
     reporter = make_reporter(progress)
     with cancelled_by_signals() as cancellation:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.printing import print_json
+from pipeline.cli.printing import print_json, print_rows
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -19,8 +18,8 @@ def doctor(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(facts)
     else:
-        lines = [line for name, value in facts.items() for line in _lines(name, value)]
-        sys.stdout.write("".join(f"{name:<17} {text}\n" for name, text in lines))
+        del facts["missing"]
+        print_rows([line for name, value in facts.items() for line in _lines(name, value)], 18)
     if not facts["encoder compact"].startswith("works"):
         raise typer.Exit(6)
 
@@ -36,9 +35,9 @@ def _lines(name: str, value: Any) -> list[tuple[str, str]]:
 
 def _codec(found: dict[str, Any]) -> str:
     if found["encoder"] is None:
-        return "not in this installation"
+        return "missing; install a build of PyAV that has it"
     parts = [
-        f"{found['encoder']} in {' '.join(found['containers'])}",
+        f"works, {found['encoder']} in {' '.join(found['containers'])}",
         *(f"{depth}: {' '.join(colors)}" for depth, colors in found["pixels"].items()),
     ]
     if found["variants"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from pipeline.cli import options
-from pipeline.cli.options import parse_frames
+from pipeline.cli.options import parse_span
 
 if TYPE_CHECKING:
     from pipeline.evaluate.figures import Evaluation, Row, StyleEvaluation
@@ -37,7 +37,7 @@ def evaluate(
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.evaluate import evaluate as run_evaluate
 
-    span = parse_frames(frames)
+    span = parse_span(frames)
     if plot is not None:
         check_plot(plot)
     with cancelled_by_signals() as cancellation:

@@ -13,6 +13,8 @@ import typer
 from pipeline.cli.completion import propose_settings, propose_styles
 from pipeline.encoders.registry import ENCODERS, encoder_names
 from pipeline.errors import UsageError
+from pipeline.media.reader.timing import parse_slice
+from pipeline.types import FrameSlice
 
 
 def _known_encoder(name: str | None) -> str | None:
@@ -43,12 +45,18 @@ Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="The video to write, or out/%05d.png. [default: INPUT-STYLE.mp4]")
 ]
 Width = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Width of the stylized frames in px; the height follows.")
 ]
 Height = Annotated[
-    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; keeps the aspect.")
+    int | None, typer.Option(min=16, max=16384, help="Height of the stylized frames in px; the width follows.")
 ]
-Frames = Annotated[str | None, typer.Option(help="Only frames A up to, not including, B.", metavar="A:B")]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        help="Only frames A up to, not including, B; with a step, as ::10, every tenth.", metavar="A:B[:STEP]"
+    ),
+]
+Span = Annotated[str | None, typer.Option("--frames", help="Only frames A up to, not including, B.", metavar="A:B")]
 Fps = Annotated[str | None, typer.Option(help="Frames per second, as 24, 23.976 or 30000/1001.", metavar="R")]
 EncoderChoice = Annotated[
     str | None,
@@ -79,14 +87,22 @@ MovedInput = Annotated[
 ]
 
 
-def parse_frames(text: str | None) -> tuple[int | None, int | None] | None:
-    """`10:20`, `:20` or `10:` as a half-open range. Raises UsageError for anything else."""
-    if text is None:
+def parse_frames(text: str | None) -> FrameSlice | None:
+    """The value of `--frames`, see `parse_slice`."""
+    return None if text is None else parse_slice(text)
+
+
+def parse_span(text: str | None) -> tuple[int | None, int | None] | None:
+    """The value of a `--frames` that has no step. Raises UsageError for anything else."""
+    found = parse_frames(text)
+    if found is None:
         return None
-    match = re.fullmatch(r"(-?\d*):(-?\d*)", text.strip())
-    if not match or "-" in (match[1], match[2]):
-        raise UsageError(f"--frames {text}: expected A:B", hint="--frames 0:48 renders the first 48 frames")
-    return (int(match[1]) if match[1] else None, int(match[2]) if match[2] else None)
+    start, stop, *steps = found
+    if steps:
+        raise UsageError(
+            f"--frames {text}: expected A:B", hint="every frame of a render counts here: leave out the step"
+        )
+    return start, stop
 
 
 def parse_fps(text: str | None) -> Fraction | None:

@@ -86,6 +86,7 @@ def preview(
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.alignment import aligned, grouped
     from pipeline.workflows.crop import parse_crop
+    from pipeline.workflows.framed_input import cropped
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX, render_size
     from pipeline.workflows.preview import preview as run_preview
     from pipeline.workflows.sheet import arrange
@@ -105,7 +106,11 @@ def preview(
         source = probe(inputs, read, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
         source = aligned(grouped(source, read), read, reporter, Cancellation())
         _check_target(output, source)
-        size = _small_size(source, width, height) if part is None else render_size(source, width, height, reporter)
+        if part is None:
+            size = _small_size(source, width, height)
+        else:
+            source = cropped(source, width, height, read)
+            size = render_size(source, width, height, reporter)
         images = run_preview(
             source,
             [variant.config for variant in compared],

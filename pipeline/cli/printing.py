@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +35,21 @@ def curve_lines(configs: Mapping[str, Config]) -> list[str]:
         for name, config in configs.items()
         for key, curve in curves_of(config).items()
     ]
+
+
+def print_rows(rows: Sequence[tuple[str, str]], indent: int) -> None:
+    """Print names and what is said of them from column `indent` on, broken under itself on a narrower terminal.
+
+    In a file or a pipe every row is one line.
+    """
+    columns = shutil.get_terminal_size((0, 0)).columns
+    for name, text in rows:
+        row = f"{name:<{indent - 1}} {text}"
+        if columns > 2 * indent:
+            row = textwrap.fill(
+                row, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            )
+        sys.stdout.write(row + "\n")
 
 
 def print_paths(paths: Sequence[Path]) -> None:

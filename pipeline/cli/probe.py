@@ -16,7 +16,7 @@ def probe(
     assignments: options.Assignments = [],  # noqa: B006 - typer copies it
     as_json: options.AsJson = False,
 ) -> None:
-    """Show how an input is read. Order, size, timing, gaps, cameras, exposure, color and sound, and warnings."""
+    """Show how an input is read. Order, size, timing, gaps, cameras, exposure, color and audio, and warnings."""
     from pipeline.config.reading import settings_without_style
     from pipeline.workflows.probe import probe_report
 

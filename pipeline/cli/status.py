@@ -33,9 +33,11 @@ def status(directory: options.Directory, as_json: options.AsJson = False) -> Non
     lines += [
         f"  {chain.id}: {chain.progress.done} of {chain.progress.done + chain.progress.left}" for chain in found.chains
     ]
-    lines += [f"  {name}: its frames were removed, its video replaces them" for name in found.exported]
+    lines += [f"  {sentence}" for sentence in found.videos]
     lines += [f"  {line}" for line in curve_lines(style_configs(render.plan, directory))]
     lines += [f"  {edit}" for edit in found.edits]
+    if found.checked is not None:
+        lines.append(f"checked {found.checked.in_words()}")
     if total.left and found.state == "stopped":
         lines.append(f"continue with: {resume_command(directory)}")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -47,6 +49,7 @@ def verify(
     """Check every stored frame."""
     from pipeline.runtime.reporters import make_reporter
     from pipeline.store.directory import RenderDirectory
+    from pipeline.store.last_check import remember_check
     from pipeline.store.verification import verify_frames
     from pipeline.store.videos import exported
 
@@ -54,11 +57,16 @@ def verify(
     stored = sum(len(render.stored(chain)) for chain in render.plan.chains)
     with make_reporter(progress).stage("checking frames", stored) as advance:
         report = verify_frames(render, lambda checked, _of: advance(checked))
+    bad = [finding for finding in report.findings if finding.kind in ("damaged", "missing")]
+    remember_check(render, report.checked, len(bad))
+    damaged = {finding.path for finding in bad}
     if as_json:
         print_json({**asdict(report), "ok": report.ok})
     else:
         lines = [f"{finding.kind}: {finding.path}: {finding.what}" for finding in report.findings]
-        lines += [f"{name}: its frames were removed, its video replaces them" for name in exported(render)]
+        lines += [
+            video.instead_of_frames(directory) for video in exported(render).values() if video.path not in damaged
+        ]
         verdict = "all good" if report.ok else "damage found"
         lines.append(f"{report.checked} frames checked, {report.unstylized} not stylized yet, {verdict}")
         sys.stdout.write("\n".join(lines) + "\n")
@@ -66,8 +74,9 @@ def verify(
         from pipeline.errors import RenderDirectoryError
         from pipeline.store.directory import resume_command
 
-        bad = sum(finding.kind in ("damaged", "missing") for finding in report.findings)
-        raise RenderDirectoryError(
-            f"{directory}: {bad} frames are damaged or missing",
-            hint=f"`{resume_command(directory)}` stylizes them again, with what follows from them",
-        )
+        lost = sum(finding.chain is not None for finding in bad)
+        videos = len(bad) - lost
+        what = [f"{lost} frames"] * bool(lost) + [f"{videos} videos whose frames were removed"] * bool(videos)
+        hints = [f"`{resume_command(directory)}` stylizes frames again, with what follows from them"] * bool(lost)
+        hints += ["put a video back where it was, or render again with --fresh"] * bool(videos)
+        raise RenderDirectoryError(f"{directory}: {' and '.join(what)} are damaged or missing", hint="; ".join(hints))

@@ -5,10 +5,26 @@ Results on stdout are different: an error there is raised, unless it comes from 
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
+
+NAMES: Final = "tempera-names"
+"""How stdout encodes what its encoding does not have: the bytes of a file's name that is no text as they are, any other
+character, which a Latin-1 or ASCII locale has not, as its escape."""
+
+
+def _encode_name(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    sign = error.object[error.start]
+    escape = "surrogateescape" if 0xDC80 <= ord(sign) <= 0xDCFF else "backslashreplace"
+    return sign.encode("ascii", escape), error.start + 1
+
+
+codecs.register_error(NAMES, _encode_name)
 
 
 def prepare_streams() -> None:

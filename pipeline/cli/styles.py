@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.completion import propose_styles
+from pipeline.cli.printing import print_rows
 
 
 def styles(
@@ -23,8 +24,7 @@ def styles(
 
     shipped = shipped_styles()
     if name is None:
-        for style, config in shipped.items():
-            sys.stdout.write(f"{style:<14} {read_yaml(config).get('description', '')}\n")
+        print_rows([(style, str(read_yaml(config).get("description", ""))) for style, config in shipped.items()], 15)
         return
     path = configs_path() / f"{TEMPLATE}.yaml" if name == TEMPLATE else shipped.get(name)
     if path is None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import UsageError
+from pipeline.runtime.logs import logging_with
 
 _OPTIONS = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")],
@@ -55,13 +56,5 @@ def _logging_to_stderr(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    logger, handler = logging.getLogger("pipeline"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    with logging_with(logging.StreamHandler(sys.stderr), "%(name)s: %(message)s"):
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

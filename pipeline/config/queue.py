@@ -28,7 +28,11 @@ class QueueInput(Settings):
         description="Whether every photo and video of a folder or glob is an input by itself, or all photos are one "
         "clip. By default those of a glob are, and a folder is a clip.",
     )
-    frames: str = Field("", pattern=r"^(\d{0,9}:\d{0,9})?$", description="Only frames A up to, not including, B: A:B.")
+    frames: str = Field(
+        "",
+        pattern=r"^(\d{0,9}:\d{0,9}(:\d{0,9})?)?$",
+        description="Only frames A up to, not including, B: A:B; with A:B:STEP every STEP-th of them.",
+    )
     width: SidePx | None = Field(None, description="Width in px; by default that of the queue.")
     height: SidePx | None = Field(None, description="Height in px; by default that of the queue.")
 

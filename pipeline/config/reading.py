@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 MAX_CONFIG_BYTES = 1 << 17
 STYLE_HINT = "`tempera styles swirl` shows a config that works, `tempera schema` lists every key with its range"
 _LONGEST_NUMBER = 64
+_NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type")
 # What PyYAML raises beside its own errors, for text such as `!!bool maybe`, `!!int ""` or `!!timestamp now`.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
 
@@ -95,11 +96,21 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
             if problem["type"] == "extra_forbidden":
                 keys = [*config_keys(model), *_neighbors(model, location)]
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
+            elif problem["type"] in _NO_SECTION and (inside := _settings_of(key, model)):
+                given = _shortened(repr(problem.get("input")))
+                problems.append(f"{_shortened(key)}: is a section, with settings such as {inside}, found {given}")
             else:
                 problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
         if any(problem["type"] == NO_CURVE for problem in found):
             hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
+
+
+def _settings_of(key: str, model: type[BaseModel]) -> str:
+    """The first settings of a section; "" if the key is none."""
+    keys = config_keys(model)
+    inside = [name for name in keys if name.startswith(f"{key}.") and not any(k.startswith(f"{name}.") for k in keys)]
+    return ", ".join(inside[:2])
 
 
 def _shortened(text: str) -> str:
@@ -245,8 +256,13 @@ def parse_yaml(text: str, *, where: str, hint: str = STYLE_HINT) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader without aliases, which let a small file grow without limit, without repeated keys, and without
-    numbers so long that reading or printing them takes minutes."""
+    """The safe loader without aliases, which let a small file grow without limit, without repeated keys, without
+    numbers so long that reading or printing them takes minutes, and without those to the base of 60: `9:16` is text."""
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        number = tag.endswith((":int", ":float")) and value is not None and ":" in value
+        return "tag:yaml.org,2002:str" if number else tag
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

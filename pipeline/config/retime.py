@@ -21,7 +21,7 @@ class TimeSettings(Settings):
         le=240,
         allow_inf_nan=False,
         description="Frames per second of the output, evenly spaced; 0: the frames at their own times, or 24 and more "
-        "where pictures are made between them.",
+        "where in-betweens are made.",
     )
     between: Between = Field(
         "auto",

@@ -160,7 +160,9 @@ class InputSettings(AlignmentSettings):
 
     fit: Literal["strict", "cover", "contain"] = Field(
         "strict",
-        description="Photos of another size: refuse them (strict), crop them (cover) or letterbox them (contain).",
+        description="Photos of another size: refuse them (strict), crop them (cover) or letterbox them (contain). So "
+        "too where `--width` and `--height` have another aspect than the input: strict refuses that, cover crops every "
+        "frame, contain stylizes all of it and puts the bars into the output only.",
     )
     order: Literal["auto", "name", "time", "listed"] = Field(
         "auto",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.animation import AnimationSettings, ImageSettings
-from pipeline.config.section import Settings
+from pipeline.config.framing import FramingSettings
 
 
 def _as_text(value: Any) -> Any:
@@ -20,8 +20,8 @@ Variant = Annotated[
 ]
 
 
-class VideoSettings(Settings):
-    """How a video is encoded."""
+class VideoSettings(FramingSettings):
+    """Which part of the frames a video shows, at which size, and how it is encoded."""
 
     profile: Literal["none", "web", "phone", "master"] = Field(
         "none",

@@ -12,6 +12,7 @@ from pipeline.plan.edits import Edit, Run, runs
 from pipeline.plan.segments import Segments
 from pipeline.runtime.progress import ForwardingReporter
 from pipeline.store.frame_check import FrameCheck
+from pipeline.store.last_check import remember_check
 
 if TYPE_CHECKING:
     from pipeline.execute.session import Session
@@ -78,6 +79,8 @@ def stylize_checked(
                     checkpoint()
                     advance(check.total - check.left)
             if check.wait(0) and not found_more_than(damaged):
+                if check.total:
+                    remember_check(directory, check.total, len(repaired), repaired=bool(repaired))
                 return
 
 

@@ -1,4 +1,4 @@
-"""Short clips without sound, made of pictures: each stays for its own time."""
+"""Short clips without audio, made of pictures: each stays for its own time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pictures between two neighboring frames: both are moved to a time between them, each shown where it sees the scene.
+"""In-betweens of two neighboring frames: both are moved to a time between them, each shown where it sees the scene.
 
 Splatting the flow of both frames with weights, as in softmax splatting (Niklaus and Liu 2020, arXiv:2003.05534,
-eq. 14), gives the motion at the pixels of the picture between. The frames are then warped backward along it, with the
+eq. 14), gives the motion at the pixels of the in-between. The frames are then warped backward along it, with the
 warp that keeps their sharpness. We depart from the paper in splatting flow instead of pixels, because splatted pixels
 are soft. The flow is that of the content; any two pictures of the same frames can be moved by it.
 """
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.depth import rounded
 from pipeline.motion.consistency import positions
 from pipeline.motion.estimate import estimate_both_ways
 from pipeline.motion.exposure import at_exposure_of
@@ -43,8 +44,8 @@ RELIABLE_FRACTION: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """How the content moves from a frame, a, to the next one, b.
+class FlowPair:
+    """How the content moves between a frame, a, and the next one, b.
 
     `forward` leads from a to b and `backward` from b to a, float32 (H, W, 2) px, (x, y). `weight_a` and `weight_b`,
     float32 (H, W) above 0, say how far the flow of a pixel can be relied on. `forward` None: the frames are crossfaded,
@@ -62,26 +63,26 @@ class Passage:
         return sum(0 if it is None else it.nbytes for it in (self.forward, self.backward, self.weight_a, self.weight_b))
 
 
-def find_passage(
+def find_flows(
     a: NDArray[np.uint8], b: NDArray[np.uint8], settings: MotionSettings, estimator: FlowEstimator | None = None
-) -> Passage:
-    """The passage between two content frames, uint8 (H, W, 3) sRGB of one size, by the method of the settings.
+) -> FlowPair:
+    """The flows between two content frames, uint8 (H, W, 3) sRGB of one size, by the method of the settings.
 
     `estimator` is what `load_estimator` returned for these settings; None: dense inverse search, preset `medium`.
     """
     method = METHODS[settings.method]
     if method.load is None:
-        return Passage()
+        return FlowPair()
     a = at_exposure_of(b, a)
     if method.skip_static and is_static(a, b):
-        return Passage()
+        return FlowPair()
     back, forth = estimate_both_ways(a, b, from_index=0, to_index=1, estimator=estimator)
     if min(back.confidence.mean(), forth.confidence.mean()) < RELIABLE_FRACTION:
-        return Passage()
+        return FlowPair()
     forward, backward = forth.backward_flow, back.backward_flow
     if not forward.any() and not backward.any():
-        return Passage()
-    return Passage(
+        return FlowPair()
+    return FlowPair(
         forward,
         backward,
         _weight(a, b, forward, forth.confidence),
@@ -89,22 +90,21 @@ def find_passage(
     )
 
 
-def between(a: NDArray[Pixel], b: NDArray[Pixel], passage: Passage, t: float) -> NDArray[Pixel]:
-    """The picture at the part `t` in (0, 1) of the way from a to b, both uint8 or uint16 (H, W, 3).
+def between(a: NDArray[Pixel], b: NDArray[Pixel], flows: FlowPair, t: float) -> NDArray[Pixel]:
+    """The in-between at the part `t` in (0, 1) of the way from a to b, both uint8 or uint16 (H, W, 3).
 
     What both frames see is a mixture of both, by `t`; what only one of them sees comes from that one; where neither
     sees anything the motion of the surroundings moves both. Raises ValueError if the sizes do not fit.
     """
-    if a.shape != b.shape or (passage.forward is not None and passage.forward.shape[:2] != a.shape[:2]):
+    if a.shape != b.shape or (flows.forward is not None and flows.forward.shape[:2] != a.shape[:2]):
         raise ValueError(f"pictures {a.shape} and {b.shape} do not belong together, or not to this flow")
     first, second = a.astype(np.float32), b.astype(np.float32)
     fraction: Plane | float = 1 - t
-    if passage.forward is not None:
-        motion, fraction = _motion_at(passage, t)
+    if flows.forward is not None:
+        motion, fraction = _motion_at(flows, t)
         first, second = warp(first, motion * np.float32(-t)), warp(second, motion * np.float32(1 - t))
         fraction = fraction[..., np.newaxis]
-    mixed = np.rint(second + fraction * (first - second)).clip(0, np.iinfo(a.dtype).max)
-    return mixed.astype(a.dtype)
+    return rounded(second + fraction * (first - second), a.dtype)
 
 
 def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: float) -> NDArray[Pixel]:
@@ -115,15 +115,15 @@ def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: 
     there = other.astype(np.float32)
     there += motion.confidence[..., np.newaxis] * (warp(there, motion.backward_flow) - there)
     mixed = image + np.float32(weight) * (there - image)
-    return np.rint(mixed).clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
+    return rounded(mixed, image.dtype)
 
 
-def _motion_at(passage: Passage, t: float) -> tuple[Plane, Plane]:
+def _motion_at(flows: FlowPair, t: float) -> tuple[Plane, Plane]:
     """Of the picture at t: the motion of its pixels from a to b, (H, W, 2) px, and how much they show of a, (H, W)."""
-    assert passage.forward is not None and passage.backward is not None
-    assert passage.weight_a is not None and passage.weight_b is not None
-    from_a, seen_by_a = splat(passage.forward, passage.forward * np.float32(t), passage.weight_a)
-    from_b, seen_by_b = splat(-passage.backward, passage.backward * np.float32(1 - t), passage.weight_b)
+    assert flows.forward is not None and flows.backward is not None
+    assert flows.weight_a is not None and flows.weight_b is not None
+    from_a, seen_by_a = splat(flows.forward, flows.forward * np.float32(t), flows.weight_a)
+    from_b, seen_by_b = splat(-flows.backward, flows.backward * np.float32(1 - t), flows.weight_b)
     motion = _filled(from_a + from_b, seen_by_a + seen_by_b)
     for axis in (0, 1):  # single vectors between those of two surfaces would tear their edge
         motion[..., axis] = cv2.medianBlur(np.ascontiguousarray(motion[..., axis]), MEDIAN_PX)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.media.image.depth import rounded
 from pipeline.motion.warp import warp
 
 Pixel = TypeVar("Pixel", np.uint8, np.uint16)
@@ -26,4 +27,4 @@ def enlarged_part(image: NDArray[Pixel], part: tuple[float, float, float, float]
     flow[..., 0] = left * width_px + columns * width - columns
     flow[..., 1] = (top * height_px + rows * height - rows)[:, np.newaxis]
     moved = warp(image.astype(np.float32), flow)
-    return np.rint(moved).clip(0, np.iinfo(image.dtype).max).astype(image.dtype)
+    return rounded(moved, image.dtype)

@@ -50,7 +50,7 @@ def input_place(source: Source) -> str:
     """What is moved as one: a video, or the folder that all rendered photos are in; a path like those of the source."""
     if source.kind == "video":
         return source.files[0]
-    return os.path.commonpath([Path(source.files[index]).parent for index in source.decoded_indices]) or "."
+    return os.path.commonpath([Path(source.files[index]).parent for index in source.positions_read]) or "."
 
 
 def moved_source(source: Source, place: Path) -> Source:

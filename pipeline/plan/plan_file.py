@@ -26,7 +26,7 @@ _FIELDS_ADDED: Final = {
     PLAN_VERSION: ("contrasts", "shot_colors", "photo_digests"),
 }
 """Fields that plans of a version may lack; they are empty then."""
-_SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended", "alignment")
+_SOURCE_FIELDS_ADDED: Final = ("gaps_to_fill", "interlaced", "peak_nits", "blended", "alignment", "uncropped_px")
 """Fields that the source of any plan may lack; they have their default then."""
 _VERSION_KEY: Final = "tempera_plan"
 _CHECKSUM_KEY: Final = "checksum"

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.media.image.bands import in_bands
 from pipeline.media.image.color_transfer import transfer_colors
-from pipeline.media.image.depth import as_float
+from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
-from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import FrameContext
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def match_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
     """The image after the color map of its shot, as far as `amount` in [0, 1]. From 8-bit values."""
     transfer = context.look.transfer
-    return image if transfer is None else from_8_bit(transfer_colors(to_8_bit(image), transfer, amount))
+    return image if transfer is None else as_float(transfer_colors(to_8_bit(image), transfer, amount))
 
 
 def preserve_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 LUMA: Final = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """BT.709, on gamma-encoded values; (1, 3), as `cv2.transform` takes it."""
 
-_VALUES: Final = np.arange(256, dtype=np.float32) / np.float32(255)
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -89,19 +87,3 @@ def shifted(image: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[n
 def in_channels(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Values (H, W) in each of three channels, float32 (H, W, 3)."""
     return np.asarray(cv2.cvtColor(values, cv2.COLOR_GRAY2RGB), np.float32)
-
-
-def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 in [0, 1] to uint8: clipped, and rounded to nearest."""
-    below = np.minimum(image, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
-    return np.asarray(cv2.addWeighted(below, 255, below, 0, 0, dtype=cv2.CV_8U), np.uint8)
-
-
-def to_16_bit(image: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """float32 in [0, 1] to uint16: clipped, and rounded to nearest."""
-    return np.rint(image.clip(0, 1) * np.float32(65535)).astype(np.uint16)
-
-
-def from_8_bit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 to float32 in [0, 1]; `to_8_bit` inverts it exactly."""
-    return np.asarray(cv2.LUT(rgb, _VALUES), np.float32)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.config.finish import FinishSettings
+from pipeline.media.image.depth import as_16_bit, as_float, to_8_bit, to_16_bit
 from pipeline.postprocess.color import match_color, preserve_color
 from pipeline.postprocess.detail import fuse_detail, sharpen
-from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook, from_8_bit, to_8_bit, to_16_bit
+from pipeline.postprocess.effect import Effect, FrameContext, Level, ShotLook
 from pipeline.postprocess.grade import grade
 from pipeline.postprocess.grain import add_grain
 from pipeline.postprocess.level import follow_level
@@ -66,9 +67,9 @@ def finish(
     if stylized.shape != content.shape:
         raise ValueError(f"stylized frame {stylized.shape} and content {content.shape} differ in size")
     if settings == NEUTRAL:
-        return stylized.astype(np.uint16) * 257 if deep else stylized
+        return as_16_bit(stylized) if deep else stylized
     context = FrameContext(content, index, seed, level, lut, look or ShotLook())
-    image = apply_effects(from_8_bit(stylized), settings, context)
+    image = apply_effects(as_float(stylized), settings, context)
     return to_16_bit(image) if deep else to_8_bit(image)
 
 

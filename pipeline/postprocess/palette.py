@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.dither import dithered
 from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.media.image.palette import color_distances, nearest_colors
-from pipeline.postprocess.effect import FrameContext, from_8_bit, to_8_bit
+from pipeline.postprocess.effect import FrameContext
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,11 +29,11 @@ def reduce_colors(image: NDArray[np.float32], amount: float, context: FrameConte
     if palette is None:
         return image
     if context.look.dither != "none":
-        return from_8_bit(dithered(rgb, palette, context.look.dither))
+        return as_float(dithered(rgb, palette, context.look.dither))
     flat = rgb.reshape(-1, 3)
     result = np.empty_like(flat)
     for start in range(0, len(flat), _BLOCK_PX):
         lab = oklab_from_srgb(flat[start : start + _BLOCK_PX])
         nearest = nearest_colors(color_distances(lab, palette), palette, SOFTNESS)
         result[start : start + _BLOCK_PX] = srgb_from_oklab(nearest)
-    return from_8_bit(result.reshape(rgb.shape))
+    return as_float(result.reshape(rgb.shape))

@@ -68,17 +68,22 @@ class Passing:
         eased = self._course.duration - eased if self.backward else eased
         return self.before + self._ease.moment(eased) * self._stretch
 
-    def sound(self, moments: Sequence[Fraction]) -> tuple[tuple[Fraction, Fraction], ...]:
-        """Moments and the seconds after the first frame whose sound belongs there, both increasing.
+    def audio(self, moments: Sequence[Fraction]) -> tuple[tuple[Fraction, Fraction], ...]:
+        """Moments from 0 on and the seconds after the first frame whose audio belongs there, increasing.
 
-        There is none while the first or the last frame is held. Of a pass that is not backward.
+        While the first frame is held the seconds stand still; while the last one is, the audio goes on after the last
+        pair. Of a pass that is not backward.
         """
         begin, end = self.before, self.before + self.moving
-        inside = [(moment, self.position(moment)) for moment in moments if begin < moment < end]
-        found = [(begin, Fraction(0)), *inside, (end, self.length)]
+        found = [(Fraction(0), Fraction(0))]
+        if begin:
+            found.append((begin, Fraction(0)))
+        if self.moving:
+            found += [(moment, self.position(moment)) for moment in moments if begin < moment < end]
+            found.append((end, self.length))
         if self.tail:
             found.append((end + self.tail, self.length + self._own))
-        return tuple(found if self.moving else [found[0], found[-1]])
+        return tuple(found)
 
 
 def exact(value: float) -> Fraction:

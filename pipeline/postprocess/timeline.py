@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.types import Source
 
 SMOOTH_RATE: Final = Fraction(24)
-"""Frames per second where pictures are made between frames and no rate is asked for; more where the input has more."""
+"""Frames per second where in-betweens are made and no rate is asked for; more where the input has more."""
 LOOP_RATE: Final = Fraction(25)
 """The same of a burst: whole hundredths of a second, in which .gif counts."""
 BURST: Final = range(3, 24)
@@ -66,8 +66,8 @@ class Shown:
 class Timeline:
     """The pictures of an output, and when the last one ends, in seconds.
 
-    `flow` says whether pictures between frames are made along the flow, else they are crossfaded. `fading` has, by
-    index, how far frames at the end of a seamless loop have turned into the first one. `sound` maps moments of the
+    `flow` says whether in-betweens are made along the flow, else they are crossfaded. `fading` has, by
+    index, how far frames at the end of a seamless loop have turned into the first one. `audio` maps moments of the
     output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
     `note` says what was chosen.
     """
@@ -76,13 +76,8 @@ class Timeline:
     end: Fraction
     flow: bool = False
     fading: Mapping[int, Fraction] = field(default_factory=dict)
-    sound: tuple[tuple[Fraction, Fraction], ...] | None = None
+    audio: tuple[tuple[Fraction, Fraction], ...] | None = None
     note: str = ""
-
-    @property
-    def keeps_pace(self) -> bool:
-        """Whether every moment of the output shows the same moment of the input."""
-        return self.sound is not None and all(moment == position for moment, position in self.sound)
 
     @property
     def frames(self) -> list[int]:
@@ -117,9 +112,9 @@ def make_timeline(
         return None
     passing = Passing(time, source, seamless=pace.loop == "seamless")
     once, cycle = _own_times(passing, pace) if pace.fps is None else _evenly(passing, pace, pace.fps, cuts)
-    sound = None
+    audio = None
     if pace.loop != "boomerang" and not time.reverse and time.repeat == 1:
-        sound = passing.sound([it.start for it in once])
+        audio = passing.audio([it.start for it in once])
     shown = [replace(it, start=it.start + number * cycle) for number in range(time.repeat) for it in once]
     parts = _parts(view, [it.start for it in shown])
     shown = [replace(it, part=part) for it, part in zip(shown, parts, strict=True)]
@@ -127,7 +122,7 @@ def make_timeline(
     if pace.loop == "seamless" and not cuts:
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
-    return Timeline(tuple(shown), cycle * time.repeat, pace.between == "flow", fading, sound, pace.note)
+    return Timeline(tuple(shown), cycle * time.repeat, pace.between == "flow", fading, audio, pace.note)
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:
@@ -141,7 +136,7 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
         if loop == "boomerang":
             fps, between = max(LOOP_RATE, source.frame_rate), "flow"
             note = (
-                f"{source.frame_count} photos become a loop, forth and back, with pictures made between them; for one "
+                f"{source.frame_count} photos become a loop, forth and back, with in-betweens; for one "
                 "picture of each photo: --set output.time.loop=none"
             )
     if fps is None and (loop == "seamless" or between in ("blend", "flow")):

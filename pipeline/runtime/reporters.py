@@ -155,6 +155,10 @@ class JsonReporter(_LineReporter):
         _print(json.dumps({"event": event, **fields}))
 
 
+_WIDE = 120
+_SHORT_NAME = 16
+
+
 class RichReporter:
     """Bars on a terminal."""
 
@@ -204,9 +208,14 @@ class RichReporter:
             self._progress.update(
                 self._task,
                 advance=advance,
-                description=f"stylizing {chain.style}",
-                left=f"left {left}{anew}, {what}",
+                description=chain.style[:_SHORT_NAME] if self._narrow else f"stylizing {chain.style}",
+                left=f"left {left}{anew}" if self._narrow else f"left {left}{anew}, {what}",
             )
+
+    @property
+    def _narrow(self) -> bool:
+        """Whether only the name, the bar, the count and the time left have room."""
+        return bool(self._console.width < _WIDE)
 
     def note(self, message: str) -> None:
         """See `Reporter`."""
@@ -214,12 +223,14 @@ class RichReporter:
 
     def _bars(self, *, transient: bool) -> Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
+        whole = Column(no_wrap=True)  # the bar gives way to the numbers
         return Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=10 if self._narrow else 40),
+            MofNCompleteColumn(table_column=whole),
+            *([] if self._narrow else [TimeElapsedColumn(table_column=whole.copy())]),
             TextColumn("{task.fields[left]}", markup=False),
             console=self._console,
             transient=transient,

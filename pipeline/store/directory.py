@@ -146,7 +146,7 @@ class RenderDirectory:
 
         Frames that were moved aside for a longer plan, which was then not written, are put back.
 
-        Raises RenderDirectoryError if another process works here, naming it.
+        Raises RenderDirectoryError if another process works here, naming it, or has changed the plan since it was read.
         """
         with RenderLock(self.path) as held:
             folders = [folder for folder in _entries(self.frames_path) if folder.is_dir()]
@@ -156,6 +156,11 @@ class RenderDirectory:
                 with writing(folder):
                     atomic.remove_leftovers(folder)
             restore_interrupted(self.path)
+            # The folder of a preview has no plan file, and no other process.
+            if _exists(self.path / PLAN_NAME) and RenderDirectory.open(self.path).plan.digest != self.plan.digest:
+                raise RenderDirectoryError(
+                    f"{self.path}: another process has changed its plan meanwhile", hint="give the same command again"
+                )
             with self._writing_under(held):
                 yield held
 

@@ -209,7 +209,7 @@ def _set_state(directory: RenderDirectory, edit: Edit, state: EditState) -> None
 
 
 def _read(directory: RenderDirectory, folder: Path) -> Edit | None:
-    """An edit; None for one that was undone and whose chain or frame is not in the plan any more."""
+    """An edit; None for one that was undone and whose chain or frames are not in the plan any more."""
     try:
         record: dict[str, Any] = json.loads((folder / _RECORD).read_bytes())
         state = json.loads((folder / _STATE).read_bytes())["state"]
@@ -217,7 +217,7 @@ def _read(directory: RenderDirectory, folder: Path) -> Edit | None:
         record["replaced"] = tuple(record["replaced"])
         edit = replace(Edit(**record), state=state)
         chains = {chain.id: chain for chain in directory.plan.chains}
-        if state == "undone" and (edit.chain not in chains or edit.frame not in chains[edit.chain].frames):
+        if state == "undone" and not _covered(edit, chains.get(edit.chain)):
             return None
         chain = chains[edit.chain]
         if not edit.stop_digest:
@@ -237,6 +237,11 @@ def _read(directory: RenderDirectory, folder: Path) -> Edit | None:
         hint="restore it from a copy; if there is none, move the folder away: the frames stay as they are, but the "
         "edit can no longer be undone",
     )
+
+
+def _covered(edit: Edit, chain: Chain | None) -> bool:
+    """Whether a chain has all frames of an edit."""
+    return chain is not None and edit.frame in chain.frames and edit.stop <= chain.stop
 
 
 def _uncommitted(folder: Path) -> bool:

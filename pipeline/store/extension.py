@@ -45,10 +45,6 @@ def extend(path: Path, plan: RenderPlan, configs: Mapping[str, Config]) -> Exten
     if not extends(directory.plan, plan, where=str(path)):
         return None
     with directory.lock():
-        if RenderDirectory.open(path).plan.digest != directory.plan.digest:
-            raise RenderDirectoryError(
-                f"{path}: another process has just changed its plan", hint="give the same command again"
-            )
         recover_edits(directory)
         kept = kept_until(directory.plan, plan, configs)
         _check_frames_are_here(directory)

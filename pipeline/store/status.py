@@ -9,6 +9,7 @@ from pipeline.plan.edits import runs
 from pipeline.runtime.progress import Estimate
 from pipeline.store import lock, videos
 from pipeline.store.edits import describe_edit, stored_edits
+from pipeline.store.last_check import LastCheck, last_check
 
 if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
@@ -57,6 +58,10 @@ class Status:
     """Styles whose frames were removed after their video was written; they count as done."""
     edits: tuple[str, ...] = ()
     """The edits that are not undone, each in one sentence."""
+    checked: LastCheck | None = None
+    """The last check of the stored frames, if one is known."""
+    videos: tuple[str, ...] = ()
+    """Of each of the styles in `exported`, which video replaces its frames, or that it is not there."""
 
     @property
     def finished(self) -> bool:
@@ -97,7 +102,9 @@ def read_status(directory: RenderDirectory) -> Status:
     total = _progress(frames, total_left, every, latest_session)
     state, holder = lock.probe(directory.path)
     described = tuple(describe_edit(directory, edit) for edit in edits)
-    return Status(state, holder, tuple(rows), total, tuple(sorted(exported)), described)
+    replaced = tuple(video.instead_of_frames(directory.path, content=False) for _, video in sorted(exported.items()))
+    found = last_check(directory)
+    return Status(state, holder, tuple(rows), total, tuple(sorted(exported)), described, found, replaced)
 
 
 def _frames_left(chain: Chain, left: int, records: list[dict[str, Any]]) -> dict[Phase, int]:

@@ -67,13 +67,37 @@ class Video:
             return [path]
         return [path.with_name(path.name % index) for index in range(self.pictures or self.frames)]
 
-    def problem(self, render_path: Path) -> str:
-        """Why it is not what was written: "missing", "changed since it was written", or "" if it is."""
+    def problem(self, render_path: Path, *, content: bool = True) -> str:
+        """Why it is not what was written: "missing", "changed since it was written", or "" if it is.
+
+        Without `content` only its size is compared, which takes no time.
+        """
+        files = self.files(render_path)
         try:
-            same = size_and_digest(self.files(render_path)) == (self.size, self.sha256)
+            if content:
+                same = size_and_digest(files) == (self.size, self.sha256)
+            else:
+                same = sum(file.stat().st_size for file in files) == self.size
         except OSError:
             return "missing"
         return "" if same else "changed since it was written"
+
+    def instead_of_frames(self, render_path: Path, *, content: bool = True) -> str:
+        """A sentence on its style, whose frames were removed: that this video replaces them, or why it does not."""
+        file = self.absolute_path(render_path)
+        if problem := self.problem(render_path, content=content):
+            return f"{self.style}: its frames were removed after {file} was written, and that video is {problem}"
+        return f"{self.style}: its frames were removed, {file} replaces them"
+
+    def no_frames(self, render_path: Path, instead: str) -> RenderDirectoryError:
+        """The error of a command that needs the frames of its style, which were removed; `instead` says what to do."""
+        problem = self.problem(render_path, content=False)
+        and_is = f", and that video is {problem}" if problem else ""
+        return RenderDirectoryError(
+            f"{render_path}: the frames of {self.style!r} were removed after {self.absolute_path(render_path)} was "
+            f"written{and_is}",
+            hint=f"{'' if problem else f'{instead}, or '}render again with --fresh (the old folder is moved aside)",
+        )
 
 
 def size_and_digest(files: list[Path]) -> tuple[int, str]:

@@ -98,9 +98,9 @@ def aligned(
 def _known(existing: RenderPlan, source: Source, settings: InputSettings) -> Source | None:
     """The source with the alignment of an existing plan, if it was measured in the same input by the same settings."""
     from pipeline.config.align import AlignmentSettings
-    from pipeline.media.reader.source import content_digest
+    from pipeline.media.reader.source import content_digest, uncropped
 
-    planned = existing.source
+    planned = uncropped(existing.source)
     asked = {
         f"input.{key}": getattr(settings, key)
         for key in AlignmentSettings.model_fields

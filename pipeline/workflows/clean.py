@@ -13,6 +13,7 @@ from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.edits import recover_edits
+from pipeline.store.last_check import CHECKED_NAME
 from pipeline.store.superseded import superseded_frames
 from pipeline.store.videos import COMPOSED_NAME, VIDEOS_NAME, Video, exported, known_videos, remove_frames
 from pipeline.workflows.export import shown_pixels
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _LOSSY_ANIMATIONS: Final = (".gif", ".webp", ".avif")
 """These formats lose frames and colors, so they do not replace stored frames."""
+_NOTES: Final = (VIDEOS_NAME, COMPOSED_NAME, CHECKED_NAME)
+"""What stays in the cache: it is small, and cannot be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def clean(path: Path, reporter: Reporter, cancellation: Cancellation | None = No
         freed.append(
             _remove(
                 "cache",
-                [entry for entry in _entries(directory.cache_path) if entry.name not in (VIDEOS_NAME, COMPOSED_NAME)],
+                [entry for entry in _entries(directory.cache_path) if entry.name not in _NOTES],
             )
         )
         freed.append(_remove("frames of shorter plans", superseded_frames(directory.path)))

@@ -22,6 +22,7 @@ from pipeline.store import stats
 from pipeline.store.disk_errors import writing
 from pipeline.store.videos import COMPOSED_NAME
 from pipeline.workflows.composition import ComposedFrame, Composition, Layer
+from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
 from pipeline.workflows.record import composition_record
 from pipeline.workflows.style_frames import selected
@@ -55,6 +56,7 @@ def compose(
     """
     from pipeline.media.writer.output import check_output, write_video
     from pipeline.media.writer.target import resolve
+    from pipeline.postprocess.framing import shown_size
 
     cancellation = cancellation or Cancellation()
     plan, count = composition.plan, composition.source.frame_count
@@ -71,14 +73,16 @@ def compose(
     output = named_outputs(output, [CONTENT])[CONTENT]
     refuse_input(output, composition.source)
     settings = OutputSettings(**composition.settings.output.model_dump())
-    size_px = {"width_px": plan.width_px, "height_px": plan.height_px}
-    check_output(output, settings, frame_count=len(ready), **size_px)
+    width_px, height_px = shown_size(settings, plan.width_px, plan.height_px)
+    check_output(output, settings, frame_count=len(ready), width_px=width_px, height_px=height_px)
     _keep_other_files(composition, output, len(ready), len(chosen))
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")
+    shown = output_framing(settings, (plan.width_px, plan.height_px), shown_times(source), output.name, reporter)
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
         deep = resolve(output, settings).deep
-        images = stack.enter_context(closing(composition.images(ready, checkpoint, deep=deep)))
+        composed = composition.images(ready, checkpoint, deep=deep)
+        images = stack.enter_context(closing(framed_pictures(composed, shown)))
         record = composition_record(composition, source, reporter)
         write_video(
             output, images, source=source, settings=settings, record=record, progress=advance, note=reporter.note
@@ -209,8 +213,8 @@ def _on_squares(frame: ComposedFrame) -> Generator[NDArray[np.uint8]]:
     """Each layer of a frame over a gray checkerboard."""
     import numpy as np
 
+    from pipeline.media.image.depth import to_8_bit
     from pipeline.postprocess.blend import blend
-    from pipeline.postprocess.effect import to_8_bit
 
     height, width = frame.content.shape[:2]
     odd = (np.arange(height)[:, np.newaxis] // _SQUARE_PX + np.arange(width) // _SQUARE_PX) % 2

@@ -17,7 +17,7 @@ from pipeline.plan.curves import finish_settings
 from pipeline.plan.identity import alignment_digest
 from pipeline.postprocess.effect import FrameContext, Level
 from pipeline.postprocess.finish import NEUTRAL
-from pipeline.types import Frame, Masks, RenderPlan, Source
+from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
@@ -64,7 +64,7 @@ class ComposedFrame:
     index: int
     content: NDArray[np.uint8]
     layers: tuple[ComposedLayer, ...]
-    image: NDArray[Any]
+    image: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Composition:
 
     def images(
         self, frames: range, checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
-    ) -> Generator[NDArray[Any]]:
+    ) -> Generator[Pixels]:
         """The `image` of each of these frames, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
 
-        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> NDArray[Any]:
+        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> Pixels:
             return self._composed(*pixels, deep=deep).image
 
         return map_in_order(composed, self._pixels(frames, checkpoint), threads)
@@ -126,20 +126,20 @@ class Composition:
                 yield content, [image for _, image in stylized]
 
     def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]], *, deep: bool = False) -> ComposedFrame:
+        from pipeline.media.image.depth import as_float, to_8_bit, to_16_bit
         from pipeline.postprocess.blend import blend
-        from pipeline.postprocess.effect import from_8_bit, to_8_bit, to_16_bit
         from pipeline.postprocess.finish import apply_effects
 
         index, content, stored = frame.index, frame.rgb, iter(stylized)
         masks = iter(() if self.masks is None else self.masks(index, content))
-        image = from_8_bit(content)
+        image = as_float(content)
         layers = []
         for layer in self.layers:
             own = content if layer.render is None else next(stored)
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut)
-            shown = apply_effects(from_8_bit(own), layer.finish(index), context).clip(0, 1)
+            shown = apply_effects(as_float(own), layer.finish(index), context).clip(0, 1)
             opacity = layer.settings.opacity
             alpha = opacity if layer.settings.mask is None else next(masks) * opacity
             image = blend(image, shown, layer.settings.blend, alpha)

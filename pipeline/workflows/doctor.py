@@ -1,15 +1,21 @@
-"""Checking the installation: torch, device, codecs, encoders, optional parts."""
+"""Checking the installation: torch, device, codecs, encoders, optional parts.
+
+What is optional is said in one line: `works, ...`, or `missing; ` and the one command that installs it.
+"""
 
 from __future__ import annotations
 
 import platform
-from typing import Any
+import shutil
+from typing import Any, Final
 
 from pipeline.version import __version__
 
+_MISSING: Final = "missing; "
+
 
 def examine() -> dict[str, Any]:
-    """Name and finding of every part, in the order in which they are printed."""
+    """Name and finding of every part, in the order in which they are printed; `missing` has the remedies by name."""
     from importlib.metadata import version
 
     import cv2
@@ -27,6 +33,7 @@ def examine() -> dict[str, Any]:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "GPU": _gpu(device.type),
         "precision": choose_precision("auto", device),
         "video": f"PyAV {version('av')}",
         "opencv": cv2.__version__,
@@ -38,12 +45,13 @@ def examine() -> dict[str, Any]:
     } | dict.fromkeys(FLOW_NETWORKS, "motion")
     for name, part in downloaded.items():
         here = weights_path(name).is_file()
-        facts[f"{part} {name}"] = (
-            "weights installed" if here else f"no weights; `tempera weights fetch {name}` loads them"
-        )
+        facts[f"{part} {name}"] = "works, weights installed" if here else f"{_MISSING}tempera weights fetch {name}"
     facts["raw photos"] = _optional("rawpy", "raw")
     facts["HEIC photos"] = _optional("pillow-heif", "heif")
+    facts["plots"] = _optional("matplotlib", "plot")
     facts["styles"] = ", ".join(shipped_styles()) or "none found: the installation is incomplete"
+    said = {name: text for name, text in facts.items() if isinstance(text, str) and text.startswith(_MISSING)}
+    facts["missing"] = {name: text.removeprefix(_MISSING) for name, text in said.items()}
     return facts
 
 
@@ -52,9 +60,22 @@ def _optional(package: str, extra: str) -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return f"{package} {version(package)}"
+        return f"works, {package} {version(package)}"
     except PackageNotFoundError:
-        return f"absent; pip install 'tempera[{extra}]'"
+        return f"{_MISSING}pip install 'tempera[{extra}]'"
+
+
+def _gpu(device: str) -> str:
+    """Whether there is an accelerator that torch sees, or one that only another build of torch would see."""
+    import torch
+
+    if device != "cpu":
+        return f"works, {device}"
+    if shutil.which("nvidia-smi") is None:
+        return "none here"
+    if torch.version.cuda is None:
+        return f"{_MISSING}this torch is built without CUDA; install the build that https://pytorch.org names for it"
+    return f"{_MISSING}torch {torch.__version__} does not see it; update the driver, or install another build of torch"
 
 
 def _try_compact() -> str:

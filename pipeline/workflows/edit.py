@@ -163,11 +163,7 @@ def _chain(opened: OpenedRender, frame: int, style: str | None) -> Chain:
 def _check_frames_are_here(directory: RenderDirectory, chain: Chain) -> None:
     video = exported(directory).get(chain.style)
     if video is not None:
-        raise RenderDirectoryError(
-            f"{directory.path}: the frames of {chain.style!r} were removed after "
-            f"{video.absolute_path(directory.path)} was written",
-            hint="render again with --fresh to touch them up",
-        )
+        raise video.no_frames(directory.path, "touch up that video with another program")
 
 
 def _stored_frame(directory: RenderDirectory, chain: Chain, frame: int) -> NDArray[np.uint8]:

@@ -76,10 +76,7 @@ def evaluate(
     wanted = {name: [index for index in sorted(frames) if index in span] for name, frames in stored.items()}
     removed = exported(directory)
     if set(removed) == set(plan.styles):
-        raise RenderDirectoryError(
-            f"{path}: the frames of every style were removed after its video was written",
-            hint="measure a render before `tempera clean --frames`, or render again with --fresh",
-        )
+        raise next(iter(removed.values())).no_frames(path, "measure a render before `tempera clean --frames`")
     if not any(wanted.values()):
         raise RenderDirectoryError(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
@@ -94,7 +91,8 @@ def evaluate(
     evaluations = []
     for name, config in opened.configs.items():
         if not wanted[name]:
-            reporter.note(f"{name}: its frames were removed" if name in removed else f"{name}: nothing is stored yet")
+            gone = removed[name].instead_of_frames(path, content=False) if name in removed else ""
+            reporter.note(gone or f"{name}: nothing is stored yet")
             continue
         styler = build_stylers(config, resources[name], shots=planned_colors(plan))
         comparison = Comparison(

@@ -16,6 +16,7 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
+from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, note_video
@@ -51,7 +52,9 @@ def export(
     Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, Interrupted
     if an end was requested; then no video is changed.
     """
+    from pipeline.media.writer.target import check_output
     from pipeline.postprocess.finish import reads_content
+    from pipeline.postprocess.framing import shown_size
 
     cancellation = cancellation or Cancellation()
     opened = open_render(path, moved_to)
@@ -63,13 +66,15 @@ def export(
     for target in outputs.values():
         refuse_input(target, source)
     if fps is not None and source.has_audio:
-        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no sound")
+        reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no audio")
     written = []
     for name, config in configs.items():
         ready = frames_ready(directory, name)
         if ready < source.frame_count:
             reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
+        width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
+        check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
         written.append(
             write_style(
                 directory,
@@ -107,14 +112,17 @@ def write_style(
     from pipeline.media.writer.output import write_video
     from pipeline.media.writer.target import resolve
 
-    areas = finish_areas(config, directory.plan, source, reporter, cancellation)
+    plan = directory.plan
+    areas = finish_areas(config, plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
-    timeline = output_timeline(config.output, directory.plan, source, output, fps)
+    timeline = output_timeline(config.output, plan, source, output, fps)
+    times = shown_times(source, timeline, fps)
+    shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
     deep = resolve(output, config.output).deep
     record = render_record(directory.plan, style, config, source, fps, reporter)
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
-        with closing(made) as pictures:
+        with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
             write_retimed(output, pictures, timeline, source, config.output, reporter, record)
         note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
         return output
@@ -122,7 +130,7 @@ def write_style(
     with ExitStack() as stack:
         advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
         finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
-        frames = stack.enter_context(closing(finished))
+        frames = stack.enter_context(closing(framed_pictures(finished, shown, config.runtime.threads)))
         write_video(
             output,
             frames,

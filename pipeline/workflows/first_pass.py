@@ -39,13 +39,12 @@ class FirstPass:
 def known_first_pass(plan: RenderPlan, source: Source, settings: InputSettings) -> FirstPass | None:
     """What an existing plan knows; None if it is for other frames, or for other settings of what is looked for."""
     known = plan.source
-    same = (known.digest, known.decoded_indices, known.alignment) == (
-        source.digest,
-        source.decoded_indices,
-        source.alignment,
-    )
+    facts = [
+        (it.digest, it.decoded_indices, it.alignment, it.uncropped_px and (it.width_px, it.height_px))
+        for it in (known, source)
+    ]
     wanted = {f"input.{key}": getattr(settings, key) for key in ("cuts", "cut_threshold", "deflicker")}
-    if not same or any(plan.identity.get(key) != value for key, value in wanted.items()):
+    if facts[0] != facts[1] or any(plan.identity.get(key) != value for key, value in wanted.items()):
         return None
     if not plan.shot_colors or (plan.source.frame_count > 1 and not plan.levels):
         return None  # a plan of an older version does not know them

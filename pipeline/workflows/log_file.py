@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.runtime.logs import logging_with
+
 
 class _LogFile(logging.FileHandler):
     """A log file that ignores errors of the disk, which the store raises for frames."""
@@ -28,15 +30,6 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Send the package's log to a file, inside the block."""
-    logger = logging.getLogger("pipeline")
     handler = _LogFile(path, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
+    with logging_with(handler, "%(asctime)s %(levelname)s %(name)s: %(message)s"):
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()

@@ -145,7 +145,7 @@ def _ends(source: Source) -> Sequence[str]:
     """The first and the last file that is read."""
     if source.kind == "video":
         return source.files[:1]
-    return [source.files[source.decoded_indices[end]] for end in (0, -1)]
+    return [source.files[source.positions_read[end]] for end in (0, -1)]
 
 
 def _is_there(source: Source) -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.types import Shot
+from pipeline.types import FrameSlice, Shot
 
 if TYPE_CHECKING:
     from pipeline.media.image.swatch import Swatch
@@ -24,7 +24,7 @@ def find_palette(
     colors: int,
     reporter: Reporter,
     *,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
 ) -> list[Swatch]:
     """The `colors` main colors of an image, a video or photos, from dark to light. Raises what reading them raises."""
     import numpy as np

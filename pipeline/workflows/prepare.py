@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.settings import Config
 from pipeline.errors import InputError, TemperaError, UsageError
+from pipeline.media.reader.timing import check_slice
 from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
@@ -17,6 +18,8 @@ from pipeline.workflows.alignment import aligned, grouped
 from pipeline.workflows.driving import curve_values
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pass
+from pipeline.workflows.framed import output_framing, shown_times
+from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
@@ -84,6 +87,7 @@ def _prepare(
     """`prepare`, with the small frames that are kept when the input is decoded."""
     from pipeline.media.reader.source import probe
     from pipeline.media.writer.target import check_output
+    from pipeline.postprocess.framing import shown_size
 
     check_names([style.name for style in request.styles])
     check_same_runtime(request.styles)
@@ -104,11 +108,16 @@ def _prepare(
     path = request.workdir or default_workdir(outputs, request)
     existing = None if request.fresh else existing_plan(path)
     source = aligned(source, read, reporter, cancellation, existing)
+    source = cropped(source, request.width_px, request.height_px, read)
+    if source.uncropped_px is not None:
+        reporter.note(f"input: {source.notes[-1]}")
     width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
+    request = replace(request, styles=with_bars(request.styles, source, request.width_px, request.height_px))
     for style in request.styles:
         output = outputs[style.name]
         refuse_input(output, source)
-        check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+        shown = shown_size(style.output, width_px, height_px)
+        check_output(output, style.output, frame_count=source.frame_count, width_px=shown[0], height_px=shown[1])
         grade_lut(style.output.finish)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
@@ -144,7 +153,9 @@ def _prepare(
     )
     configs = {style.name: style for style in request.styles}
     for name, style in configs.items():
-        output_timeline(style.output, plan, source, outputs[name])  # what does not fit the clip is refused now
+        # What does not fit the clip is refused now.
+        timeline = output_timeline(style.output, plan, source, outputs[name])
+        output_framing(style.output, (width_px, height_px), shown_times(source, timeline))
     weights = {style.name: style.weights for style in resolved if style.weights is not None}
     return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
 
@@ -169,15 +180,15 @@ def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> So
     """The frames of a part of the input and `LOOK_AHEAD` more, or up to its end; None if they are not to be read."""
     from pipeline.media.reader.source import probe
 
-    start, stop = request.frames or (None, None)
+    start, stop, step = check_slice(request.frames)
     if stop is None or source.frame_count < 2 or source.damaged or source.alignment is not None:
         return None
-    for end in (stop + LOOK_AHEAD, None):
+    for end in (stop + LOOK_AHEAD * step, None):
         try:
             wider = probe(
                 request.inputs,
                 request.styles[0].input,
-                frames=(start, end),
+                frames=(start, end, step),
                 fps=request.fps,
                 digest=False,
                 thumbnails=thumbnails,
@@ -187,7 +198,9 @@ def _wider(source: Source, request: RenderRequest, thumbnails: Thumbnails) -> So
         except InputError:
             return None
         same = wider.decoded_indices[: source.frame_count] == source.decoded_indices
-        return wider if same and not wider.damaged else None
+        if not same or wider.damaged:
+            return None
+        return replace(wider, width_px=source.width_px, height_px=source.height_px, uncropped_px=source.uncropped_px)
     return None
 
 
@@ -200,9 +213,14 @@ def existing_plan(path: Path) -> RenderPlan | None:
 
 
 def render_size(source: Source, width: int | None, height: int | None, reporter: Reporter) -> tuple[int, int]:
-    """Width and height in px at which a render stylizes the frames, given those that were asked for."""
+    """Width and height in px at which a render stylizes the frames, given those that were asked for.
+
+    With both, those where the source is cropped to them or has their aspect, else the largest size inside that box.
+    """
     from pipeline.media.image.arrays import fit_size
 
+    if width is not None and height is not None and (source.uncropped_px or same_aspect(source, width, height)):
+        return width, height
     large = source.frame_count > 1 and max(source.width_px, source.height_px) > DEFAULT_MAX_SIDE_PX
     if large and width is None and height is None:
         if source.width_px >= source.height_px:

@@ -80,6 +80,7 @@ def preview(
     not have and for a crop outside the frames, and what the first pass and stylizing raise.
     """
     from pipeline.media.reader.source import read_frame
+    from pipeline.stylers.loaded import Loaded
 
     for index in frames:
         if not 0 <= index < source.frame_count:
@@ -90,13 +91,15 @@ def preview(
         crop.box(width_px, height_px)
     known: dict[InputSettings, FirstPass] = {}
     works: list[_Work] = []
-    for config, resources in zip(configs, load_resources(configs, weights), strict=True):
+    loaded = Loaded()
+    for config, resources in zip(configs, load_resources(configs, weights, loaded), strict=True):
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
         found = known[config.input]
         values = curve_values(config, source, found, thumbnails, reporter, Cancellation())
         plan = _plan(source, config, frames, run_up, found, (width_px, height_px), values)
-        works.append(_Work(config, resources, plan, cell_keys(plan, resolve_style(config, resources, weights), frames)))
+        resolved = resolve_style(config, resources, weights, loaded=loaded)
+        works.append(_Work(config, resources, plan, cell_keys(plan, resolved, frames)))
     stylized = _stylized(works, reporter, cells, fresh=fresh)
     contents = {
         index: read_frame(source, index, width_px=width_px, height_px=height_px, settings=configs[0].input)

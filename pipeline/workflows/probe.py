@@ -14,7 +14,7 @@ from pipeline.media.reader.cameras import list_cameras
 from pipeline.media.reader.intervals import duration_text
 from pipeline.media.reader.photo_facts import PhotoFacts, photo_facts, shutter_text
 from pipeline.media.reader.source import probe
-from pipeline.types import Source
+from pipeline.types import FrameSlice, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def probe_report(
     given: Sequence[str | Path],
     settings: InputSettings,
     *,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
     fps: Fraction | None = None,
 ) -> ProbeReport:
     """Probe an input and gather what every part of the report finds. Raises what `media.reader.source.probe` raises."""

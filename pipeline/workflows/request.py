@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from pipeline.config.settings import Config
+from pipeline.types import FrameSlice
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class RenderRequest:
     output: Path | None = None
     width_px: int | None = None
     height_px: int | None = None
-    frames: tuple[int | None, int | None] | None = None
+    frames: FrameSlice | None = None
     fps: Fraction | None = None
     weights: Path | None = None
     workdir: Path | None = None

@@ -101,14 +101,11 @@ def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str,
 def _check_input_and_outputs(opened: OpenedRender) -> None:
     """Raise the errors that are quick to find: an input that is not there, outputs that cannot be written."""
     from pipeline.media.writer.target import check_output
+    from pipeline.postprocess.framing import shown_size
 
     check_input(opened, "resume")
     for name, output in opened.outputs.items():
         refuse_input(output, opened.source)
-        check_output(
-            output,
-            opened.configs[name].output,
-            frame_count=opened.source.frame_count,
-            width_px=opened.plan.width_px,
-            height_px=opened.plan.height_px,
-        )
+        settings = opened.configs[name].output
+        width_px, height_px = shown_size(settings, opened.plan.width_px, opened.plan.height_px)
+        check_output(output, settings, frame_count=opened.source.frame_count, width_px=width_px, height_px=height_px)

@@ -1,4 +1,4 @@
-"""Writing finished frames by a timeline: in any order, with pictures between them, seen by a virtual camera."""
+"""Writing finished frames by a timeline: in any order, with in-betweens, seen by a virtual camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.execute.in_order import map_in_order
 if TYPE_CHECKING:
     from pipeline.config.settings import MotionSettings, OutputSettings
     from pipeline.media.writer.time_map import TimeMap
-    from pipeline.motion.between import Passage
+    from pipeline.motion.between import FlowPair
     from pipeline.postprocess.timeline import Shown, Timeline
     from pipeline.runtime.progress import Reporter
     from pipeline.types import Frame, Pixels, RenderPlan, Source
@@ -81,9 +81,9 @@ def _time_map(timeline: Timeline) -> TimeMap | None:
     """Which moments of the input the output shows; None if it does not run forward."""
     from pipeline.media.writer.time_map import TimeMap
 
-    if timeline.sound is None:
+    if timeline.audio is None:
         return None
-    output_s, input_s = zip(*timeline.sound, strict=True)
+    output_s, input_s = zip(*timeline.audio, strict=True)
     return TimeMap(output_s, input_s)
 
 
@@ -103,15 +103,15 @@ def retimed(
     from pipeline.motion.between import between
     from pipeline.motion.camera import enlarged_part
 
-    def picture(shown: Shown, images: Sequence[Pixels], passage: Passage | None) -> Pixels:
+    def picture(shown: Shown, images: Sequence[Pixels], flows: FlowPair | None) -> Pixels:
         image = images[0]
-        if passage is not None:
-            image = between(images[0], images[1], passage, float(shown.weight))
+        if flows is not None:
+            image = between(images[0], images[1], flows, float(shown.weight))
         return enlarged_part(image, shown.part)
 
-    def made() -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
+    def made() -> Generator[tuple[Shown, Sequence[Pixels], FlowPair | None]]:
         with closing(finished), closing(contents):
-            yield from _with_passages(timeline, finished, contents, motion)
+            yield from _with_flows(timeline, finished, contents, motion)
 
     return map_in_order(lambda work: picture(*work), made(), threads)
 
@@ -136,11 +136,11 @@ def in_any_order(order: Sequence[int], read: Callable[[range], Generator[Item]])
         start = stop
 
 
-def _with_passages(
+def _with_flows(
     timeline: Timeline, finished: Iterator[Pixels], contents: Iterator[Frame], motion: MotionSettings
-) -> Generator[tuple[Shown, Sequence[Pixels], Passage | None]]:
+) -> Generator[tuple[Shown, Sequence[Pixels], FlowPair | None]]:
     """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
-    from pipeline.motion.between import Passage, faded, find_passage
+    from pipeline.motion.between import FlowPair, faded, find_flows
     from pipeline.motion.estimate import motion_between
     from pipeline.motion.methods import load_estimator
 
@@ -156,24 +156,24 @@ def _with_passages(
 
     first: tuple[Pixels, Pixels | None] | None = None
     first = taken(0) if timeline.fading else None
-    passages: dict[tuple[int, ...], Passage] = {}
+    known: dict[tuple[int, ...], FlowPair] = {}
     images: dict[int, tuple[Pixels, Pixels | None]] = {}
     for shown in timeline.shown:
         kept, images = images, {}
         for index in shown.pair:
             images[index] = kept[index] if index in kept else taken(index)
-        passage = None
+        flows = None
         if shown.weight:
-            passage = passages.pop(shown.pair, None)
-            if passage is None:
+            flows = known.pop(shown.pair, None)
+            if flows is None:
                 (_, before), (_, after) = images.values()
-                passage = Passage()
+                flows = FlowPair()
                 if timeline.flow and before is not None and after is not None:
-                    passage = find_passage(before, after, motion, estimator)
-            while passages and sum(it.nbytes for it in passages.values()) + passage.nbytes > KEPT_BYTES:
-                del passages[next(iter(passages))]
-            passages[shown.pair] = passage
-        yield shown, [image for image, _ in images.values()], passage
+                    flows = find_flows(before, after, motion, estimator)
+            while known and sum(it.nbytes for it in known.values()) + flows.nbytes > KEPT_BYTES:
+                del known[next(iter(known))]
+            known[shown.pair] = flows
+        yield shown, [image for image, _ in images.values()], flows
 
 
 def _paced(source: Source, fps: Fraction | None) -> Source:
@@ -197,7 +197,7 @@ def _shown_source(source: Source, timeline: Timeline) -> Source:
         time_base=tick,
         pts=pts[:-1],
         duration_ticks=pts[-1] - pts[-2],
-        decoded_indices=tuple(shown.first for shown in timeline.shown),
+        decoded_indices=tuple(source.decoded_indices[shown.first] for shown in timeline.shown),
         stream_pts=(),
         damaged=(),
     )

@@ -54,6 +54,8 @@ def needs(
     Frames that are stored already are not counted, and the others are expected to have their mean size. With `anew`
     stored frames are ignored.
     """
+    from pipeline.postprocess.framing import shown_size
+
     pixels = plan.width_px * plan.height_px
     wanted: dict[int, list[tuple[Path, float, float]]] = defaultdict(list)
 
@@ -68,7 +70,8 @@ def needs(
         left = sum(len(chain.frames) for chain in chains) - len(sizes)
         each = sum(sizes) / len(sizes) if sizes else pixels * frame_bytes_per_px(config)
         want(path, left * each, _CERTAIN_FRACTION.get(config.styler, 0.0))
-        video = pixels * plan.source.frame_count * video_bytes_per_px(outputs[name], config.output)
+        width_px, height_px = shown_size(config.output, plan.width_px, plan.height_px)
+        video = width_px * height_px * plan.source.frame_count * video_bytes_per_px(outputs[name], config.output)
         want(outputs[name].parent, video, _CERTAIN_FRACTION_OF_VIDEO)
     found = []
     for entries in wanted.values():

@@ -25,10 +25,7 @@ def frames_ready(directory: RenderDirectory, style: str) -> int:
     path = directory.path
     video = exported(directory).get(style)
     if video is not None:
-        raise RenderDirectoryError(
-            f"{path}: the frames of {style!r} were removed after {video.absolute_path(path)} was written",
-            hint="convert that video with another program, or render again with --fresh",
-        )
+        raise video.no_frames(path, "copy that video, or convert it with another program")
     ready = 0
     for chain in _output_chains(directory, style):
         ready = max(chain.start, min(chain.stop, directory.done(chain)))
@@ -72,6 +69,7 @@ def selected(source: Source, frames: range) -> Source:
         stream_pts=source.stream_pts[start:stop],
         gaps_to_fill=tuple(index - start for index in source.gaps_to_fill if index in frames),
         duration_ticks=shown_until - source.pts[stop - 1],
+        blended=source.blended[start:stop],
         alignment=source.alignment and source.alignment.part(start, stop),
     )
 

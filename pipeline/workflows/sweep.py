@@ -19,7 +19,8 @@ DEFAULT_RUN_UP: Final = 8
 
 _FINISH: Final = "output.finish"
 _NOT_SHOWN: Final = {
-    "output": "`tempera export DIR --set ...` tries what concerns the video, without stylizing again",
+    "output": "`tempera export DIR --set ...` tries what concerns the video, without stylizing again; of "
+    "output a sheet shows output.finish alone",
     "runtime": "it changes how the work is done and never the result",
     "motion.segment_frames": "it decides what is stylized side by side; a render shows it",
     **{

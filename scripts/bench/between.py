@@ -1,10 +1,10 @@
-"""Pictures between photographs: every second frame of a clip is removed and made again, and compared with the truth.
+"""In-betweens of photographs: every second frame of a clip is removed and made again, and compared with the truth.
 
     python scripts/bench/between.py [--data DIR] [--out between.json]
 
 `--data` is the folder of real media (default: the environment variable TEMPERA_DATA). Frames are 480 px wide, at most
-20 triples of each clip, spread over it. The pictures between are made of the outer frames, by `flow` (that of
-`find_passage`) and by `blend` (their mean).
+20 triples of each clip, spread over it. The in-betweens are made of the outer frames, by `flow` (that of
+`find_flows`) and by `blend` (their mean).
 
 Errors are means over the moving areas: where Farneback's flow, which makes no picture, is longer than 1 px between the
 outer frames. `absolute` is the mean absolute difference in levels, `squared` the mean of the squares. `still` is the
@@ -30,7 +30,7 @@ from machine import commit, processor
 from numpy.typing import NDArray
 
 from pipeline.config.settings import MotionSettings
-from pipeline.motion.between import between, find_passage
+from pipeline.motion.between import between, find_flows
 
 Array = NDArray[Any]
 
@@ -83,10 +83,10 @@ def figures(frames: list[Array]) -> dict[str, Any]:
         speed = speed_px(first, second)
         moving = speed > MOVING_PX
         moving_fraction.append(moving.mean())
-        passage = find_passage(first, second, settings)
+        flows = find_flows(first, second, settings)
         blend = (first.astype(np.float32) + second) / 2
         still.append(np.abs(blend - truth)[speed < STILL_PX].ravel())
-        errors["flow"].append((between(first, second, passage, 0.5).astype(np.float32) - truth)[moving])
+        errors["flow"].append((between(first, second, flows, 0.5).astype(np.float32) - truth)[moving])
         errors["blend"].append((blend - truth)[moving])
     found: dict[str, Any] = {"triples": len(still), "moving_fraction": round(float(np.mean(moving_fraction)), 3)}
     for name, parts in errors.items():

@@ -39,9 +39,10 @@ from resume_start import make_clip, synthetic_frame
 from pipeline.config.catalog import load_style
 from pipeline.config.composition import CompositionSettings
 from pipeline.config.finish import FinishSettings
+from pipeline.media.image.depth import as_float
 from pipeline.media.image.png import encode_png, save_png
 from pipeline.postprocess.blend import MODES, blend
-from pipeline.postprocess.effect import Level, from_8_bit
+from pipeline.postprocess.effect import Level
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.lut import Lut, load_lut
 from pipeline.postprocess.shot_look import needs_look, shot_look
@@ -171,7 +172,7 @@ def single(data: Path, folder: Path) -> tuple[dict[str, float], dict[str, float]
             )
         )
         print(f"{name:30s}{effects[name]:8.1f} ms", file=sys.stderr, flush=True)
-    images = from_8_bit(content), from_8_bit(stylized)
+    images = as_float(content), as_float(stylized)
     alpha = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
     blends = {}
     for mode in MODES:

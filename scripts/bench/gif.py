@@ -43,8 +43,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.config.animation import AnimationSettings
 from pipeline.config.settings import InputSettings, OutputSettings
-from pipeline.media.image.oklab import linear_from_pixels, oklab_from_linear
+from pipeline.media.image.oklab import oklab_from_linear
 from pipeline.media.image.png import save_png
+from pipeline.media.image.transfer import linear_from_pixels
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.writer.output import write_video
 from pipeline.sample.photos import write_sample

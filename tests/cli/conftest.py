@@ -20,7 +20,7 @@ from tests.support.command_line import (
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a clip with sound, one with a cut, photos, and two style images."""
+    """A folder with a clip with audio, one with a cut, photos, and two style images."""
     folder = tmp_path_factory.mktemp("media")
     write_video(folder / "clip.mp4", moving_square(FRAMES), rate=10, tone_s=0.5)
     write_video(folder / "cut.mp4", moving_square(6, cut_at=3))

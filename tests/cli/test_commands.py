@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -53,6 +54,9 @@ def test_preview_has_a_row_per_frame_and_a_column_per_variant(tempera: Tempera, 
         (["-o", "x.png", "--at", "99"], 2, "99"),
         (["-o", "x.png", "--sweep", "losses.content.weight"], 2, "--sweep"),
         (["-o", "x.png", "--sweep", "output.crf=10,20"], 2, "tempera export"),
+        (["-o", "x.png", "--sweep", "output={crf: 10},{crf: 20}"], 2, "a sheet shows output.finish alone"),
+        (["-o", "x.png", "--sweep", "output.finish=1,2"], 3, "is a section, with settings such as output.finish."),
+        (["-o", "x.png", "--sweep", "output.finish.sharpn=1,2"], 3, "did you mean 'output.finish.sharpen'"),
         (["-o", "x.png", "--sweep", "runtime.threads=1,2"], 2, "runtime.threads"),
         (["-o", "x.png", "--sweep", "input.order=name,time"], 2, "--set"),
         (["-o", "x.png", "--sweep", "motion.boil=0,0.5", "--run-up", "0"], 2, "--run-up 0"),
@@ -122,6 +126,31 @@ def test_doctor_reports_devices_codecs_and_encoders(tempera: Tempera) -> None:
     assert text.code == result.code and "torch" in text.out and "Traceback" not in text.err
     line = next(line for line in text.out.splitlines() if line.startswith("codec prores"))
     assert ".mov .mkv .mxf" in line and "10 bits: 4:2:2 4:4:4" in line and "proxy" in line
+
+
+def test_doctor_names_the_one_command_that_installs_what_is_missing(
+    tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        if package == "rawpy":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    facts = json.loads(tempera("doctor", "--json").out)
+    missing = facts["missing"]
+    assert missing["raw photos"] == "pip install 'tempera[raw]'"
+    assert missing["encoder vgg19"] == "tempera weights fetch vgg19"
+    assert missing["motion raft_large"] == "tempera weights fetch raft_large"
+    assert facts["plots"] == "works, matplotlib 1.0" and "plots" not in missing
+    lines = tempera("doctor").out.splitlines()
+    assert "raw photos        missing; pip install 'tempera[raw]'" in lines
+    assert all(line[17] == " " and line[18] != " " for line in lines)  # one line each, aligned
+    monkeypatch.setenv("COLUMNS", "50")
+    narrow = tempera("doctor").out.splitlines()
+    assert max(map(len, narrow)) <= 50
+    assert " ".join(" ".join(narrow).split()) == " ".join(" ".join(lines).split())  # and nothing is lost
 
 
 def test_weights_path_names_the_file_of_an_encoder(

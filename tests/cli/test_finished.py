@@ -85,7 +85,7 @@ def test_export_writes_a_video_without_stylizing(tempera: Tempera, rendered: Pat
     assert (result.code, result.out) == (0, "again.mkv\n")
     assert len(video_times(tmp_path / "again.mkv")) == FRAMES
     slow = tempera("export", rendered, "-o", "slow.mp4", "--fps", "4", "--progress", "plain")
-    assert slow.code == 0 and "no sound" in slow.err
+    assert slow.code == 0 and "no audio" in slow.err
     assert video_times(tmp_path / "slow.mp4") == [Fraction(index, 4) for index in range(FRAMES)]
     assert tempera("export", rendered, "-o", "p/%d.png", "--progress", "none").out == "p/%d.png\n"
     stored = Image.open(rendered / "frames/waves-s000/00000003.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from tests.support.command_line import (
     everything,
     tree,
 )
+
+ROOT = Path(cli.__file__).parents[2]
 
 
 def test_input_is_never_overwritten(render: Tempera, media: Path, tmp_path: Path) -> None:
@@ -201,6 +204,45 @@ def test_keyboard_interrupt_ends_a_command_with_code_130(tempera: Tempera, monke
     monkeypatch.setattr("pipeline.config.reading.config_schema", interrupted)
     result = tempera("schema")
     assert (result.code, result.out) == (130, "") and result.err.startswith("interrupted: ")
+
+
+def test_choices_of_a_missing_argument_stand_on_one_line(tempera: Tempera) -> None:
+    result = tempera("completion")
+    assert result.code == 2 and "\\" not in result.err
+    assert result.err.startswith("error: Missing argument 'shell'. Choose from: bash, zsh, fish, powershell\n")
+
+
+def test_names_that_the_encoding_of_the_terminal_does_not_have_are_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode("é☃".encode() + b"\xff.png")
+    Image.new("RGB", (16, 16)).save(tmp_path / name, format="PNG")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "pipeline", "probe", name, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+    assert b'"path": "\xe9\\u2603\xff.png"' in done.stdout  # in Latin-1, as an escape, and as the byte that it is
+
+
+SLOW_MODULE = "import sys, time; sys.stdout.write('loading'); sys.stdout.flush(); time.sleep(60)"
+
+
+@pytest.mark.parametrize(("module", "code"), [("typer", -signal.SIGINT), ("torch", 130)])
+def test_ctrl_c_while_modules_load_prints_no_traceback(tmp_path: Path, module: str, code: int) -> None:
+    """At the start nothing can be lost: the signal ends the process as if it had no handler, and a shell shows 130."""
+    (tmp_path / f"{module}.py").write_text(SLOW_MODULE)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "doctor"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(len("loading")) == b"loading"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert said.startswith(b"interrupted: stopped at once" if code == 130 else b"") and b"Traceback" not in said
 
 
 def test_closed_stdout_ends_a_command_without_a_message(tmp_path: Path) -> None:

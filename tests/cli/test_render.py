@@ -31,7 +31,7 @@ from tests.support.command_line import (
 )
 
 
-def test_video_of_a_clip_has_its_timing_and_sound(render: Tempera, media: Path, tmp_path: Path) -> None:
+def test_video_of_a_clip_has_its_timing_and_audio(render: Tempera, media: Path, tmp_path: Path) -> None:
     result = render("{media}/clip.mp4", "--style", "{media}/waves.png", "-o", "out/film.mp4")
     assert (result.code, result.out, result.err) == (0, "out/film.mp4\n", "")
     film = tmp_path / "out" / "film.mp4"

@@ -24,7 +24,7 @@ def pictures(path: Path) -> list[NDArray[np.uint8]]:
         return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
-def has_sound(path: Path) -> bool:
+def has_audio(path: Path) -> bool:
     with av.open(str(path)) as container:
         return bool(container.streams.audio)
 
@@ -42,11 +42,11 @@ def export(tempera: Tempera, render: Path, name: str, *settings: str) -> tuple[P
     return Path(result.out.strip()), result.err
 
 
-def test_more_frames_per_second_keep_the_frames_and_the_sound(tempera: Tempera, copy: Path) -> None:
+def test_more_frames_per_second_keep_the_frames_and_the_audio(tempera: Tempera, copy: Path) -> None:
     plain, _ = export(tempera, copy, "plain.mkv")
     path, said = export(tempera, copy, "smooth.mkv", "time.fps=30")
     assert video_times(path) == pytest.approx([Fraction(number, 30) for number in range(15)], abs=0.001)
-    assert f"15 pictures of {FRAMES} frames, 0.50 s" in said and has_sound(path)
+    assert f"15 pictures of {FRAMES} frames, 0.50 s" in said and has_audio(path)
     found, frames = pictures(path), pictures(plain)
     assert all(np.array_equal(found[3 * index], frame) for index, frame in enumerate(frames))
     assert not np.array_equal(found[1], found[0]) and not np.array_equal(found[1], found[3])
@@ -61,12 +61,20 @@ def test_audio_is_stretched_with_the_pictures(tempera: Tempera, copy: Path) -> N
     assert samples / rate == pytest.approx(1.0, abs=0.06)
 
 
-def test_a_boomerang_goes_forth_and_back_without_sound(tempera: Tempera, copy: Path) -> None:
+def test_a_held_first_frame_begins_in_silence(tempera: Tempera, copy: Path) -> None:
+    path, _ = export(tempera, copy, "held.mkv", "time.hold_first_s=0.5")
+    with av.open(str(path)) as container:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+        rate = container.streams.audio[0].rate
+    assert not samples[: int(0.45 * rate)].any() and samples[int(0.55 * rate) :].any()
+
+
+def test_a_boomerang_goes_forth_and_back_without_audio(tempera: Tempera, copy: Path) -> None:
     frames = pictures(export(tempera, copy, "plain.mkv")[0])
     path, said = export(tempera, copy, "back.mkv", "time.loop=boomerang", "time.repeat=2")
     wanted = [frames[index] for index in (0, 1, 2, 3, 4, 3, 2, 1) * 2]
     assert all(np.array_equal(*both) for both in zip(pictures(path), wanted, strict=True))
-    assert "has no audio" in said and not has_sound(path)
+    assert "has no audio" in said and not has_audio(path)
 
 
 def test_reversed_and_eased_the_same_bytes_come_out_twice(tempera: Tempera, copy: Path) -> None:

@@ -33,13 +33,13 @@ def source_of(
     *,
     time_base: Fraction = Fraction(1, 25),
     last: int = 1,
-    sound: Path | None = None,
+    audio: Path | None = None,
     size: tuple[int, int] = (96, 64),
 ) -> Source:
     return Source(
-        path=str(sound or "photos"),
-        kind="video" if sound else "photos",
-        files=(str(sound),) if sound else (),
+        path=str(audio or "photos"),
+        kind="video" if audio else "photos",
+        files=(str(audio),) if audio else (),
         width_px=size[0],
         height_px=size[1],
         frame_rate=Fraction(25),
@@ -47,7 +47,7 @@ def source_of(
         pts=pts,
         duration_ticks=last,
         decoded_indices=tuple(range(len(pts))),
-        has_audio=sound is not None,
+        has_audio=audio is not None,
     )
 
 

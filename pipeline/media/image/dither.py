@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from pipeline.media.image.oklab import linear_from_oklab, linear_from_pixels, oklab_from_linear, srgb_from_oklab
+from pipeline.media.image.oklab import linear_from_oklab, oklab_from_linear, srgb_from_oklab
 from pipeline.media.image.palette import color_distances
+from pipeline.media.image.transfer import linear_from_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

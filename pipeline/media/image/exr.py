@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.media.image.depth import as_16_bit
-from pipeline.media.image.transfer import linear_from_srgb
+from pipeline.media.image.transfer import linear_from_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +48,7 @@ def encode_exr(rgb: Pixels, texts: Mapping[str, str] | None = None) -> bytes:
     )
     blocks = []
     for top in range(0, height, _ROWS):
-        light = linear_from_srgb(np.divide(as_16_bit(rgb[top : top + _ROWS]), 65535, dtype=np.float32))
+        light = linear_from_pixels(rgb[top : top + _ROWS])
         planes = np.moveaxis(light[..., ::-1], 2, 1).astype("<f2")  # every row: all blue, all green, all red
         data = _packed(planes.tobytes())
         blocks.append(struct.pack("<2i", top, len(data)) + data)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 
+from pipeline.media.image.depth import rounded
+
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from pipeline.types import Fuse
-
-    Image = NDArray[Any]
-    """uint8 or uint16 (H, W, 3) sRGB."""
+    from pipeline.types import Fuse, Pixels
 
 _MERTENS: Final = {"exposure": (1.0, 1.0, 1.0), "focus": (4.0, 0.0, 0.0)}
 """Exponents of contrast, saturation and well-exposedness in the weight of a pixel; sharpness is contrast alone."""
 
 
-def fused(images: Sequence[Image], how: Fuse) -> Image:
+def fused(images: Sequence[Pixels], how: Fuse) -> Pixels:
     """Aligned images of one size, (H, W, 3) sRGB uint8 or uint16, as one of the same depth.
 
     `"mean"` averages encoded values, which removes noise. `"exposure"` and `"focus"` are Mertens, Kautz and Van Reeth
@@ -43,4 +40,4 @@ def fused(images: Sequence[Image], how: Fuse) -> Image:
         for image in images:
             cv2.accumulate(image, result)
         result /= len(images)
-    return np.asarray(np.rint(result).clip(0, top), images[0].dtype)
+    return rounded(result, images[0].dtype)

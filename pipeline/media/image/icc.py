@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, ImageCms
 
-from pipeline.media.image.transfer import LAST, looked_up, srgb_from_linear
+from pipeline.media.image.depth import as_float
+from pipeline.media.image.transfer import LAST, STEPS, looked_up, srgb_from_linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def apply_deep(pixels: NDArray[np.uint16], data: bytes) -> NDArray[np.uint16] | 
     result = np.empty_like(pixels)
     rows = max(1, _STRIP_PX // max(1, pixels.shape[1]))
     for top in range(0, len(pixels), rows):
-        linear = looked_up(curves, pixels[top : top + rows].astype(np.float32) / np.float32(LAST))
+        linear = looked_up(curves, as_float(pixels[top : top + rows]))
         result[top : top + rows] = np.rint(srgb_from_linear(linear @ matrix.T) * LAST)
     return result
 
@@ -86,7 +87,7 @@ def _curves_and_matrix(data: bytes) -> tuple[Table, Table] | None:
             return np.repeat(_curve(tags["kTRC"])[:, None], 3, axis=1), np.eye(3, dtype=np.float32)
         curves = np.stack([_curve(tags[f"{channel}TRC"]) for channel in "rgb"], axis=1)
         columns = [struct.unpack_from(">3i", tags[f"{channel}XYZ"], 8) for channel in "rgb"]
-    except (struct.error, LookupError, ValueError):
+    except (struct.error, LookupError, ValueError, ZeroDivisionError):
         return None
     return curves, np.asarray(_LINEAR_SRGB_FROM_XYZ @ np.array(columns).T / 65536, np.float32)
 
@@ -99,13 +100,12 @@ def _tags(data: bytes) -> dict[str, bytes]:
 
 def _curve(tag: bytes) -> Table:
     """A tag of type `curv` or `para` (10.6 and 10.18) as a table over [0, 1]."""
-    x = np.arange(LAST + 1) / LAST
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
         if count == 0:
-            return x.astype(np.float32)
+            return STEPS.astype(np.float32)
         samples = np.array(struct.unpack_from(f">{count}H", tag, 12), float)
-        y = x ** (samples[0] / 256) if count == 1 else np.interp(x, np.linspace(0, 1, count), samples / LAST)
+        y = STEPS ** (samples[0] / 256) if count == 1 else np.interp(STEPS, np.linspace(0, 1, count), samples / LAST)
     elif tag[:4] == b"para":
         (kind,) = struct.unpack_from(">H", tag, 8)
         given = struct.unpack_from(f">{_PARAMETRIC_COUNTS[kind]}i", tag, 12)
@@ -114,7 +114,7 @@ def _curve(tag: bytes) -> Table:
             a = 1.0
         elif kind < 3:
             c, d, e, f = 0.0, -b / a, c, c  # below d the constant c
-        y = np.where(x >= d, np.maximum(a * x + b, 0) ** gamma + e, c * x + f)
+        y = np.where(d <= STEPS, np.maximum(a * STEPS + b, 0) ** gamma + e, c * STEPS + f)
     else:
         raise ValueError("no curve")
     return np.asarray(y.clip(0, 1), np.float32)

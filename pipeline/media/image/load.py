@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
 from pipeline.media.image import heif, raw
-from pipeline.media.image.depth import as_8_bit
+from pipeline.media.image.depth import as_8_bit, as_16_bit, as_float
 from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
 from pipeline.media.image.limits import BACKGROUND, DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
 from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head
@@ -199,7 +199,7 @@ def _deep(image: Image.Image) -> Deep | None:
     if profile is None:
         return pixels
     shown = np.asarray(apply_profile(Image.fromarray(as_8_bit(pixels)), profile))
-    return shown.astype(np.uint16) * np.uint16(257)
+    return as_16_bit(shown)
 
 
 def _deep_color(image: Image.Image) -> Deep | None:
@@ -220,11 +220,11 @@ def _deep_color(image: Image.Image) -> Deep | None:
 
 def _opaque(samples: NDArray[Any]) -> NDArray[np.float32]:
     """uint16 (H, W, 1 or 4) as float32 (H, W, 3) in [0, 1], over the background."""
-    color: NDArray[np.float32] = samples[..., :3].astype(np.float32) / np.float32(65535)
+    color = as_float(samples[..., :3])
     if samples.shape[2] == 1:
         return np.repeat(color, 3, axis=2)
-    alpha = samples[..., 3:].astype(np.float32) / np.float32(65535)
-    return color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha)
+    alpha = as_float(samples[..., 3:])
+    return np.asarray(color * alpha + np.asarray(BACKGROUND, np.float32) / 255 * (1 - alpha), np.float32)
 
 
 def _by_strips(samples: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[np.floating[Any]]]) -> Deep:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.transfer import LINEAR, linear_from_srgb, srgb_from_linear
+from pipeline.media.image.transfer import (
+    STEPS,
+    encoded,
+    linear_from_pixels,
+    linear_from_srgb,
+    srgb_from_linear,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +42,8 @@ LAB_FROM_LMS: Final = np.array(
 _RGB_FROM_LMS: Final = np.linalg.inv(LMS_FROM_RGB.astype(np.float64)).astype(np.float32)
 _LMS_FROM_LAB: Final = np.linalg.inv(LAB_FROM_LMS.astype(np.float64)).astype(np.float32)
 
-_LEVELS: Final = np.arange(256) / 255.0
-_LINEAR: Final = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)
-_STEPS: Final = np.linspace(0.0, 1.0, 1 << 16)
 # sRGB's steepest slope, 12.92 at black, moves 0.05 levels per entry: rounding by this table is practically exact.
-_LEVEL_OF: Final = np.rint(
-    255.0 * np.where(_STEPS <= 0.0031308, _STEPS * 12.92, 1.055 * _STEPS ** (1 / 2.4) - 0.055)
-).astype(np.uint8)
+_LEVEL_OF: Final = np.rint(255.0 * encoded(STEPS)).astype(np.uint8)
 _GAMUT_STEPS: Final = 8
 """Halvings of the interval that chroma is searched in: exact to 1/256."""
 _GAMUT_MARGIN: Final = 1e-4
@@ -59,15 +60,6 @@ def oklab_from_srgb(rgb: Pixels) -> NDArray[np.float32]:
 def oklab_from_linear(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 (..., 3) linear RGB, not negative, to float32 (..., 3) Oklab."""
     return np.asarray(np.cbrt(light @ LMS_FROM_RGB.T) @ LAB_FROM_LMS.T, np.float32)
-
-
-def linear_from_pixels(rgb: Pixels) -> NDArray[np.float32]:
-    """uint8 or uint16 (..., 3) sRGB to float32 (..., 3) linear RGB in [0, 1]."""
-    if not rgb.size:
-        return np.empty(rgb.shape, np.float32)
-    return np.asarray(cv2.LUT(rgb.reshape(-1, 3), _LINEAR if rgb.dtype == np.uint8 else LINEAR), np.float32).reshape(
-        rgb.shape
-    )
 
 
 def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -98,7 +98,7 @@ def describe_content(head: bytes) -> str:
     if start.startswith((b"pk\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"rar!")):
         return "an archive"
     if head[4:8] == b"ftyp" or head.startswith((b"\x1a\x45\xdf\xa3", b"RIFF")):
-        return "a video or sound file"
+        return "a video or audio file"
     try:
         text = head[:512].decode("utf-8", errors="ignore")
     except UnicodeDecodeError:

@@ -10,12 +10,36 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.types import Pixels
+
 LAST: Final = (1 << 16) - 1
 """The highest of 16-bit samples, and the last entry of the tables here."""
-_STEPS: Final = np.arange(LAST + 1) / LAST
-LINEAR: Final = np.where(_STEPS <= 0.04045, _STEPS / 12.92, ((_STEPS + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def decoded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 sRGB in [0, 1], of any shape, to linear light, by the formula."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `decoded`."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+STEPS: Final = np.arange(LAST + 1) / LAST
+"""What the entries of the tables stand for, float64."""
+LINEAR: Final = decoded(STEPS).astype(np.float32)
+_LINEAR_OF_8_BIT: Final = decoded(np.arange(256) / 255).astype(np.float32)
 # The steepest slope, 12.92 at black, makes the nearest entry exact to 0.03 levels of 255.
-_ENCODED: Final = np.where(_STEPS <= 0.0031308, _STEPS * 12.92, 1.055 * _STEPS ** (1 / 2.4) - 0.055).astype(np.float32)
+_ENCODED: Final = encoded(STEPS).astype(np.float32)
+
+
+def linear_from_pixels(rgb: Pixels) -> NDArray[np.float32]:
+    """uint8 or uint16 (..., 3) sRGB to float32 (..., 3) linear RGB in [0, 1]."""
+    if not rgb.size:
+        return np.empty(rgb.shape, np.float32)
+    table = _LINEAR_OF_8_BIT if rgb.dtype == np.uint8 else LINEAR
+    return np.asarray(cv2.LUT(rgb.reshape(-1, 3), table), np.float32).reshape(rgb.shape)
 
 
 def linear_from_srgb(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -18,13 +18,13 @@ import numpy as np
 
 from pipeline.media.image.depth import as_16_bit
 from pipeline.media.image.fuse import fused
+from pipeline.media.image.transfer import LAST, STEPS, decoded, encoded
 from pipeline.types import GAIN_UNIT, WARP_UNIT, Gains, Source, Warp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Image = NDArray[Any]
-    """uint8 or uint16 (H, W, 3) sRGB."""
+    from pipeline.types import Pixels
 
 Decode = Callable[[Source, int, int, tuple[int, int]], Generator[Any]]
 """Decodes frames [start, stop) of a source that is not aligned, in a size (width, height) in px."""
@@ -49,7 +49,7 @@ def input_source(source: Source) -> Source:
     )
 
 
-def read(source: Source, start: int, stop: int, size: tuple[int, int], decode: Decode) -> Generator[Image]:
+def read(source: Source, start: int, stop: int, size: tuple[int, int], decode: Decode) -> Generator[Pixels]:
     """Frames [start, stop) of a source that has an alignment, (H, W, 3) sRGB, in the size (width, height) in px.
 
     uint16 if the input is or if they are leveled or fused, else uint8.
@@ -63,7 +63,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], decode: D
     decoded = max(1, round(made.width_px * ratio)), max(1, round(made.height_px * ratio))
     first, last = start * made.group, stop * made.group
 
-    def placed() -> Iterator[Image]:
+    def placed() -> Iterator[Pixels]:
         with closing(decode(input_source(source), first, last, decoded)) as images:
             for index, rgb in enumerate(images, first):
                 gains = made.gains[index] if made.gains else ()
@@ -75,7 +75,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], decode: D
         yield fused(several, made.fuse)
 
 
-def warped(rgb: Image, warp: Warp, size: tuple[int, int], finer: int = 1) -> Image:
+def warped(rgb: Pixels, warp: Warp, size: tuple[int, int], finer: int = 1) -> Pixels:
     """A frame of `size` (width, height) in px whose points are in `rgb`, (H, W, 3), where `warp` says.
 
     What lies outside is mirrored at the edge. With `finer` 2 areas of 2x2 px are averaged.
@@ -112,7 +112,7 @@ def _from_pixels(size: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
 
 
-def leveled(rgb: Image, gains: Gains) -> Image:
+def leveled(rgb: Pixels, gains: Gains) -> Pixels:
     """A frame, (H, W, 3) uint16 sRGB, with gains in linear light; the same array without any. White stays white."""
     return rgb if not any(gains) else np.asarray(cv2.LUT(rgb, _gain_table(gains)[None]), np.uint16)
 
@@ -120,11 +120,8 @@ def leveled(rgb: Image, gains: Gains) -> Image:
 @lru_cache(maxsize=16)
 def _gain_table(gains: Gains) -> NDArray[np.uint16]:
     """The gains as a table (65536, 3): sRGB to linear light, times the gain, and back."""
-    encoded = np.linspace(0, 1, 1 << 16)
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    near_white = ((encoded - _KEEP_WHITE_FROM) / (1 - _KEEP_WHITE_FROM)).clip(0, 1)[:, None]
+    near_white = ((STEPS - _KEEP_WHITE_FROM) / (1 - _KEEP_WHITE_FROM)).clip(0, 1)[:, None]
     factors = 2.0 ** (np.asarray(gains) / GAIN_UNIT)[None]
     kept = np.where(factors < 1, near_white**2 * (3 - 2 * near_white), 0)
-    moved = (linear[:, None] * (factors + (1 - factors) * kept)).clip(0, 1)
-    back = np.where(moved <= 0.0031308, 12.92 * moved, 1.055 * moved ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint(back * 65535), np.uint16)
+    moved = (decoded(STEPS)[:, None] * (factors + (1 - factors) * kept)).clip(0, 1)
+    return np.asarray(np.rint(encoded(moved) * LAST), np.uint16)

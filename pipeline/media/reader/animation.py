@@ -11,7 +11,7 @@ from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose
-from pipeline.types import Source
+from pipeline.types import FrameSlice, Source
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,7 +32,7 @@ browsers show 100 ms."""
 def probe(
     found: InputFiles,
     *,
-    frames: tuple[int | None, int | None] | None,
+    frames: FrameSlice | None,
     fps: Fraction | None,
     thumbnails: Thumbnails | None = None,
 ) -> Source:
@@ -67,16 +67,16 @@ def probe(
                     f"{file}: the animation is damaged ({error})", hint="copy or export the file again"
                 ) from None
             notes.append(f"The file breaks off: {len(pts)} of {count} frames can be read, up to {clock / 1000:.3f} s.")
-    begin, end = check_slice_end(frames, len(pts))
+    wanted = check_slice_end(frames, len(pts))
     ends = [*pts[1:], max(round(clock), pts[-1] + 1)]
-    timeline = choose(pts[begin:end], begin, ends[end - 1], _TIME_BASE, fps)
+    timeline = choose([pts[index] for index in wanted], wanted, ends[wanted.stop - 1], _TIME_BASE, fps)
     return Source(
         path=found.path,
         kind="video",
         files=(file,),
         width_px=width_px,
         height_px=height_px,
-        frame_rate=fps or Fraction(len(pts) * 1000, ends[-1] - pts[0]).limit_denominator(1001),
+        frame_rate=fps or Fraction(len(pts) * 1000, (ends[-1] - pts[0]) * wanted.step).limit_denominator(1001),
         time_base=timeline.time_base,
         pts=timeline.pts,
         duration_ticks=timeline.duration_ticks,

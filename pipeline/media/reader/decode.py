@@ -20,14 +20,12 @@ from pipeline.media.reader.pixels import FrameConverter, blend, conversion
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    import numpy as np
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
-    from numpy.typing import NDArray
 
     from pipeline.config.settings import InputSettings
-    from pipeline.types import Source
+    from pipeline.types import Pixels, Source
 
 _STEPS_BACK_S: Final = (0, 4, 20)
 """Seconds before the wanted frame to seek to, one after the other, until a clean start is found."""
@@ -194,9 +192,7 @@ def has_separate_alpha(stream: VideoStream) -> bool:
     return name in av.codecs_available and tags.get("alpha_mode") == "1"
 
 
-def read(
-    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
-) -> Generator[NDArray[np.uint8]]:
+def read(source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings) -> Generator[Pixels]:
     """Decode frames [start, stop) of a video, none of them in `source.damaged`, in the size (width, height) in px.
 
     Raises InputError, naming the frame, if the file is damaged there or no longer the one that was probed.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
-from pipeline.media.image.transfer import looked_up, srgb_from_linear
+from pipeline.media.image.transfer import STEPS, decoded, looked_up, srgb_from_linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,6 @@ USUAL_PEAK_NITS: Final = 1000
 HDR_NAMES: Final = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 WIDE_NAMES: Final = {"bt2020": "BT.2020", "smpte432": "Display P3"}
 
-_CODES: Final = 1 << 16
 _M1, _M2, _C1, _C2, _C3 = 1305 / 8192, 2523 / 32, 107 / 128, 2413 / 128, 2392 / 128
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 _HLG_GAMMA: Final = 1.2
@@ -160,15 +159,14 @@ def sdr_mapping(color: ColorTags, peak_nits: int) -> SdrMapping | None:
 
 @cache
 def _mapping(transfer: str | None, primaries: str | None, peak_nits: int) -> SdrMapping:
-    signal = np.arange(_CODES) / (_CODES - 1)
     if transfer == "smpte2084":
-        light = pq_to_nits(signal) / REFERENCE_NITS
+        light = pq_to_nits(STEPS) / REFERENCE_NITS
     elif transfer == "arib-std-b67":
-        light = hlg_to_scene(signal)
+        light = hlg_to_scene(STEPS)
     else:
-        light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+        light = decoded(STEPS)
     top = peak_nits / REFERENCE_NITS if transfer else 1.0
-    shown = signal**4 * top
+    shown = STEPS**4 * top
     if transfer:
         shown = compressed(shown * REFERENCE_NITS, peak_nits) / REFERENCE_NITS
     to_bt709 = None if primaries is None else np.asarray(_TO_BT709[primaries], np.float32)

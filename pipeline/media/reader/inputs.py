@@ -140,10 +140,13 @@ def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
     entries = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in _DESKTOP_FILES]
     if not entries:
         _refuse_parent(folder)
-        raise InputError(
-            f"{folder}: the folder is empty; expected photos", hint="name the folder that the photos are directly in"
-        )
+        what = "has only folders in it, and these no photos" if _has_folders(folder) else "the folder is empty"
+        raise InputError(f"{folder}: {what}; expected photos", hint="name the folder that the photos are directly in")
     return _from_many(str(folder), entries, settings)
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def _refuse_parent(folder: Path) -> None:

@@ -27,7 +27,8 @@ _BY_TIME: Final[tuple[TimeName, ...]] = ("capture time", "time in the names")
 _DIGITS: Final = "0123456789"
 # DSC_0001, IMG_0001, _MG_0001, DSC00001: four digits, before which Sony writes a zero
 _COUNTER: Final = re.compile(r"(.*?)(?<![0-9])(0?)([0-9]{4})", re.DOTALL)
-_COUNTER_END: Final = 10_000
+_COUNTER_DIGITS: Final = 4
+_COUNTER_END: Final = 10**_COUNTER_DIGITS
 _SMALLEST_HOLE: Final = 1000
 
 
@@ -67,8 +68,8 @@ def in_name_order(paths: Sequence[str]) -> tuple[str, ...]:
         counter = _counter(path)
         if counter is None or counter[1] >= restarts.get(counter[0], 0):
             return natural_key(path)
-        pure, (_, start), number = PurePath(path), counter[0], counter[1] + _COUNTER_END
-        later = natural_key(str(pure.with_name(f"{pure.stem[: len(start)]}{number}{pure.suffix}")))
+        pure, number = PurePath(path), counter[1] + _COUNTER_END
+        later = natural_key(str(pure.with_name(f"{pure.stem[:-_COUNTER_DIGITS]}{number}{pure.suffix}")))
         return later[0], path
 
     return tuple(sorted(paths, key=key))

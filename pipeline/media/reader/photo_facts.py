@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,7 +84,7 @@ def photo_facts(source: Source, settings: InputSettings) -> PhotoFacts:
     times, seconds = ordered.times[begin:end], ordered.seconds[begin:end]
     steps = intervals(seconds)
     gaps = find_gaps(ordered.seconds)
-    known = [gap for gap in gaps if gap.after in source.decoded_indices and gap.after < end - 1]
+    known = [gap for gap in gaps if begin <= gap.after < end - 1]
     exifs = [header.exif for header in chosen]
     pictures = [_picture(header) for header in chosen if header.error is None]
     warnings = [
@@ -101,7 +102,7 @@ def photo_facts(source: Source, settings: InputSettings) -> PhotoFacts:
         longest_s=max(steps, default=None),
         gaps=tuple(
             GapFacts(
-                frame=source.decoded_indices.index(gap.after),
+                frame=bisect_right(source.decoded_indices, gap.after) - 1,
                 file=source.files[gap.after],
                 seconds=gap.seconds,
                 begins=_iso(ordered.times[gap.after]),

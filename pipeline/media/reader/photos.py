@@ -36,21 +36,22 @@ if TYPE_CHECKING:
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.inputs import InputFiles
-    from pipeline.types import Pixels
+    from pipeline.types import FrameSlice, Pixels
 
 
 def probe(
     found: InputFiles,
     settings: InputSettings,
     *,
-    frames: tuple[int | None, int | None] | None,
+    frames: FrameSlice | None,
     fps: Fraction | None,
 ) -> Source:
     """Order the photos, choose the slice, and check each chosen one.
 
     With `input.on_damaged=stop` they are checked as far as is possible without decoding; else each is decoded, since
-    only that shows which ones to hold or skip. Frames are shown at `fps`, by default that of `photo_rate`. Time stamps
-    are consecutive, unless `input.gaps` stretches them where photos are missing.
+    only that shows which ones to hold or skip. Frames are shown at `fps`, by default that of `photo_rate`, with a step
+    too: every tenth photo is a timelapse ten times as fast. Time stamps are consecutive, unless `input.gaps` stretches
+    them where photos are missing.
 
     Raises InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first;
     UsageError for a bad slice or rate.
@@ -58,19 +59,20 @@ def probe(
     check_fps(fps)
     ordered, notes = _in_order(found, settings)
     photos = ordered.photos
-    begin, end = check_slice_end(frames, len(photos))
+    wanted = check_slice_end(frames, len(photos))
+    begin, end = wanted.start, wanted.stop
     rate = fps or photo_rate(len(photos), usual_interval(ordered.seconds))
-    notes += describe_cameras(photos[begin:end], by_time=ordered.by == "capture time")
+    notes += describe_cameras([photos[index] for index in wanted], by_time=ordered.by == "capture time")
     gaps = find_gaps(ordered.seconds)
     notes += describe_gaps(ordered, gaps, begin, end)
-    shown: list[int | None] = list(range(begin, end))
+    shown: list[int | None] = list(wanted)
     if settings.on_damaged == "stop":
-        for photo in photos[begin:end]:
+        for photo in (photos[index] for index in wanted):
             if photo.error is not None:
                 raise DamagedInputError(photo.error.message, hint=f"{photo.error.hint}; or {DAMAGE_HINT}")
             check_complete(photo.file)
     else:
-        shown, sentence = _without_damaged(photos, begin, end, settings, rate)
+        shown, sentence = _without_damaged(photos, wanted, settings, rate)
         notes += sentence
     decoded_indices = [index for index in shown if index is not None]
     chosen = [photos[index] for index in decoded_indices]
@@ -95,7 +97,7 @@ def probe(
     )
     if settings.gaps == "keep":
         return source
-    ticks = start_ticks(ordered, gaps, begin, end, rate)
+    ticks = [tick // wanted.step for tick in start_ticks(ordered, gaps, begin, end, rate)[:: wanted.step]]
     pts = [tick for tick, index in zip(ticks, shown, strict=True) if index is not None]
     stretched = [frame for frame in range(len(pts) - 1) if pts[frame + 1] - pts[frame] > 1]
     return replace(
@@ -126,25 +128,25 @@ def _describe_stretched(count: int, ordered: OrderedPhotos, settings: InputSetti
 
 
 def _without_damaged(
-    photos: Sequence[PhotoHeader], begin: int, end: int, settings: InputSettings, rate: Fraction
+    photos: Sequence[PhotoHeader], wanted: range, settings: InputSettings, rate: Fraction
 ) -> tuple[list[int | None], list[str]]:
-    """The index of the photo to show for each of [begin, end), undamaged ones only, and notes for the user.
+    """The index of the photo to show for each one `wanted`, undamaged ones only, and notes for the user.
 
     None: it is left out. Raises InputError if none can be decoded.
     """
-    damage = {index: reason for index in range(begin, end) if (reason := _damage(photos[index]))}
-    if len(damage) == end - begin:
+    damage = {index: reason for index in wanted if (reason := _damage(photos[index]))}
+    if len(damage) == len(wanted):
         raise DamagedInputError(
-            f"not one of {len(damage)} photos can be decoded: {damage[begin]}", hint="copy or export them again"
+            f"not one of {len(damage)} photos can be decoded: {damage[wanted.start]}", hint="copy or export them again"
         )
-    shown: list[int | None] = [None if index in damage else index for index in range(end)]
-    if begin in damage and settings.on_damaged == "hold":
+    shown: list[int | None] = [None if index in damage else index for index in wanted]
+    before = None
+    if wanted.start in damage and settings.on_damaged == "hold":
         # The photo before the first one is not rendered, but it is the one to show again.
-        before = next((index for index in range(begin - 1, -1, -1) if not _damage(photos[index])), None)
-        shown[:begin] = [before] * begin
-    named = [f"{index} ({photos[index].name}, {float((index - begin) / rate):.3f} s)" for index in damage]
-    sentences = [describe(Path(photos[begin].file).parent.name, named, settings.on_damaged)] if named else []
-    return fill(shown, settings.on_damaged)[begin:], sentences
+        before = next((index for index in reversed(range(wanted.start)) if not _damage(photos[index])), None)
+    named = [f"{index} ({photos[index].name}, {float(wanted.index(index) / rate):.3f} s)" for index in damage]
+    sentences = [describe(Path(photos[wanted.start].file).parent.name, named, settings.on_damaged)] if named else []
+    return fill([before, *shown], settings.on_damaged)[1:], sentences
 
 
 def _damage(photo: PhotoHeader) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from av.video.reformatter import Interpolation
 
 from pipeline.media.image.arrays import resize
+from pipeline.media.image.depth import as_float, rounded
 from pipeline.media.image.limits import BACKGROUND
-from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
+from pipeline.media.image.transfer import linear_from_pixels, srgb_from_linear
 from pipeline.media.reader.hdr import sdr_mapping
 from pipeline.types import ColorTags
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.settings import InputSettings
+    from pipeline.types import Pixels
 
 # Plain swscale cuts corners where chroma is subsampled: measured 1.5/255 too dark in the mean. With these it is within
 # 0.5/255 of the formula everywhere (1.2 for full range with 10 bits), at 12 ms a megapixel.
@@ -163,7 +165,7 @@ class FrameConverter:
         self._how = how
         self._orientation_of = _OrientationCache()
 
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def __call__(self, frame: VideoFrame) -> Pixels:
         """The frame in the converter's size (width, height) in px. Raises as `to_rgb` does."""
         return resize(to_rgb(frame, self._size, self._orientation_of(frame), self._how), *self._size)
 
@@ -214,9 +216,7 @@ def is_transparent(frame: VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
-def to_rgb(
-    frame: VideoFrame, wanted_px: tuple[int, int], orientation: Orientation, how: Conversion
-) -> NDArray[np.uint8]:
+def to_rgb(frame: VideoFrame, wanted_px: tuple[int, int], orientation: Orientation, how: Conversion) -> Pixels:
     """A decoded frame as (H, W, 3) sRGB, made upright by `orientation`, to be resized to `wanted_px`.
 
     It is uint8, or uint16 if `how.deep` and the frame has more than 8 bits. `wanted_px` is (width, height). The result
@@ -251,7 +251,7 @@ def to_rgb(
         limit = np.float32(np.iinfo(pixels.dtype).max)
         samples = pixels[..., :3].astype(np.float32) if mapping is None else mapping(pixels[..., :3]) * limit
         if transparent:
-            alpha = pixels[..., 3:].astype(np.float32) / limit
+            alpha = as_float(pixels[..., 3:])
             samples = samples * alpha + np.asarray(how.background, np.float32) * (limit / 255) * (1 - alpha)
         pixels = np.rint(samples if deep else samples * (255 / limit)).astype(np.uint16 if deep else np.uint8)
     if orientation.swap:
@@ -276,15 +276,13 @@ def _to_whole_range(pixels: NDArray[np.uint16], frame: VideoFrame) -> NDArray[np
     return np.rint(np.minimum(pixels * (np.float32(65535) / whites), 65535)).astype(np.uint16)
 
 
-def blend(images: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def blend(images: Iterator[Pixels]) -> Pixels:
     """The mean of one or more images of one size in linear light, as a longer exposure."""
     first = next(images)
-    limit, count = np.float32(np.iinfo(first.dtype).max), 1
-    light = linear_from_srgb(first.astype(np.float32) / limit)
+    light, count = linear_from_pixels(first), 1
     for count, image in enumerate(images, 2):  # noqa: B007 - the number of images
-        light += linear_from_srgb(image.astype(np.float32) / limit)
-    mean: NDArray[np.uint8] = np.rint(srgb_from_linear(light / np.float32(count)) * limit).astype(first.dtype)
-    return mean
+        light += linear_from_pixels(image)
+    return rounded(srgb_from_linear(light / np.float32(count)) * np.float32(np.iinfo(first.dtype).max), first.dtype)
 
 
 def _repair_tags(frame: VideoFrame) -> None:

@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.errors import InputError, printable
 from pipeline.media.image.arrays import fit_size
 from pipeline.media.image.depth import as_8_bit
@@ -24,31 +26,31 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from pipeline.config.settings import InputSettings
     from pipeline.media.reader.thumbnails import Thumbnails
-    from pipeline.types import Pixels, Source
+    from pipeline.types import FrameSlice, Pixels, Source
 
-__all__ = ["content_digest", "content_digests", "probe", "read_deep", "read_frames"]
+__all__ = ["content_digest", "content_digests", "probe", "read_deep", "read_frames", "uncropped"]
 
 
 def probe(
     given: Sequence[str | Path],
     settings: InputSettings,
     *,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: FrameSlice | None = None,
     fps: Fraction | None = None,
     digest: bool = True,
     thumbnails: Thumbnails | None = None,
 ) -> Source:
     """Find out what `given` (the INPUT arguments of a command) is, and choose the frames to render.
 
-    `frames` is a half-open slice of the input's own frames; None on either side means up to the end. `fps` is applied
-    after it: photos are shown at that rate (by default that of `photo_rate`); of a video the latest frame at every tick
-    of that rate is taken, and a frame that would repeat just lasts longer; with `settings.rate` "blend" it is averaged
-    with those that are left out after it.
+    `frames` is a half-open slice of the input's own frames; None on either side means up to the end. With a step,
+    photos follow each other at their rate, and the frames of a video stay at their times, so that its duration and its
+    sound do too. `fps` is applied after it: photos are shown at that rate (by default that of `photo_rate`); of a video
+    the latest frame at every tick of that rate is taken, and a frame that would repeat just lasts longer; with
+    `settings.rate` "blend" it is averaged with those that are left out after it.
 
     Videos and animations are decoded once, up to the end of the slice: the packets of a damaged file state time stamps
     of frames that it does not have, and do not show which frames a decoder drops. Small frames of that pass are kept in
@@ -103,10 +105,10 @@ def read_frames(
     """Deliver the frames [start, stop) of a source in order; `Frame.index` counts the source's chosen frames.
 
     `rgb` is uint8 (H, W, 3) sRGB, upright and with square pixels, in the source's size or resized to `width_px` by
-    `height_px` (with only one of them the other follows from the aspect), and made as `source.alignment` says. Frames
-    of that size that `probe` has kept in `thumbnails` are not decoded again, unless they are aligned. Samples of more
-    than 8 bits are rounded; `read_deep` keeps them. A generator:
-    closing it closes the file.
+    `height_px` (with only one of them the other follows from the aspect), made as `source.alignment` says, and cropped
+    to the aspect of the source. Frames of that size that `probe` has kept in `thumbnails` are not decoded again, unless
+    they are aligned or cropped. Samples of more than 8 bits are rounded; `read_deep` keeps them. A generator: closing
+    it closes the file.
 
     Raises InputError, naming the frame, if the input has changed since `probe` or turns out to be damaged; ValueError
     for a range outside the source.
@@ -152,6 +154,9 @@ def _deliver(
     settings: InputSettings,
     thumbnails: Thumbnails | None,
 ) -> Generator[Pixels]:
+    if source.uncropped_px is not None:
+        yield from _cropped(source, start, stop, size, settings)
+        return
     end = first_damaged(source, start, stop)
     images: Generator[Pixels]
     if start < end:
@@ -168,6 +173,25 @@ def _deliver(
             yield from images
     if end < stop:
         raise damaged_frame(source, end)
+
+
+def uncropped(source: Source) -> Source:
+    """The source with whole frames."""
+    width_px, height_px = source.uncropped_px or (source.width_px, source.height_px)
+    return replace(source, width_px=width_px, height_px=height_px, uncropped_px=None)
+
+
+def _cropped(
+    source: Source, start: int, stop: int, size: tuple[int, int], settings: InputSettings
+) -> Generator[Pixels]:
+    """The middle of whole frames, which are delivered so large that it has the size (width, height) in px."""
+    whole = uncropped(source)
+    width = max(size[0], round(size[0] * whole.width_px / source.width_px))
+    height = max(size[1], round(size[1] * whole.height_px / source.height_px))
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    with closing(_deliver(whole, start, stop, (width, height), settings, None)) as images:
+        for image in images:
+            yield np.ascontiguousarray(image[top : top + size[1], left : left + size[0]])
 
 
 def _numbered(source: Source, start: int, images: Generator[Pixels]) -> Generator[Frame]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
 from pipeline.errors import UsageError
+from pipeline.types import FrameSlice
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,34 +27,47 @@ class Timeline:
     time_base: Fraction
 
 
-def check_slice(frames: tuple[int | None, int | None] | None) -> tuple[int, int | None]:
-    """Start and stop of a `--frames` slice, as far as it can be judged without knowing the number of frames.
-
-    Raises UsageError for negative numbers and for an empty slice.
-    """
-    start, stop = frames or (None, None)
-    begin = 0 if start is None else start
-    if begin < 0 or (stop is not None and stop <= begin):
+def parse_slice(text: str) -> FrameSlice:
+    """`10:20`, `:20`, `10:`, or with a step `10:20:2` or `::10`. Raises UsageError for anything else."""
+    match = re.fullmatch(r"(\d*):(\d*)(?::(\d*))?", text.strip(), re.ASCII)
+    if not match:
         raise UsageError(
-            f"--frames {_slice_text(frames)}: expected A:B with 0 <= A < B",
-            hint="frames count from 0 and B is not included: --frames 0:48 takes the first 48",
+            f"--frames {text}: expected A:B or A:B:STEP",
+            hint="--frames 0:48 takes the first 48 frames, --frames ::10 every tenth of all",
         )
-    return begin, stop
+    start, stop, step = (int(number) if number else None for number in match.groups())
+    return (start, stop) if step is None else (start, stop, step)
 
 
-def check_slice_end(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
-    """Start and stop of a `--frames` slice of `count` frames.
+def check_slice(frames: FrameSlice | None) -> tuple[int, int | None, int]:
+    """Start, stop and step of a `--frames` slice, as far as it can be judged without knowing the number of frames.
+
+    Raises UsageError for negative numbers, for an empty slice and for a step below 1.
+    """
+    start, stop, *steps = frames or (None, None)
+    begin, step = start or 0, steps[0] if steps else 1
+    if begin < 0 or (stop is not None and stop <= begin) or step < 1:
+        raise UsageError(
+            f"--frames {_slice_text(frames)}: expected A:B or A:B:STEP with 0 <= A < B and STEP from 1",
+            hint="frames count from 0 and B is not included: --frames 0:48 takes the first 48, --frames ::10 every "
+            "tenth of all",
+        )
+    return begin, stop, step
+
+
+def check_slice_end(frames: FrameSlice | None, count: int) -> range:
+    """The frames that a `--frames` slice takes of `count`.
 
     Raises UsageError, naming the valid range, if the slice reaches outside.
     """
-    begin, stop = check_slice(frames)
+    begin, stop, step = check_slice(frames)
     end = count if stop is None else stop
     if begin >= count or end > count:
         raise UsageError(
             f"--frames {_slice_text(frames)}: outside the input, which has {count} frame{'s' * (count != 1)}",
             hint=f"choose A:B inside 0:{count}",
         )
-    return begin, end
+    return range(begin, end, step)
 
 
 def check_fps(fps: Fraction | None) -> None:
@@ -91,15 +107,17 @@ def usual_step(pts: list[int], fallback: int) -> int:
     return max(1, round(median(steps))) if steps else max(1, fallback)
 
 
-def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: Fraction | None) -> Timeline:
-    """Take the frames at `pts`, which are numbers `begin`, `begin` + 1, ... of the input and are over at `end_tick`.
+def choose(
+    pts: Sequence[int], frames: Sequence[int], end_tick: int, time_base: Fraction, fps: Fraction | None
+) -> Timeline:
+    """Take the frames at `pts`, which have the numbers `frames` in the input and are over at `end_tick`.
 
     With `fps`, ticks of that rate start at the first frame, and each shows the latest frame at its time. Frames that no
     tick shows are left out; ticks that would repeat a frame extend it. The time base is then one in which the old
-    stamps and the new ticks are whole numbers, so that sound stays in sync.
+    stamps and the new ticks are whole numbers, so that audio stays in sync.
     """
     if fps is None:
-        return Timeline(tuple(range(begin, begin + len(pts))), tuple(pts), max(1, end_tick - pts[-1]), time_base)
+        return Timeline(tuple(frames), tuple(pts), max(1, end_tick - pts[-1]), time_base)
     tick = 1 / fps
     base = _common_measure(time_base, tick)
     per_stamp, per_tick = int(time_base / base), int(tick / base)
@@ -110,7 +128,7 @@ def choose(pts: list[int], begin: int, end_tick: int, time_base: Fraction, fps: 
     shown = [index for index, (tick, following) in enumerate(pairwise(ticks)) if tick < following]
     shown_at = [first + ticks[index] * per_tick for index in shown]
     end = first + tick_count * per_tick
-    return Timeline(tuple(begin + index for index in shown), tuple(shown_at), end - shown_at[-1], base)
+    return Timeline(tuple(frames[index] for index in shown), tuple(shown_at), end - shown_at[-1], base)
 
 
 def _common_measure(a: Fraction, b: Fraction) -> Fraction:
@@ -118,6 +136,5 @@ def _common_measure(a: Fraction, b: Fraction) -> Fraction:
     return Fraction(math.gcd(a.numerator * b.denominator, b.numerator * a.denominator), a.denominator * b.denominator)
 
 
-def _slice_text(frames: tuple[int | None, int | None] | None) -> str:
-    start, stop = frames or (None, None)
-    return f"{'' if start is None else start}:{'' if stop is None else stop}"
+def _slice_text(frames: FrameSlice | None) -> str:
+    return ":".join("" if number is None else str(number) for number in frames or (None, None))

@@ -17,7 +17,7 @@ from pipeline.media.reader.decode import MAX_VIDEO_PX, has_separate_alpha, open_
 from pipeline.media.reader.hdr import HDR_NAMES, USUAL_PEAK_NITS, WIDE_NAMES
 from pipeline.media.reader.scan import Scan, scan
 from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
-from pipeline.types import Source
+from pipeline.types import FrameSlice, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def probe(
     found: InputFiles,
     settings: InputSettings,
     *,
-    frames: tuple[int | None, int | None] | None,
+    frames: FrameSlice | None,
     fps: Fraction | None,
     thumbnails: Thumbnails | None = None,
 ) -> Source:
@@ -51,7 +51,7 @@ def probe(
     UsageError for a bad slice or rate.
     """
     check_fps(fps)
-    _, wanted_end = check_slice(frames)
+    _, wanted_end, _ = check_slice(frames)
     file = found.files[0]
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file, settings.stream)
@@ -63,7 +63,7 @@ def probe(
             raise InputError(
                 f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
             )
-        begin, end = check_slice_end(frames, len(scanned.stamps))
+        wanted = check_slice_end(frames, len(scanned.stamps))
         width_px, height_px = _display_size(scanned, file)
         time_base = Fraction(stream.time_base or Fraction(1, 90_000))
         average = stream.average_rate or stream.guessed_rate
@@ -72,17 +72,18 @@ def probe(
         last_end = pts[-1] + (scanned.last_duration or usual_step(pts, nominal))
         shown = _shown(scanned, settings.on_damaged)
         stops = settings.on_damaged == "stop"
-        chosen = [index for index in range(begin, end) if stops or shown[index] is not None]
+        chosen = [index for index in wanted if stops or shown[index] is not None]
         if not chosen:
             raise InputError(
-                f"{file}: not one of the frames {begin}:{end} can be decoded", hint="choose others with --frames"
+                f"{file}: not one of the frames {wanted.start}:{wanted.stop} can be decoded",
+                hint="choose others with --frames",
             )
-        over = pts[end] if end < len(pts) else last_end
-        timeline = choose([pts[index] for index in chosen], 0, over, time_base, fps)
-        numbers = [chosen[position] for position in timeline.numbers]
+        over = pts[wanted.stop] if wanted.stop < len(pts) else last_end
+        timeline = choose([pts[index] for index in chosen], chosen, over, time_base, fps)
+        numbers = timeline.numbers
         if made_up:
             notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
-        notes += _damage_notes(scanned, pts, time_base, range(begin, end), Path(file).name, settings.on_damaged)
+        notes += _damage_notes(scanned, pts, time_base, wanted, Path(file).name, settings.on_damaged)
         notes += _ending_notes(scanned, stream, container, (last_end - pts[0]) * time_base)
         notes += _format_notes(scanned, settings)
         # Frames are counted from the start where that alone is sure to give the same pixels: near damage they depend on
@@ -97,7 +98,7 @@ def probe(
             files=(file,),
             width_px=width_px,
             height_px=height_px,
-            frame_rate=fps or _frame_rate(average, pts, last_end, time_base),
+            frame_rate=fps or _frame_rate(average, pts, last_end, time_base) / wanted.step,
             time_base=timeline.time_base,
             pts=timeline.pts,
             duration_ticks=timeline.duration_ticks,
@@ -151,7 +152,7 @@ def _choose_stream(container: InputContainer, file: str, wanted: int | None) -> 
         if moving:
             what = "a video stream that cannot be decoded"
         elif container.streams.audio:
-            what = "only sound"
+            what = "only audio"
         else:
             what = f"no video stream (format {container.format.name})"
         raise InputError(
@@ -220,7 +221,7 @@ def _ending_notes(scanned: Scan, stream: VideoStream, container: InputContainer,
 
 
 def _stated_seconds(stream: VideoStream, container: InputContainer) -> Fraction | None:
-    """Duration of the video as the file states it; of the whole container, with sound, where it states no other."""
+    """Duration of the video as the file states it; of the whole container, with audio, where it states no other."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     tag = stream.metadata.get("DURATION", "").split(":")  # Matroska, written by FFmpeg: 00:00:30.003000000

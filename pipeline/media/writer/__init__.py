@@ -1,1 +1,1 @@
-"""Writing the output: videos with sound, animations, and numbered images."""
+"""Writing the output: videos with audio, animations, and numbered images."""

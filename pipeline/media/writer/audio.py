@@ -153,7 +153,7 @@ def _readable(source: Any, stream: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except av.error.InvalidDataError as error:
-            log.warning("%s: the sound is damaged from here on and ends: %s", source.name, error)
+            log.warning("%s: the audio is damaged from here on and ends: %s", source.name, error)
             return
         except (av.error.FFmpegError, OSError) as error:
             raise _unreadable(source.name, error) from error
@@ -162,7 +162,7 @@ def _readable(source: Any, stream: Any) -> Iterator[Any]:
 
 def _unreadable(path: str | Path, error: Exception) -> InputError:
     return InputError(
-        f"{path}: the sound of the source cannot be read: {error}",
+        f"{path}: the audio of the source cannot be read: {error}",
         hint="put the source back where it was, or write a silent video: --set output.audio=none",
     )
 
@@ -244,7 +244,7 @@ def _aligned(
 ) -> Iterator[NDArray[np.float32]]:
     """Blocks (channels, n) that follow one another without gap, from `start_s` of the source, `length` samples at most.
 
-    Gaps of the source become silence, what overlaps is dropped: the sound stays where its stamps say.
+    Gaps of the source become silence, what overlaps is dropped: the audio stays where its stamps say.
     """
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     jitter = int(JITTER_S * rate)
@@ -253,7 +253,7 @@ def _aligned(
         try:
             decoded = packet.decode()
         except av.error.InvalidDataError as error:
-            log.warning("%s: a piece of the sound is damaged and becomes silence: %s", source.name, error)
+            log.warning("%s: a piece of the audio is damaged and becomes silence: %s", source.name, error)
             continue
         for frame in decoded:
             if frame.pts is None:

@@ -9,7 +9,7 @@ from functools import cache
 
 import av
 
-from pipeline.media.writer.pixels import Pixels
+from pipeline.media.writer.pixels import PixelFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Variant:
     """One of the named qualities of a codec that has no CRF: FFmpeg's name of the profile, and the pixels it keeps."""
 
     option: str
-    pixels: Pixels
+    pixels: PixelFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Codec:
     """
 
     encoders: tuple[str, ...]
-    pixels: tuple[Pixels, ...] = ()
+    pixels: tuple[PixelFormat, ...] = ()
     crf: int = 0
     crf_max: int = 0
     smallest_px: tuple[int, int] = (1, 1)
@@ -38,7 +38,7 @@ class Codec:
     hardware: tuple[str, ...] = ()
 
     @property
-    def layouts(self) -> tuple[Pixels, ...]:
+    def layouts(self) -> tuple[PixelFormat, ...]:
         """All pixels that the codec can keep, each once."""
         return tuple(dict.fromkeys((*self.pixels, *(variant.pixels for variant in self.variants.values()))))
 
@@ -57,11 +57,11 @@ class Container:
     """The only frame rates that it has, with frames that stay equally long; empty: any times."""
 
 
-def _grid(chromas: tuple[int, ...], depths: tuple[int, ...]) -> tuple[Pixels, ...]:
-    return tuple(Pixels(chroma, depth) for depth in depths for chroma in chromas)
+def _grid(chromas: tuple[int, ...], depths: tuple[int, ...]) -> tuple[PixelFormat, ...]:
+    return tuple(PixelFormat(chroma, depth) for depth in depths for chroma in chromas)
 
 
-_422_10, _444_10 = Pixels(422, 10), Pixels(444, 10)
+_422_10, _444_10 = PixelFormat(422, 10), PixelFormat(444, 10)
 # The smallest sides are our limits: libx265 (4.1) writes beyond its buffers for images of less than one block of 64 px,
 # and libsvtav1 fails after some frames. The default CRFs give the quality of h264 at 16: scripts/bench/video_codecs.py.
 CODECS = {
@@ -103,14 +103,14 @@ CODECS = {
         ("dnxhd",),
         smallest_px=(256, 120),
         variants={
-            "hq": Variant("dnxhr_hq", Pixels(422, 8)),
-            "sq": Variant("dnxhr_sq", Pixels(422, 8)),
-            "lb": Variant("dnxhr_lb", Pixels(422, 8)),
+            "hq": Variant("dnxhr_hq", PixelFormat(422, 8)),
+            "sq": Variant("dnxhr_sq", PixelFormat(422, 8)),
+            "lb": Variant("dnxhr_lb", PixelFormat(422, 8)),
             "hqx": Variant("dnxhr_hqx", _422_10),
             "444": Variant("dnxhr_444", _444_10),
         },
     ),
-    "ffv1": Codec(("ffv1",), tuple(Pixels(444, depth, rgb=True) for depth in (8, 10, 12, 16))),
+    "ffv1": Codec(("ffv1",), tuple(PixelFormat(444, depth, rgb=True) for depth in (8, 10, 12, 16))),
 }
 _PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"})
 _MXF_RATES = frozenset(
@@ -158,7 +158,7 @@ def encoder_formats(encoder: str) -> frozenset[str]:
     return frozenset(taken.name for taken in av.Codec(encoder, "w").video_formats or ())
 
 
-def available_layouts(codec: str) -> tuple[Pixels, ...]:
+def available_layouts(codec: str) -> tuple[PixelFormat, ...]:
     """The pixels that a codec can keep with its encoder as it was built here."""
     encoder = available_encoder(codec)
     taken = encoder_formats(encoder) if encoder else frozenset()

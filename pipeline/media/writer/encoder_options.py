@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import ConfigError
 from pipeline.media.writer.codecs import CODECS
-from pipeline.media.writer.pixels import Pixels
+from pipeline.media.writer.pixels import PixelFormat
 
 if TYPE_CHECKING:
     from pipeline.config.video import VideoSettings
@@ -62,9 +62,9 @@ def encoder_options(encoder: str, codec: str, settings: VideoSettings, variant: 
     return options
 
 
-def playable_options(encoder: str, settings: VideoSettings, pixels: Pixels) -> dict[str, str]:
+def playable_options(encoder: str, settings: VideoSettings, pixels: PixelFormat) -> dict[str, str]:
     """Options that make a video of the profiles web and phone play on as many devices as possible."""
-    small = settings.profile in {"web", "phone"} and pixels == Pixels(420, 8)
+    small = settings.profile in {"web", "phone"} and pixels == PixelFormat(420, 8)
     return _PLAYABLE if small and encoder == "libx264" else {}
 
 

@@ -65,7 +65,7 @@ def _of_video(source: Source) -> dict[str, str]:
 
 def _of_photo(source: Source) -> dict[str, str]:
     with suppress(TemperaError, IndexError):
-        taken = read_header(source.files[0]).exif.taken
+        taken = read_header(source.files[min(source.decoded_indices, default=0)]).exif.taken
         if taken is not None and taken.offset is not None:
             return {"creation_time": f"{(taken.local - taken.offset).isoformat(timespec='seconds')}Z"}
     return {}

@@ -15,6 +15,8 @@ from pipeline.media.image.dither import thresholds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.types import Pixels
+
 _RED, _GREEN, _BLUE = 0.2126, 0.7152, 0.0722
 _FROM_RGB: Final = np.array(
     [
@@ -27,7 +29,7 @@ _FROM_RGB: Final = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class PixelFormat:
     """What is kept of each pixel: the resolution of color (420, 422 or 444), bits of each value, YUV or RGB."""
 
     chroma: int
@@ -51,9 +53,7 @@ class Pixels:
         return f"{self.color} with {self.depth} bits"
 
 
-def to_video_frame(
-    rgb: NDArray[np.uint8] | NDArray[np.uint16], width_px: int, height_px: int, pixels: Pixels
-) -> av.VideoFrame:
+def to_video_frame(rgb: Pixels, width_px: int, height_px: int, pixels: PixelFormat) -> av.VideoFrame:
     """An sRGB image (H, W, 3), uint8 or uint16, as a frame of `pixels.format`.
 
     An image smaller than width_px x height_px (which must be even where chroma is halved) is grown by repeating its
@@ -68,7 +68,7 @@ def to_video_frame(
     return _rgb_frame(grown, pixels) if pixels.rgb else _yuv_frame(grown, pixels)
 
 
-def _rgb_frame(rgb: NDArray[Any], pixels: Pixels) -> av.VideoFrame:
+def _rgb_frame(rgb: NDArray[Any], pixels: PixelFormat) -> av.VideoFrame:
     peak, wanted = np.iinfo(rgb.dtype).max, 2**pixels.depth - 1
     values = rgb if peak == wanted else np.rint(rgb * np.float64(wanted / peak))
     if pixels.depth == 8:
@@ -81,7 +81,7 @@ def _rgb_frame(rgb: NDArray[Any], pixels: Pixels) -> av.VideoFrame:
     return frame
 
 
-def _yuv_frame(rgb: NDArray[Any], pixels: Pixels) -> av.VideoFrame:
+def _yuv_frame(rgb: NDArray[Any], pixels: PixelFormat) -> av.VideoFrame:
     height, width = rgb.shape[:2]
     step = 2.0 ** (pixels.depth - 8)
     scale = np.array([[219], [224], [224]]) * step / np.iinfo(rgb.dtype).max
@@ -108,7 +108,7 @@ def _subsampled(values: NDArray[Any], chroma: int) -> NDArray[np.float32]:
     return np.asarray((halved[::2] + halved[1::2]) / 2 if chroma == 420 else halved, np.float32)
 
 
-def _samples(frame: av.VideoFrame, index: int, pixels: Pixels) -> NDArray[Any]:
+def _samples(frame: av.VideoFrame, index: int, pixels: PixelFormat) -> NDArray[Any]:
     """A writable view (h, w) of one plane without its padding."""
     plane: Any = frame.planes[index]
     dtype = np.dtype(np.uint8 if pixels.depth == 8 else np.uint16)

@@ -26,7 +26,7 @@ from pipeline.media.writer.codecs import (
 )
 from pipeline.media.writer.encoder_options import encoder_options
 from pipeline.media.writer.partial import write_error
-from pipeline.media.writer.pixels import Pixels
+from pipeline.media.writer.pixels import PixelFormat
 from pipeline.media.writer.profiles import PROFILES, profiled_container, with_profile
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ DEEP_IMAGES = frozenset({".png", ".tif", ".tiff", ".apng", ".exr"})
 SUFFIXES = tuple(dict.fromkeys((*CONTAINERS, *ANIMATIONS, *STILLS)))
 _LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65_500, ".jpeg": 65_500}
 _PATTERN = re.compile(r"%0?(\d*)d")
-_SRGB = Pixels(444, 8, rgb=True)
+_SRGB = PixelFormat(444, 8, rgb=True)
 _SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
 
 
@@ -67,7 +67,7 @@ class Target:
     codec: str = ""
     encoder: str = ""
     variant: str = ""
-    pixels: Pixels = _SRGB
+    pixels: PixelFormat = _SRGB
     settings: VideoSettings = field(default_factory=VideoSettings)
 
     @property
@@ -145,7 +145,7 @@ def _check_quality(codec: str, settings: VideoSettings) -> None:
         )
 
 
-def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, Pixels]:
+def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, PixelFormat]:
     """FFmpeg's name of the variant ("" where the codec has none), and the pixels: the first that fit the settings."""
     variants = CODECS[codec].variants
     if settings.variant != "auto" and settings.variant not in variants:
@@ -220,7 +220,7 @@ def check_output(
         if side_px > longest_px:
             raise WriteError(
                 f"{path}: {target.suffix} holds images of up to {longest_px} px, these have {side_px}",
-                hint="choose a smaller --width or --height, or .mp4",
+                hint="choose a smaller output.size, --width or --height, or .mp4",
             )
         _check_library(path, target.suffix)
         return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
@@ -288,7 +288,8 @@ def check_size(path: Path, target: Target, width_px: int, height_px: int) -> Non
         raise WriteError(
             f"{path}: {width_px}x{height_px} px are more than the profile {target.settings.profile} plays "
             f"({profile.largest_px} px)",
-            hint="choose a smaller --width or --height, or --set output.profile=none",
+            hint="choose a smaller --width or --height, a smaller output.size, such as --set "
+            f"output.size={'' if width_px >= height_px else 'x'}{profile.largest_px}, or --set output.profile=none",
         )
 
 
@@ -298,7 +299,7 @@ def refused(path: Path, target: Target, width_px: int, height_px: int, error: Ex
     return WriteError(
         f"{path}: {target.encoder} refuses images of {width_px}x{height_px} px: "
         f"{getattr(error, 'strerror', None) or error}",
-        hint=f"choose another --width or --height, or --set output.codec={' or '.join(others) or 'auto'}",
+        hint=f"choose another --width, --height or output.size, or --set output.codec={' or '.join(others) or 'auto'}",
     )
 
 

@@ -25,15 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from pipeline.media.writer.target import Target
     from pipeline.media.writer.time_map import TimeMap
     from pipeline.media.writer.timing import Timing
-    from pipeline.types import Source
-
-    RGB = NDArray[np.uint8] | NDArray[np.uint16]
+    from pipeline.types import Pixels, Source
 
 # PyAV has no attribute for the siting; the other tags are set with it, so that all are set together. sRGB material is
 # tagged with BT.709 transfer as everybody does: players show it unchanged, whereas the sRGB tag is ignored by some and
@@ -52,7 +47,7 @@ _MAX_RATE = 240  # SVT-AV1 refuses more; only a hint for the rate control, times
 def encode_video(
     path: Path,
     partial: Path,
-    frames: Iterator[RGB],
+    frames: Iterator[Pixels],
     *,
     target: Target,
     source: Source,
@@ -123,7 +118,7 @@ def encode_video(
     _verify(path, partial, len(timing.starts))
 
 
-def _with_first(first: RGB, rest: Iterator[RGB]) -> Iterator[RGB]:
+def _with_first(first: Pixels, rest: Iterator[Pixels]) -> Iterator[Pixels]:
     yield first
     yield from rest
 
@@ -174,7 +169,7 @@ def _encode(
     output: av.container.OutputContainer,
     stream: Any,
     *,
-    frames: Iterator[RGB],
+    frames: Iterator[Pixels],
     target: Target,
     timing: Timing,
     audio: AudioTrack | None,

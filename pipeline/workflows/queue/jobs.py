@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.names import nearest
 from pipeline.config.queue import as_assignments
-from pipeline.errors import ConfigError, UsageError
+from pipeline.errors import ConfigError, InputError, UsageError
+from pipeline.media.reader.timing import parse_slice
 from pipeline.plan.planning import check_names
+from pipeline.types import FrameSlice
 from pipeline.workflows.request import RenderRequest
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Input:
 
     name: str
     path: str
-    frames: tuple[int | None, int | None] | None = None
+    frames: FrameSlice | None = None
     width_px: int | None = None
     height_px: int | None = None
 
@@ -98,13 +100,17 @@ def make_queue(
     """Find the inputs and styles of a queue; its paths are relative to `home`, its results belong into `folder`.
 
     `assignments` are `--set` for all styles, after those of the file. Inputs that are not there are jobs too, which
-    fail. Raises UsageError for an empty queue or an input inside `folder`, ConfigError for styles and names that do not
-    fit.
+    fail. Raises UsageError for an empty queue or an input inside `folder`, InputError if there are only globs
+    that match nothing, ConfigError for styles and names that do not fit.
     """
     styles = tuple(_load(style, home, [*as_assignments(file.assignments), *assignments]) for style in file.styles)
     inputs = _unique(list(_found(file, home, folder)))
     if not inputs or not styles:
         raise UsageError("the queue is empty", hint="it needs at least one of `inputs` and one of `styles`")
+    if all(_matches_nothing(each.path) for each in inputs):
+        raise InputError(
+            f"{inputs[0].path}: no file matches", hint="check the pattern, and the folder that it starts from"
+        )
     check_names([style.name for style in styles])
     skipped = _skipped(file, [each.name for each in inputs], [style.name for style in styles])
     template = file.output.name
@@ -141,12 +147,11 @@ def _found(file: QueueFile, home: Path, folder: Path) -> Iterator[Input]:
     """The inputs of a queue in order, not yet with unique names; what was found before is left out."""
     seen = set()
     for entry in file.inputs:
-        begin, _, end = entry.frames.partition(":")
         for path, name in _expanded(entry, home, folder):
             found = Input(
                 entry.name if entry.name and not entry.each else name,
                 str(path),
-                (int(begin) if begin else None, int(end) if end else None) if entry.frames else None,
+                parse_slice(entry.frames) if entry.frames else None,
                 entry.width or file.width if entry.width or not entry.height else None,
                 entry.height or file.height if entry.height or not entry.width else None,
             )
@@ -180,6 +185,13 @@ def _expanded(entry: QueueInput, home: Path, folder: Path) -> list[tuple[Path, s
     if found and not kept:
         raise inside
     return [(each, each.stem) for each in _in_natural_order(kept)] or [(path, path.name)]  # whose job says it is empty
+
+
+def _matches_nothing(path: str) -> bool:
+    """Whether a path is a glob that no file matches."""
+    if os.path.lexists(path) or not globbing.has_magic(path):
+        return False
+    return not any(globbing.iglob(path, recursive=True))  # noqa: PTH207 - absolute ones too
 
 
 def _is_medium(path: Path) -> bool:

@@ -22,6 +22,7 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.store.videos import exported, known_videos
 from pipeline.workflows.alignment import aligned, grouped
+from pipeline.workflows.framed_input import cropped, with_bars
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.prepare import existing_plan, render_size
@@ -77,6 +78,7 @@ class InputFacts:
         source = grouped(probe([job.input.path], read, frames=job.input.frames, digest=False), read)
         source = aligned(source, read, SilentReporter(), Cancellation(), existing_plan(self._queue.render_path(job)))
         request = self._queue.request(job, source.frame_count)
+        source = cropped(source, request.width_px, request.height_px, read)
         return Facts(source, *render_size(source, request.width_px, request.height_px, SilentReporter()))
 
 
@@ -103,7 +105,9 @@ def stored_frames(queue: Queue, job: Job) -> int:
 
 def _is_done(queue: Queue, job: Job, facts: Facts, opened: OpenedRender, loaded: Loaded) -> bool:
     name, output = job.style.name, queue.output(job, facts.source.frame_count)
-    if name not in opened.configs or not _as_planned(queue, job.style, opened.configs[name], opened):
+    request = queue.request(job, facts.source.frame_count)
+    (wanted_style,) = with_bars((job.style,), facts.source, request.width_px, request.height_px)
+    if name not in opened.configs or not _as_planned(queue, wanted_style, opened.configs[name], opened):
         return False
     style = _resolved_as_planned(job.style, opened, loaded)
     plan = opened.plan

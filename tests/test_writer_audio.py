@@ -1,4 +1,4 @@
-"""Sound of written videos: in sync, from the right part of the source, and left out where it is not wanted."""
+"""Audio of written videos: in sync, from the right part of the source, and left out where it is not wanted."""
 
 from __future__ import annotations
 
@@ -15,56 +15,11 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.media.writer.output import write_video
 from pipeline.media.writer.stretch import stretched
 from pipeline.media.writer.time_map import AS_RECORDED, TimeMap
+from tests.support.clicks import clip_with_clicks, listen
 from tests.support.written import FAST, ramps, read_back, source_of, times_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-RATE = 48_000
-
-
-def clip_with_clicks(path: Path, codec: str, *, seconds: int = 3, first_pts: int = 0) -> Path:
-    """A video of 25 frames per second that begins at `first_pts` frames, clicking at every whole second but 0."""
-    with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
-        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        audio: Any = container.add_stream(codec, rate=RATE, layout="mono")
-        sound = np.zeros((1, seconds * RATE), np.float32)
-        for second in range(1, seconds):
-            sound[0, second * RATE : second * RATE + 300] = 0.8 * np.sin(np.arange(300) * 0.5)
-        for index in range(first_pts, seconds * 25):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), index, np.uint8), format="rgb24")
-            frame.pts = index
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        for start in range(0, sound.shape[1], 960):
-            piece = av.AudioFrame.from_ndarray(sound[:, start : start + 960].copy(), format="fltp", layout="mono")
-            piece.sample_rate, piece.pts, piece.time_base = RATE, start, Fraction(1, RATE)
-            container.mux(audio.encode(piece))
-        container.mux(audio.encode(None))
-    return path
-
-
-def listen(path: Path) -> tuple[list[float], float, float, str]:
-    """Times of the clicks, begin and end of the sound (all in seconds), and its codec."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        to_float = av.AudioResampler("fltp", "mono", RATE)
-        clicks: list[float] = []
-        begin = end = -1.0
-        for frame in container.decode(stream):
-            assert frame.pts is not None
-            assert frame.time_base is not None
-            at = float(frame.pts * frame.time_base)
-            begin = at if begin < 0 else begin
-            end = at + frame.samples / frame.sample_rate
-            for piece in to_float.resample(frame):
-                for index in np.flatnonzero(np.abs(piece.to_ndarray()[0]) > 0.35):
-                    time_s = at + index / RATE
-                    if not clicks or time_s - clicks[-1] > 0.5:
-                        clicks.append(time_s)
-        return clicks, begin, end, stream.codec_context.name
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +51,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         ("libmp3lame", ".mp4", "mp3float"),
     ],
 )
-def test_sound_stays_in_sync(
+def test_audio_stays_in_sync(
     tmp_path: Path, clips: Callable[[str], Path], codec: str, suffix: str, result: str, start: int
 ) -> None:
     """Also when `--frames 13:70` begins half a second into the file: the click at 1 s is then heard at 0.48 s."""
     stop = 70 if start else 75
-    source = source_of(tuple(range(start, stop)), sound=clips(codec))
+    source = source_of(tuple(range(start, stop)), audio=clips(codec))
     path = write_video(tmp_path / f"a{suffix}", ramps(stop - start, 32, 32), source=source, settings=FAST)
     clicks, begin, end, name = listen(path)
     assert name == result
@@ -112,16 +67,16 @@ def test_sound_stays_in_sync(
     assert end == pytest.approx(source.duration_s, abs=0.05 if codec == "flac" else 0.015)
 
 
-def test_sound_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
-    """A video whose first frame comes 0.4 s after its sound: the sound before it is left out."""
+def test_audio_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
+    """A video whose first frame comes 0.4 s after its audio: the audio before it is left out."""
     clip = clip_with_clicks(tmp_path / "late.mkv", "pcm_s16le", first_pts=10)
-    source = source_of(tuple(range(10, 75)), sound=clip)
+    source = source_of(tuple(range(10, 75)), audio=clip)
     path = write_video(tmp_path / "a.mp4", ramps(65, 32, 32), source=source, settings=FAST)
     assert listen(path)[0] == pytest.approx([0.6, 1.6], abs=0.002)
 
 
 def test_output_is_silent_if_set_if_retimed_and_without_a_track(tmp_path: Path, clips: Callable[[str], Path]) -> None:
-    source = source_of(tuple(range(10)), sound=clips("aac"))
+    source = source_of(tuple(range(10)), audio=clips("aac"))
     for number, options in enumerate(
         [
             {"source": source, "settings": OutputSettings(preset="ultrafast", audio="none")},
@@ -156,8 +111,8 @@ def test_time_map_that_runs_backward_is_a_value_error(pairs: tuple[tuple[float, 
         map_of(*pairs)
 
 
-def blocks_of(sound: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
-    return (sound[:, start : start + 1024] for start in range(0, sound.shape[1], 1024))
+def blocks_of(audio: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
+    return (audio[:, start : start + 1024] for start in range(0, audio.shape[1], 1024))
 
 
 def test_stretching_keeps_the_pitch_and_the_loudness() -> None:
@@ -190,10 +145,10 @@ def test_held_moment_and_a_rush_are_silent() -> None:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "aac"), (".mov", "pcm_s16le"), (".webm", "libopus")])
-def test_sound_follows_a_ramp(tmp_path: Path, clips: Callable[[str], Path], suffix: str, codec: str) -> None:
+def test_audio_follows_a_ramp(tmp_path: Path, clips: Callable[[str], Path], suffix: str, codec: str) -> None:
     """Half speed for 2 s, then double: the click at 1 s of the input is heard at 2 s, that at 2 s at 2.5 s."""
     ramp = map_of((0, 0), (2, 1), (3, 3))
-    source = source_of(tuple(range(75)), sound=clips(codec))
+    source = source_of(tuple(range(75)), audio=clips(codec))
     path = write_video(tmp_path / f"a{suffix}", ramps(75, 32, 32), source=source, settings=FAST, time_map=ramp)
     clicks, begin, end, _ = listen(path)
     assert clicks == pytest.approx([2, 2.5], abs=0.03)  # the window around a click may be heard before it
@@ -201,9 +156,9 @@ def test_sound_follows_a_ramp(tmp_path: Path, clips: Callable[[str], Path], suff
     assert end == pytest.approx(3, abs=0.03)
 
 
-def test_sound_of_a_later_moment_is_copied(tmp_path: Path, clips: Callable[[str], Path]) -> None:
+def test_audio_of_a_later_moment_is_copied(tmp_path: Path, clips: Callable[[str], Path]) -> None:
     """A map of one speed is a trim: the packets are those of the input."""
-    source = source_of(tuple(range(40)), sound=clips("aac"))
+    source = source_of(tuple(range(40)), audio=clips("aac"))
     path = write_video(
         tmp_path / "a.mp4",
         ramps(40, 32, 32),
@@ -214,10 +169,10 @@ def test_sound_of_a_later_moment_is_copied(tmp_path: Path, clips: Callable[[str]
     assert listen(path)[0] == pytest.approx([0.5, 1.5], abs=0.0025)
 
 
-def test_frames_that_run_backward_have_no_sound(
+def test_frames_that_run_backward_have_no_audio(
     tmp_path: Path, clips: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = source_of(tuple(range(10)), sound=clips("aac"))
+    source = source_of(tuple(range(10)), audio=clips("aac"))
     path = write_video(tmp_path / "a.mp4", ramps(10), source=source, settings=FAST, time_map=None)
     with av.open(str(path)) as container:
         assert not container.streams.audio
@@ -227,8 +182,8 @@ def test_frames_that_run_backward_have_no_sound(
 # What is asked for
 
 
-def test_sound_that_cannot_be_copied_is_refused_or_encoded(tmp_path: Path, clips: Callable[[str], Path]) -> None:
-    source = source_of(tuple(range(75)), sound=clips("libopus"))
+def test_audio_that_cannot_be_copied_is_refused_or_encoded(tmp_path: Path, clips: Callable[[str], Path]) -> None:
+    source = source_of(tuple(range(75)), audio=clips("libopus"))
     copy, encode = (OutputSettings(preset="ultrafast", audio=audio) for audio in ("copy", "encode"))
     with pytest.raises(ConfigError, match="mp4 does not take opus") as caught:
         write_video(tmp_path / "a.mp4", ramps(75, 32, 32), source=source, settings=copy)
@@ -261,40 +216,40 @@ def test_default_stream_of_several_is_carried(tmp_path: Path) -> None:
             piece.sample_rate, piece.pts, piece.time_base = 8000, 0, Fraction(1, 8000)
             container.mux(stream.encode(piece))
     path = write_video(
-        tmp_path / "a.mkv", ramps(25, 32, 32), source=source_of(tuple(range(25)), sound=clip), settings=FAST
+        tmp_path / "a.mkv", ramps(25, 32, 32), source=source_of(tuple(range(25)), audio=clip), settings=FAST
     )
     with av.open(str(path)) as container:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     assert int(np.abs(np.fft.rfft(heard.astype(float))).argmax()) * 8000 / len(heard) == pytest.approx(1000, abs=2)
 
 
-def test_damaged_sound_ends_where_the_damage_begins(
+def test_damaged_audio_ends_where_the_damage_begins(
     tmp_path: Path, clips: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     data = clips("flac").read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(data[: len(data) * 6 // 10])
-    path = write_video(tmp_path / "a.mp4", ramps(75), source=source_of(tuple(range(75)), sound=cut), settings=FAST)
+    path = write_video(tmp_path / "a.mp4", ramps(75), source=source_of(tuple(range(75)), audio=cut), settings=FAST)
     assert len(read_back(path)[0]) == 75
     assert listen(path)[2] < 3
 
 
-def test_missing_source_of_sound_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="sound") as caught:
-        write_video(tmp_path / "a.mp4", ramps(6), source=source_of(sound=tmp_path / "gone.mp4"), settings=FAST)
+def test_missing_source_of_audio_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="audio") as caught:
+        write_video(tmp_path / "a.mp4", ramps(6), source=source_of(audio=tmp_path / "gone.mp4"), settings=FAST)
     assert "output.audio=none" in caught.value.hint
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["phone_rot180_vfr_audio.mp4", "bbb_vp8_cuts_fadein.webm"])
-def test_real_sound_and_timing_are_kept(tmp_path: Path, data: Callable[[str], Path], name: str) -> None:
+def test_real_audio_and_timing_are_kept(tmp_path: Path, data: Callable[[str], Path], name: str) -> None:
     file = data(f"video/{name}")
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
         time_base = stream.time_base
         stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)[5:22]
-    source = source_of(tuple(stamps[:-1]), time_base=time_base, last=stamps[-1] - stamps[-2], sound=file)
+    source = source_of(tuple(stamps[:-1]), time_base=time_base, last=stamps[-1] - stamps[-2], audio=file)
     path = write_video(tmp_path / "a.mp4", ramps(16, 32, 32), source=source, settings=FAST)
     assert read_back(path)[1] == times_of(source)
     assert read_back(path)[2] == pytest.approx(source.duration_s, abs=1e-6)
