@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def _cells_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _figures_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What renders of a test took is remembered for that test only."""
+    folder = tmp_path_factory.getbasetemp() / f"figures-{uuid.uuid4()}"
+    monkeypatch.setattr("pipeline.workflows.remembered.figures_path", lambda: folder / "speed.json")
 
 
 @pytest.fixture

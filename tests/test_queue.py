@@ -28,9 +28,10 @@ from pipeline.store.lock import RenderLock
 from pipeline.stylers import loaded
 from pipeline.stylers.loaded import Loaded
 from pipeline.stylers.palette import PaletteStyler
+from pipeline.workflows.cost import OVERHEAD_PX, cost_key, expected_work, seconds_of
 from pipeline.workflows.queue import forecast as forecasts
 from pipeline.workflows.queue import pictures, run
-from pipeline.workflows.queue.forecast import Forecast, cost_key, expected_work, forecast, seconds_of
+from pipeline.workflows.queue.forecast import Forecast, forecast
 from pipeline.workflows.queue.jobs import Queue, make_queue
 from pipeline.workflows.queue.state import InputFacts
 from tests.support.clips import moving_square, texture, write_photos
@@ -264,7 +265,7 @@ def test_time_left_is_that_of_jobs_of_this_session(home: Path, monkeypatch: pyte
     Image.fromarray(texture((80, 64), 1)).save(home / "p1.png")
     queue = queue_of(home, 2, 1)
     run.run_queue(queue, reporter, Cancellation())
-    first, second = (expected_work(job.style, InputFacts(queue).of(job), 1, 0) for job in queue.jobs)
+    first, second = (expected_work(job.style, InputFacts(queue).of(job).size, 1, 0) for job in queue.jobs)
     assert notes == [
         "2 jobs",
         f"1 of 2: p0-s0.png, 5.0 s; left {round(5 * second / first)} s",
@@ -288,7 +289,7 @@ def test_large_queue_is_planned_without_writing(large: Queue, home: Path, monkey
     assert (found.inputs, found.styles, found.jobs, found.new, found.stills) == (63, 40, 2520, 2520, 2520)
     assert (found.cold_frames, found.warm_frames, found.basis) == (2520, 0, "measured")
     pixels = SIZE[0] * SIZE[1]
-    assert found.seconds == pytest.approx(2520 * 2 * (pixels + forecasts.OVERHEAD_PX) * 2e-4)
+    assert found.seconds == pytest.approx(2520 * 2 * (pixels + OVERHEAD_PX) * 2e-4)
     assert found.bytes_left == pytest.approx(2520 * pixels * (2.2 + 2.3))
     assert found.in_words() == "63 inputs x 40 styles = 2,520 pictures, about 10 h 26 min, 14.5 MB"
     assert forecast(large, Loaded(), clean=True).bytes_left == pytest.approx(2520 * pixels * 2.3)

@@ -49,7 +49,10 @@ def render(
             metavar="N",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would be done, how long it takes and what it needs; do nothing."),
+    ] = False,
     progress: options.ProgressChoice = "auto",
 ) -> None:
     """Stylize INPUT and write the video. The same command again continues."""
@@ -57,7 +60,7 @@ def render(
     from pipeline.config.catalog import load_style
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.alignment import alignment_in_words
-    from pipeline.workflows.prepare import prepare
+    from pipeline.workflows.forecast import dry_run as run_dry
     from pipeline.workflows.render import render as run_render
     from pipeline.workflows.request import RenderRequest
     from pipeline.workflows.retime import plays_in_words
@@ -87,7 +90,7 @@ def render(
     )
     reporter = make_reporter(progress)
     if dry_run:
-        prepared = prepare(request, reporter)
+        prepared, forecast = run_dry(request, reporter)
         plan, source = prepared.plan, prepared.source
         lines = [
             f"input      {source.path}: {source.frame_count} frames, {source.duration_s:.2f} s",
@@ -108,11 +111,13 @@ def render(
                 f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"
                 for need in needs(plan, prepared.path, prepared.configs, prepared.outputs, anew=fresh)
             ),
+            f"forecast   {forecast.in_words()}",
+            *(f"warning    {sentence}" for sentence in forecast.warnings()),
         ]
         sys.stdout.write("\n".join(lines) + "\n")
         return
     with cancelled_by_signals() as cancellation:
-        print_paths(run_render(request, reporter, cancellation))
+        print_paths(run_render(request, reporter, cancellation, with_forecast=True))
 
 
 def resume(
@@ -124,4 +129,5 @@ def resume(
     from pipeline.workflows.resume import resume as run_resume
 
     with cancelled_by_signals() as cancellation:
-        print_paths(run_resume(directory, make_reporter(progress), cancellation, moved_to=moved_to))
+        reporter = make_reporter(progress)
+        print_paths(run_resume(directory, reporter, cancellation, moved_to=moved_to, with_forecast=True))

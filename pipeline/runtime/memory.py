@@ -30,6 +30,11 @@ def free_bytes(device: torch.device) -> int:
     return max(0, min(found)) if found else _half_of_the_machine()
 
 
+def resident_bytes() -> int:
+    """Bytes of memory that this process has now; 0 where the system does not say."""
+    return _field(Path("/proc/self/status"), "VmRSS") or 0
+
+
 def _available() -> int | None:
     return _field(Path("/proc/meminfo"), "MemAvailable")
 

@@ -30,6 +30,16 @@ MAX_WHOLE_PIXELS: Final = 9 << 20
 kept between evaluations (`keep_freed_memory`), and getting new pages takes longer than the halo of tiles."""
 
 
+def usable_plans(
+    size: Size, batch: int, pairs: int, available_bytes: int, features: FeatureMemory, *, on_cpu: bool
+) -> list[MemoryPlan]:
+    """The plans for a batch of frames of (height, width) px, from the fastest that fits to the smallest."""
+    plans = fitting_plans(size, batch, pairs, available_bytes, features)
+    if on_cpu and size[0] * size[1] > MAX_WHOLE_PIXELS and len(plans) > 1:
+        plans = [plan for plan in plans if plan.tile_px is not None]
+    return plans
+
+
 class FrameMemory:
     """The memory plans of a style: `memory(size, batch)` for frames of (height, width) px.
 
@@ -54,10 +64,9 @@ class FrameMemory:
         """The plan for a batch of frames."""
         key = self._latest = size, batch
         if key not in self._plans:
-            plans = fitting_plans(size, batch, self._pairs, self._available, self._features)
-            if self._device.type == "cpu" and size[0] * size[1] > MAX_WHOLE_PIXELS and len(plans) > 1:
-                plans = [plan for plan in plans if plan.tile_px is not None]
-            self._plans[key] = plans
+            self._plans[key] = usable_plans(
+                size, batch, self._pairs, self._available, self._features, on_cpu=self._device.type == "cpu"
+            )
         return self._plans[key][0]
 
     def begin(self, size: Size, batch: int) -> None:

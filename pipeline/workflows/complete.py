@@ -18,6 +18,7 @@ from pipeline.workflows.log_file import logging_to
 from pipeline.workflows.opened import remember_where
 from pipeline.workflows.outputs import check_exported
 from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.seen import Seen
 from pipeline.workflows.space import check_space, needs
 
 if TYPE_CHECKING:
@@ -61,13 +62,17 @@ def complete(
         edits = restore_pinned(directory)
         for edit in edits:
             reporter.note(describe_edit(directory, edit))
-        stylize_checked(session, reporter, cancellation, checkpoint=checkpoint, exported=exported, edits=edits)
-        return [
-            exported[name]
-            if name in exported
-            else _write(directory, prepared, name, reporter, cancellation, checkpoint)
-            for name in prepared.configs
-        ]
+        seen = Seen(reporter, prepared)
+        try:
+            stylize_checked(session, seen, cancellation, checkpoint=checkpoint, exported=exported, edits=edits)
+            return [
+                exported[name]
+                if name in exported
+                else _write(directory, prepared, name, seen, cancellation, checkpoint)
+                for name in prepared.configs
+            ]
+        finally:
+            seen.remember()
 
 
 def check_disk_space(prepared: Prepared, reporter: Reporter, *, anew: bool = False) -> None:
@@ -85,19 +90,20 @@ def _write(
     directory: RenderDirectory,
     prepared: Prepared,
     style: str,
-    reporter: Reporter,
+    seen: Seen,
     cancellation: Cancellation,
     checkpoint: Callable[[], None],
 ) -> Path:
-    output = write_style(
-        directory,
-        style,
-        prepared.configs[style],
-        prepared.source,
-        output=prepared.outputs[style],
-        reporter=reporter,
-        cancellation=cancellation,
-        checkpoint=checkpoint,
-    )
+    with seen.writing(style):
+        output = write_style(
+            directory,
+            style,
+            prepared.configs[style],
+            prepared.source,
+            output=prepared.outputs[style],
+            reporter=seen,
+            cancellation=cancellation,
+            checkpoint=checkpoint,
+        )
     log.info("wrote %s", output)
     return output

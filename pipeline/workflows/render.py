@@ -10,6 +10,7 @@ from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.extension import Extended, extend
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.workflows.complete import check_disk_space, complete
+from pipeline.workflows.forecast import tell_forecast
 from pipeline.workflows.outputs import keep_old_video
 from pipeline.workflows.prepare import prepare
 
@@ -25,12 +26,14 @@ def render(
     cancellation: Cancellation | None = None,
     *,
     loaded: Loaded | None = None,
+    with_forecast: bool = False,
 ) -> list[Path]:
     """Render from the beginning, or go on with what is stored; returns the written videos in the order of the styles.
 
     A render of the first of these frames gets the others too.
 
-    `loaded` keeps networks and stylers for the next render of this process.
+    `loaded` keeps networks and stylers for the next render of this process. `with_forecast` notes how long it will take
+    before it begins, which may take a measurement of two seconds.
 
     Raises RenderDirectoryError if the directory holds a render with other settings, Interrupted if an end was
     requested, IncompleteError if some chains failed, and the errors of whatever does not fit: input, styles, weights.
@@ -47,6 +50,8 @@ def render(
         if extended is not None:
             reporter.note(_in_words(extended))
     directory = RenderDirectory.create(prepared.path, prepared.plan)
+    if with_forecast:
+        tell_forecast(prepared, reporter)
     return complete(directory, prepared, reporter, cancellation, loaded=loaded)
 
 

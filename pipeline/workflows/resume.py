@@ -14,6 +14,7 @@ from pipeline.plan.paths import paths_of
 from pipeline.plan.planning import make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
+from pipeline.workflows.forecast import tell_forecast
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.output_names import refuse_input
@@ -26,11 +27,16 @@ if TYPE_CHECKING:
 
 
 def resume(
-    path: Path, reporter: Reporter, cancellation: Cancellation | None = None, *, moved_to: Path | None = None
+    path: Path,
+    reporter: Reporter,
+    cancellation: Cancellation | None = None,
+    *,
+    moved_to: Path | None = None,
+    with_forecast: bool = False,
 ) -> list[Path]:
     """Stylize what is left of the render in a directory, and write its videos; returns them in the order of the styles.
 
-    `moved_to` is where the input is now (see `open_render`).
+    `moved_to` is where the input is now (see `open_render`). `with_forecast` as in `render`.
 
     Raises RenderDirectoryError if there is no render or if the input, the style images or the weights have changed
     since, InputError if the input is not there, and what `complete` raises.
@@ -39,6 +45,8 @@ def resume(
     _check_input_and_outputs(opened)
     prepared = prepare_again(opened, reporter)
     check_disk_space(prepared, reporter)
+    if with_forecast:
+        tell_forecast(prepared, reporter)
     return complete(opened.directory, prepared, reporter, cancellation or Cancellation())
 
 

@@ -1,42 +1,35 @@
 """How long a queue will take and how much disk it needs, before it begins.
 
-The cost of a job is counted in *pixel evaluations*: pixels times evaluations of the objective, over all scales of its
-cold frames and over its warm frames, where every image counts as some more pixels than it has (`OVERHEAD_PX`). What one
-takes is known from jobs of the queue that are done, else it is measured in a few evaluations.
+The cost of a job is counted in pixel evaluations (`workflows.cost`). What one takes is known from jobs of the queue
+that are done, else from earlier renders on this machine, else it is measured in a few evaluations.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pipeline.encoders.registry import AUTO, ENCODERS
 from pipeline.errors import TemperaError
 from pipeline.runtime.progress import describe_seconds
 from pipeline.store.stats import read_lines
+from pipeline.workflows.cost import cost_key, expected_work, measure, missing_weights, seconds_of
 from pipeline.workflows.queue.state import InputFacts, job_state, stored_frames
+from pipeline.workflows.remembered import recall, style_keys
 from pipeline.workflows.space import frame_bytes_per_px, in_words, video_bytes_per_px
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.config.settings import Config
     from pipeline.stylers.loaded import Loaded
     from pipeline.workflows.queue.jobs import Job, Queue
     from pipeline.workflows.queue.state import Facts, State
 
-OVERHEAD_PX: Final = 36_000
-"""What an evaluation costs beside its pixels, in pixels: with `compact` on a CPU it took 14 ms and 0.39 us a pixel
-(64x48 to 640x480 px, one thread)."""
-
 _JOBS_LOOKED_AT: Final = 64
-_MEASURED_SIDE_PX: Final = {"cpu": 320}
-_MEASURED_SIDE_PX_OF_ACCELERATORS: Final = 1024
-_MEASURED_EVALUATIONS: Final = 4
 Basis = Literal["done", "measured", "unknown"]
 
 
@@ -121,7 +114,7 @@ def forecast(queue: Queue, loaded: Loaded, *, clean: bool = False) -> Forecast:
         cold, warm = expected_frames(job.style, found, 0 if state == "new" else stored_frames(queue, job))
         phases["cold"] += cold
         phases["warm"] += warm
-        work[cost_key(job.style)] += expected_work(job.style, found, cold, warm)
+        work[cost_key(job.style)] += expected_work(job.style, found.size, cold, warm)
         frames, pixels = found.source.frame_count, found.width_px * found.height_px
         size += pixels * frames * video_bytes_per_px(queue.output(job, frames), job.style.output)
         size += 0 if clean else pixels * (cold + warm) * frame_bytes_per_px(job.style)
@@ -145,49 +138,16 @@ def forecast(queue: Queue, loaded: Loaded, *, clean: bool = False) -> Forecast:
     )
 
 
-def cost_key(config: Config) -> Hashable:
-    """Styles with the same key cost the same for each pixel evaluation."""
-    optimize = config.optimize
-    return (
-        *(config.styler, config.encoder, config.pooling, optimize.precision, optimize.minimizer),
-        *(config.runtime.device, config.losses.style.loss),
-    )
-
-
 def expected_frames(config: Config, facts: Facts, stored: int = 0) -> tuple[int, int]:
     """How many cold and warm frames are left of a render, if it has no cut and no frame starts anew."""
     frames = max(0, -(-facts.source.frame_count // config.motion.hold) - stored)
-    cold = frames if config.styler != "neural" or config.motion.every_frame_cold else int(frames > 0 and not stored)
+    cold = frames if config.motion.every_frame_cold else int(frames > 0 and not stored)
     return cold, frames - cold
-
-
-def expected_work(config: Config, facts: Facts, cold: int, warm: int) -> float:
-    """Pixel evaluations of so many frames; for stylers that do not optimize, pixels."""
-    from pipeline.stylers.scales import cold_scales
-
-    size = facts.height_px, facts.width_px
-    if config.styler != "neural":
-        return cold * _work_of(size)
-    optimize = config.optimize
-    each_cold = optimize.cold.evaluations * sum(map(_work_of, cold_scales(size, optimize.cold)))
-    each_warm = (min(optimize.warm.min_evaluations, optimize.warm.evaluations) + optimize.warm.evaluations) / 2
-    return cold * each_cold + warm * each_warm * _work_of(size)
-
-
-def seconds_of(work: Mapping[Hashable, float], rates: Mapping[Hashable, float]) -> float | None:
-    """Seconds for the work of each cost key, by seconds for each unit; None if a rate is not known."""
-    if any(amount and key not in rates for key, amount in work.items()):
-        return None
-    return sum(amount * rates[key] for key, amount in work.items() if amount)
 
 
 def counted(count: int, what: str) -> str:
     """`1 picture`, `2,520 pictures`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _work_of(size: tuple[int, int]) -> float:
-    return size[0] * size[1] + OVERHEAD_PX
 
 
 def _known_rates(queue: Queue, jobs: list[tuple[Job, Facts]]) -> dict[Hashable, float]:
@@ -204,60 +164,24 @@ def _known_rates(queue: Queue, jobs: list[tuple[Job, Facts]]) -> dict[Hashable, 
         cold, warm = expected_frames(job.style, facts)
         if len(known) == cold + warm:
             seconds[cost_key(job.style)] += sum(known)
-            work[cost_key(job.style)] += expected_work(job.style, facts, cold, warm)
+            work[cost_key(job.style)] += expected_work(job.style, facts.size, cold, warm)
     return {key: seconds[key] / work[key] for key in work if seconds[key] > 0}
 
 
 def _measured_rate(queue: Queue, config: Config, facts: Facts, loaded: Loaded) -> float | None:
-    """Seconds for each unit of work, measured with a small image; None where the network would have to be fetched."""
-    import torch
+    """Seconds for each unit of work as earlier renders took them, else measured with a small image.
 
-    from pipeline.config.settings import MotionSettings
-    from pipeline.media.image.arrays import size_within
-    from pipeline.stylers.table import build_styler
-    from pipeline.types import FrameBatch
-
-    if config.styler == "neural" and not _weights_are_here(config.encoder, queue.weights):
+    None where a network would have to be fetched.
+    """
+    if missing_weights(config, queue.weights):
         return None
-    cold = config.optimize.cold.model_copy(
-        update={
-            "evaluations": _MEASURED_EVALUATIONS,
-            "min_scale_px": 2 * _MEASURED_SIDE_PX_OF_ACCELERATORS,
-            "init": "content",
-        }
-    )
-    short = config.model_copy(
-        update={
-            "optimize": config.optimize.model_copy(update={"cold": cold}),
-            "motion": MotionSettings(method="none"),  # no network for the flow
-        }
-    )
-    resources = loaded.resources(short, queue.weights)
-    side_px = _MEASURED_SIDE_PX.get(resources.device.type, _MEASURED_SIDE_PX_OF_ACCELERATORS)
-    width, height = size_within(facts.width_px, facts.height_px, side_px)
-    least_px = resources.encoder.min_side_px if resources.encoder else 1
-    size = max(height, least_px), max(width, least_px)
-    content = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(0))
-    styler = build_styler(short, resources)
-    batch = FrameBatch("cold", content, None, (0,))
-    styler.stylize(batch)  # statistics of the style images, and what is set up on the first call
-    began = time.perf_counter()
-    styler.stylize(batch)
-    units = _work_of(size) * (_MEASURED_EVALUATIONS if config.styler == "neural" else 1)
-    return (time.perf_counter() - began) / units
-
-
-def _weights_are_here(encoder: str, weights: Path | None) -> bool:
-    from pipeline.encoders.fetch import weights_path
-
-    if weights is not None or encoder == AUTO:
-        return True
-    entry = ENCODERS[encoder]
-    return entry.weights is None or not entry.weights.torchvision or weights_path(encoder).is_file()
+    resources = loaded.resources(config, queue.weights)
+    known = recall(style_keys(config, resources, facts.size))
+    return known.get("cold") or measure(config, facts.size, resources).rate
 
 
 def _free_bytes(folder: Path) -> int:
-    existing = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir()), Path.cwd())
+    existing = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir()), folder)
     try:
         return shutil.disk_usage(existing).free
     except OSError:

@@ -17,7 +17,8 @@ from pipeline.store.disk_errors import writing
 from pipeline.store.lock import RenderLock
 from pipeline.stylers.loaded import Loaded
 from pipeline.workflows.clean import clean
-from pipeline.workflows.queue.forecast import cost_key, counted, expected_frames, expected_work, seconds_of
+from pipeline.workflows.cost import cost_key, expected_work, seconds_of
+from pipeline.workflows.queue.forecast import counted, expected_frames
 from pipeline.workflows.queue.jobs import RENDERS_NAME
 from pipeline.workflows.queue.pictures import make_thumbnails, write_sheets
 from pipeline.workflows.queue.report import PAGE_NAME, REPORT_NAME, Outcome, check_folder, write_report
@@ -141,7 +142,7 @@ class _Work:
             self._finish(job, self._queue.output(job, facts.source.frame_count))
             return True
         frames = expected_frames(job.style, facts, 0 if state == "new" else stored_frames(self._queue, job))
-        self._left[job.name] = cost_key(job.style), expected_work(job.style, facts, *frames)
+        self._left[job.name] = cost_key(job.style), expected_work(job.style, facts.size, *frames)
         return False
 
     def _work_on(self, job: Job, reporter: _JobReporter) -> str:

@@ -45,6 +45,11 @@ class Facts:
     width_px: int
     height_px: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in px."""
+        return self.height_px, self.width_px
+
 
 class InputFacts:
     """The facts of a queue's inputs; every input is looked at once."""
