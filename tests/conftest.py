@@ -46,6 +46,12 @@ def _figures_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     monkeypatch.setattr("pipeline.workflows.remembered.figures_path", lambda: folder / "speed.json")
 
 
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of pytest-xdist are told the width of the terminal, to which lists are wrapped."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
     """A test may change the number of OpenCV's threads."""
