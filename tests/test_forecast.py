@@ -25,7 +25,7 @@ from pipeline.types import FrameStats
 from pipeline.workflows import cost, frames_left, memory_need, remembered
 from pipeline.workflows import forecast as forecasts
 from pipeline.workflows.cost import Measured, cold_work, expected_work, measure, missing_weights, warm_work, work_of
-from pipeline.workflows.forecast import Forecast, about, forecast, tell_forecast
+from pipeline.workflows.forecast import BEGINNING_S, Forecast, about, forecast, tell_forecast
 from pipeline.workflows.frames_left import FrameCounts
 from pipeline.workflows.input_digest import HashedInput
 from pipeline.workflows.memory_need import MemoryNeed
@@ -114,7 +114,7 @@ def test_seconds_are_those_of_the_measurement(tmp_path: Path, monkeypatch: pytes
     work = 2 * 10 * work_of(SIZE) + 10 * (8.75 + 2) * work_of(SIZE)
     writing = 12 * 48 * 64 * forecasts.WRITE_S_PER_PX / 2
     assert found.frames == FrameCounts(2, 10, 0)
-    assert found.seconds == pytest.approx(work * 1e-4 + 0.5 + writing)
+    assert found.seconds == pytest.approx(work * 1e-4 + 0.5 + BEGINNING_S + writing)
     assert forecast(prepared).seconds == pytest.approx(found.seconds) and calls == [True]  # remembered
     assert not (tmp_path / "v.render").exists()
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WRITE_S_PER_PX: Final = 0.18e-6
 """Processor time of finishing a frame, writing it as h264 and reading it back: 163 ms for 1280x720."""
 MOST_WRITING_THREADS: Final = 8
+BEGINNING_S: Final = 1.1
+"""What a session takes until frames follow each other at their rate, where no session is remembered: clips of 16 and of
+48 frames took as much more than the frames themselves."""
 WORTH_MEASURING_PX: Final = 100_000_000
 """A render of fewer pixel evaluations (100 of a megapixel) is over soon, and begins without a measurement."""
 
@@ -157,7 +160,7 @@ def _stylizing_s(prepared: Prepared, style: str, frames: FrameCounts, if_worth_i
     anew = frames.warm * known.get("anew", 0.0)
     seconds = (frames.cold + anew) * cold_work(config, size) * _rate(known, "cold")
     if "cold" not in known:
-        seconds += known["setup"] * len(scales_of(config, size)) if frames.cold else 0.0
+        seconds += BEGINNING_S + (known["setup"] * len(scales_of(config, size)) if frames.cold else 0.0)
     return seconds + (frames.warm - anew) * work_of(size) * _rate(known, "warm")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.workflows.prepare import Prepared
 
 # Of the reserve of `optimize.memory`: renders of 320 px had 0.2 GB less than with all of it, those of 1280x720 all.
-_RESERVE_AT_LEAST: Final = 40 << 20
+_RESERVE_AT_LEAST: Final = 100 << 20
 _RESERVE_BYTES_PER_PX: Final = 240
 
 
