@@ -415,3 +415,16 @@ def test_process_killed_while_its_plan_is_superseded(home: Path, render: Run, te
             assert stylized(home, "film") == [0, 1, 2]
     assert render("film", "photos", settings=settings)[0] == 0
     assert frames_of(home, "film") == frames_of(home, "whole")
+
+
+def test_images_of_others_behind_those_of_a_trial_are_not_replaced(home: Path, render: Run) -> None:
+    images = ("-o", home / "out" / "%02d.png")
+    assert render("trial", "photos", "--frames=0:3", *images, settings=COLD)[0] == 0
+    other = home / "out" / "04.png"
+    other.write_bytes(b"somebody else's")
+    code, said = render("trial", "photos", *images, settings=COLD)
+    assert code == 2 and "04.png: exists, and is not of this render" in said
+    assert other.read_bytes() == b"somebody else's"
+    other.unlink()
+    assert render("trial", "photos", *images, settings=COLD)[0] == 0
+    assert len(list((home / "out").glob("*.png"))) == COUNT

@@ -24,8 +24,9 @@ def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, rep
 
     Raises UsageError if there is such a video, WriteError if it cannot be moved aside.
     """
-    existing = [file for file in output_files(output, prepared.source.frame_count) if file.exists()]
-    if not existing or os.path.realpath(output) in _own_outputs(prepared.path):
+    own = _own_frames(output, prepared.path)
+    existing = [file for file in output_files(output, prepared.source.frame_count)[own:] if file.exists()]
+    if not existing:
         return
     if not request.fresh:
         raise UsageError(
@@ -98,13 +99,15 @@ def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict
     return found
 
 
-def _own_outputs(path: Path) -> set[str]:
-    """Where the render in a directory writes, and has written: videos that it may replace."""
+def _own_frames(output: Path, path: Path) -> int:
+    """How many images, or one video, the render in a directory may have written there; 0 if it writes elsewhere."""
     if not (path / "plan.json").exists():
-        return set()
-    directory = RenderDirectory.open(path)
-    written = (video.absolute_path(path) for video in known_videos(directory))
-    return {os.path.realpath(output) for output in (*output_paths(directory.plan, path).values(), *written)}
+        return 0
+    directory, wanted = RenderDirectory.open(path), os.path.realpath(output)
+    planned = [file for file in output_paths(directory.plan, path).values() if os.path.realpath(file) == wanted]
+    written = [video for video in known_videos(directory) if os.path.realpath(video.absolute_path(path)) == wanted]
+    counts = [video.pictures or video.frames for video in written]
+    return max([*counts, directory.plan.source.frame_count if planned else 0], default=0)
 
 
 def _relative(output: Path, render_path: Path) -> str:
