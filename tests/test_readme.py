@@ -139,6 +139,10 @@ def test_commands_of_the_documents_work(
         monkeypatch.chdir(edited_copy(folder, tmp_path, undo="--undo" in arguments))
     elif arguments[0] in ("render", "queue"):
         arguments.append("--dry-run")
+        # Its forecast measures an evaluation at this size.
+        wide = [at for at, word in enumerate(arguments[:-1]) if word == "--width" and int(arguments[at + 1]) > 640]
+        for at in wide:
+            arguments[at + 1] = "64"
     elif arguments[0] == "preview":
         arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
         arguments += [*QUICK, "--width=48"]
