@@ -62,9 +62,10 @@ class Burst:
 
 
 def align_burst(count: int, read: Read, model: Model | None = None) -> Burst:
-    """Align `count` photos; `model` None chooses one. `read` is called for all of them three times; two are kept."""
-    points = [features.find_features(gray) for gray in read(range(count))]
-    anchor = _best_anchor(count, read, points)
+    """Align `count` photos; `model` None chooses one. All are read twice, one after the other."""
+    measured = [(features.find_features(gray), anchor_score(gray)) for gray in read(range(count))]
+    points, sharpness = zip(*measured, strict=True)
+    anchor = _best_anchor(points, sharpness)
     starts = [features.match(points[anchor], other)[0] for other in points]
     fixed = Pyramid(next(read([anchor])))
     if model is None:
@@ -91,9 +92,9 @@ def anchor_score(gray: Gray) -> float:
     return float(slopes.mean()) * shown
 
 
-def _best_anchor(count: int, read: Read, points: Sequence[features.Features]) -> int:
+def _best_anchor(points: Sequence[features.Features], sharpness: Sequence[float]) -> int:
     """Of the sharpest photos and the one in the middle, the sharpest that has enough points in common with others."""
-    sharpness = [anchor_score(gray) for gray in read(range(count))]
+    count = len(points)
     ranking = sorted(range(count), key=lambda index: -sharpness[index])
     compared = sorted(set(range(0, count, -(-count // _CONNECTED))))
 
