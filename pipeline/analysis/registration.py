@@ -69,6 +69,13 @@ class Pyramid:
                 np.asarray(cv2.resize(scales[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.float32)
             )
         self.scales = [evened_out(scale) for scale in scales]
+        self._compared: dict[int, _Compared] = {}
+
+    def compared(self, scale: int) -> _Compared:
+        """What other images are compared with at a scale; found once, however many they are."""
+        if scale not in self._compared:
+            self._compared[scale] = _Compared(self.scales[scale])
+        return self._compared[scale]
 
     def matrix_at(self, scale: int, matrix: Matrix, other: Pyramid) -> Matrix:
         """A matrix between the finest scales, from this pyramid to another, as one between scales of both."""
@@ -112,7 +119,7 @@ def register(
     best = Registration(matrix, -1.0, 0.0)
     for scale in range(last if coarsest is None else min(max(coarsest, finest), last), finest - 1, -1):
         at = anchor.matrix_at(scale, matrix, other)
-        found = _at_scale(anchor.scales[scale], other.scales[scale], model, at)
+        found = _at_scale(anchor.compared(scale), other.scales[scale], model, at)
         if found.correlation < min(best.correlation, MIN_CORRELATION):
             break
         matrix = anchor.matrix_from(scale, found.matrix, other)
@@ -122,15 +129,14 @@ def register(
 
 def cost_of(anchor: Pyramid, other: Pyramid, matrix: Matrix, scale: int, spread: float) -> tuple[float, int]:
     """The mean robust error in [0, 1] of a given motion at a scale, by a given robust deviation, and of how many px."""
-    image = _Compared(anchor.scales[scale])
-    residuals, _ = image.residuals(other.scales[scale], anchor.matrix_at(scale, matrix, other))
+    residuals, _ = anchor.compared(scale).residuals(other.scales[scale], anchor.matrix_at(scale, matrix, other))
     return float(_robust_error(residuals, spread).mean()) if len(residuals) else 1.0, len(residuals)
 
 
 def spread_of(anchor: Pyramid, other: Pyramid, matrix: Matrix, scale: int) -> float:
     """The robust standard deviation of the residuals of a given motion at a scale."""
-    image = _Compared(anchor.scales[scale])
-    return _spread(image.residuals(other.scales[scale], anchor.matrix_at(scale, matrix, other))[0])
+    residuals, _ = anchor.compared(scale).residuals(other.scales[scale], anchor.matrix_at(scale, matrix, other))
+    return _spread(residuals)
 
 
 def nearest(matrix: Matrix, model: Model, size: Sequence[int]) -> Matrix:
@@ -208,8 +214,7 @@ class _Compared:
         return np.asarray(np.linalg.inv(to_own) @ own @ to_own)
 
 
-def _at_scale(anchor: Array, other: Array, model: Model, matrix: Matrix) -> Registration:
-    compared = _Compared(anchor)
+def _at_scale(compared: _Compared, other: Array, model: Model, matrix: Matrix) -> Registration:
     descents = compared.descents(model)
     parameters = descents.shape[1]
     for _ in range(_ITERATIONS):
