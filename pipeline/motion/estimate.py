@@ -38,14 +38,8 @@ def estimate_motion(
     motion explains as well as the estimated motion is given exactly no motion: an estimator follows the noise there,
     and the stylized content would drift along. Raises ValueError if the frames differ in size.
     """
-    return estimate_both_ways(
-        previous,
-        current,
-        from_index=from_index,
-        to_index=to_index,
-        estimator=estimator,
-        max_side_px=max_side_px,
-    )[0]
+    backward, forward = _flows(previous, current, estimator, max_side_px)
+    return Motion(from_index, to_index, backward, flow_confidence(backward, forward))
 
 
 def estimate_both_ways(
@@ -55,24 +49,9 @@ def estimate_both_ways(
     from_index: int,
     to_index: int,
     estimator: FlowEstimator | None = None,
-    max_side_px: int | None = None,
 ) -> tuple[Motion, Motion]:
     """`estimate_motion`, and the motion the other way round, in which the previous frame comes from the current one."""
-    if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
-        raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
-    if estimator is None:
-        estimator = DenseInverseSearch()
-    small = [halved(frame, max_side_px or estimator.max_side_px) for frame in (previous, current)]
-    before, after = (luma_of(frame) for frame in small)
-    backward, forward = estimator(*small)
-    backward, forward = (
-        propagate_into_textureless(flow, flow_confidence(flow, other), luma)
-        for flow, other, luma in ((backward, forward, after), (forward, backward, before))
-    )
-    if camera_is_static(before, after):
-        backward = zero_where_static(backward, before, after)
-        forward = zero_where_static(forward, after, before)
-    backward, forward = (_enlarged(flow, *current.shape[:2]) for flow in (backward, forward))
+    backward, forward = _flows(previous, current, estimator, None)
     return (
         Motion(from_index, to_index, backward, flow_confidence(backward, forward)),
         Motion(to_index, from_index, forward, flow_confidence(forward, backward)),
@@ -109,6 +88,28 @@ def motion_between(
         to_index=to_index,
         estimator=estimator or DenseInverseSearch(settings.preset),
     )
+
+
+def _flows(
+    previous: NDArray[np.uint8], current: NDArray[np.uint8], estimator: FlowEstimator | None, max_side_px: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Backward and forward flow, each float32 (H, W, 2) in px; see `estimate_motion`."""
+    if previous.shape != current.shape or previous.ndim != 3 or previous.shape[2] != 3:
+        raise ValueError(f"two frames of one size (H, W, 3) expected, not {previous.shape} and {current.shape}")
+    if estimator is None:
+        estimator = DenseInverseSearch()
+    small = [halved(frame, max_side_px or estimator.max_side_px) for frame in (previous, current)]
+    before, after = (luma_of(frame) for frame in small)
+    backward, forward = estimator(*small)
+    backward, forward = (
+        propagate_into_textureless(flow, flow_confidence(flow, other), luma)
+        for flow, other, luma in ((backward, forward, after), (forward, backward, before))
+    )
+    if camera_is_static(before, after):
+        backward = zero_where_static(backward, before, after)
+        forward = zero_where_static(forward, after, before)
+    height, width = current.shape[:2]
+    return _enlarged(backward, height, width), _enlarged(forward, height, width)
 
 
 def _enlarged(flow: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
