@@ -16,7 +16,7 @@ from pipeline.media.image import heif, raw
 from pipeline.media.image.depth import as_8_bit, as_16_bit, as_float
 from pipeline.media.image.icc import apply_deep, apply_profile, foreign_profile
 from pipeline.media.image.limits import BACKGROUND, DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
-from pipeline.media.image.sniff import HEIF_SEQUENCES, RAW_SUFFIXES, describe_content, image_format, read_head
+from pipeline.media.image.sniff import HEIF_SEQUENCES, describe_content, photo_format, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +59,8 @@ def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
     """
     path = Path(path)
     head = read_head(path)
-    kind = image_format(head)
-    if kind == "RAW" or (kind in (None, "TIFF") and path.suffix.lower() in RAW_SUFFIXES):
-        # Many raw files are TIFF files, of which Pillow would read the thumbnail.
+    kind = photo_format(path, head)
+    if kind == "RAW":  # of those that are TIFF files Pillow would read the thumbnail
         raise InputError(
             f"{path}: is a raw camera file; expected a developed image",
             hint="develop it to JPEG or 16-bit TIFF first",

@@ -49,24 +49,20 @@ def open_photo(file: str) -> Photo:
         return Photo(size, exif, tuple(remarks))
 
 
-def photo_size(file: str) -> tuple[int, int]:
-    """Width and height in px of a photo, upright. Raises as `open_photo` does."""
-    if raw.is_raw_file(file):
-        return raw.raw_size(file)
-    with open_image(file) as image:
-        return upright_size(image)
+def decode_photo(
+    file: str, size: tuple[int, int], development: Callable[[], raw.Development]
+) -> tuple[Pixels, tuple[int, int]]:
+    """A photo, upright uint8 or uint16 (H, W, 3) sRGB, and its full size, (width, height) in px.
 
-
-def decode_photo(file: str, size: tuple[int, int], development: Callable[[], raw.Development]) -> Pixels:
-    """A photo, upright, at its full size or at a smaller one that is at least `size`, (width, height) in px.
-
-    `development` is asked how raw files are developed. The JPEG decoder itself scales down, by 2, 4 or 8, as long as
-    twice the wanted size remains on both sides: a photo of 24 megapixels is then read several times as fast.
-    Raises InputError if it is damaged.
+    The pixels have that size, or a smaller one that is at least `size`: the JPEG decoder itself scales down, by 2, 4 or
+    8, as long as twice the wanted size remains on both sides, so a photo of 24 megapixels is read several times as
+    fast. `development` is asked how raw files are developed. Raises InputError if the photo is damaged.
     """
     if raw.is_raw_file(file):
-        return raw.develop(file, development(), size=size)
+        full = raw.raw_size(file)
+        return raw.develop(file, development(), size=size), full
     with open_image(file) as image:
+        full = upright_size(image)
         longer = 2 * max(size)
         image.draft(None, (longer, longer))
-        return render_frame(image, file)
+        return render_frame(image, file), full

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pipeline.errors import DamagedInputError, MissingPartError
 from pipeline.media.image.limits import DECODE_ERRORS, MAX_PX, check_size, damaged, no_memory
-from pipeline.media.image.sniff import RAW_SUFFIXES, image_format, read_head
+from pipeline.media.image.sniff import photo_format, read_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,12 +52,8 @@ class Development:
 
 
 def is_raw_file(path: str | Path) -> bool:
-    """Whether a file is a raw file, by its content, and by its suffix where that leaves it open: many are TIFF files.
-
-    Raises InputError for a file that cannot be read.
-    """
-    kind = image_format(read_head(path))
-    return kind == "RAW" or (kind in (None, "TIFF") and Path(path).suffix.lower() in RAW_SUFFIXES)
+    """Whether a file is a raw file. Raises InputError for a file that cannot be read."""
+    return photo_format(path, read_head(path)) == "RAW"
 
 
 def raw_size(path: str | Path, max_px: int = MAX_PX) -> tuple[int, int]:

@@ -79,6 +79,12 @@ def image_format(head: bytes) -> str | None:
     return "RAW" if is_raw(head) else None
 
 
+def photo_format(path: str | Path, head: bytes) -> str | None:
+    """The `image_format` of a file with these first bytes; RAW where only its suffix tells: many are TIFF files."""
+    kind = image_format(head)
+    return "RAW" if kind in (None, "TIFF") and Path(path).suffix.lower() in RAW_SUFFIXES else kind
+
+
 def is_heif(head: bytes) -> bool:
     """Whether these first bytes of a file are those of an HEIC or HEIF image (not AVIF)."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in head[:64]

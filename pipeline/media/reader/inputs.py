@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pipeline.errors import InputError, UsageError
 from pipeline.media.image.load import count_frames, open_image
-from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, read_head
+from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, photo_format, read_head
 from pipeline.media.reader.order import in_name_order
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def is_animation(file: str | Path) -> bool:
 
 def _from_file(text: str) -> InputFiles:
     head = read_head(text)
-    if image_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+    if photo_format(text, head) is None:
         content = describe_content(head)
         if not content.startswith(("a video", "unknown")):
             raise InputError(
@@ -118,7 +118,7 @@ def _from_list(texts: list[str], settings: InputSettings) -> InputFiles:
         if settings.on_damaged != "stop" and _has_image_suffix(Path(text)) and _exists(Path(text)):
             continue  # decoding it shows whether it is one
         head = read_head(text)
-        if image_format(head) is None and Path(text).suffix.lower() not in RAW_SUFFIXES:
+        if photo_format(text, head) is None:
             raise InputError(
                 f"{text}: several inputs must all be photos, found {describe_content(head)}",
                 hint="render videos one at a time; name a folder instead of its files to skip other files",

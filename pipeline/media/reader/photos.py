@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.raw import RawSettings
 from pipeline.errors import DamagedInputError, InputError
 from pipeline.media.image.arrays import fit, resize
-from pipeline.media.image.photo import decode_photo, photo_size
+from pipeline.media.image.photo import decode_photo
 from pipeline.media.image.raw import Development, development
 from pipeline.media.reader.cameras import camera_names, describe_cameras, of_camera
 from pipeline.media.reader.complete import DAMAGE_HINT, check_complete
@@ -177,9 +177,7 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], settings:
     for index in range(start, stop):
         file = source.files[source.decoded_indices[index]]
         try:
-            found = photo_size(file)
-            if found == common or settings.fit != "strict":
-                rgb = decode_photo(file, size, developed)
+            rgb, found = decode_photo(file, size, developed)
         except DamagedInputError as error:
             raise DamagedInputError(f"frame {index}: {error.message}", hint=f"{error.hint}; or {DAMAGE_HINT}") from None
         except InputError as error:
