@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import Final
-
-import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +32,25 @@ class TimeMap:
     @property
     def plain(self) -> bool:
         """Whether the speed is 1 throughout: only the beginning may lie elsewhere."""
-        return all(speed == 1 for speed in self._speeds())
+        return all(self._speed(at) == 1 for at in range(len(self.output_s)))
 
     def input_at(self, time_s: float) -> float:
         """The moment of the input, in seconds, at a time of the output; before 0 the speed is that at 0."""
         at = self._piece(time_s)
-        return float(self.input_s[at]) + (time_s - float(self.output_s[at])) * float(self._speeds()[at])
+        return float(self.input_s[at]) + (time_s - float(self.output_s[at])) * float(self._speed(at))
 
     def speed_at(self, time_s: float) -> float:
         """Seconds of the input in a second of the output."""
-        return float(self._speeds()[self._piece(time_s)])
+        return float(self._speed(self._piece(time_s)))
 
     def _piece(self, time_s: float) -> int:
-        return max(int(np.searchsorted(np.array(self.output_s, np.float64), time_s, side="right")) - 1, 0)
+        return max(bisect_right(self.output_s, time_s, key=float) - 1, 0)
 
-    def _speeds(self) -> list[Fraction]:
-        """Of each piece, and of what follows the last pair."""
-        times = zip(pairwise(self.output_s), pairwise(self.input_s), strict=True)
-        return [Fraction(b - a) / (t - s) for (s, t), (a, b) in times] + [Fraction(1)]
+    def _speed(self, at: int) -> Fraction:
+        """Of a piece, or of what follows the last pair."""
+        if at + 1 == len(self.output_s):
+            return Fraction(1)
+        return Fraction(self.input_s[at + 1] - self.input_s[at]) / (self.output_s[at + 1] - self.output_s[at])
 
 
 AS_RECORDED: Final = TimeMap()
