@@ -6,18 +6,19 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 import yaml
+from pydantic import field_validator
 
 from pipeline.analysis.driving import SMOOTH_FRAMES, covered_fractions, measured_light, smoothed
 from pipeline.config.catalog import configs_path
 from pipeline.config.curves import EASES, MAX_POINTS, Curve
 from pipeline.config.finish import FinishSettings
 from pipeline.config.reading import animated_keys, config_schema, parse_config, set_value
-from pipeline.config.section import curves_of, with_values
+from pipeline.config.section import ANIMATED, Settings, curves_of, with_values
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.plan.comparison import check_same
@@ -209,6 +210,39 @@ def test_what_is_decided_once_is_no_curve(key: str) -> None:
 )
 def test_curves_that_make_no_sense_are_refused(curve: str) -> None:
     assert refused(curve).hint
+
+
+def test_of_the_values_that_do_not_fit_the_smallest_is_named() -> None:
+    for key, inputs, named in (
+        ("optimize.warm.evaluations", (3, 5.5, 4.5, 6), "4.5"),
+        ("losses.light.scale", (0.1, 0.8, 0.7, 0.2), "0.7"),
+        ("output.view.zoom", (2, 0.5, 0.6), "0.5"),
+    ):
+        points = ", ".join(f"{{at: {at}, value: {value}}}" for at, value in enumerate(inputs))
+        assert refused(f"[{points}]", key).message.endswith(f", found {named}")
+
+
+def test_sections_below_one_with_curves_are_read_once() -> None:
+    read: list[float] = []
+
+    class Inner(Settings):
+        weight: Annotated[float, ANIMATED] = 0.0
+
+        @field_validator("weight")
+        @classmethod
+        def _noted(cls, weight: float) -> float:
+            read.append(weight)
+            return weight
+
+    class Outer(Settings):
+        weight: Annotated[float, ANIMATED] = 0.0
+        inner: Inner
+
+    curve = [{"at": at, "value": at} for at in range(10)]
+    outer = Outer.model_validate({"weight": curve, "inner": {"weight": curve}})
+    assert (outer.weight, outer.inner.weight) == (9, 9)
+    assert curves_of(outer).keys() == {"weight", "inner.weight"}
+    assert read == [9]
 
 
 def test_a_frame_without_a_style_image_is_refused() -> None:

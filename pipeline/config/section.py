@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
     ValidationError,
     model_serializer,
     model_validator,
@@ -60,11 +62,7 @@ class Settings(BaseModel):
                 raise _error(cls, NO_CURVE, (name,), "it has one value for the whole clip and cannot be a curve", value)
         if not curves:
             return handler(data)
-        plain = dict(data) | {name: curve.most for name, curve in curves.items()}
-        for name, curve in curves.items():
-            for point in sorted(curve.points, key=lambda point: point.value):
-                plain[name] = point.value
-                found = handler(plain)
+        found = handler(dict(data) | {name: _most(cls, name, curve) for name, curve in curves.items()})
         found._curves = curves
         return found
 
@@ -125,6 +123,27 @@ def _replaced(value: Any, values: Mapping[str, float]) -> Any:
     if isinstance(value, Mapping):
         return {key: _replaced(item, own[key]) if key in own else item for key, item in value.items()}
     return tuple(_replaced(item, own[str(at)]) if str(at) in own else item for at, item in enumerate(value))
+
+
+def _most(section: type[Settings], name: str, curve: Curve) -> float:
+    """The largest value of a curve; if the field does not take all of them, the smallest that it refuses.
+
+    The values are tried at the field alone: the section may hold other sections, with curves of a thousand points.
+    """
+    field = _field(section, name)
+    for value in sorted({point.value for point in curve.points}):
+        try:
+            field.validate_python(value)
+        except ValidationError:
+            return value
+    return curve.most
+
+
+@cache
+def _field(section: type[Settings], name: str) -> TypeAdapter[Any]:
+    info = section.model_fields[name]
+    form: Any = Annotated[info.annotation, info]
+    return TypeAdapter(form)
 
 
 def _curve(section: type[Settings], name: str, value: Any) -> Curve:
