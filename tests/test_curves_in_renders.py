@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pipeline
-from pipeline.cli.printing import curve_lines
+from pipeline.config.section import curve_lines
 from pipeline.errors import RenderDirectoryError
 from pipeline.execute.batches import join
 from pipeline.plan.curves import planned_values

@@ -6,13 +6,10 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pipeline.config.settings import Config
+from typing import Any
 
 
 def print_json(value: Any) -> None:
@@ -24,17 +21,6 @@ def print_json(value: Any) -> None:
         raise TypeError(f"no JSON for {type(item).__name__}")
 
     sys.stdout.write(json.dumps(value, indent=2, default=known, ensure_ascii=False) + "\n")
-
-
-def curve_lines(configs: Mapping[str, Config]) -> list[str]:
-    """A line for every curve of some styles, as `losses.tv.weight: 1 at 0 s, 0 at 3 s`; of several, with the name."""
-    from pipeline.config.section import curves_of
-
-    return [
-        f"{key}: {curve}" if len(configs) == 1 else f"{name}: {key}: {curve}"
-        for name, config in configs.items()
-        for key, curve in curves_of(config).items()
-    ]
 
 
 def print_rows(rows: Sequence[tuple[str, str]], indent: int) -> None:

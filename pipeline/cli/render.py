@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli import options
 from pipeline.cli.options import parse_fps, parse_frames, with_shortcuts
-from pipeline.cli.printing import curve_lines, print_paths
+from pipeline.cli.printing import print_paths
 
 
 def render(
@@ -59,12 +59,9 @@ def render(
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.config.catalog import load_style
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.alignment import alignment_in_words
-    from pipeline.workflows.forecast import dry_run as run_dry
+    from pipeline.workflows.dry_run import dry_run as run_dry
     from pipeline.workflows.render import render as run_render
     from pipeline.workflows.request import RenderRequest
-    from pipeline.workflows.retime import plays_in_words
-    from pipeline.workflows.space import in_words, needs
 
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed, save_every=save_every)
     if like is None:
@@ -90,31 +87,7 @@ def render(
     )
     reporter = make_reporter(progress)
     if dry_run:
-        prepared, forecast = run_dry(request, reporter)
-        plan, source = prepared.plan, prepared.source
-        lines = [
-            f"input      {source.path}: {source.frame_count} frames, {source.duration_s:.2f} s",
-            f"size       {plan.width_px}x{plan.height_px} px",
-            f"shots      {len(plan.shots)}, chains {len(plan.chains)}",
-            f"directory  {prepared.path}",
-            *(f"aligned    {words}" for words in [alignment_in_words(source)] if words),
-            *(
-                line
-                for name, path in prepared.outputs.items()
-                for line in (
-                    f"output     {path} ({name})",
-                    f"plays      {plays_in_words(path, prepared.configs[name].output, plan, source)}",
-                )
-            ),
-            *(f"curve      {line}" for line in curve_lines(prepared.configs)),
-            *(
-                f"disk       about {in_words(need.expected)} in {need.path}, {in_words(need.free)} are free"
-                for need in needs(plan, prepared.path, prepared.configs, prepared.outputs, anew=fresh)
-            ),
-            f"forecast   {forecast.in_words()}",
-            *(f"warning    {sentence}" for sentence in forecast.warnings()),
-        ]
-        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.write("\n".join(run_dry(request, reporter)) + "\n")
         return
     with cancelled_by_signals() as cancellation:
         print_paths(run_render(request, reporter, cancellation, with_forecast=True))

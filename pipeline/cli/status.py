@@ -6,11 +6,12 @@ import sys
 from dataclasses import asdict
 
 from pipeline.cli import options
-from pipeline.cli.printing import curve_lines, print_json
+from pipeline.cli.printing import print_json
 
 
 def status(directory: options.Directory, as_json: options.AsJson = False) -> None:
     """Show how far a render is: frames, speed, time left."""
+    from pipeline.config.section import curve_lines
     from pipeline.plan.paths import style_configs
     from pipeline.runtime.progress import describe_seconds
     from pipeline.store.directory import RenderDirectory, resume_command

@@ -89,6 +89,15 @@ def curves_of(section: Settings) -> dict[str, Curve]:
     return found
 
 
+def curve_lines(configs: Mapping[str, Settings]) -> list[str]:
+    """A line for every curve of some styles, as `losses.tv.weight: 1 at 0 s, 0 at 3 s`; of several, with the name."""
+    return [
+        f"{key}: {curve}" if len(configs) == 1 else f"{name}: {key}: {curve}"
+        for name, config in configs.items()
+        for key, curve in curves_of(config).items()
+    ]
+
+
 def with_values(section: Section, values: Mapping[str, float]) -> Section:
     """The section with other numbers at dotted keys, as `curves_of` names them."""
     return _replaced(section, values) if values else section

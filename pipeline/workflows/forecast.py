@@ -6,23 +6,20 @@ evaluations that are measured, and the evaluations that the settings let expect 
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.workflows.cost import cold_work, expected_work, measure, missing_weights, scales_of, warm_work, work_of
+from pipeline.workflows.cost import cold_work, expected_work, measure, scales_of, warm_work, work_of
 from pipeline.workflows.frames_left import FrameCounts, frames_left
 from pipeline.workflows.memory_need import MemoryNeed, memory_need
-from pipeline.workflows.prepare import Prepared, prepare
+from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.remembered import output_key, recall, remember, style_keys
 from pipeline.workflows.space import in_words, needs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.config.settings import Config
     from pipeline.runtime.progress import Reporter
-    from pipeline.workflows.request import RenderRequest
 
 WRITE_S_PER_PX: Final = 0.18e-6
 """Processor time of finishing a frame, writing it as h264 and reading it back: 163 ms for 1280x720."""
@@ -80,28 +77,6 @@ def about(seconds: float) -> str:
         return f"about {minutes} min"
     hours, minutes = divmod(round(minutes / 5) * 5, 60)
     return f"about {hours:,} h {minutes:02d} min"
-
-
-def dry_run(request: RenderRequest, reporter: Reporter) -> tuple[Prepared, Forecast]:
-    """Prepare a render and forecast it, with the time that preparing takes; it writes no output and downloads nothing.
-
-    Where weights are missing, the encoder that ships and dense inverse search stand in for the networks in the plan,
-    and time and memory are unknown.
-    """
-    missing = tuple(dict.fromkeys(name for style in request.styles for name in missing_weights(style, request.weights)))
-    began = time.perf_counter()
-    prepared = prepare(replace(request, styles=tuple(_shipped(style, missing) for style in request.styles)), reporter)
-    seconds = time.perf_counter() - began
-    found = forecast(prepared, anew=request.fresh, missing=missing)
-    return prepared, replace(found, seconds=None if found.seconds is None else found.seconds + seconds)
-
-
-def _shipped(style: Config, missing: tuple[str, ...]) -> Config:
-    """The style with networks that ship in place of missing ones."""
-    changed: dict[str, object] = {"encoder": "compact"} if style.encoder in missing else {}
-    if style.motion.method in missing:
-        changed["motion"] = style.motion.model_copy(update={"method": "dis"})
-    return style.model_copy(update=changed)
 
 
 def tell_forecast(prepared: Prepared, reporter: Reporter) -> None:
