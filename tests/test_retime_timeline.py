@@ -195,6 +195,14 @@ def test_the_last_frame_of_a_seamless_loop_leads_into_the_first() -> None:
     assert [it.weight for it in longer.shown[4:]] == [Fraction(part, 8) for part in range(8)]
 
 
+@pytest.mark.parametrize("loop", ["boomerang", "seamless"])
+def test_one_frame_is_no_loop(loop: Any) -> None:
+    assert make_timeline(TimeSettings(loop=loop), STILL, even(1), (), ".gif") is None
+    found = timeline(even(1), loop=loop, between="flow", fps=8, duration_s=1, seam_s=1)
+    assert len(found.shown) == 8 and not any(it.first or it.second or it.weight for it in found.shown)
+    assert found.end == 1 and not found.fading
+
+
 def test_a_ramp_covers_the_integral_of_its_speed() -> None:
     """From speed 1 to 4, smoothly, over 1 s of the input: 0.4 s, half of which cover 0.4 (1/2 + 3 * 3/32) s."""
     ramp = Ramp(Fraction(2), [(Fraction(0), Fraction(1), "linear"), (Fraction(1), Fraction(4), "smooth")])

@@ -132,9 +132,10 @@ def make_timeline(
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:
-    """What settings come to for a source and an output with this suffix."""
+    """What settings come to for a source and an output with this suffix; one frame alone is no loop."""
     fps = rate(time.fps) if time.fps else None
-    loop, between, note = time.loop, time.between, ""
+    loop: Loop = time.loop if source.frame_count > 1 else "none"
+    between, note = time.between, ""
     gaps = frozenset(source.gaps_to_fill if between == "auto" else ())
     if loop == "auto":
         untouched = time == type(time)() and not time.own_curves
