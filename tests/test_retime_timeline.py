@@ -244,6 +244,8 @@ def test_audio_stays_only_with_the_pace() -> None:
     assert audio_map(timeline(even(4), speed=2)).speed_at(0.1) == 2
     ramped = audio_map(timeline(even(4), speed=SPEED_RAMP))
     assert 1 < ramped.speed_at(0.1) < ramped.speed_at(0.4)
+    at_rest = audio_map(timeline(source_of((0, 4), ticks=30), fps=240, speed=SPEED_RAMP, ease_out_s=5))
+    assert max(at_rest.input_s[:-1]) == Fraction(4, 30)
     for time in ({"reverse": True}, {"loop": "boomerang"}, {"repeat": 2}):
         assert timeline(even(4), **time).audio is None
 

@@ -80,7 +80,8 @@ class Ramp:
             return Fraction(0)
         if moment >= self.duration:
             return self.length
-        return self._pieces[self._number([piece.start for piece in self._pieces], moment)].at(moment)
+        # `duration` is rounded: right before it a piece may be beyond the end.
+        return min(self._pieces[self._number([piece.start for piece in self._pieces], moment)].at(moment), self.length)
 
     def moment(self, position: Fraction) -> Fraction:
         """When a position in [0, length] is reached; exact where the speed is constant and at the points."""
