@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from pipeline.config.section import ANIMATED, Settings
+from pipeline.config.text import NUMBER_AS_TEXT, Color, Form
 
-
-def _as_text(value: Any) -> Any:
-    """YAML reads the size 3840 as a number."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+Size = Annotated[
+    str,
+    Form(r"^(|\d{1,5}|\d{1,5}x\d{1,5}|x\d{1,5})$", "a size such as 1920x1080, 1920 (the width) or x1080 (the height)"),
+    NUMBER_AS_TEXT,
+]
+Aspect = Annotated[
+    str,
+    Form(r"^(none|[1-9]\d{0,3}(\.\d{1,3})?:[1-9]\d{0,3}(\.\d{1,3})?)$", "an aspect such as 9:16 or 2.39:1, or none"),
+]
 
 
 class FramingSettings(Settings):
     """Cuts and scales finished frames; `tempera export` changes it without stylizing again."""
 
-    size: Annotated[str, BeforeValidator(_as_text)] = Field(
+    size: Size = Field(
         "",
-        pattern=r"^(|\d{1,5}|\d{1,5}x\d{1,5}|x\d{1,5})$",
         description="Pixels of the output: 3840x2160, or 3840 (the width) or x2160 (the height) alone, with the other "
         "side by the aspect. Empty: as it was stylized.",
     )
-    crop: str = Field(
+    crop: Aspect = Field(
         "none",
-        pattern=r"^(none|[1-9]\d{0,3}(\.\d{1,3})?:[1-9]\d{0,3}(\.\d{1,3})?)$",
         description="The largest part of the frames with this aspect: 9:16, 4:5, 1:1, 16:9, 2.39:1, or another; none: "
         "all of them.",
     )
@@ -44,4 +48,4 @@ class FramingSettings(Settings):
         description="Where `size` has another aspect than the frames: refuse it (strict), crop them as `crop` does "
         "(cover), or show all of them between bars (contain).",
     )
-    pad: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$", description="Color of the bars.")
+    pad: Color = Field("#000000", description="Color of the bars.")

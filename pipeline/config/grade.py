@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pipeline.config.section import ANIMATED, Settings
+from pipeline.config.text import Color
 
 Level = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,9 +38,7 @@ class CurveSettings(Settings):
 class GradeSettings(Settings):
     """Colors and tones, in this order: white balance, contrast, curves, saturation, look-up table, vignette."""
 
-    gray_point: str | None = Field(
-        None, pattern=r"^#[0-9a-fA-F]{6}$", description="A color of the frame that becomes gray, such as '#8a8f99'."
-    )
+    gray_point: Color | None = Field(None, description="A color of the frame that becomes gray, such as '#8a8f99'.")
     temperature: Annotated[float, ANIMATED] = Field(
         0.0, ge=-1, le=1, description="White balance: above 0 warmer, below 0 colder."
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.config.section import Settings
+from pipeline.config.text import Color
 
 Level = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=0, le=360)]
@@ -33,10 +34,8 @@ class MaskSettings(Settings):
         description="Hues of the content in degrees (red 0, yellow 60, green 120, blue 240); from 330 to 30 is red.",
     )
     sky: bool = Field(False, description="The sky: what is smooth, bright and reaches the top of the frame.")
-    color: str | None = Field(
-        None,
-        pattern=r"^#[0-9a-fA-F]{6}$",
-        description="For pictures with several regions: the color of this one, such as '#ff0000'.",
+    color: Color | None = Field(
+        None, description="For pictures with several regions: the color of this one, such as '#ff0000'."
     )
     softness: float = Field(0.1, ge=0, le=1, description="How gradually a luminance or hue range ends; 0: at once.")
     invert: bool = Field(False, description="Exchange inside and outside.")

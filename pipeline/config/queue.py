@@ -12,26 +12,25 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from pipeline.config.reading import parse_settings, read_yaml
 from pipeline.config.section import Settings
+from pipeline.config.text import Form, Name
 
-_NAME = r"^[^/\\\x00-\x1f]*$"
-_PATH = r"^[^\x00]+$"
+Named = Annotated[str, Form(r"^[^\x00]+$", "a path, or a name", 4096)]
+Range = Annotated[str, Form(r"^(\d{0,9}:\d{0,9}(:\d{0,9})?)?$", "a range of frames such as 100:400 or 100:400:2")]
 SidePx = Annotated[int, Field(ge=16, le=16384)]
 
 
 class QueueInput(Settings):
     """One entry of `inputs`: a file, a folder, a glob or a pattern, with what holds for it alone."""
 
-    path: str = Field(pattern=_PATH, max_length=4096, description="Photo, video, folder, glob or %04d pattern.")
-    name: str = Field("", max_length=64, pattern=_NAME, description="Name of the input; by default that of the file.")
+    path: Named = Field(description="Photo, video, folder, glob or %04d pattern.")
+    name: Name = Field("", description="Name of the input; by default that of the file.")
     each: bool | None = Field(
         None,
         description="Whether every photo and video of a folder or glob is an input by itself, or all photos are one "
         "clip. By default those of a glob are, and a folder is a clip.",
     )
-    frames: str = Field(
-        "",
-        pattern=r"^(\d{0,9}:\d{0,9}(:\d{0,9})?)?$",
-        description="Only frames A up to, not including, B: A:B; with A:B:STEP every STEP-th of them.",
+    frames: Range = Field(
+        "", description="Only frames A up to, not including, B: A:B; with A:B:STEP every STEP-th of them."
     )
     width: SidePx | None = Field(None, description="Width in px; by default that of the queue.")
     height: SidePx | None = Field(None, description="Height in px; by default that of the queue.")
@@ -45,8 +44,8 @@ class QueueInput(Settings):
 class QueueStyle(Settings):
     """One entry of `styles`: a shipped style, a config or an image, with what is changed in it."""
 
-    style: str = Field(pattern=_PATH, max_length=4096, description="Name of a shipped style, a .yaml file or an image.")
-    name: str = Field("", max_length=64, pattern=_NAME, description="Name of the style; by default its own.")
+    style: Named = Field(description="Name of a shipped style, a .yaml file or an image.")
+    name: Name = Field("", description="Name of the style; by default its own.")
     assignments: dict[str, JsonValue] = Field(
         default_factory=dict, alias="set", description="Settings of the style: `section.key: value`."
     )

@@ -23,6 +23,7 @@ from pipeline.config.regions import RegionSettings
 from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
+from pipeline.config.text import Color, Name
 from pipeline.config.video import VideoSettings
 from pipeline.encoders.registry import ENCODERS, encoder_names
 
@@ -209,9 +210,7 @@ class InputSettings(AlignmentSettings):
         description="Video frames that hold two moments in alternate lines: keep the first moment and interpolate "
         "the other lines. auto: where the video marks frames as interlaced.",
     )
-    background: str = Field(
-        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Color behind the transparent parts of a video."
-    )
+    background: Color = Field("#ffffff", description="Color behind the transparent parts of a video.")
     rate: Literal["drop", "blend"] = Field(
         "drop",
         description="Frames of a video that `--fps` has no place for: leave them out (drop), or average them with the "
@@ -251,9 +250,7 @@ class Config(StylizeSettings):
     """A style config as written in YAML."""
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
-    name: str = Field(
-        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default that of the file."
-    )
+    name: Name = Field("", description="Short name; by default that of the file.")
     description: str = Field("", description="One sentence about the style, shown by `tempera styles`.")
     input: InputSettings = Field(default_factory=InputSettings)
     output: OutputSettings = Field(default_factory=OutputSettings)

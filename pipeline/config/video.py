@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.animation import AnimationSettings, ImageSettings
 from pipeline.config.framing import FramingSettings
+from pipeline.config.text import NUMBER_AS_TEXT, Form
 
-
-def _as_text(value: Any) -> Any:
-    """YAML reads the names 444 and 4444 as numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Variant = Annotated[
-    Literal["auto", "proxy", "lt", "standard", "hq", "4444", "lb", "sq", "hqx", "444"], BeforeValidator(_as_text)
-]
+Variant = Annotated[Literal["auto", "proxy", "lt", "standard", "hq", "4444", "lb", "sq", "hqx", "444"], NUMBER_AS_TEXT]
+BitRate = Annotated[str, Form(r"^\d{1,6}(\.\d{1,3})?[kM]$", "bits per second such as 20M or 800k")]
+Preset = Annotated[str, Form(r"^[a-z0-9]+$", "a preset such as slow, or a number that the codec knows"), NUMBER_AS_TEXT]
 
 
 class VideoSettings(FramingSettings):
@@ -51,10 +46,8 @@ class VideoSettings(FramingSettings):
         description="Quality on the codec's own scale; smaller is better. auto: about the quality of h264 at 16 in "
         "every codec. prores, dnxhr and ffv1 have none.",
     )
-    bitrate: str | None = Field(
-        None, pattern=r"^\d{1,6}(\.\d{1,3})?[kM]$", description="Bits per second, such as 20M or 800k, instead of crf."
-    )
-    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
+    bitrate: BitRate | None = Field(None, description="Bits per second, such as 20M or 800k, instead of crf.")
+    preset: Preset = Field("medium", description="Speed preset of the codec.")
     hardware: bool = Field(
         False,
         description="Encode on the graphics processor where its encoder opens (h264, hevc, av1); else in software, "
