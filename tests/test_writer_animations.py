@@ -115,6 +115,18 @@ def test_animation_is_shown_so_often(tmp_path: Path, suffix: str, plays: int) ->
             assert image.info["loop"] == plays
 
 
+@pytest.mark.parametrize("quality", [90, 100])
+@pytest.mark.parametrize("record", ["", "settings"])
+def test_webp_of_equal_frames_keeps_its_duration(tmp_path: Path, quality: int, record: str) -> None:
+    frames, settings = ramps(1, 95, 63) * 5, animated(quality=quality, plays=3)
+    source = source_of(tuple(range(5)), size=(95, 63))
+    path = write_video(tmp_path / "a.webp", frames, source=source, settings=settings, record=record)
+    with Image.open(path) as image:
+        found = np.asarray(image.convert("RGB"), np.float32)
+        assert (image.info["duration"], image.info["loop"], "xmp" in image.info) == (200, 3, bool(record))
+    assert np.abs(found - frames[0]).mean() < (2 if quality < 100 else 1e-9)
+
+
 def test_apng_keeps_exact_delays_and_16_bits(tmp_path: Path) -> None:
     first = deep_ramp()
     second = first.copy()

@@ -14,6 +14,7 @@ from pipeline.media.writer.apng import LARGEST, write_apng
 from pipeline.media.writer.gif import LONGEST_DELAY, write_gif
 from pipeline.media.writer.partial import write_error
 from pipeline.media.writer.target import ANIMATIONS
+from pipeline.media.writer.webp import keep_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,8 +102,8 @@ def write_animation(
 
     Times are exact in APNG, and rounded to 1/100 s (GIF) or 1/1000 s (WebP, AVIF) without adding up. A GIF cannot show
     more than 50 frames per second: frames that would be shorter than 1/50 s are left out. APNG is lossless and has the
-    bits of the frames. AVIF is shown for ever, because Pillow's encoder knows nothing else.
-    `record` is what the animation says about its settings; empty: nothing.
+    bits of the frames. AVIF is shown for ever, because Pillow's encoder knows nothing else. One frame alone is a still
+    in WebP and AVIF, without duration. `record` is what the animation says about its settings; empty: nothing.
     """
     given = settings.animation.quality
     quality = 100 - settings.crf_or(16) if given == "auto" else given
@@ -124,7 +125,7 @@ def write_animation(
 
     source = _Frames(wanted())
     try:
-        with partial.open("wb") as file:
+        with partial.open("w+b") as file:
             if name == "GIF":
                 write_gif(
                     file,
@@ -149,6 +150,8 @@ def write_animation(
                 delays = [min(delay, _LONGEST_MS) for delay in shown]
                 animation = _Animation(source, len(kept))
                 animation.save(file, name, save_all=True, duration=delays, quality=quality, **options)
+                if name == "WEBP" and len(kept) > 1:
+                    keep_duration(file, animation.size, min(sum(delays), _LONGEST_MS), plays=settings.animation.plays)
     except (OSError, ValueError) as error:
         if source.failure is not None:
             raise source.failure from None
