@@ -99,6 +99,11 @@ def probe(
         return source
     ticks = [tick // wanted.step for tick in start_ticks(ordered, gaps, begin, end, rate)[:: wanted.step]]
     pts = [tick for tick, index in zip(ticks, shown, strict=True) if index is not None]
+    return _stretched(source, pts, ordered, settings)
+
+
+def _stretched(source: Source, pts: Sequence[int], ordered: OrderedPhotos, settings: InputSettings) -> Source:
+    """The source with these ticks of its frames, between which there is more than one where photos are missing."""
     stretched = [frame for frame in range(len(pts) - 1) if pts[frame + 1] - pts[frame] > 1]
     return replace(
         source,
