@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from pipeline.errors import WriteError
 from pipeline.runtime import atomic
 from pipeline.sample.frame import sample_frame
+from pipeline.sample.scene import build_scene
 
 FIRST_PHOTO = datetime(2024, 6, 21, 5, 9, 0, 250000)  # EXIF times have no zone
 INTERVAL = timedelta(minutes=1)
+THREADS = 2
 
 
 def write_sample(folder: Path, count: int = 48, width_px: int = 640, height_px: int = 360) -> list[Path]:
@@ -22,20 +25,23 @@ def write_sample(folder: Path, count: int = 48, width_px: int = 640, height_px: 
 
     Files are written atomically, and existing ones are replaced. Raises WriteError.
     """
-    paths = []
+    build_scene(width_px, height_px)  # is kept, so that the threads find it
+
+    def write(index: int) -> Path:
+        path = folder / f"photo_{index:04d}.jpg"
+        data = _jpeg(sample_frame(index, count, width_px, height_px), FIRST_PHOTO + INTERVAL * index)
+        atomic.write_bytes(path, data)
+        return path
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            path = folder / f"photo_{index:04d}.jpg"
-            data = _jpeg(sample_frame(index, count, width_px, height_px), FIRST_PHOTO + INTERVAL * index)
-            atomic.write_bytes(path, data)
-            paths.append(path)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="sample") as pool:
+            return list(pool.map(write, range(count)))
     except OSError as error:
         raise WriteError(
             f"{folder}: the sample timelapse could not be written: {error}",
             hint="choose another folder with `tempera demo -o DIR`, or make room on the disk",
         ) from error
-    return paths
 
 
 def _jpeg(image: NDArray[np.uint8], taken: datetime) -> bytes:

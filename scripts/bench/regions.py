@@ -10,7 +10,8 @@ that of projected colors, levels of 255), over that of the whole frame in this s
 pixels there.
 
 *Joins*: temporal error of a clip within a band along the edge of a carried mask over that elsewhere, where the motion
-is confident; the same places in one style say what of it is the content's. The last line is JSON.
+is confident; the same places in one style, and in the clip itself, say what of it is the content's. The last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -193,7 +194,8 @@ def joins(data: Path, width: int, frames: int, folder: Path) -> dict[str, dict[s
             for a, b in itertools.pairwise(contents)
         ]
         row = {}
-        for kind, clip in {"regions": images, **alone}.items():
+        clips = {"regions": images, **alone, "content": [frame.rgb for frame in contents]}
+        for kind, clip in clips.items():
             for place, near in (("join", True), ("elsewhere", False)):
                 errors = [
                     temporal_error(*pair, within(motion, where == near))
