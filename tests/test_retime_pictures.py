@@ -221,6 +221,28 @@ def test_flow_is_estimated_once_for_each_pair(monkeypatch: pytest.MonkeyPatch, r
     assert np.array_equal(images[2], scene(16))
 
 
+@pytest.mark.parametrize("room", [0, 1 << 28])
+def test_paths_bend_by_the_frames_around_the_pair(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Forth and back, whether flows are kept or estimated again; next to the ends only one frame knows how."""
+    monkeypatch.setattr(retime, "KEPT_BYTES", room)
+    half, pairs = Fraction(1, 2), [(0, 1), (1, 1), (1, 2), (2, 3), (1, 2), (0, 1)]
+    shown = tuple(Shown(Fraction(at), *it, half * (it[0] != it[1])) for at, it in enumerate(pairs))
+    timeline = Timeline(shown, Fraction(6), flow=True, inner=frozenset((1, 2)))
+    frames = [accelerated(step) for step in range(4)]
+
+    def made(repeats: tuple[int, ...]) -> list[Pixels]:
+        contents = (Frame(index, index, frames[index]) for index in timeline.contents)
+        return list(retimed(timeline, (frames[it] for it in timeline.frames), contents, MotionSettings(), 2, repeats))
+
+    images = made(())
+    assert np.array_equal(images[2], between(frames[1], frames[2], bent(frames), 0.5))
+    assert np.array_equal(images[2], images[4]) and np.array_equal(images[0], images[5])
+    at_end = replace(bent([*frames[1:], frames[3]]), bend_b=None)
+    assert np.array_equal(images[3], between(frames[2], frames[3], at_end, 0.5))
+    straight = between(frames[1], frames[2], find_flows(frames[1], frames[2], MotionSettings()), 0.5)
+    assert np.array_equal(made((0,))[2], straight)
+
+
 def test_a_stylized_frame_that_is_shown_again_does_not_move() -> None:
     """With `motion.hold` the content moves on; strokes that stand still are not moved to and fro along it."""
     timeline = Timeline(
