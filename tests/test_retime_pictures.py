@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.settings import MotionSettings
 from pipeline.motion import between as module
+from pipeline.motion.acceleration import CELL_PX, acceleration_at
 from pipeline.motion.between import FlowPair, between, find_flows, splat
 from pipeline.motion.camera import enlarged_part
 from pipeline.postprocess.timeline import Shown, Timeline
@@ -77,6 +80,69 @@ def test_what_one_frame_alone_sees_is_not_doubled() -> None:
     for place, image, other in ((behind, second, first), (ahead, first, second)):
         own, ghost = (np.abs(middle[place].astype(int) - it[place]).mean() for it in (image, other))
         assert own < 0.3 * ghost
+
+
+def accelerated(step: int) -> RGB:
+    """The square at 0, 4, 12, 24 px: its motion grows by 4 px each step, and halfway from 4 to 12 it is at 7.5."""
+    return scene(2 * step * (step + 1))
+
+
+def bent(frames: Sequence[RGB]) -> FlowPair:
+    """The flows between the second and third of four frames, with the accelerations at both."""
+    before, flows, behind = (find_flows(a, b, MotionSettings()) for a, b in pairwise(frames))
+    return replace(flows, bend_a=acceleration_at(before, flows), bend_b=acceleration_at(flows, behind))
+
+
+def test_a_path_bends_with_the_motion() -> None:
+    frames = [accelerated(step) for step in range(4)]
+    curved, straight = bent(frames), find_flows(frames[1], frames[2], MotionSettings())
+    inside = np.s_[34:62, 42:72]
+    truth = (scene(7)[inside].astype(float) + scene(8)[inside]) / 2
+    error, of_straight = (
+        np.abs(between(frames[1], frames[2], it, 0.5)[inside] - truth).mean() for it in (curved, straight)
+    )
+    assert error < 0.4 * of_straight
+
+
+def test_acceleration_is_that_of_each_pixel() -> None:
+    """Of a square that moves over a ground that does not: (4, 0) px per step on the one, nothing on the other."""
+    first, second, third = (accelerated(step) for step in (1, 2, 3))
+    found = acceleration_at(find_flows(first, second, MotionSettings()), find_flows(second, third, MotionSettings()))
+    assert found is not None and found.shape == (96 // CELL_PX, 128 // CELL_PX, 2)
+    assert np.allclose(found[5:7, 7:9], (4, 0), atol=0.6)
+    assert np.abs(found[:, :3]).max() < 0.2 and np.abs(found[11]).max() < 0.2
+
+
+def even_flows(flow: tuple[float, float], back: tuple[float, float]) -> FlowPair:
+    one = np.ones((20, 30), np.float32)
+    return FlowPair(moved(flow, 20, 30), moved(back, 20, 30), one, one)
+
+
+def test_what_is_too_large_for_an_acceleration_is_none() -> None:
+    """A flow that turns round is rather an error of the flow, and frames without flow say nothing."""
+    slower = acceleration_at(even_flows((4, 0), (-4, 0)), even_flows((3, 1), (-3, -1)))
+    assert slower is not None and slower.shape == (3, 4, 2) and np.allclose(slower, np.array((-1, 1)) / 1.05)
+    turned = acceleration_at(even_flows((4, 0), (-4, 0)), even_flows((-3, 0), (3, 0)))
+    assert turned is not None and not turned.any()
+    assert acceleration_at(FlowPair(), even_flows((1, 0), (-1, 0))) is None
+
+
+def test_a_bend_moves_the_picture_off_the_straight_path() -> None:
+    """By a t (t - 1) / 2, where both frames know the acceleration a; by half of it where one does."""
+    ramp = np.broadcast_to(4 * np.arange(30, dtype=np.uint8)[None, :, None], (20, 30, 3)).copy()
+    flows, bend = even_flows((0, 0), (0, 0)), moved((-8, 0), 3, 4)
+    middle = np.s_[5:-5, 5:-5]
+    both, one = (between(ramp, ramp, replace(flows, bend_a=bend, bend_b=it), 0.5)[middle] for it in (bend, None))
+    assert np.abs(both - (ramp[middle] - 4.0)).max() <= 0.5 and np.abs(one - (ramp[middle] - 2.0)).max() <= 0.5
+
+
+def test_frames_of_two_exposures_are_mixed_along_the_motion() -> None:
+    """What is a stop darker in the one frame still moves, and is between both in brightness."""
+    first, second = scene(0), scene(12)
+    darker: RGB = np.rint(0.6 * first).astype(np.uint8)
+    middle = between(darker, second, find_flows(darker, second, MotionSettings()), 0.5)
+    inside = np.s_[32:64, 40:72]
+    assert np.abs(middle[inside] - 0.8 * scene(6)[inside]).mean() < 2
 
 
 def test_frames_that_do_not_correspond_are_crossfaded() -> None:
@@ -153,6 +219,28 @@ def test_flow_is_estimated_once_for_each_pair(monkeypatch: pytest.MonkeyPatch, r
     assert len(found) == (2 if room else 3)  # the last pair always stays
     assert len(images) == 5 and np.array_equal(images[0], images[4]) and np.array_equal(images[1], images[3])
     assert np.array_equal(images[2], scene(16))
+
+
+@pytest.mark.parametrize("room", [0, 1 << 28])
+def test_paths_bend_by_the_frames_around_the_pair(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Forth and back, whether flows are kept or estimated again; next to the ends only one frame knows how."""
+    monkeypatch.setattr(retime, "KEPT_BYTES", room)
+    half, pairs = Fraction(1, 2), [(0, 1), (1, 1), (1, 2), (2, 3), (1, 2), (0, 1)]
+    shown = tuple(Shown(Fraction(at), *it, half * (it[0] != it[1])) for at, it in enumerate(pairs))
+    timeline = Timeline(shown, Fraction(6), flow=True, inner=frozenset((1, 2)))
+    frames = [accelerated(step) for step in range(4)]
+
+    def made(repeats: tuple[int, ...]) -> list[Pixels]:
+        contents = (Frame(index, index, frames[index]) for index in timeline.contents)
+        return list(retimed(timeline, (frames[it] for it in timeline.frames), contents, MotionSettings(), 2, repeats))
+
+    images = made(())
+    assert np.array_equal(images[2], between(frames[1], frames[2], bent(frames), 0.5))
+    assert np.array_equal(images[2], images[4]) and np.array_equal(images[0], images[5])
+    at_end = replace(bent([*frames[1:], frames[3]]), bend_b=None)
+    assert np.array_equal(images[3], between(frames[2], frames[3], at_end, 0.5))
+    straight = between(frames[1], frames[2], find_flows(frames[1], frames[2], MotionSettings()), 0.5)
+    assert np.array_equal(made((0,))[2], straight)
 
 
 def test_a_stylized_frame_that_is_shown_again_does_not_move() -> None:

@@ -162,6 +162,36 @@ def test_nothing_is_shown_across_a_cut(source: Source, time: dict[str, Any], loo
     assert found is None or all(it.weight == 0 for it in found.shown)
 
 
+def test_paths_bend_at_frames_with_even_neighbors_in_their_shot() -> None:
+    """The photo after a gap has one neighbor farther away than the other, and at a cut one is missing."""
+    source = source_of((0, 1, 2, 3, 4, 7, 8, 9, 10, 11))
+    assert timeline(source, fps=24).inner == {1, 2, 3, 6, 7, 8}
+    assert timeline(source, cuts=(8,), fps=24).inner == {1, 2, 3, 6}
+    assert timeline(source, fps=24, between="blend").inner == frozenset()
+    assert timeline(source_of((0, 41, 83, 124), ticks=1000), fps=48).inner == {1, 2}
+
+
+@SOME
+@given(sources, times, st.sampled_from(["none", "boomerang", "seamless"]))
+def test_contents_are_asked_for_as_they_are_needed(source: Source, time: dict[str, Any], loop: str) -> None:
+    """Forward each one once: those around a picture stay while a frame itself is shown."""
+    found = make_timeline(TimeSettings(loop=loop, **time), STILL, source, (), ".mp4")
+    if found is None:
+        return
+    needed, kept = iter(found.contents), set[int]()
+    if found.fading:
+        assert next(needed) == 0
+    for shown in found.shown:
+        around = found.around(shown)
+        assert set(shown.pair) <= set(around) <= set(range(source.frame_count))
+        assert [it for it in around if it not in kept] == [next(needed) for it in around if it not in kept]
+        kept = set(around)
+    assert next(needed, None) is None
+    every_frame = all(after.first - before.first in (0, 1) for before, after in pairwise(found.shown))
+    if loop == "none" and every_frame:
+        assert found.contents == list(range(len(found.contents)))
+
+
 def test_what_is_not_changed_has_no_timeline() -> None:
     assert make_timeline(TimeSettings(), STILL, even(30), (), ".gif") is None
     assert make_timeline(TimeSettings(between="hold"), STILL, even(5), (), ".mp4") is None

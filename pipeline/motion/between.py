@@ -3,7 +3,8 @@
 Splatting the flow of both frames with weights, as in softmax splatting (Niklaus and Liu 2020, arXiv:2003.05534,
 eq. 14), gives the motion at the pixels of the in-between. The frames are then warped backward along it, with the
 warp that keeps their sharpness. We depart from the paper in splatting flow instead of pixels, because splatted pixels
-are soft. The flow is that of the content; any two pictures of the same frames can be moved by it.
+are soft. Where the frames around the two say how the motion changes, the paths are parabolas instead of straight lines.
+The flow is that of the content; any two pictures of the same frames can be moved by it.
 """
 
 from __future__ import annotations
@@ -49,18 +50,22 @@ class FlowPair:
 
     `forward` leads from a to b and `backward` from b to a, float32 (H, W, 2) px, (x, y). `weight_a` and `weight_b`,
     float32 (H, W) above 0, say how far the flow of a pixel can be relied on. `forward` None: the frames are crossfaded,
-    because nothing moves or because they do not correspond.
+    because nothing moves or because they do not correspond. `bend_a` and `bend_b` are the accelerations at both frames,
+    of any size, as `acceleration_at` returns them; None: the motion there is even.
     """
 
     forward: Plane | None = None
     backward: Plane | None = None
     weight_a: Plane | None = None
     weight_b: Plane | None = None
+    bend_a: Plane | None = None
+    bend_b: Plane | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
-        return sum(0 if it is None else it.nbytes for it in (self.forward, self.backward, self.weight_a, self.weight_b))
+        planes = (self.forward, self.backward, self.weight_a, self.weight_b, self.bend_a, self.bend_b)
+        return sum(0 if it is None else it.nbytes for it in planes)
 
 
 def find_flows(
@@ -102,7 +107,8 @@ def between(a: NDArray[Pixel], b: NDArray[Pixel], flows: FlowPair, t: float) -> 
     fraction: Plane | float = 1 - t
     if flows.forward is not None:
         motion, fraction = _motion_at(flows, t)
-        first, second = warp(first, motion * np.float32(-t)), warp(second, motion * np.float32(1 - t))
+        motion, off = motion[..., :2], motion[..., 2:] if motion.shape[2] > 2 else np.float32(0)
+        first, second = warp(first, motion * np.float32(-t) - off), warp(second, motion * np.float32(1 - t) - off)
         fraction = fraction[..., np.newaxis]
     return rounded(second + fraction * (first - second), a.dtype)
 
@@ -119,11 +125,24 @@ def faded(image: NDArray[Pixel], other: NDArray[Pixel], motion: Motion, weight: 
 
 
 def _motion_at(flows: FlowPair, t: float) -> tuple[Plane, Plane]:
-    """Of the picture at t: the motion of its pixels from a to b, (H, W, 2) px, and how much they show of a, (H, W)."""
+    """Of the picture at t: the motion of its pixels, (H, W, 2 or 4) px, and how much they show of a, (H, W).
+
+    The motion is that from a to b, and where paths bend, how far each is from the straight one at t.
+    """
     assert flows.forward is not None and flows.backward is not None
     assert flows.weight_a is not None and flows.weight_b is not None
-    from_a, seen_by_a = splat(flows.forward, flows.forward * np.float32(t), flows.weight_a)
-    from_b, seen_by_b = splat(-flows.backward, flows.backward * np.float32(1 - t), flows.weight_b)
+    bent = flows.bend_a is not None or flows.bend_b is not None
+
+    def landed(motion: Plane, part: float, bend: Plane | None, weight: Plane) -> tuple[Plane, Plane]:
+        way = motion * np.float32(part)
+        if bent:
+            size = (motion.shape[1], motion.shape[0])
+            off = np.zeros_like(motion) if bend is None else cv2.resize(bend, size) * np.float32(t * (t - 1) / 2)
+            motion, way = np.concatenate([motion, off], axis=2), way + off
+        return splat(motion, way, weight)
+
+    from_a, seen_by_a = landed(flows.forward, t, flows.bend_a, flows.weight_a)
+    from_b, seen_by_b = landed(-flows.backward, t - 1, flows.bend_b, flows.weight_b)
     motion = _filled(from_a + from_b, seen_by_a + seen_by_b)
     for axis in (0, 1):  # single vectors between those of two surfaces would tear their edge
         motion[..., axis] = cv2.medianBlur(np.ascontiguousarray(motion[..., axis]), MEDIAN_PX)
@@ -166,7 +185,7 @@ def _weight(image: NDArray[np.uint8], other: NDArray[np.uint8], flow: Plane, con
 
 
 def _filled(sums: Plane, weights: Plane) -> Plane:
-    """Sums (H, W, 2) divided by their weights (H, W); where there are none, the mean of the surroundings.
+    """Sums (H, W, C) divided by their weights (H, W); where there are none, the mean of the surroundings.
 
     The surroundings are the smallest block of 2, 4, 8, ... px with any weight, blocks being joined bilinearly.
     """

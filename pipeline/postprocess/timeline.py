@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.section import with_values
@@ -25,6 +26,8 @@ LOOP_RATE: Final = Fraction(25)
 """The same of a burst: whole hundredths of a second, in which .gif counts."""
 BURST: Final = range(3, 24)
 """So many photos of one shot are a burst."""
+EVEN: Final = 1.25
+"""Time stamps in milliseconds and rates that vary a little count as even."""
 LOOPING: Final = frozenset({".gif", ".webp"})
 """Outputs that players show again and again."""
 
@@ -70,7 +73,8 @@ class Shown:
 class Timeline:
     """The pictures of an output, and when the last one ends, in seconds.
 
-    `flow` says whether in-betweens are made along the flow, else they are crossfaded. `fading` has, by
+    `flow` says whether in-betweens are made along the flow, else they are crossfaded. `inner` are the frames that stand
+    between two others of their shot, at about even distances: there the path of the motion may bend. `fading` has, by
     index, how far frames at the end of a seamless loop have turned into the first one. `audio` maps moments of the
     output to seconds after the first frame of the input, piecewise linearly and increasing; None: no such map exists.
     `note` says what was chosen, and `loop` is never `auto`.
@@ -83,6 +87,7 @@ class Timeline:
     audio: tuple[tuple[Fraction, Fraction], ...] | None = None
     note: str = ""
     loop: Loop = "none"
+    inner: frozenset[int] = frozenset()
 
     @property
     def frames(self) -> list[int]:
@@ -90,11 +95,24 @@ class Timeline:
 
         If frames turn into the first one, that stands in front of them all.
         """
+        return self._needed([shown.pair for shown in self.shown])
+
+    @property
+    def contents(self) -> list[int]:
+        """The frames whose content is needed, likewise."""
+        return self._needed([self.around(shown) for shown in self.shown])
+
+    def around(self, shown: Shown) -> tuple[int, ...]:
+        """The frames whose content tells how a picture moves: its own, and where those are inner ones the next ones."""
+        reach = {index: 1 if index in self.inner else 0 for index in shown.pair}
+        return tuple(sorted({index + step for index in reach for step in range(-reach[index], reach[index] + 1)}))
+
+    def _needed(self, pictures: Sequence[tuple[int, ...]]) -> list[int]:
         needed: list[int] = [0] if self.fading else []
         kept: tuple[int, ...] = ()
-        for picture in self.shown:
-            needed += [index for index in picture.pair if index not in kept]
-            kept = picture.pair
+        for picture in pictures:
+            needed += [index for index in picture if index not in kept]
+            kept = picture
         return needed
 
 
@@ -128,7 +146,8 @@ def make_timeline(
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
     flow = pace.between == "flow" or bool(pace.gaps)
-    return Timeline(tuple(shown), cycle * time.repeat, flow, fading, audio, pace.note, pace.loop)
+    inner = _inner(source, cuts) if flow else frozenset()
+    return Timeline(tuple(shown), cycle * time.repeat, flow, fading, audio, pace.note, pace.loop, inner)
 
 
 def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: str) -> Pace:
@@ -164,6 +183,16 @@ def rate(fps: float) -> Fraction:
         if abs(fps - whole / 1.001) < 0.005:
             return Fraction(whole * 1000, 1001)
     return exact(fps)
+
+
+def _inner(source: Source, cuts: Collection[int]) -> frozenset[int]:
+    """The frames between two others of their shot, of which one is at most `EVEN` times as far away as the other."""
+    steps = [after - before for before, after in pairwise(source.pts)]
+    return frozenset(
+        index
+        for index, (before, after) in enumerate(pairwise(steps), start=1)
+        if index not in cuts and index + 1 not in cuts and max(before, after) <= EVEN * min(before, after)
+    )
 
 
 def _own_times(passing: Passing, pace: Pace) -> tuple[list[Shown], Fraction]:

@@ -174,7 +174,7 @@ def retimed_style(
     return retimed(
         timeline,
         finished_frames(directory, style, config, source, areas, checkpoint, order=order, deep=deep),
-        in_any_order(order, contents),
+        in_any_order(timeline.contents, contents),
         config.motion,
         thread_count(size_px, config.runtime.threads),
         repeats,

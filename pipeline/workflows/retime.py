@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pipeline.execute.in_order import map_in_order
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.config.settings import MotionSettings, OutputSettings
     from pipeline.media.writer.time_map import TimeMap
     from pipeline.motion.between import FlowPair
+    from pipeline.motion.methods import FlowEstimator
     from pipeline.postprocess.timeline import Shown, Timeline
     from pipeline.runtime.progress import Reporter
     from pipeline.types import Frame, Pixels, RenderPlan, Source
@@ -129,9 +133,10 @@ def retimed(
 ) -> Generator[Pixels]:
     """The pictures of a timeline, in order, made on several threads.
 
-    `finished` are the frames of `timeline.frames`, in that order, `contents` their content as it was stylized, which is
-    read only where flow is needed; all are of one size. The flow between two frames is estimated once, as long as what
-    is kept of others leaves room. Frames in `repeats` show the stylized frame before them, so nothing moves to them.
+    `finished` are the frames of `timeline.frames`, in that order, `contents` those of `timeline.contents` as they were
+    stylized, which are read only where flow is needed; all are of one size. The flow between two frames is estimated
+    once, as long as what is kept of others leaves room. Frames in `repeats` show the stylized frame before them, so
+    nothing moves to them; where there are any, paths are straight.
     """
     from pipeline.motion.between import between
     from pipeline.motion.camera import enlarged_part
@@ -177,40 +182,65 @@ def _with_flows(
     repeats: Collection[int],
 ) -> Generator[tuple[Shown, Sequence[Pixels], FlowPair | None]]:
     """Every picture with the finished frames that it is made of, and between two the way from one to the other."""
-    from pipeline.motion.between import FlowPair, faded, find_flows
+    from pipeline.motion.between import FlowPair, faded
     from pipeline.motion.estimate import motion_between
     from pipeline.motion.methods import load_estimator
 
     flow = bool(timeline.fading) or (timeline.flow and any(shown.weight for shown in timeline.shown))
     estimator = load_estimator(motion) if flow else None
-
-    def taken(index: int) -> tuple[Pixels, Pixels | None]:
-        image, content = next(finished), next(contents).rgb if flow else None
-        if content is not None and first is not None and first[1] is not None and index in timeline.fading:
-            moved = motion_between(first[1], content, motion, from_index=0, to_index=index, estimator=estimator)
-            image = faded(image, first[0], moved, float(timeline.fading[index]))
-        return image, content
-
-    first: tuple[Pixels, Pixels | None] | None = None
-    first = taken(0) if timeline.fading else None
-    known: dict[tuple[int, ...], FlowPair] = {}
-    images: dict[int, tuple[Pixels, Pixels | None]] = {}
+    known = _KnownFlows(motion, estimator, timeline.inner if not repeats else frozenset())
+    images: dict[int, Pixels] = {}
+    seen: dict[int, NDArray[np.uint8]] = {}
+    first = (next(finished), next(contents).rgb) if timeline.fading else None
     for shown in timeline.shown:
+        if flow:
+            seen = {it: seen[it] if it in seen else next(contents).rgb for it in timeline.around(shown)}
         kept, images = images, {}
         for index in shown.pair:
-            images[index] = kept[index] if index in kept else taken(index)
+            images[index] = kept[index] if index in kept else next(finished)
+            if first is not None and index in timeline.fading and index not in kept:
+                moved = motion_between(first[1], seen[index], motion, from_index=0, to_index=index, estimator=estimator)
+                images[index] = faded(images[index], first[0], moved, float(timeline.fading[index]))
         flows = None
         if shown.weight:
-            flows = known.pop(shown.pair, None)
-            if flows is None:
-                (_, before), (_, after) = images.values()
-                flows = FlowPair()
-                if timeline.flow and shown.second not in repeats and before is not None and after is not None:
-                    flows = find_flows(before, after, motion, estimator)
-            while known and sum(it.nbytes for it in known.values()) + flows.nbytes > KEPT_BYTES:
-                del known[next(iter(known))]
-            known[shown.pair] = flows
-        yield shown, [image for image, _ in images.values()], flows
+            followed = timeline.flow and shown.second not in repeats
+            flows = known.between(shown.first, shown.second, seen) if followed else FlowPair()
+        yield shown, list(images.values()), flows
+
+
+class _KnownFlows:
+    """The flows between neighboring frames, kept while there is room, and the accelerations at `inner` ones."""
+
+    def __init__(self, motion: MotionSettings, estimator: FlowEstimator | None, inner: Collection[int]) -> None:
+        self._motion, self._estimator, self._inner = motion, estimator, inner
+        self._pairs: dict[tuple[int, int], FlowPair] = {}
+        self._bends: dict[int, NDArray[np.float32] | None] = {}
+
+    def between(self, first: int, second: int, contents: Mapping[int, NDArray[np.uint8]]) -> FlowPair:
+        """The flows between two frames, with the accelerations at both. `contents` has all frames that this needs."""
+        from pipeline.motion.acceleration import acceleration_at
+
+        flows = self._straight(first, second, contents)
+        bends = {}
+        for at in (first, second) if flows.forward is not None else ():
+            if at in self._inner and at not in self._bends:
+                before, behind = (self._straight(it, it + 1, contents) for it in (at - 1, at))
+                self._bends[at] = acceleration_at(before, behind)
+            bends[at] = self._bends.get(at)
+        self._bends = bends
+        return replace(flows, bend_a=bends.get(first), bend_b=bends.get(second))
+
+    def _straight(self, first: int, second: int, contents: Mapping[int, NDArray[np.uint8]]) -> FlowPair:
+        from pipeline.motion.between import find_flows
+
+        flows = self._pairs.pop((first, second), None)
+        if flows is None:
+            flows = find_flows(contents[first], contents[second], self._motion, self._estimator)
+        in_use = 1 if self._inner else 0
+        while len(self._pairs) > in_use and sum(it.nbytes for it in self._pairs.values()) + flows.nbytes > KEPT_BYTES:
+            del self._pairs[next(iter(self._pairs))]
+        self._pairs[first, second] = flows
+        return flows
 
 
 def paced(source: Source, fps: Fraction | None) -> Source:
