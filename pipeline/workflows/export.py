@@ -19,9 +19,9 @@ from pipeline.workflows.finished import finisher
 from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
-from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.outputs import keep_longer_video, keep_other_files, note_video
 from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import in_any_order, output_timeline, paced, retimed, write_retimed
+from pipeline.workflows.retime import in_any_order, output_timeline, paced, picture_count, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def export(
 
     `output` None writes where the render itself would. `settings` returns a config with changed output settings.
     `moved_to` is where the input is now (see `open_render`).
-    Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, Interrupted
-    if an end was requested; then no video is changed.
+    Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, UsageError
+    if a file is there that this render has not written, Interrupted if an end was requested; then no video is changed.
     """
     from pipeline.media.writer.target import check_output
     from pipeline.postprocess.finish import reads_content
@@ -75,6 +75,8 @@ def export(
         keep_longer_video(directory, outputs[name], ready)
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
+        shown = selected(source, range(ready))
+        keep_other_files(outputs[name], path, picture_count(outputs[name], config.output, directory.plan, shown, fps))
         written.append(
             write_style(
                 directory,

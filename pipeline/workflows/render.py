@@ -43,8 +43,8 @@ def render(
     check_disk_space(prepared, reporter, anew=request.fresh)
     if request.fresh and (moved := fresh(prepared.path)) is not None:
         reporter.note(f"the old render directory is kept as {moved}")
-    for output in prepared.outputs.values():
-        keep_old_video(output, prepared, request, reporter)
+    for style in prepared.outputs:
+        keep_old_video(style, prepared, request, reporter)
     if (prepared.path / PLAN_NAME).exists():
         extended = extend(prepared.path, prepared.plan, prepared.configs)
         if extended is not None:

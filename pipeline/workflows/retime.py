@@ -46,6 +46,14 @@ def output_timeline(
     return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
 
 
+def picture_count(
+    output: Path, settings: OutputSettings, plan: RenderPlan, source: Source, fps: Fraction | None = None
+) -> int:
+    """How many pictures an output shows of a source. Raises ConfigError as `output_timeline` does."""
+    timeline = output_timeline(settings, plan, source, output, fps)
+    return source.frame_count if timeline is None else len(timeline.shown)
+
+
 def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, source: Source) -> str:
     """How an output plays, for people: pictures, seconds, rate, loop, what is made between frames, audio."""
     from pipeline.media.writer.target import resolve

@@ -18,6 +18,7 @@ from pipeline import cli
 from tests.support.clips import moving_square, texture, truncate, write_photos
 from tests.support.command_line import (
     FRAMES,
+    QUICK,
     Tempera,
     assert_refused,
     everything,
@@ -54,6 +55,22 @@ def test_file_of_another_program_is_never_overwritten(render: Tempera, tmp_path:
     assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/00002.png").read_bytes() == b"holidays"
     assert render(*clip, "-o", "mine.mp4", "--fresh").code == 0
     assert (tmp_path / "mine.old-1.mp4").read_bytes() == b"holidays"
+
+
+def test_export_replaces_only_what_the_render_has_written(tempera: Tempera, rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.mp4").write_bytes(b"holidays")
+    assert_refused(tempera("export", rendered, "-o", "mine.mp4", "-q"), 2, "mine.mp4", "not of this render")
+    (tmp_path / "out").mkdir()
+    behind = tmp_path / f"out/{FRAMES:05d}.png"  # an in-between would have this name
+    behind.write_bytes(b"holidays")
+    images = ("-o", "out/%05d.png", "--set", "output.time.fps=48", "-q")
+    assert_refused(tempera("export", rendered, *images), 2, behind.name)
+    assert_refused(tempera("render", "{media}/clip.mp4", "-s", "{media}/waves.png", *images, *QUICK), 2, behind.name)
+    assert (tmp_path / "mine.mp4").read_bytes() == behind.read_bytes() == b"holidays"
+    behind.unlink()
+    for _ in range(2):
+        assert tempera("export", rendered, *images).code == 0
+    assert behind.exists()
 
 
 def test_old_video_that_cannot_be_moved_aside_is_a_write_error(
