@@ -176,8 +176,14 @@ def test_gaps_are_filled_with_in_betweens_and_nothing_else_is() -> None:
     slower = timeline(source, fps=3).shown  # every 4/3 frames: outside the gap the nearest ones
     assert [(it.first, it.weight) for it in slower] == [(0, 0), (1, third / 3), (1, 5 * third / 3), (2, 0)]
     assert {it.weight for it in timeline(source, between="hold", fps=4).shown} == {0}
-    assert {it.weight for it in timeline(source, cuts=(2,)).shown} == {0}
+    over_cut = timeline(source, cuts=(2,)).shown
+    assert [(it.first, it.weight) for it in over_cut] == [(0, 0), (1, 0), (1, 0), (1, 0), (2, 0), (3, 0)]
     assert make_timeline(TimeSettings(between="hold"), STILL, source, (), ".mp4") is None
+
+
+def test_frames_that_are_held_are_held_up_to_a_cut() -> None:
+    for cuts in ((), (1,)):
+        assert [it.first for it in timeline(even(2), fps=16, between="hold", cuts=cuts).shown] == [0] * 4 + [1] * 4
 
 
 def test_in_betweens_at_a_whole_multiple() -> None:

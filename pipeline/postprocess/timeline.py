@@ -198,7 +198,10 @@ def _evenly(passing: Passing, pace: Pace, fps: Fraction, cuts: Collection[int]) 
 def _place(
     passing: Passing, position: Fraction, pace: Pace, cuts: Collection[int], *, falls: bool
 ) -> tuple[int, int, Fraction]:
-    """The frames around a position, and how far it is from the first to the second; at a cut the nearer one."""
+    """The frames around a position, and how far it is from the first to the second.
+
+    At a cut it is one of them: the one before where frames are held and in gaps, else the nearer one.
+    """
     times = passing.times
     first = bisect_right(times, position) - 1
     at_end = first + 1 == len(times)
@@ -209,9 +212,10 @@ def _place(
     if weight == 1:
         return second, second, Fraction(0)
     over_cut = second in cuts or (at_end and bool(cuts))
-    if (pace.between in ("blend", "flow") or first in pace.gaps) and not over_cut:
+    gap = first in pace.gaps
+    if (pace.between in ("blend", "flow") or gap) and not over_cut:
         return first, second, weight
-    if pace.between == "hold" and not over_cut:
+    if pace.between == "hold" or gap:
         shown = second if falls else first
     else:
         shown = second if weight > Fraction(1, 2) else first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +121,8 @@ def write_style(
     record = render_record(plan, style, config, source, fps, reporter)
     if source.kind == "photos":
         source, fps = paced(source, fps), None
+    elif fps is not None:
+        source = replace(source, has_audio=False)  # its audio has another pace, whatever the timeline does
     timeline = output_timeline(config.output, plan, source, output, fps)
     times = shown_times(source, timeline, fps)
     shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)

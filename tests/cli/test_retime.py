@@ -55,6 +55,12 @@ def test_more_frames_per_second_keep_the_frames_and_the_audio(tempera: Tempera, 
     assert not np.array_equal(found[1], found[0]) and not np.array_equal(found[1], found[3])
 
 
+def test_another_pace_has_no_audio_also_with_in_betweens(tempera: Tempera, copy: Path) -> None:
+    result = tempera("export", copy, "-o", "fast.mkv", "--fps", "20", "--set=output.time.fps=40", "--progress", "plain")
+    assert result.code == 0 and result.err.count("has no audio") == 1
+    assert len(video_times(Path("fast.mkv"))) == 2 * FRAMES and not has_audio(Path("fast.mkv"))
+
+
 def test_audio_is_stretched_with_the_pictures(tempera: Tempera, copy: Path) -> None:
     path, _ = export(tempera, copy, "slow.mkv", "time.speed=0.5")
     with av.open(str(path)) as container:
