@@ -177,7 +177,7 @@ def test_gaps_are_filled_with_in_betweens_and_nothing_else_is() -> None:
     assert [(it.first, it.weight) for it in slower] == [(0, 0), (1, third / 3), (1, 5 * third / 3), (2, 0)]
     assert {it.weight for it in timeline(source, between="hold", fps=4).shown} == {0}
     over_cut = timeline(source, cuts=(2,)).shown
-    assert [(it.first, it.weight) for it in over_cut] == [(0, 0), (1, 0), (1, 0), (1, 0), (2, 0), (3, 0)]
+    assert [it.first for it in over_cut] == [0, 1, 1, 1, 2, 3] and {it.weight for it in over_cut} == {0}
     assert make_timeline(TimeSettings(between="hold"), STILL, source, (), ".mp4") is None
 
 

@@ -44,4 +44,4 @@ class FramingSettings(Settings):
         description="Where `size` has another aspect than the frames: refuse it (strict), crop them as `crop` does "
         "(cover), or show all of them between bars (contain).",
     )
-    pad: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$", description="Color of the bars.")
+    pad: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$", description="Color of the bars, such as '#202020'.")

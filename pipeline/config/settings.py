@@ -210,7 +210,9 @@ class InputSettings(AlignmentSettings):
         "the other lines. auto: where the video marks frames as interlaced.",
     )
     background: str = Field(
-        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Color behind the transparent parts of a video."
+        "#ffffff",
+        pattern=r"^#[0-9a-fA-F]{6}$",
+        description="Color behind the transparent parts of a video, such as '#102030'.",
     )
     rate: Literal["drop", "blend"] = Field(
         "drop",
@@ -252,7 +254,10 @@ class Config(StylizeSettings):
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
     name: str = Field(
-        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default that of the file."
+        "",
+        max_length=64,
+        pattern=r"^[^/\\\x00-\x1f]*$",
+        description="Short name, without slashes; by default that of the file.",
     )
     description: str = Field("", description="One sentence about the style, shown by `tempera styles`.")
     input: InputSettings = Field(default_factory=InputSettings)
