@@ -201,6 +201,12 @@ def test_the_last_frame_of_a_seamless_loop_leads_into_the_first() -> None:
     assert [it.weight for it in longer.shown[4:]] == [Fraction(part, 8) for part in range(8)]
 
 
+def test_a_clip_with_cuts_is_no_seamless_loop_and_says_so() -> None:
+    assert not timeline(even(4), loop="seamless").note and timeline(even(4), loop="seamless").fading
+    cut = timeline(even(4), cuts=(2,), loop="seamless")
+    assert "has cuts" in cut.note and not cut.fading
+
+
 def test_a_ramp_covers_the_integral_of_its_speed() -> None:
     """From speed 1 to 4, smoothly, over 1 s of the input: 0.4 s, half of which cover 0.4 (1/2 + 3 * 3/32) s."""
     ramp = Ramp(Fraction(2), [(Fraction(0), Fraction(1), "linear"), (Fraction(1), Fraction(4), "smooth")])

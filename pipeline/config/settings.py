@@ -212,7 +212,8 @@ class InputSettings(AlignmentSettings):
     background: str = Field(
         "#ffffff",
         pattern=r"^#[0-9a-fA-F]{6}$",
-        description="Color behind the transparent parts of a video, such as '#102030'.",
+        description="Color behind the transparent parts of a video, such as '#102030'; behind those of photos and "
+        "animations is white.",
     )
     rate: Literal["drop", "blend"] = Field(
         "drop",

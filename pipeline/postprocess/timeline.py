@@ -127,6 +127,8 @@ def make_timeline(
     if pace.loop == "seamless" and not cuts:
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
+    elif pace.loop == "seamless":
+        pace = replace(pace, note="the clip has cuts: its end does not turn into its beginning")
     flow = pace.between == "flow" or bool(pace.gaps)
     return Timeline(tuple(shown), cycle * time.repeat, flow, fading, audio, pace.note, pace.loop)
 

@@ -72,7 +72,8 @@ def export(
     for name, config in configs.items():
         ready = frames_ready(directory, name)
         if ready < source.frame_count:
-            reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
+            stored = f"{ready} of {source.frame_count} frames {'is' if ready == 1 else 'are'} stored"
+            reporter.note(f"{name}: {stored}; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
@@ -126,7 +127,11 @@ def write_style(
     timeline = output_timeline(config.output, plan, source, output, fps)
     times = shown_times(source, timeline, fps)
     shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
-    deep = resolve(output, config.output).deep
+    target = resolve(output, config.output)
+    usual = type(config.output)()
+    if target.kind == "still" and (config.output.time, config.output.view) != (usual.time, usual.view):
+        reporter.note(f"{output.name}: output.time and output.view do nothing for one image; name a video or a folder")
+    deep = target.deep
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:

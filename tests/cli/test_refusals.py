@@ -73,6 +73,34 @@ def test_export_replaces_only_what_the_render_has_written(tempera: Tempera, rend
     assert behind.exists()
 
 
+def test_a_rate_that_the_container_does_not_take_is_refused_before_the_work(render: Tempera, tmp_path: Path) -> None:
+    result = render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", "v.mxf", "--width", "256")
+    assert_refused(result, 8, ".mxf does not take 10 frames per second", "output.time.fps=25", "--fps 25")
+    assert everything(tmp_path) == set()
+
+
+def test_what_is_no_output_and_what_is_no_render_is_said(tempera: Tempera, render: Tempera, tmp_path: Path) -> None:
+    clip = ("{media}/clip.mp4", "-s", "{media}/waves.png")
+    assert_refused(render(*clip, "-o", "v"), 2, "error: v: has no suffix", ".mp4")
+    assert_refused(render(*clip, "-o", "v.txt"), 2, ".txt is no kind of file that can be written", ".mp4")
+    assert_refused(tempera("status", "{media}/clip.mp4"), 5, "clip.mp4: not a render directory (is a file)")
+    assert_refused(tempera("status", "v.render"), 5, "v.render: not a render directory (there is no such folder)")
+
+
+def test_settings_that_do_nothing_for_an_input_are_noted(tempera: Tempera) -> None:
+    def notes(name: str, output: str, *settings: str) -> str:
+        words = [f"--set={setting}" for setting in ("styler=palette", *settings)]
+        result = tempera("render", f"{{media}}/{name}", "-s", "{media}/waves.png", "-o", output, "-v", *words)
+        assert result.code == 0, result.err
+        return result.err
+
+    said = notes("cut.mp4", "cut.mkv", "motion.loop=true", "input.align=burst", "input.fuse_group=2")
+    for key in ("motion.loop does nothing", "input.align acts on photos", "input.fuse_group does nothing"):
+        assert key in said
+    assert "output.view do nothing for one image" in notes("photos/shot_001.png", "one.png", "output.view.zoom=2")
+    assert "do nothing" not in notes("photos/shot_001.png", "plain.png")
+
+
 def test_old_video_that_cannot_be_moved_aside_is_a_write_error(
     render: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
