@@ -10,10 +10,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from pipeline.plan.comparison import check_same, extends
 from pipeline.workflows.cost import cold_work, expected_work, measure, missing_weights, scales_of, warm_work, work_of
 from pipeline.workflows.frames_left import FrameCounts, frames_left
 from pipeline.workflows.memory_need import MemoryNeed, memory_need
-from pipeline.workflows.prepare import Prepared, prepare
+from pipeline.workflows.outputs import keep_old_video
+from pipeline.workflows.prepare import Prepared, existing_plan, prepare
 from pipeline.workflows.remembered import output_key, recall, remember, style_keys
 from pipeline.workflows.space import in_words, needs
 
@@ -86,11 +88,18 @@ def dry_run(request: RenderRequest, reporter: Reporter) -> tuple[Prepared, Forec
     """Prepare a render and forecast it, with the time that preparing takes; it writes no output and downloads nothing.
 
     Where weights are missing, the encoder that ships and dense inverse search stand in for the networks in the plan,
-    and time and memory are unknown.
+    and time and memory are unknown. Raises the errors of `prepare`, and those with which the render itself would refuse
+    its directory and its outputs.
     """
     missing = tuple(dict.fromkeys(name for style in request.styles for name in missing_weights(style, request.weights)))
     began = time.perf_counter()
     prepared = prepare(replace(request, styles=tuple(_shipped(style, missing) for style in request.styles)), reporter)
+    if not request.fresh:
+        for style in prepared.outputs:
+            keep_old_video(style, prepared, request, reporter)
+        existing = None if missing else existing_plan(prepared.path)
+        if existing is not None and not extends(existing, prepared.plan, where=str(prepared.path)):
+            check_same(existing, prepared.plan, where=str(prepared.path))
     seconds = time.perf_counter() - began
     found = forecast(prepared, anew=request.fresh, missing=missing)
     return prepared, replace(found, seconds=None if found.seconds is None else found.seconds + seconds)

@@ -73,6 +73,15 @@ def test_export_replaces_only_what_the_render_has_written(tempera: Tempera, rend
     assert behind.exists()
 
 
+def test_a_dry_run_is_refused_where_the_render_is(render: Tempera, tempera: Tempera, rendered: Path) -> None:
+    clip = ("{media}/clip.mp4", "-s", "{media}/waves.png", "--dry-run")
+    Path("mine.mp4").write_bytes(b"holidays")
+    assert_refused(render(*clip, "-o", "mine.mp4"), 2, "not of this render")
+    assert_refused(render(*clip, "--workdir", rendered, "--seed", "7", "-o", "v.mp4"), 5, "seed: there 0, now 7")
+    for settings in (("--seed", "7", "--fresh"), ()):
+        assert render(*clip, "--workdir", rendered, "-o", "v.mp4", *settings).code == 0
+
+
 def test_a_rate_that_the_container_does_not_take_is_refused_before_the_work(render: Tempera, tmp_path: Path) -> None:
     result = render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", "v.mxf", "--width", "256")
     assert_refused(result, 8, ".mxf does not take 10 frames per second", "output.time.fps=25", "--fps 25")
