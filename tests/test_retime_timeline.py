@@ -240,6 +240,12 @@ def test_duration_stretches_a_pass() -> None:
         timeline(even(4), duration_s=1, hold_last_s=1)
 
 
+@pytest.mark.parametrize("time", [{"duration_s": 86400, "fps": 240}, {"speed": 0.01, "fps": 60, "repeat": 1000}])
+def test_more_pictures_than_fit_into_memory_are_refused_at_once(time: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"would have [0-9,]+ pictures; expected at most 5,000,000"):
+        timeline(even(4), **time)
+
+
 def test_audio_stays_only_with_the_pace() -> None:
     assert audio_map(timeline(even(4), fps=24)).plain
     assert audio_map(timeline(even(4), hold_last_s=1)).plain

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.section import with_values
+from pipeline.errors import ConfigError
 from pipeline.postprocess.passing import Passing, exact, places
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ LOOP_RATE: Final = Fraction(25)
 """The same of a burst: whole hundredths of a second, in which .gif counts."""
 BURST: Final = range(3, 24)
 """So many photos of one shot are a burst."""
+MAX_PICTURES: Final = 5_000_000
+"""More than a day at 50 per second; more would fill the memory with their times."""
 LOOPING: Final = frozenset({".gif", ".webp"})
 """Outputs that players show again and again."""
 
@@ -104,7 +107,7 @@ def make_timeline(
     """The timeline of an output with this suffix; None if the frames are shown as they are, at their own times.
 
     `cuts` are the frames before which there is a cut: nothing is ever shown between two shots. Raises ConfigError for
-    curves that do not fit the clip, and for holds that are longer than the whole.
+    curves that do not fit the clip, for holds that are longer than the whole, and for more than `MAX_PICTURES`.
     """
     pace = resolved(time, source, cuts, suffix)
     moving_view = view.zoom > 1  # of a curve it is the largest value, and without zoom there is nothing to move
@@ -116,6 +119,7 @@ def make_timeline(
     if pace.loop == "none" and pace.fps is None and not moving_view and time == as_it_is and not time.own_curves:
         return None
     passing = Passing(time, source, seamless=pace.loop == "seamless")
+    _check_count((source.frame_count if pace.fps is None else round(passing.duration * pace.fps)) * time.repeat)
     once, cycle = _own_times(passing, pace) if pace.fps is None else _evenly(passing, pace, pace.fps, cuts)
     audio = None
     if pace.loop != "boomerang" and not time.reverse and time.repeat == 1:
@@ -165,6 +169,14 @@ def rate(fps: float) -> Fraction:
         if abs(fps - whole / 1.001) < 0.005:
             return Fraction(whole * 1000, 1001)
     return exact(fps)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_PICTURES:
+        raise ConfigError(
+            f"output.time: the output would have {count:,} pictures; expected at most {MAX_PICTURES:,}",
+            hint="choose a smaller fps or repeat, a shorter duration_s, or a larger speed",
+        )
 
 
 def _own_times(passing: Passing, pace: Pace) -> tuple[list[Shown], Fraction]:

@@ -22,7 +22,7 @@ from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, keep_other_files, note_video
 from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import in_any_order, output_timeline, paced, picture_count, retimed, write_retimed
+from pipeline.workflows.retime import file_count, in_any_order, output_timeline, paced, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def export(
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
         shown = selected(source, range(ready))
-        keep_other_files(outputs[name], path, picture_count(outputs[name], config.output, directory.plan, shown, fps))
+        keep_other_files(outputs[name], path, file_count(outputs[name], config.output, directory.plan, shown, fps))
         written.append(
             write_style(
                 directory,

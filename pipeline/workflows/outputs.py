@@ -14,7 +14,7 @@ from pipeline.store.videos import Video, exported, known_videos, remember_video,
 from pipeline.workflows.output_names import output_files
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.request import RenderRequest
-from pipeline.workflows.retime import picture_count
+from pipeline.workflows.retime import file_count
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
@@ -26,11 +26,11 @@ def keep_old_video(style: str, prepared: Prepared, request: RenderRequest, repor
     Raises UsageError if there is such a video, WriteError if it cannot be moved aside.
     """
     output, settings = prepared.outputs[style], prepared.configs[style].output
-    pictures = picture_count(output, settings, prepared.plan, prepared.source)
+    count = file_count(output, settings, prepared.plan, prepared.source)
     if not request.fresh:
-        keep_other_files(output, prepared.path, pictures)
+        keep_other_files(output, prepared.path, count)
         return
-    existing = _other_files(output, prepared.path, pictures)
+    existing = _other_files(output, prepared.path, count)
     if not existing:
         return
     for file in existing:
@@ -47,9 +47,9 @@ def keep_old_video(style: str, prepared: Prepared, request: RenderRequest, repor
     reporter.note(f"the old video is kept as {aside}")
 
 
-def keep_other_files(output: Path, path: Path, pictures: int) -> None:
-    """Raise UsageError if writing so many pictures would replace a file that the render at `path` has not written."""
-    if existing := _other_files(output, path, pictures):
+def keep_other_files(output: Path, path: Path, count: int) -> None:
+    """Raise UsageError if writing so many files would replace one that the render at `path` has not written."""
+    if existing := _other_files(output, path, count):
         raise UsageError(
             f"{existing[0]}: exists, and is not of this render",
             hint="choose another name with -o, or move the old file away",
@@ -108,9 +108,9 @@ def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict
     return found
 
 
-def _other_files(output: Path, path: Path, pictures: int) -> list[Path]:
-    """The files that writing so many pictures would replace and that the render at `path` has not written."""
-    return [file for file in output_files(output, pictures)[_own_frames(output, path) :] if file.exists()]
+def _other_files(output: Path, path: Path, count: int) -> list[Path]:
+    """The files that writing so many would replace and that the render at `path` has not written."""
+    return [file for file in output_files(output, count)[_own_frames(output, path) :] if file.exists()]
 
 
 def _own_frames(output: Path, path: Path) -> int:

@@ -46,10 +46,14 @@ def output_timeline(
     return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
 
 
-def picture_count(
+def file_count(
     output: Path, settings: OutputSettings, plan: RenderPlan, source: Source, fps: Fraction | None = None
 ) -> int:
-    """How many pictures an output shows of a source. Raises ConfigError as `output_timeline` does."""
+    """How many files an output of a source is. Raises ConfigError as `output_timeline` does."""
+    from pipeline.media.writer.target import resolve
+
+    if resolve(output, settings).kind != "stills":
+        return 1
     timeline = output_timeline(settings, plan, source, output, fps)
     return source.frame_count if timeline is None else len(timeline.shown)
 
