@@ -136,7 +136,7 @@ def write_style(
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
             write_retimed(output, pictures, timeline, source, config.output, reporter, record)
-        note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
+        note_video(directory, style, output, source.frame_count, "", reporter, len(timeline.shown))
         return output
     seen = hashlib.sha256()
     with ExitStack() as stack:
@@ -153,7 +153,7 @@ def write_style(
             progress=advance,
             note=reporter.note,
         )
-    note_video(directory, style, output, source.frame_count, seen.hexdigest())
+    note_video(directory, style, output, source.frame_count, seen.hexdigest(), reporter)
     return output
 
 

@@ -69,10 +69,24 @@ def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int
 
 
 def note_video(
-    directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str, pictures: int = 0
+    directory: RenderDirectory,
+    style: str,
+    output: Path,
+    frame_count: int,
+    pixels: str,
+    reporter: Reporter,
+    pictures: int = 0,
 ) -> None:
-    """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`)."""
+    """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`).
+
+    Numbered images of a longer output that are still behind these are noted.
+    """
     files = output_files(output, pictures or frame_count)
+    longest = output_files(output, _own_frames(output, directory.path))
+    if behind := [file for file in longest[len(files) :] if file.exists()]:
+        reporter.note(
+            f"{output}: {behind[0].name} to {behind[-1].name} are still those of an earlier output of this render"
+        )
     try:
         size, sha256 = size_and_digest(files)
     except OSError:

@@ -57,7 +57,9 @@ def render(
 
 def _in_words(extended: Extended) -> str:
     """What became of the frames that a render had, in one sentence without a period."""
-    text = f"the render of {extended.before} frames goes on to {extended.now}: {extended.kept} stored ones stay"
+    frames = f"{extended.before} frame{'s' * (extended.before != 1)}"
+    text = f"the render of {frames} goes on to {extended.now}: {extended.kept} stored ones stay"
     if extended.stale:
-        text += f", {extended.stale} are stylized anew (the old ones are kept in its folder `plans`)"
+        are = "is" if extended.stale == 1 else "are"
+        text += f", {extended.stale} {are} stylized anew (the old ones are kept in its folder `plans`)"
     return text

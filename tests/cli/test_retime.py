@@ -99,6 +99,15 @@ def test_a_speed_ramp_is_a_curve(tempera: Tempera, copy: Path) -> None:
     assert [round(float(time), 3) for time in video_times(path)] == [0, 0.1, 0.2, 0.4, 0.6]
 
 
+def test_images_of_a_longer_output_behind_a_shorter_one_are_noted(tempera: Tempera, copy: Path) -> None:
+    images = ("export", copy, "-o", "out/%02d.png", "--progress", "plain")
+    longer = tempera(*images, "--set", "output.time.fps=20")
+    assert longer.code == 0 and "earlier output" not in longer.err
+    shorter = tempera(*images)
+    assert shorter.code == 0 and f"{FRAMES:02d}.png to {2 * FRAMES - 1:02d}.png are still those" in shorter.err
+    assert len(list(Path("out").glob("*.png"))) == 2 * FRAMES
+
+
 def test_a_retimed_video_does_not_replace_the_frames(tempera: Tempera, copy: Path) -> None:
     """It may replace the render's own video, but not stand for the stored frames."""
     export(tempera, copy, "v.mp4", "codec=h264", "time.loop=boomerang")
