@@ -163,7 +163,7 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
     return Pace(loop, between, fps, note, gaps)
 
 
-def rate(fps: float) -> Fraction:
+def rate(fps: float | Fraction) -> Fraction:
     """Frames per second as they are meant: 29.97 is 30000/1001."""
     for whole in (24, 30, 48, 60, 120):
         if abs(fps - whole / 1.001) < 0.005:
