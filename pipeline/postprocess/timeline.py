@@ -88,6 +88,11 @@ class Timeline:
     loop: Loop = "none"
 
     @property
+    def reads_content(self) -> bool:
+        """Whether a picture is made along the motion of the content."""
+        return bool(self.fading) or (self.flow and any(picture.weight for picture in self.shown))
+
+    @property
     def frames(self) -> list[int]:
         """The frames in the order in which they are needed, where those of the last picture are kept.
 

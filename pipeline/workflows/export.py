@@ -53,7 +53,7 @@ def export(
     Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, UsageError
     if a file is there that this render has not written, Interrupted if an end was requested; then no video is changed.
     """
-    from pipeline.media.writer.target import check_output
+    from pipeline.media.writer.target import check_output, resolve
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.framing import shown_size
 
@@ -61,12 +61,16 @@ def export(
     opened = open_render(path, moved_to)
     directory, source = opened.directory, opened.source
     configs = {name: settings(config) for name, config in opened.configs.items()}
-    if (source.has_audio and fps is None) or any(reads_content(config.output.finish) for config in configs.values()):
-        check_input(opened, "export")
     outputs = opened.outputs if output is None else named_outputs(output, list(opened.outputs))
+    audible = source.has_audio and any(
+        resolve(outputs[name], config.output).kind == "video" and config.output.audio != "none"
+        for name, config in configs.items()
+    )
+    if (audible and fps is None) or any(reads_content(config.output.finish) for config in configs.values()):
+        check_input(opened, "export")
     for target in outputs.values():
         refuse_input(target, source)
-    if fps is not None and source.has_audio:
+    if fps is not None and audible:
         reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no audio")
     written = []
     for name, config in configs.items():
@@ -78,6 +82,10 @@ def export(
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
         shown = selected(source, range(ready))
+        if opened.looked_for:  # which is only an obstacle if it has to be read
+            timeline = output_timeline(config.output, directory.plan, shown, outputs[name], fps)
+            if timeline is not None and timeline.reads_content:
+                check_input(opened, "export")
         keep_other_files(outputs[name], path, file_count(outputs[name], config.output, directory.plan, shown, fps))
         written.append(
             write_style(

@@ -210,7 +210,7 @@ def _with_flows(
     from pipeline.motion.estimate import motion_between
     from pipeline.motion.methods import load_estimator
 
-    flow = bool(timeline.fading) or (timeline.flow and any(shown.weight for shown in timeline.shown))
+    flow = timeline.reads_content
     estimator = load_estimator(motion) if flow else None
 
     def taken(index: int) -> tuple[Pixels, Pixels | None]:
