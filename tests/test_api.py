@@ -94,9 +94,12 @@ def test_stylize_resizes_to_the_requested_width(style: pipeline.Config) -> None:
         np.zeros((32, 48, 3), np.float32),
         torch.zeros(3, 32, 48, dtype=torch.uint8),
         torch.zeros(1, 32, 48),
+        torch.full((3, 32, 48), 255.0),
+        torch.linspace(-1, 1, 3 * 32 * 48).reshape(3, 32, 48),
+        torch.full((2, 3, 32, 48), torch.nan),
         5,
     ],
-    ids=["gray array", "float array", "byte tensor", "one channel", "a number"],
+    ids=["gray array", "float array", "byte tensor", "one channel", "0 to 255", "-1 to 1", "no numbers", "a number"],
 )
 def test_value_that_is_no_image_is_refused(image: object, style: pipeline.Config) -> None:
     with pytest.raises(UsageError) as caught:

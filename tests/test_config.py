@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ from pydantic import BaseModel
 from pipeline.config import settings as config_module
 from pipeline.config.catalog import TEMPLATE, configs_path, load_style, shipped_styles
 from pipeline.config.losses import LAYERS
-from pipeline.config.reading import MAX_CONFIG_BYTES, config_keys, config_schema, parse_config, read_yaml, set_value
+from pipeline.config.reading import (
+    MAX_CONFIG_BYTES,
+    config_keys,
+    config_schema,
+    parse_config,
+    parse_yaml,
+    read_yaml,
+    set_value,
+)
 from pipeline.config.settings import Config
 from pipeline.config.style import StyleImage
 from pipeline.errors import ConfigError
@@ -115,6 +124,7 @@ def test_set_changes_what_it_names(assignment: str, key: str, value: Any) -> Non
         ("optimise.warm.evaluations=4", "optimize.warm.evaluations"),
         ("encodr=compact", "encoder"),
         ("output.cfr=3", "output.crf"),
+        ("output.finish.lut=film.cube", "output.finish.grade.lut"),
     ],
 )
 def test_misspelt_key_names_the_nearest(assignment: str, nearest: str) -> None:
@@ -175,6 +185,54 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"output": {"crf": 1000}}, "output.crf: Input should be 'auto' or less than or equal to 63, found 1000"),
+        (
+            {"input": {"raw": {"white_balance": [1, 2]}}},
+            "input.raw.white_balance: Input should be 'first', 'camera' or 'daylight'; Field required, found [1, 2]",
+        ),
+        (
+            {"losses": {"tv": {"weight": [{"at": 0, "value": math.nan}]}}},
+            "losses.tv.weight.0.value: Input should be a valid integer or a finite number, found nan",
+        ),
+        ({"losses": {"tv": {"weight": []}}}, "losses.tv.weight: needs 1 or more entries, found []"),
+        ({"style": {"images": []}}, "style.images: needs 1 or more entries, found []"),
+        ({"style": {"images": "a.jpg"}}, "style.images: Input should be a list, found 'a.jpg'"),
+        ({"style": {"images": [{"path": None}]}}, "style.images.0.path: Input should be a path, found None"),
+        ({"losses": {"content": {"layers": {}}}}, "losses.content: at least one layer needs a weight above 0"),
+    ],
+)
+def test_wrong_values_are_told_in_words(data: dict[str, Any], said: str) -> None:
+    assert refused(minimal() | data) == f"test: {said}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [("output.size", "101x", "3840x2160"), ("output.bitrate", 5, "20M"), ("output.pad", "red", "'#202020'")],
+)
+def test_the_form_of_a_text_is_in_the_hint(key: str, value: object, shown: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(minimal() | {section: {name: value}}, where="config")
+    assert caught.value.hint.startswith(f"{key}: ") and shown in caught.value.hint
+    assert key in caught.value.message and repr(value) in caught.value.message
+
+
+def test_a_color_on_the_command_line_is_no_comment() -> None:
+    data = minimal()
+    set_value(data, "output.pad=#ff8000")
+    assert data["output"]["pad"] == "#ff8000"
+
+
+def test_yaml_errors_say_where() -> None:
+    with pytest.raises(ConfigError, match=r"key 'seed' is there twice \(line 2, column 1\)$"):
+        parse_yaml("seed: 1\nseed: 2", where="mine.yaml")
+    with pytest.raises(ConfigError, match=r"expected ',' or '\]', but got '<stream end>' \(line 1, column 3\)"):
+        parse_yaml("[1", where="mine.yaml")
+
+
 @pytest.mark.parametrize("key", [key for key, value in leaves(DEFAULTS).items() if isinstance(value, float)])
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "-5.1", "1e300"])
 def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
@@ -185,7 +243,8 @@ def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
 def test_config_that_is_no_mapping_is_refused(data: Any) -> None:
-    assert "mapping" in refused(data)
+    found = {"NoneType": "nothing", "list": "a list", "str": "text", "int": "a number"}[type(data).__name__]
+    assert refused(data) == f"test: expected a mapping of settings, found {found}"
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(

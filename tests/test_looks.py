@@ -174,6 +174,8 @@ def test_palette_command_lists_names_and_writes_a_swatch(tmp_path: Path, capsys:
     black, red = capsys.readouterr().out.splitlines()
     assert black.split()[0] == "#000000" and black.endswith("black") and red.endswith("red")
     assert (tmp_path / "s.gpl").exists()
+    assert cli.run(["palette", str(tmp_path / "in.png"), "--progress", "none"]) == 0  # 8 colors of an image of 2
+    assert capsys.readouterr().out.splitlines() == [black, red]
     assert cli.run([*arguments[:-1], str(tmp_path / "s.bmp")]) == 2
 
 

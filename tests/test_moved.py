@@ -125,6 +125,20 @@ def test_input_that_is_nowhere_is_asked_for_and_remembered(
     works(render, tempera)
 
 
+def test_export_asks_for_the_input_only_where_it_reads_it(home: Path, tempera: Run, tmp_path: Path) -> None:
+    move(input_of(home), tmp_path / "archive" / input_of(home).name)
+    export = ["export", home / "out/film.render", "--set=output.finish.preserve_color=0", "--progress", "none", "-o"]
+    for name, *settings in (
+        ["a.gif", "--set=output.time.loop=none"],
+        ["b.mp4", "--set=output.audio=none"],
+        ["c.mp4", "--fps=5"],
+    ):
+        assert tempera(*export, tmp_path / name, *settings) == (0, "")
+    for name, setting in (("d.gif", "time.fps=48"), ("e.gif", "time.loop=seamless"), ("f.gif", "finish.match_light=1")):
+        code, err = tempera(*export, tmp_path / name, f"--set=output.{setting}")
+        assert code == 4 and "the input of this render is not there" in err and "--input" in err
+
+
 def test_wrong_input_is_refused(home: Path, tempera: Run, tmp_path: Path) -> None:
     render, name = home / "out/film.render", input_of(home).name
     write_photos(tmp_path / "photos", moving_square(COUNT, seed=7))

@@ -224,6 +224,13 @@ def test_refusal_names_each_difference_and_both_options() -> None:
     assert "--fresh" in caught.value.hint and "--workdir" in caught.value.hint and "same settings" in caught.value.hint
 
 
+def test_another_input_is_named_first() -> None:
+    with pytest.raises(RenderDirectoryError) as caught:
+        check_same(a_plan(), a_plan(source=a_source(path="/media/other.mp4", digest="1" * 64)))
+    lines = caught.value.message.splitlines()
+    assert lines[1] == "  the input: there in.mp4, now other.mp4" and "source.digest" in lines[2]
+
+
 def test_difference_of_styles_is_reported_in_one_line() -> None:
     with pytest.raises(RenderDirectoryError) as caught:
         check_same(a_plan(), a_plan(a_style("ink")))

@@ -60,6 +60,7 @@ def test_photos_are_reported_with_order_camera_times_and_exposure(tmp_path: Path
 def test_reason_of_the_order_is_reported(tmp_path: Path) -> None:
     paths = write_photos(tmp_path, moving_square(3))
     assert probe_report([tmp_path], SETTINGS).rows["order"] == "name (none of 3 photos have a capture time)"
+    assert probe_report(paths[:1], SETTINGS).rows["order"] == "a single photo"
     assert probe_report(paths[::-1], SETTINGS).rows["order"] == "as listed (the list is not alphabetical)"
     by_name = InputSettings(order="name")
     assert probe_report([tmp_path], by_name).rows["order"] == "name, as input.order=name asks"

@@ -206,8 +206,14 @@ def test_gaps_are_filled_with_in_betweens_and_nothing_else_is() -> None:
     slower = timeline(source, fps=3).shown  # every 4/3 frames: outside the gap the nearest ones
     assert [(it.first, it.weight) for it in slower] == [(0, 0), (1, third / 3), (1, 5 * third / 3), (2, 0)]
     assert {it.weight for it in timeline(source, between="hold", fps=4).shown} == {0}
-    assert {it.weight for it in timeline(source, cuts=(2,)).shown} == {0}
+    over_cut = timeline(source, cuts=(2,)).shown
+    assert [it.first for it in over_cut] == [0, 1, 1, 1, 2, 3] and {it.weight for it in over_cut} == {0}
     assert make_timeline(TimeSettings(between="hold"), STILL, source, (), ".mp4") is None
+
+
+def test_frames_that_are_held_are_held_up_to_a_cut() -> None:
+    for cuts in ((), (1,)):
+        assert [it.first for it in timeline(even(2), fps=16, between="hold", cuts=cuts).shown] == [0] * 4 + [1] * 4
 
 
 def test_in_betweens_at_a_whole_multiple() -> None:
@@ -231,6 +237,12 @@ def test_one_frame_is_no_loop(loop: Any) -> None:
     found = timeline(even(1), loop=loop, between="flow", fps=8, duration_s=1, seam_s=1)
     assert len(found.shown) == 8 and not any(it.first or it.second or it.weight for it in found.shown)
     assert found.end == 1 and not found.fading
+
+
+def test_a_clip_with_cuts_is_no_seamless_loop_and_says_so() -> None:
+    assert not timeline(even(4), loop="seamless").note and timeline(even(4), loop="seamless").fading
+    cut = timeline(even(4), cuts=(2,), loop="seamless")
+    assert "has cuts" in cut.note and not cut.fading
 
 
 def test_a_ramp_covers_the_integral_of_its_speed() -> None:
@@ -264,6 +276,12 @@ def test_duration_stretches_a_pass() -> None:
     assert timeline(even(1), duration_s=2.5).end == Fraction(5, 2)
     with pytest.raises(ConfigError, match="not longer"):
         timeline(even(4), duration_s=1, hold_last_s=1)
+
+
+@pytest.mark.parametrize("time", [{"duration_s": 86400, "fps": 240}, {"speed": 0.01, "fps": 60, "repeat": 1000}])
+def test_more_pictures_than_fit_into_memory_are_refused_at_once(time: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"would have [0-9,]+ pictures; expected at most 5,000,000"):
+        timeline(even(4), **time)
 
 
 def test_audio_stays_only_with_the_pace() -> None:

@@ -131,6 +131,7 @@ def run(arguments: Sequence[str]) -> int:
             message = " ".join(
                 getattr(error, "format_message", error.__str__)().split()
             )  # typer lists choices in lines
+            message = message.replace(": Value error, ", ": ")  # as pydantic begins
             _say(message, f"{command} --help", kind="error")
             return 2
         traceback.print_exc()

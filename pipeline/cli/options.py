@@ -106,7 +106,10 @@ def parse_span(text: str | None) -> tuple[int | None, int | None] | None:
 
 
 def parse_fps(text: str | None) -> Fraction | None:
-    """`24`, `23.976` or `30000/1001`. Raises UsageError for anything else, or outside (0, 1000]."""
+    """`24`, `30000/1001`, or `23.976`, which means 24000/1001.
+
+    Raises UsageError for anything else, or outside (0, 1000].
+    """
     if text is None:
         return None
     try:
@@ -120,7 +123,9 @@ def parse_fps(text: str | None) -> Fraction | None:
             f"--fps {text}: expected a number above 0 and up to 1000",
             hint="--fps 24, or as a fraction --fps 30000/1001",
         )
-    return fps
+    from pipeline.postprocess.timeline import rate
+
+    return rate(fps)
 
 
 def with_shortcuts(

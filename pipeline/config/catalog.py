@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.problems import kind_of
 from pipeline.config.reading import parse_config, read_yaml, set_value
 from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
@@ -60,7 +61,7 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
         data = read_yaml(path)
         if not isinstance(data, dict):
             raise ConfigError(
-                f"{path}: expected a mapping of settings, found {type(data).__name__}",
+                f"{path}: expected a mapping of settings, found {kind_of(data)}",
                 hint="`tempera styles template` prints a config with every key explained",
             )
         return data, path.parent, path.stem

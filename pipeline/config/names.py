@@ -19,6 +19,12 @@ def one_of(name: str, names: Sequence[str]) -> str:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """`; did you mean 'x'?` for a name that is like one of some names, else nothing."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    """`; did you mean 'x'?` for a name that is like one of some names, else nothing.
+
+    Of dotted names those come first that end in the same word.
+    """
+    same = [known for known in names if known.rpartition(".")[2] == name.rpartition(".")[2]]
+    close = difflib.get_close_matches(name, same, n=1, cutoff=0) or difflib.get_close_matches(
+        name, names, n=1, cutoff=0.5
+    )
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from pipeline.config.curves import Curve
 from pipeline.config.names import nearest
+from pipeline.config.problems import FORM_TYPES, Place, by_place, in_words, kind_of, shortened, yaml_problem
 from pipeline.config.section import NO_CURVE, is_animated
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
@@ -59,15 +61,18 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def _neighbors(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that stand beside a wrong one, dotted: those of the section, or entry of a list, that it is in."""
+def _fields_beside(model: type[BaseModel], location: Place) -> dict[str, FieldInfo]:
+    """The fields of the section, or entry of a list, that a location is in, by name."""
     section: type[BaseModel] | None = model
     for part in location[:-1]:
         if section is not None and isinstance(part, str):
-            fields = {info.alias or name: info.annotation for name, info in section.model_fields.items()}
-            section = _section(fields.get(part))
-    prefix = "".join(f"{part}." for part in location[:-1])
-    return [] if section is None else [f"{prefix}{info.alias or name}" for name, info in section.model_fields.items()]
+            field = _fields(section).get(part)
+            section = None if field is None else _section(field.annotation)
+    return {} if section is None else _fields(section)
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in section.model_fields.items()}
 
 
 def parse_config(data: object, *, where: str) -> Config:
@@ -81,27 +86,29 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
     Raises ConfigError that names every wrong key, what was expected and what was found, with this hint.
     """
     if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected a mapping of settings, found {type(data).__name__}", hint=hint)
+        raise ConfigError(f"{where}: expected a mapping of settings, found {kind_of(data)}", hint=hint)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         problems = []
-        found = error.errors()
-        locations = [problem["loc"] for problem in found]
-        for problem in found[:8]:
-            location = problem["loc"]
-            if any(len(other) > len(location) and other[: len(location)] == location for other in locations):
+        found = by_place(error.errors(), data)
+        for location, errors in list(found.items())[:8]:
+            if any(len(other) > len(location) and other[: len(location)] == location for other in found):
                 continue  # pydantic counts a list with a wrong item as too short
-            key = ".".join(str(part) for part in location) or "config"
-            if problem["type"] == "extra_forbidden":
-                keys = [*config_keys(model), *_neighbors(model, location)]
-                problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
-            elif problem["type"] in _NO_SECTION and (inside := _settings_of(key, model)):
-                given = _shortened(repr(problem.get("input")))
-                problems.append(f"{_shortened(key)}: is a section, with settings such as {inside}, found {given}")
+            key, types = ".".join(str(part) for part in location), {problem["type"] for problem in errors}
+            beside = _fields_beside(model, location)
+            if "extra_forbidden" in types:
+                prefix = "".join(f"{part}." for part in location[:-1])
+                keys = [*config_keys(model), *(f"{prefix}{name}" for name in beside)]
+                problems.append(f"{shortened(key)}: unknown key{nearest(key, keys)}")
+            elif types & {*_NO_SECTION} and (inside := _settings_of(key, model)):
+                given = shortened(repr(errors[0].get("input")))
+                problems.append(f"{shortened(key)}: is a section, with settings such as {inside}, found {given}")
             else:
-                problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
-        if any(problem["type"] == NO_CURVE for problem in found):
+                problems.append(f"{shortened(key)}: {in_words(errors)}" if key else in_words(errors))
+            if key and types & {*FORM_TYPES} and (field := beside.get(str(location[-1]))) and field.description:
+                hint = f"{key}: {field.description}"
+        if any(problem["type"] == NO_CURVE for errors in found.values() for problem in errors):
             hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
 
@@ -113,26 +120,18 @@ def _settings_of(key: str, model: type[BaseModel]) -> str:
     return ", ".join(inside[:2])
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:200] + "..." + text[-97:]
-
-
 def check_key(key: str, option: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT) -> None:
     """Raise ConfigError, naming the nearest valid key, for a key that an option of the command line cannot reach."""
     valid = config_keys(model)
     if key not in valid and not key.startswith(_open_keys(model)):
-        raise ConfigError(f"{option} {_shortened(key)}: unknown key{nearest(key, valid)}", hint=hint)
+        raise ConfigError(f"{option} {shortened(key)}: unknown key{nearest(key, valid)}", hint=hint)
 
 
 def set_value(
     data: dict[str, Any], assignment: str, model: type[BaseModel] = Config, *, hint: str = STYLE_HINT
 ) -> None:
-    """Apply one `section.key=value` of `--set` to the plain data of settings; the value is read as YAML.
+    """Apply one `section.key=value` of `--set` to the plain data of settings; the value is read as YAML, but a color
+    such as `#ff8000`, which would be a comment there, as it is.
 
     Paths in the value are relative to the current folder, whatever file it is set for. Raises ConfigError for an
     unknown key, naming the nearest valid one.
@@ -141,15 +140,15 @@ def set_value(
     key = key.strip()
     if not sign or not key:
         raise ConfigError(
-            f"--set {_shortened(assignment)}: expected section.key=value",
+            f"--set {shortened(assignment)}: expected section.key=value",
             hint="for example --set optimize.warm.evaluations=8",
         )
     check_key(key, "--set", model, hint=hint)
     try:
-        value = _load(text)
+        value = text.strip() if text.lstrip().startswith("#") else _load(text)
     except _YAML_ERRORS as error:
         raise ConfigError(
-            f"--set {_shortened(assignment)}: the value is not YAML ({_one_line(error)})", hint="quote it"
+            f"--set {shortened(assignment)}: the value is not YAML ({yaml_problem(error)})", hint="quote it"
         ) from None
     value = _from_here(model, key.split("."), value)
     node: Any = data
@@ -169,7 +168,7 @@ def set_value(
             node[last] = value
     except (ValueError, IndexError):
         raise ConfigError(
-            f"--set {_shortened(key)}: no such entry in the list",
+            f"--set {shortened(key)}: no such entry in the list",
             hint="entries are numbered from 0, as in style.images.0.weight=45",
         ) from None
 
@@ -252,7 +251,7 @@ def parse_yaml(text: str, *, where: str, hint: str = STYLE_HINT) -> Any:
     try:
         return _load(text)
     except _YAML_ERRORS as error:
-        raise ConfigError(f"{where}: is not valid YAML: {_one_line(error)}", hint=hint) from None
+        raise ConfigError(f"{where}: is not valid YAML: {yaml_problem(error)}", hint=hint) from None
 
 
 class _Loader(yaml.SafeLoader):

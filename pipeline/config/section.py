@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from pydantic import (
@@ -59,7 +60,8 @@ class Settings(BaseModel):
             if is_animated(info) and isinstance(value, list | tuple | Mapping):
                 curves[name] = _curve(cls, name, value)
             elif is_curve(value):
-                raise _error(cls, NO_CURVE, (name,), "it has one value for the whole clip and cannot be a curve", value)
+                said = "it has one value for the whole clip and cannot be a curve"
+                raise _errors(cls, [_detail(NO_CURVE, (name,), said, value)])
         if not curves:
             return handler(data)
         found = handler(dict(data) | {name: _most(cls, name, curve) for name, curve in curves.items()})
@@ -160,18 +162,23 @@ def _curve(section: type[Settings], name: str, value: Any) -> Curve:
     try:
         return Curve.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = first["loc"][1:] if isinstance(value, list | tuple) else first["loc"]
-        raise _error(section, first["type"], (name, *place), first["msg"], first["input"]) from None
+        skipped = 1 if isinstance(value, list | tuple) else 0  # the name of the list that the points become
+        details = [
+            _detail(found["type"], (name, *found["loc"][skipped:]), found["msg"], found["input"], found.get("ctx", {}))
+            for found in error.errors()
+        ]
+        raise _errors(section, details) from None
 
 
-def _error(
-    section: type[Settings], kind: str, place: tuple[str | int, ...], message: str, value: Any
-) -> ValidationError:
-    problem = PydanticCustomError(kind, "{message}", {"message": message})
-    return ValidationError.from_exception_data(
-        section.__name__, [InitErrorDetails(type=problem, loc=place, input=value)]
-    )
+def _detail(
+    kind: str, place: tuple[str | int, ...], message: str, value: Any, context: Mapping[str, Any] = MappingProxyType({})
+) -> InitErrorDetails:
+    problem = PydanticCustomError(kind, "{message}", {**context, "message": message})
+    return InitErrorDetails(type=problem, loc=place, input=value)
+
+
+def _errors(section: type[Settings], details: list[InitErrorDetails]) -> ValidationError:
+    return ValidationError.from_exception_data(section.__name__, details)
 
 
 def _changed(value: Any, change: Callable[[Path], Path]) -> Any:

@@ -210,7 +210,10 @@ class InputSettings(AlignmentSettings):
         description="Video frames that hold two moments in alternate lines: keep the first moment and interpolate "
         "the other lines. auto: where the video marks frames as interlaced.",
     )
-    background: Color = Field("#ffffff", description="Color behind the transparent parts of a video.")
+    background: Color = Field(
+        "#ffffff",
+        description="Color behind the transparent parts of a video; behind those of photos and animations is white.",
+    )
     rate: Literal["drop", "blend"] = Field(
         "drop",
         description="Frames of a video that `--fps` has no place for: leave them out (drop), or average them with the "

@@ -44,6 +44,9 @@ def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the re
     found = _settings(existing, wanted, where) if more else differences(existing, wanted)
     lines = [f"{key}: there {there}, now {now}" for key, there, now in found]
     lines += [] if more else _photos(existing, wanted)
+    names = [Path(plan.source.path).name for plan in (existing, wanted)]
+    if existing.source.digest != wanted.source.digest and names[0] != names[1]:
+        lines.insert(0, f"the input: there {names[0]}, now {names[1]}")
     raise RenderDirectoryError(
         f"{where}: holds a render with other settings\n  " + "\n  ".join(lines),
         hint="use the same settings to continue it; or begin a new render with --fresh (the old folder is moved aside, "

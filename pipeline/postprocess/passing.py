@@ -86,7 +86,7 @@ class Passing:
         return tuple(found)
 
 
-def exact(value: float) -> Fraction:
+def exact(value: float | Fraction) -> Fraction:
     """A number of the settings as it is written: 0.1 is 1/10."""
     return Fraction(str(value))
 

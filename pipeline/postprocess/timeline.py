@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.section import with_values
+from pipeline.errors import ConfigError
 from pipeline.postprocess.passing import Passing, exact, places
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ BURST: Final = range(3, 24)
 """So many photos of one shot are a burst."""
 EVEN: Final = 1.25
 """Time stamps in milliseconds and rates that vary a little count as even."""
+MAX_PICTURES: Final = 5_000_000
+"""More than a day at 50 per second; more would fill the memory with their times."""
 LOOPING: Final = frozenset({".gif", ".webp"})
 """Outputs that players show again and again."""
 
@@ -90,6 +93,11 @@ class Timeline:
     inner: frozenset[int] = frozenset()
 
     @property
+    def reads_content(self) -> bool:
+        """Whether a picture is made along the motion of the content."""
+        return bool(self.fading) or (self.flow and any(picture.weight for picture in self.shown))
+
+    @property
     def frames(self) -> list[int]:
         """The frames in the order in which they are needed, where those of the last picture are kept.
 
@@ -122,7 +130,7 @@ def make_timeline(
     """The timeline of an output with this suffix; None if the frames are shown as they are, at their own times.
 
     `cuts` are the frames before which there is a cut: nothing is ever shown between two shots. Raises ConfigError for
-    curves that do not fit the clip, and for holds that are longer than the whole.
+    curves that do not fit the clip, for holds that are longer than the whole, and for more than `MAX_PICTURES`.
     """
     pace = resolved(time, source, cuts, suffix)
     moving_view = view.zoom > 1  # of a curve it is the largest value, and without zoom there is nothing to move
@@ -134,6 +142,7 @@ def make_timeline(
     if pace.loop == "none" and pace.fps is None and not moving_view and time == as_it_is and not time.own_curves:
         return None
     passing = Passing(time, source, seamless=pace.loop == "seamless")
+    _check_count((source.frame_count if pace.fps is None else round(passing.duration * pace.fps)) * time.repeat)
     once, cycle = _own_times(passing, pace) if pace.fps is None else _evenly(passing, pace, pace.fps, cuts)
     audio = None
     if pace.loop != "boomerang" and not time.reverse and time.repeat == 1:
@@ -145,6 +154,8 @@ def make_timeline(
     if pace.loop == "seamless" and not cuts:
         count = min(time.seam_frames, source.frame_count // 2)
         fading = {source.frame_count - behind: 1 - Fraction(behind, count + 1) for behind in range(1, count + 1)}
+    elif pace.loop == "seamless":
+        pace = replace(pace, note="the clip has cuts: its end does not turn into its beginning")
     flow = pace.between == "flow" or bool(pace.gaps)
     inner = _inner(source, cuts) if flow else frozenset()
     return Timeline(tuple(shown), cycle * time.repeat, flow, fading, audio, pace.note, pace.loop, inner)
@@ -177,7 +188,7 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
     return Pace(loop, between, fps, note, gaps)
 
 
-def rate(fps: float) -> Fraction:
+def rate(fps: float | Fraction) -> Fraction:
     """Frames per second as they are meant: 29.97 is 30000/1001."""
     for whole in (24, 30, 48, 60, 120):
         if abs(fps - whole / 1.001) < 0.005:
@@ -193,6 +204,14 @@ def _inner(source: Source, cuts: Collection[int]) -> frozenset[int]:
         for index, (before, after) in enumerate(pairwise(steps), start=1)
         if index not in cuts and index + 1 not in cuts and max(before, after) <= EVEN * min(before, after)
     )
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_PICTURES:
+        raise ConfigError(
+            f"output.time: the output would have {count:,} pictures; expected at most {MAX_PICTURES:,}",
+            hint="choose a smaller fps or repeat, a shorter duration_s, or a larger speed",
+        )
 
 
 def _own_times(passing: Passing, pace: Pace) -> tuple[list[Shown], Fraction]:
@@ -228,7 +247,10 @@ def _evenly(passing: Passing, pace: Pace, fps: Fraction, cuts: Collection[int]) 
 def _place(
     passing: Passing, position: Fraction, pace: Pace, cuts: Collection[int], *, falls: bool
 ) -> tuple[int, int, Fraction]:
-    """The frames around a position, and how far it is from the first to the second; at a cut the nearer one."""
+    """The frames around a position, and how far it is from the first to the second.
+
+    At a cut it is one of them: the one before where frames are held and in gaps, else the nearer one.
+    """
     times = passing.times
     first = bisect_right(times, position) - 1
     at_end = first + 1 == len(times)
@@ -239,9 +261,10 @@ def _place(
     if weight == 1:
         return second, second, Fraction(0)
     over_cut = second in cuts or (at_end and bool(cuts))
-    if (pace.between in ("blend", "flow") or first in pace.gaps) and not over_cut:
+    gap = first in pace.gaps
+    if (pace.between in ("blend", "flow") or gap) and not over_cut:
         return first, second, weight
-    if pace.between == "hold" and not over_cut:
+    if pace.between == "hold" or gap:
         shown = second if falls else first
     else:
         shown = second if weight > Fraction(1, 2) else first

@@ -119,7 +119,7 @@ class PlainReporter(_LineReporter):
     def _say_frame(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         _print(
             f"stylized {self._done} of {self._total} frames ({chain.id} frame {index}, {phase}, "
-            f"{stats.evaluations} evaluations, {seconds:.1f} s), left {describe_seconds(self._estimate.seconds_left())}"
+            f"{_evaluations(stats)}, {seconds:.1f} s), left {describe_seconds(self._estimate.seconds_left())}"
         )
 
 
@@ -198,7 +198,7 @@ class RichReporter:
     def frame_stored(self, chain: Chain, index: int, phase: Phase, stats: FrameStats, seconds: float) -> None:
         """See `Reporter`."""
         self._estimate.frame_stored(phase, seconds)
-        self._describe(chain, f"frame {index}: {stats.evaluations} evaluations, {seconds:.1f} s", advance=1)
+        self._describe(chain, f"frame {index}: {_evaluations(stats)}, {seconds:.1f} s", advance=1)
 
     def _describe(self, chain: Chain, what: str, *, advance: int = 0) -> None:
         """Show what happened, the time left, and how many frames of this session started anew."""
@@ -235,6 +235,10 @@ class RichReporter:
             console=self._console,
             transient=transient,
         )
+
+
+def _evaluations(stats: FrameStats) -> str:
+    return f"{stats.evaluations} evaluation{'s' * (stats.evaluations != 1)}"
 
 
 def _print(line: str) -> None:

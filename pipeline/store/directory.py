@@ -100,7 +100,7 @@ class RenderDirectory:
                 )
             data = file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
-            what = "has no plan.json" if path.is_dir() else "there is no such folder"
+            what = "has no plan.json" if path.is_dir() else "is a file" if path.exists() else "there is no such folder"
             raise RenderDirectoryError(
                 f"{path}: not a render directory ({what})",
                 hint="give the folder that `tempera render` made: the video's name ending in .render, or --workdir",

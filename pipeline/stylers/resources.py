@@ -64,13 +64,13 @@ def image_digest(path: Path, *, min_side_px: int = 1) -> str:
         digest = file_digest(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: the style image cannot be read ({getattr(error, 'strerror', None) or error})",
-            hint="check style.images in the config; paths are relative to the config file",
+            f"{path}: an image of the style cannot be read ({getattr(error, 'strerror', None) or error})",
+            hint="check style.images, and optimize.cold.init if it is set; paths are relative to the config file",
         ) from None
     try:
         height, width = load_rgb(path).shape[:2]
     except InputError as error:
-        raise ConfigError(f"style image {error.message}", hint=error.hint) from None
+        raise ConfigError(f"an image of the style: {error.message}", hint=error.hint) from None
     if min(height, width) < min_side_px:
         raise ConfigError(
             f"{path}: the style image has {width}x{height} px, the encoder needs {min_side_px} along each side",

@@ -79,6 +79,10 @@ def aligned(
     levels = photos and several and settings.level != "none"
     if settings.level != "none" and not photos:
         reporter.note("input.level acts on photos; input.deflicker evens out the exposure of videos")
+    if settings.align not in ("auto", "none") and not photos:
+        reporter.note("input.align acts on photos; input.stabilize steadies videos")
+    if settings.fuse_group != "all" and not fuses:
+        reporter.note("input.fuse_group does nothing without input.fuse")
     if steadies and (aligns or fuses):
         raise UsageError(
             f"input.stabilize cannot be used with {'input.fuse' if fuses else 'input.align'}: both place the frames",

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.config.section import curve_lines
+from pipeline.plan.comparison import check_same, extends
 from pipeline.workflows.alignment import alignment_in_words
 from pipeline.workflows.cost import missing_weights
 from pipeline.workflows.forecast import Forecast, forecast
-from pipeline.workflows.prepare import Prepared, prepare
+from pipeline.workflows.outputs import keep_old_video
+from pipeline.workflows.prepare import Prepared, existing_plan, prepare
 from pipeline.workflows.retime import plays_in_words
 from pipeline.workflows.space import in_words, needs
 
@@ -24,12 +26,18 @@ def dry_run(request: RenderRequest, reporter: Reporter) -> list[str]:
     """Prepare a render and forecast it, with the time that preparing takes; returns the lines that say so.
 
     It writes no output and downloads nothing: where weights are missing, the encoder that ships and dense inverse
-    search stand in for the networks in the plan, and time and memory are unknown. Raises what `prepare` raises, and
-    RenderDirectoryError if the directory cannot be read.
+    search stand in for the networks in the plan, and time and memory are unknown. Raises the errors of `prepare`, and
+    those with which the render itself would refuse its directory and its outputs.
     """
     missing = tuple(dict.fromkeys(name for style in request.styles for name in missing_weights(style, request.weights)))
     began = time.perf_counter()
     prepared = prepare(replace(request, styles=tuple(_shipped(style, missing) for style in request.styles)), reporter)
+    if not request.fresh:
+        for style in prepared.outputs:
+            keep_old_video(style, prepared, request, reporter)
+        existing = None if missing else existing_plan(prepared.path)
+        if existing is not None and not extends(existing, prepared.plan, where=str(prepared.path)):
+            check_same(existing, prepared.plan, where=str(prepared.path))
     seconds = time.perf_counter() - began
     found = forecast(prepared, anew=request.fresh, missing=missing)
     if found.seconds is not None:

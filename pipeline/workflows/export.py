@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,9 @@ from pipeline.workflows.finished import finisher
 from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
-from pipeline.workflows.outputs import keep_longer_video, note_video
+from pipeline.workflows.outputs import keep_longer_video, keep_other_files, note_video
 from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import in_any_order, output_timeline, paced, retimed, write_retimed
+from pipeline.workflows.retime import file_count, in_any_order, output_timeline, paced, retimed, write_retimed
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def export(
 
     `output` None writes where the render itself would. `settings` returns a config with changed output settings.
     `moved_to` is where the input is now (see `open_render`).
-    Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, Interrupted
-    if an end was requested; then no video is changed.
+    Raises InputError if the input is needed and not there, RenderDirectoryError if no frame is stored yet, UsageError
+    if a file is there that this render has not written, Interrupted if an end was requested; then no video is changed.
     """
-    from pipeline.media.writer.target import check_output
+    from pipeline.media.writer.target import check_output, resolve
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.framing import shown_size
 
@@ -60,21 +61,32 @@ def export(
     opened = open_render(path, moved_to)
     directory, source = opened.directory, opened.source
     configs = {name: settings(config) for name, config in opened.configs.items()}
-    if (source.has_audio and fps is None) or any(reads_content(config.output.finish) for config in configs.values()):
-        check_input(opened, "export")
     outputs = opened.outputs if output is None else named_outputs(output, list(opened.outputs))
+    audible = source.has_audio and any(
+        resolve(outputs[name], config.output).kind == "video" and config.output.audio != "none"
+        for name, config in configs.items()
+    )
+    if (audible and fps is None) or any(reads_content(config.output.finish) for config in configs.values()):
+        check_input(opened, "export")
     for target in outputs.values():
         refuse_input(target, source)
-    if fps is not None and source.has_audio:
+    if fps is not None and audible:
         reporter.note(f"--fps {fps} shows the same frames at another pace: the video has no audio")
     written = []
     for name, config in configs.items():
         ready = frames_ready(directory, name)
         if ready < source.frame_count:
-            reporter.note(f"{name}: {ready} of {source.frame_count} frames are stored; the video ends there")
+            stored = f"{ready} of {source.frame_count} frames {'is' if ready == 1 else 'are'} stored"
+            reporter.note(f"{name}: {stored}; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
+        shown = selected(source, range(ready))
+        if opened.looked_for:  # which is only an obstacle if it has to be read
+            timeline = output_timeline(config.output, directory.plan, shown, outputs[name], fps)
+            if timeline is not None and timeline.reads_content:
+                check_input(opened, "export")
+        keep_other_files(outputs[name], path, file_count(outputs[name], config.output, directory.plan, shown, fps))
         written.append(
             write_style(
                 directory,
@@ -118,15 +130,21 @@ def write_style(
     record = render_record(plan, style, config, source, fps, reporter)
     if source.kind == "photos":
         source, fps = paced(source, fps), None
+    elif fps is not None:
+        source = replace(source, has_audio=False)  # its audio has another pace, whatever the timeline does
     timeline = output_timeline(config.output, plan, source, output, fps)
     times = shown_times(source, timeline, fps)
     shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
-    deep = resolve(output, config.output).deep
+    target = resolve(output, config.output)
+    usual = type(config.output)()
+    if target.kind == "still" and (config.output.time, config.output.view) != (usual.time, usual.view):
+        reporter.note(f"{output.name}: output.time and output.view do nothing for one image; name a video or a folder")
+    deep = target.deep
     if timeline is not None:
         made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
         with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
             write_retimed(output, pictures, timeline, source, config.output, reporter, record)
-        note_video(directory, style, output, source.frame_count, "", len(timeline.shown))
+        note_video(directory, style, output, source.frame_count, "", reporter, len(timeline.shown))
         return output
     seen = hashlib.sha256()
     with ExitStack() as stack:
@@ -143,7 +161,7 @@ def write_style(
             progress=advance,
             note=reporter.note,
         )
-    note_video(directory, style, output, source.frame_count, seen.hexdigest())
+    note_video(directory, style, output, source.frame_count, seen.hexdigest(), reporter)
     return output
 
 

@@ -14,25 +14,25 @@ from pipeline.store.videos import Video, exported, known_videos, remember_video,
 from pipeline.workflows.output_names import output_files
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.request import RenderRequest
+from pipeline.workflows.retime import file_count
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
 
 
-def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
+def keep_old_video(style: str, prepared: Prepared, request: RenderRequest, reporter: Reporter) -> None:
     """Before the work begins: refuse to replace a video that is not of this render, or with `fresh` move it aside.
 
     Raises UsageError if there is such a video, WriteError if it cannot be moved aside.
     """
-    own = _own_frames(output, prepared.path)
-    existing = [file for file in output_files(output, prepared.source.frame_count)[own:] if file.exists()]
+    output, settings = prepared.outputs[style], prepared.configs[style].output
+    count = file_count(output, settings, prepared.plan, prepared.source)
+    if not request.fresh:
+        keep_other_files(output, prepared.path, count)
+        return
+    existing = _other_files(output, prepared.path, count)
     if not existing:
         return
-    if not request.fresh:
-        raise UsageError(
-            f"{existing[0]}: exists, and is not of this render",
-            hint="choose another name with -o, or move the old file away",
-        )
     for file in existing:
         number = 1
         while (aside := file.with_name(f"{file.stem}.old-{number}{file.suffix}")).exists():
@@ -45,6 +45,15 @@ def keep_old_video(output: Path, prepared: Prepared, request: RenderRequest, rep
                 hint="choose another name with -o, or check the permissions of its folder",
             ) from error
     reporter.note(f"the old video is kept as {aside}")
+
+
+def keep_other_files(output: Path, path: Path, count: int) -> None:
+    """Raise UsageError if writing so many files would replace one that the render at `path` has not written."""
+    if existing := _other_files(output, path, count):
+        raise UsageError(
+            f"{existing[0]}: exists, and is not of this render",
+            hint="choose another name with -o, or move the old file away",
+        )
 
 
 def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int) -> None:
@@ -60,10 +69,24 @@ def keep_longer_video(directory: RenderDirectory, output: Path, frame_count: int
 
 
 def note_video(
-    directory: RenderDirectory, style: str, output: Path, frame_count: int, pixels: str, pictures: int = 0
+    directory: RenderDirectory,
+    style: str,
+    output: Path,
+    frame_count: int,
+    pixels: str,
+    reporter: Reporter,
+    pictures: int = 0,
 ) -> None:
-    """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`)."""
+    """Remember a video that was just written: that this render wrote it, and what it shows (see `Video`).
+
+    Numbered images of a longer output that are still behind these are noted.
+    """
     files = output_files(output, pictures or frame_count)
+    longest = output_files(output, _own_frames(output, directory.path))
+    if behind := [file for file in longest[len(files) :] if file.exists()]:
+        reporter.note(
+            f"{output}: {behind[0].name} to {behind[-1].name} are still those of an earlier output of this render"
+        )
     try:
         size, sha256 = size_and_digest(files)
     except OSError:
@@ -97,6 +120,11 @@ def check_exported(directory: RenderDirectory, outputs: dict[str, Path]) -> dict
             )
         found[style] = file
     return found
+
+
+def _other_files(output: Path, path: Path, count: int) -> list[Path]:
+    """The files that writing so many would replace and that the render at `path` has not written."""
+    return [file for file in output_files(output, count)[_own_frames(output, path) :] if file.exists()]
 
 
 def _own_frames(output: Path, path: Path) -> int:

@@ -26,7 +26,10 @@ def find_palette(
     *,
     frames: FrameSlice | None = None,
 ) -> list[Swatch]:
-    """The `colors` main colors of an image, a video or photos, from dark to light. Raises what reading them raises."""
+    """The `colors` main colors of an image, a video or photos, from dark to light; fewer where there are no more.
+
+    Raises what reading them raises.
+    """
     import numpy as np
 
     from pipeline.analysis.shot_colors import ColorMeasurement, decoded_colors
@@ -56,4 +59,5 @@ def find_palette(
     return [
         Swatch(name, f"#{bytes(color).hex()}", round(float(count) / len(lab), 4))
         for name, color, count in zip(color_names(rgb), rgb.tolist(), counts, strict=True)
+        if count  # where there are fewer colors than asked for, the others repeat them
     ]

@@ -23,7 +23,7 @@ from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
-from pipeline.workflows.retime import output_timeline
+from pipeline.workflows.retime import check_times, output_timeline
 
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
@@ -156,6 +156,9 @@ def _prepare(
         # What does not fit the clip is refused now.
         timeline = output_timeline(style.output, plan, source, outputs[name])
         output_framing(style.output, (width_px, height_px), shown_times(source, timeline))
+        check_times(outputs[name], style.output, source, timeline)
+        if style.motion.loop and len(plan.shots) > 1:
+            reporter.note(f"{name}: motion.loop does nothing here: the clip has cuts, and only one shot can be a loop")
     weights = {style.name: style.weights for style in resolved if style.weights is not None}
     return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
 

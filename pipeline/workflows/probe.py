@@ -123,6 +123,8 @@ def _order(source: Source, settings: InputSettings, facts: PhotoFacts) -> str:
     count = len({*source.decoded_indices})
     if settings.order != "auto":
         return f"{source.order}, as input.order={settings.order} asks"
+    if count == 1:
+        return "a single photo"
     reasons = {
         "capture time": "every photo has one",
         "time in the names": f"every name has one, and {facts.with_time} of {count} photos a capture time",

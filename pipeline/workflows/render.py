@@ -43,8 +43,8 @@ def render(
     check_disk_space(prepared, reporter, anew=request.fresh)
     if request.fresh and (moved := fresh(prepared.path)) is not None:
         reporter.note(f"the old render directory is kept as {moved}")
-    for output in prepared.outputs.values():
-        keep_old_video(output, prepared, request, reporter)
+    for style in prepared.outputs:
+        keep_old_video(style, prepared, request, reporter)
     if (prepared.path / PLAN_NAME).exists():
         extended = extend(prepared.path, prepared.plan, prepared.configs)
         if extended is not None:
@@ -57,7 +57,9 @@ def render(
 
 def _in_words(extended: Extended) -> str:
     """What became of the frames that a render had, in one sentence without a period."""
-    text = f"the render of {extended.before} frames goes on to {extended.now}: {extended.kept} stored ones stay"
+    frames = f"{extended.before} frame{'s' * (extended.before != 1)}"
+    text = f"the render of {frames} goes on to {extended.now}: {extended.kept} stored ones stay"
     if extended.stale:
-        text += f", {extended.stale} are stylized anew (the old ones are kept in its folder `plans`)"
+        are = "is" if extended.stale == 1 else "are"
+        text += f", {extended.stale} {are} stylized anew (the old ones are kept in its folder `plans`)"
     return text

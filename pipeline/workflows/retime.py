@@ -50,6 +50,30 @@ def output_timeline(
     return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
 
 
+def file_count(
+    output: Path, settings: OutputSettings, plan: RenderPlan, source: Source, fps: Fraction | None = None
+) -> int:
+    """How many files an output of a source is. Raises ConfigError as `output_timeline` does."""
+    from pipeline.media.writer.target import resolve
+
+    if resolve(output, settings).kind != "stills":
+        return 1
+    timeline = output_timeline(settings, plan, source, output, fps)
+    return source.frame_count if timeline is None else len(timeline.shown)
+
+
+def check_times(output: Path, settings: OutputSettings, source: Source, timeline: Timeline | None) -> None:
+    """Raise WriteError if a video of this kind cannot show a source, or the pictures of a timeline, at the times."""
+    from pipeline.media.writer import video
+    from pipeline.media.writer.target import resolve
+    from pipeline.media.writer.timing import output_timing
+
+    target = resolve(output, settings)
+    if target.kind == "video":
+        shown = source if timeline is None else _shown_source(source, timeline)
+        video.check_times(output, target, output_timing(shown, None))
+
+
 def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, source: Source) -> str:
     """How an output plays, for people: pictures, seconds, rate, loop, what is made between frames, audio."""
     from pipeline.media.writer.target import resolve
@@ -60,17 +84,16 @@ def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, sou
     starts = [pts * source.time_base for pts in source.pts] if timeline is None else [it.start for it in timeline.shown]
     end = Fraction(source.duration_s) if timeline is None else timeline.end
     steps = {after - before for before, after in pairwise(starts)}
-    words = [f"{source.frame_count} frame{'s' * (source.frame_count != 1)}"]
-    if timeline is not None:
-        words = [f"{len(starts)} picture{'s' * (len(starts) != 1)} of {words[0]}"]
+    words = [_pictures_of(source, timeline)]
     words += [
         f"{float(end):.2f} s",
         f"{float(1 / steps.pop()):.3g} per second" if len(steps) == 1 else "at their times",
     ]
     if timeline is not None:
-        words += {"boomerang": ["forth and back"], "seamless": ["the end leads into the beginning"]}.get(
-            timeline.loop, []
-        )
+        words += {
+            "boomerang": ["forth and back"],
+            "seamless": [timeline.note or "the end leads into the beginning"],
+        }.get(timeline.loop, [])
         if any(shown.weight for shown in timeline.shown):
             words.append(f"in-betweens {'along the motion' if timeline.flow else 'crossfaded'}")
     if kind == "animation":
@@ -79,6 +102,13 @@ def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, sou
     if kind == "video" and source.has_audio and settings.audio != "none":
         words.append("with audio" if timeline is None or timeline.audio is not None else "without audio")
     return ", ".join(words)
+
+
+def _pictures_of(source: Source, timeline: Timeline | None) -> str:
+    frames = f"{source.frame_count} frame{'s' * (source.frame_count != 1)}"
+    if timeline is None:
+        return frames
+    return f"{len(timeline.shown)} picture{'s' * (len(timeline.shown) != 1)} of {frames}"
 
 
 def write_retimed(
@@ -98,9 +128,8 @@ def write_retimed(
 
     if timeline.note:
         reporter.note(timeline.note)
-    end, count = float(timeline.end), len(timeline.shown)
-    reporter.note(f"{output.name}: {count} pictures of {source.frame_count} frames, {end:.2f} s")
-    with reporter.stage(f"writing {output.name}", count) as advance:
+    reporter.note(f"{output.name}: {_pictures_of(source, timeline)}, {float(timeline.end):.2f} s")
+    with reporter.stage(f"writing {output.name}", len(timeline.shown)) as advance:
         write_video(
             output,
             pictures,
@@ -186,7 +215,7 @@ def _with_flows(
     from pipeline.motion.estimate import motion_between
     from pipeline.motion.methods import load_estimator
 
-    flow = bool(timeline.fading) or (timeline.flow and any(shown.weight for shown in timeline.shown))
+    flow = timeline.reads_content
     estimator = load_estimator(motion) if flow else None
     known = _KnownFlows(motion, estimator, timeline.inner if not repeats else frozenset())
     images: dict[int, Pixels] = {}

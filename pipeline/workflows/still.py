@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.config.settings import Config
+
+_OVERSHOOT: Final = 0.1
+"""How far values may be outside [0, 1], as behind a resize by Lanczos's kernel; more is another range."""
 
 
 def stylize_images(
@@ -86,7 +89,14 @@ def as_tensor(image: Any) -> torch.Tensor:
     if isinstance(image, torch.Tensor):
         batch = image[None] if image.ndim == 3 else image
         if image.is_floating_point() and batch.ndim == 4 and batch.shape[1] == 3 and batch.numel():
-            return batch.detach().to("cpu", torch.float32)
+            values = batch.detach().to("cpu", torch.float32)
+            low, high = (float(value) for value in values.aminmax())
+            if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):  # nor if one is not a number
+                raise UsageError(
+                    f"cannot stylize a tensor of values from {low:g} to {high:g}; expected 0 to 1",
+                    hint="divide by 255, undo a normalization, or clamp it",
+                )
+            return values
         raise _unknown(f"a tensor {tuple(image.shape)} of {image.dtype}")
     raise _unknown(type(image).__name__)
 

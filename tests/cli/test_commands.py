@@ -28,6 +28,9 @@ def test_probe_prints_size_rate_and_duration(tempera: Tempera) -> None:
     for word in (f"video, {FRAMES} frames", "48x32 px", "10.000 fps, constant", "0.500 s", "audio     yes"):
         assert word in result.out
     assert "variable" in tempera("probe", "{media}/uneven.mp4").out
+    for asked, found in (("23.976", "24000/1001"), ("29.97", "30000/1001"), ("1/3", "1/3"), ("12.5", "25/2")):
+        facts = json.loads(tempera("probe", "{media}/photos", "--json", "--fps", asked).out)
+        assert facts["frame_rate"] == found
     facts = json.loads(tempera("probe", "{media}/photos", "--json", "--fps", "12").out)
     assert (facts["kind"], facts["frame_count"], facts["width_px"], facts["height_px"]) == ("photos", 3, 48, 32)
     assert Fraction(facts["frame_rate"]) == 12 and facts["duration_s"] == pytest.approx(0.25)

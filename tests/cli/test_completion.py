@@ -36,6 +36,10 @@ def test_shipped_styles_are_proposed() -> None:
     assert completion.propose_styles("./") == []
 
 
+def test_an_unknown_shell_is_refused_in_plain_words(tempera: Tempera) -> None:
+    assert_refused(tempera("completion", "bash2"), 2, "error: Invalid value for 'shell': 'bash2' is not one of 'bash'")
+
+
 @pytest.fixture
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command `tempera` on the PATH that runs this package."""

@@ -18,6 +18,7 @@ from pipeline import cli
 from tests.support.clips import moving_square, texture, truncate, write_photos
 from tests.support.command_line import (
     FRAMES,
+    QUICK,
     Tempera,
     assert_refused,
     everything,
@@ -54,6 +55,59 @@ def test_file_of_another_program_is_never_overwritten(render: Tempera, tmp_path:
     assert (tmp_path / "mine.mp4").read_bytes() == (tmp_path / "out/00002.png").read_bytes() == b"holidays"
     assert render(*clip, "-o", "mine.mp4", "--fresh").code == 0
     assert (tmp_path / "mine.old-1.mp4").read_bytes() == b"holidays"
+
+
+def test_export_replaces_only_what_the_render_has_written(tempera: Tempera, rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.mp4").write_bytes(b"holidays")
+    assert_refused(tempera("export", rendered, "-o", "mine.mp4", "-q"), 2, "mine.mp4", "not of this render")
+    (tmp_path / "out").mkdir()
+    behind = tmp_path / f"out/{FRAMES:05d}.png"  # an in-between would have this name
+    behind.write_bytes(b"holidays")
+    images = ("-o", "out/%05d.png", "--set", "output.time.fps=48", "-q")
+    assert_refused(tempera("export", rendered, *images), 2, behind.name)
+    assert_refused(tempera("render", "{media}/clip.mp4", "-s", "{media}/waves.png", *images, *QUICK), 2, behind.name)
+    assert (tmp_path / "mine.mp4").read_bytes() == behind.read_bytes() == b"holidays"
+    behind.unlink()
+    for _ in range(2):
+        assert tempera("export", rendered, *images).code == 0
+    assert behind.exists()
+
+
+def test_a_dry_run_is_refused_where_the_render_is(render: Tempera, tempera: Tempera, rendered: Path) -> None:
+    clip = ("{media}/clip.mp4", "-s", "{media}/waves.png", "--dry-run")
+    Path("mine.mp4").write_bytes(b"holidays")
+    assert_refused(render(*clip, "-o", "mine.mp4"), 2, "not of this render")
+    assert_refused(render(*clip, "--workdir", rendered, "--seed", "7", "-o", "v.mp4"), 5, "seed: there 0, now 7")
+    for settings in (("--seed", "7", "--fresh"), ()):
+        assert render(*clip, "--workdir", rendered, "-o", "v.mp4", *settings).code == 0
+
+
+def test_a_rate_that_the_container_does_not_take_is_refused_before_the_work(render: Tempera, tmp_path: Path) -> None:
+    result = render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", "v.mxf", "--width", "256")
+    assert_refused(result, 8, ".mxf does not take 10 frames per second", "output.time.fps=25", "--fps 25")
+    assert everything(tmp_path) == set()
+
+
+def test_what_is_no_output_and_what_is_no_render_is_said(tempera: Tempera, render: Tempera, tmp_path: Path) -> None:
+    clip = ("{media}/clip.mp4", "-s", "{media}/waves.png")
+    assert_refused(render(*clip, "-o", "v"), 2, "error: v: has no suffix", ".mp4")
+    assert_refused(render(*clip, "-o", "v.txt"), 2, ".txt is no kind of file that can be written", ".mp4")
+    assert_refused(tempera("status", "{media}/clip.mp4"), 5, "clip.mp4: not a render directory (is a file)")
+    assert_refused(tempera("status", "v.render"), 5, "v.render: not a render directory (there is no such folder)")
+
+
+def test_settings_that_do_nothing_for_an_input_are_noted(tempera: Tempera) -> None:
+    def notes(name: str, output: str, *settings: str) -> str:
+        words = [f"--set={setting}" for setting in ("styler=palette", *settings)]
+        result = tempera("render", f"{{media}}/{name}", "-s", "{media}/waves.png", "-o", output, "-v", *words)
+        assert result.code == 0, result.err
+        return result.err
+
+    said = notes("cut.mp4", "cut.mkv", "motion.loop=true", "input.align=burst", "input.fuse_group=2")
+    for key in ("motion.loop does nothing", "input.align acts on photos", "input.fuse_group does nothing"):
+        assert key in said
+    assert "output.view do nothing for one image" in notes("photos/shot_001.png", "one.png", "output.view.zoom=2")
+    assert "do nothing" not in notes("photos/shot_001.png", "plain.png")
 
 
 def test_old_video_that_cannot_be_moved_aside_is_a_write_error(

@@ -55,6 +55,12 @@ def test_more_frames_per_second_keep_the_frames_and_the_audio(tempera: Tempera, 
     assert not np.array_equal(found[1], found[0]) and not np.array_equal(found[1], found[3])
 
 
+def test_another_pace_has_no_audio_also_with_in_betweens(tempera: Tempera, copy: Path) -> None:
+    result = tempera("export", copy, "-o", "fast.mkv", "--fps", "20", "--set=output.time.fps=40", "--progress", "plain")
+    assert result.code == 0 and result.err.count("has no audio") == 1
+    assert len(video_times(Path("fast.mkv"))) == 2 * FRAMES and not has_audio(Path("fast.mkv"))
+
+
 def test_audio_is_stretched_with_the_pictures(tempera: Tempera, copy: Path) -> None:
     path, _ = export(tempera, copy, "slow.mkv", "time.speed=0.5")
     with av.open(str(path)) as container:
@@ -91,6 +97,15 @@ def test_reversed_and_eased_the_same_bytes_come_out_twice(tempera: Tempera, copy
 def test_a_speed_ramp_is_a_curve(tempera: Tempera, copy: Path) -> None:
     path, _ = export(tempera, copy, "ramp.mkv", "time.speed=[{at: 0, value: 1}, {at: 2, value: 0.5, ease: hold}]")
     assert [round(float(time), 3) for time in video_times(path)] == [0, 0.1, 0.2, 0.4, 0.6]
+
+
+def test_images_of_a_longer_output_behind_a_shorter_one_are_noted(tempera: Tempera, copy: Path) -> None:
+    images = ("export", copy, "-o", "out/%02d.png", "--progress", "plain")
+    longer = tempera(*images, "--set", "output.time.fps=20")
+    assert longer.code == 0 and "earlier output" not in longer.err
+    shorter = tempera(*images)
+    assert shorter.code == 0 and f"{FRAMES:02d}.png to {2 * FRAMES - 1:02d}.png are still those" in shorter.err
+    assert len(list(Path("out").glob("*.png"))) == 2 * FRAMES
 
 
 def test_a_retimed_video_does_not_replace_the_frames(tempera: Tempera, copy: Path) -> None:

@@ -107,7 +107,7 @@ def resolve(path: Path, settings: VideoSettings) -> Target:
         return Target("animation", suffix, settings=settings)
     if suffix not in CONTAINERS:
         raise UsageError(
-            f"{path}: {suffix or 'no suffix'} is not a kind of file that can be written",
+            f"{path}: {f'{suffix} is no kind of file that can be written' if suffix else 'has no suffix'}",
             hint=f"choose one of {', '.join(SUFFIXES)}, or out/%05d.png for a folder of images",
         )
     settings = with_profile(path, settings)

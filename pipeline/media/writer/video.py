@@ -66,15 +66,7 @@ def encode_video(
     first = next(frames)
     height_px, width_px = first.shape[:2]
     check_size(path, target, width_px, height_px)
-    rates = target.container.rates
-    if rates and not (timing.constant and timing.mean_rate in rates):
-        found = (
-            f"{float(timing.mean_rate):g} frames per second" if timing.constant else "frames that stay unequally long"
-        )
-        raise WriteError(
-            f"{path}: {target.suffix} does not take {found}",
-            hint="give one of its rates, such as --fps 25, 24 or 30000/1001, or choose .mov",
-        )
+    check_times(path, target, timing)
     if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
         note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
     target = with_hardware(target, note, *grown_size(target, width_px, height_px))
@@ -116,6 +108,20 @@ def encode_video(
         if audio is not None:
             audio.close()
     _verify(path, partial, len(timing.starts))
+
+
+def check_times(path: Path, target: Target, timing: Timing) -> None:
+    """Raise WriteError if the container of a video does not take frames at these times."""
+    rates = target.container.rates
+    if rates and not (timing.constant and timing.mean_rate in rates):
+        found = (
+            f"{float(timing.mean_rate):g} frames per second" if timing.constant else "frames that stay unequally long"
+        )
+        raise WriteError(
+            f"{path}: {target.suffix} does not take {found}",
+            hint="--set output.time.fps=25 (or 24, 29.97 or another of its rates) makes in-betweens, `tempera export "
+            "--fps 25` shows the same frames at that pace; or choose .mov",
+        )
 
 
 def _with_first(first: Pixels, rest: Iterator[Pixels]) -> Iterator[Pixels]:
