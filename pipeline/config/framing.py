@@ -48,4 +48,4 @@ class FramingSettings(Settings):
         description="Where `size` has another aspect than the frames: refuse it (strict), crop them as `crop` does "
         "(cover), or show all of them between bars (contain).",
     )
-    pad: Color = Field("#000000", description="Color of the bars.")
+    pad: Color = Field("#000000", description="Color of the bars, such as '#202020'.")

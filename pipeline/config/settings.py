@@ -212,7 +212,8 @@ class InputSettings(AlignmentSettings):
     )
     background: Color = Field(
         "#ffffff",
-        description="Color behind the transparent parts of a video; behind those of photos and animations is white.",
+        description="Color behind the transparent parts of a video, such as '#102030'; behind those of photos and "
+        "animations is white.",
     )
     rate: Literal["drop", "blend"] = Field(
         "drop",
