@@ -300,7 +300,7 @@ def test_edits_stand_on_each_other(plain: Path, copy: Copy, tempera: Tempera) ->
     assert_refused(refused, 5, "edit 2", "frame 4")
     put_back(render, 2, paint(render, 2, tempera, (0, 9, 0)), tempera)  # ends before the frame of edit 2
     resume(render, tempera)
-    assert "blend into frame 4" in tempera("edit", render, "--list").out
+    assert "frame 3 follows from it and blends into frame 4" in tempera("edit", render, "--list").out
     assert_refused(tempera("edit", render, "--undo", 2, "--progress", "none"), 5, "edit 3")
     assert tempera("edit", render, "--undo", "--progress", "none").code == 0
     assert tempera("edit", render, "--undo", "--progress", "none").code == 0
@@ -356,8 +356,12 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     before = frames_of(render)
     small, same = tmp_path / "small.png", tmp_path / "same.png"
     Image.new("RGB", (20, 10)).save(small)
-    assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
+    for _ in range(2):  # the same again is no harm
+        assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
     (tmp_path / "text.png").write_text("no image")
+    assert_refused(tempera("edit", render, "--export", 3, "-o", tmp_path / "3.jpg"), 2, "expected a .png", "frame.png")
+    assert_refused(tempera("edit", render, "--export", 3, "-o", small), 2, "small.png", "painted")
+    assert Image.open(small).size == (20, 10)
 
     def edit(*arguments: str | Path | int) -> Result:
         return tempera("edit", render, *arguments)

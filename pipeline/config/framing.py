@@ -20,12 +20,14 @@ class FramingSettings(Settings):
     size: Annotated[str, BeforeValidator(_as_text)] = Field(
         "",
         pattern=r"^(|\d{1,5}|\d{1,5}x\d{1,5}|x\d{1,5})$",
+        examples=["3840x2160", "3840", "x2160"],
         description="Pixels of the output: 3840x2160, or 3840 (the width) or x2160 (the height) alone, with the other "
         "side by the aspect. Empty: as it was stylized.",
     )
     crop: str = Field(
         "none",
         pattern=r"^(none|[1-9]\d{0,3}(\.\d{1,3})?:[1-9]\d{0,3}(\.\d{1,3})?)$",
+        examples=["9:16", "2.39:1", "none"],
         description="The largest part of the frames with this aspect: 9:16, 4:5, 1:1, 16:9, 2.39:1, or another; none: "
         "all of them.",
     )
@@ -44,4 +46,4 @@ class FramingSettings(Settings):
         description="Where `size` has another aspect than the frames: refuse it (strict), crop them as `crop` does "
         "(cover), or show all of them between bars (contain).",
     )
-    pad: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$", description="Color of the bars.")
+    pad: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$", examples=["#202020"], description="Color of the bars.")

@@ -38,7 +38,10 @@ class GradeSettings(Settings):
     """Colors and tones, in this order: white balance, contrast, curves, saturation, look-up table, vignette."""
 
     gray_point: str | None = Field(
-        None, pattern=r"^#[0-9a-fA-F]{6}$", description="A color of the frame that becomes gray, such as '#8a8f99'."
+        None,
+        pattern=r"^#[0-9a-fA-F]{6}$",
+        examples=["#8a8f99"],
+        description="A color of the frame that becomes gray, such as '#8a8f99'.",
     )
     temperature: Annotated[float, ANIMATED] = Field(
         0.0, ge=-1, le=1, description="White balance: above 0 warmer, below 0 colder."

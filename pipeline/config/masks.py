@@ -11,6 +11,7 @@ from pipeline.config.section import Settings
 
 Level = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=0, le=360)]
+FrameIndex = Annotated[int, Field(ge=0)]
 SOURCES = ("image", "frames", "painted", "luminance", "hue", "sky")
 """The settings of which a mask has exactly one."""
 
@@ -20,7 +21,7 @@ class MaskSettings(Settings):
 
     image: Path | None = Field(None, description="A picture that holds for every frame: white inside, black outside.")
     frames: Path | None = Field(None, description="A folder of pictures or a video with one mask for each frame.")
-    painted: dict[int, Path] | None = Field(
+    painted: dict[FrameIndex, Path] | None = Field(
         None,
         min_length=1,
         description="Pictures of single frames, by frame index; in between they are carried along the flow.",
@@ -36,6 +37,7 @@ class MaskSettings(Settings):
     color: str | None = Field(
         None,
         pattern=r"^#[0-9a-fA-F]{6}$",
+        examples=["#ff0000"],
         description="For pictures with several regions: the color of this one, such as '#ff0000'.",
     )
     softness: float = Field(0.1, ge=0, le=1, description="How gradually a luminance or hue range ends; 0: at once.")

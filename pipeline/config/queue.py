@@ -22,7 +22,13 @@ class QueueInput(Settings):
     """One entry of `inputs`: a file, a folder, a glob or a pattern, with what holds for it alone."""
 
     path: str = Field(pattern=_PATH, max_length=4096, description="Photo, video, folder, glob or %04d pattern.")
-    name: str = Field("", max_length=64, pattern=_NAME, description="Name of the input; by default that of the file.")
+    name: str = Field(
+        "",
+        max_length=64,
+        pattern=_NAME,
+        examples=["dusk"],
+        description="Name of the input; by default that of the file.",
+    )
     each: bool | None = Field(
         None,
         description="Whether every photo and video of a folder or glob is an input by itself, or all photos are one "
@@ -31,6 +37,7 @@ class QueueInput(Settings):
     frames: str = Field(
         "",
         pattern=r"^(\d{0,9}:\d{0,9}(:\d{0,9})?)?$",
+        examples=["0:240", "::10"],
         description="Only frames A up to, not including, B: A:B; with A:B:STEP every STEP-th of them.",
     )
     width: SidePx | None = Field(None, description="Width in px; by default that of the queue.")
@@ -46,7 +53,9 @@ class QueueStyle(Settings):
     """One entry of `styles`: a shipped style, a config or an image, with what is changed in it."""
 
     style: str = Field(pattern=_PATH, max_length=4096, description="Name of a shipped style, a .yaml file or an image.")
-    name: str = Field("", max_length=64, pattern=_NAME, description="Name of the style; by default its own.")
+    name: str = Field(
+        "", max_length=64, pattern=_NAME, examples=["dusk"], description="Name of the style; by default its own."
+    )
     assignments: dict[str, JsonValue] = Field(
         default_factory=dict, alias="set", description="Settings of the style: `section.key: value`."
     )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from pipeline.config.curves import Curve
 from pipeline.config.names import nearest
@@ -59,15 +61,16 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
-def _neighbors(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that stand beside a wrong one, dotted: those of the section, or entry of a list, that it is in."""
-    section: type[BaseModel] | None = model
+def _beside(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+    """The fields that stand beside one, and itself: those of the section, or entry of a list, that it is in."""
+    fields = {info.alias or name: info for name, info in model.model_fields.items()}
     for part in location[:-1]:
-        if section is not None and isinstance(part, str):
-            fields = {info.alias or name: info.annotation for name, info in section.model_fields.items()}
-            section = _section(fields.get(part))
-    prefix = "".join(f"{part}." for part in location[:-1])
-    return [] if section is None else [f"{prefix}{info.alias or name}" for name, info in section.model_fields.items()]
+        if isinstance(part, str):
+            section = _section(fields[part].annotation) if part in fields else None
+            fields = (
+                {} if section is None else {info.alias or name: info for name, info in section.model_fields.items()}
+            )
+    return fields
 
 
 def parse_config(data: object, *, where: str) -> Config:
@@ -92,18 +95,31 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
             location = problem["loc"]
             if any(len(other) > len(location) and other[: len(location)] == location for other in locations):
                 continue  # pydantic counts a list with a wrong item as too short
-            key = ".".join(str(part) for part in location) or "config"
+            key = ".".join(str(part) for part in location)
             if problem["type"] == "extra_forbidden":
-                keys = [*config_keys(model), *_neighbors(model, location)]
+                prefix = "".join(f"{part}." for part in location[:-1])
+                keys = [*config_keys(model), *(f"{prefix}{name}" for name in _beside(model, location))]
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
-            elif problem["type"] in _NO_SECTION and (inside := _settings_of(key, model)):
-                given = _shortened(repr(problem.get("input")))
-                problems.append(f"{_shortened(key)}: is a section, with settings such as {inside}, found {given}")
+            elif not location:  # settings that do not go together; the message says which
+                problems.append(_expected(problem, None))
             else:
-                problems.append(f"{_shortened(key)}: {problem['msg']}, found {_shortened(repr(problem.get('input')))}")
+                inside = _settings_of(key, model) if problem["type"] in _NO_SECTION else ""
+                field = _beside(model, location).get(str(location[-1]))
+                what = f"is a section, with settings such as {inside}" if inside else _expected(problem, field)
+                problems.append(f"{_shortened(key)}: {what}, found {_shortened(repr(problem.get('input')))}")
         if any(problem["type"] == NO_CURVE for problem in found):
             hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None
+
+
+def _expected(problem: ErrorDetails, field: FieldInfo | None) -> str:
+    """What a wrong value should be, in words."""
+    if problem["type"] == "string_pattern_mismatch" and field is not None and field.examples:
+        return f"expected text such as {' or '.join(map(repr, field.examples))}"
+    least = problem.get("ctx", {}).get("min_length")
+    if problem["type"] == "too_short" and least is not None:
+        return f"expected at least {least}"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def _settings_of(key: str, model: type[BaseModel]) -> str:

@@ -210,7 +210,10 @@ class InputSettings(AlignmentSettings):
         "the other lines. auto: where the video marks frames as interlaced.",
     )
     background: str = Field(
-        "#ffffff", pattern=r"^#[0-9a-fA-F]{6}$", description="Color behind the transparent parts of a video."
+        "#ffffff",
+        pattern=r"^#[0-9a-fA-F]{6}$",
+        examples=["#ffffff"],
+        description="Color behind the transparent parts of a video.",
     )
     rate: Literal["drop", "blend"] = Field(
         "drop",
@@ -252,7 +255,11 @@ class Config(StylizeSettings):
 
     schema_version: Literal[1] = Field(1, alias="schema", description="Version of this format.")
     name: str = Field(
-        "", max_length=64, pattern=r"^[^/\\\x00-\x1f]*$", description="Short name; by default that of the file."
+        "",
+        max_length=64,
+        pattern=r"^[^/\\\x00-\x1f]*$",
+        examples=["dusk"],
+        description="Short name; by default that of the file.",
     )
     description: str = Field("", description="One sentence about the style, shown by `tempera styles`.")
     input: InputSettings = Field(default_factory=InputSettings)

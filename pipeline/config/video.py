@@ -52,9 +52,12 @@ class VideoSettings(FramingSettings):
         "every codec. prores, dnxhr and ffv1 have none.",
     )
     bitrate: str | None = Field(
-        None, pattern=r"^\d{1,6}(\.\d{1,3})?[kM]$", description="Bits per second, such as 20M or 800k, instead of crf."
+        None,
+        pattern=r"^\d{1,6}(\.\d{1,3})?[kM]$",
+        examples=["20M", "800k"],
+        description="Bits per second, such as 20M or 800k, instead of crf.",
     )
-    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", description="Speed preset of the codec.")
+    preset: str = Field("medium", pattern=r"^[a-z0-9]+$", examples=["medium"], description="Speed preset of the codec.")
     hardware: bool = Field(
         False,
         description="Encode on the graphics processor where its encoder opens (h264, hevc, av1); else in software, "

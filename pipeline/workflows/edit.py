@@ -41,18 +41,26 @@ def take_out_frame(path: Path, frame: int, output: Path | None, *, style: str | 
     """Write stored frame `frame` as a PNG, as it is before the finish; returns where it is.
 
     By default that is `<chain id>-00000123.png` in the current folder. Raises UsageError if there is no such frame or
-    style, RenderDirectoryError if it is not stored, WriteError if the file cannot be written.
+    style, for a name of another kind, and for a file that is there and holds something else, which may be painted;
+    RenderDirectoryError if the frame is not stored, WriteError if the file cannot be written.
     """
     from pipeline.media.image.png import encode_png
 
+    if output is not None and output.suffix.lower() != ".png":
+        raise UsageError(f"-o {output}: expected a .png", hint="for example -o frame.png")
     opened = open_render(path)
     chain = _chain(opened, frame, style)
     _check_frames_are_here(opened.directory, chain)
     rgb = _stored_frame(opened.directory, chain, frame)
-    target = output or Path(f"{chain.id}-{frame_name(frame)}")
+    target, data = output or Path(f"{chain.id}-{frame_name(frame)}"), encode_png(rgb)
     with writing(target):
+        if target.exists() and target.read_bytes() != data:
+            raise UsageError(
+                f"{target}: exists, and is not frame {frame} as it is stored",
+                hint="name another file with -o, or move this one away: somebody may have painted it",
+            )
         atomic.make_folders(target.parent)
-        atomic.write_bytes(target, encode_png(rgb))
+        atomic.write_bytes(target, data)
     return target
 
 
@@ -192,7 +200,8 @@ def _stop(opened: OpenedRender, chain: Chain, frame: int, until: int | None, ble
     if until is not None:
         if until not in range(frame, chain.stop):
             raise UsageError(
-                f"--until {until}: what follows from frame {frame} ends with frame {chain.stop - 1}",
+                f"--until {until}: expected frame {frame} to frame {chain.stop - 1}, with which this part of the clip "
+                "ends",
                 hint="--until is the last frame that is made anew; leave it out to go on to the end",
             )
         stop = min(chain.stop, origin + -(-(until + 1 - origin) // hold) * hold)
