@@ -14,7 +14,7 @@ from pipeline.config.masks import MaskSettings
 from pipeline.errors import ConfigError
 from pipeline.masks.sky import LASTING, REACH
 from pipeline.types import Shot
-from pipeline.workflows.mask_sheet import _needed, overlaid, uncertain
+from pipeline.workflows.mask_sheet import needed_shots, overlaid, uncertain
 from tests.support.clips import write_photos
 from tests.support.command_line import Result, Tempera, assert_refused
 from tests.support.masks import source_of, square_clip
@@ -108,13 +108,13 @@ def test_paths_of_a_mask_are_relative_to_its_file(tmp_path: Path) -> None:
 def test_only_what_is_shown_is_computed(
     settings: MaskSettings, frames: list[int], expected: list[tuple[int, int]]
 ) -> None:
-    parts = _needed([Shot(0, 0, 10), Shot(1, 10, 20)], frames, settings, source_of(range(20)))
+    parts = needed_shots([Shot(0, 0, 10), Shot(1, 10, 20)], frames, settings, source_of(range(20)))
     assert [(part.start, part.stop) for part in parts] == expected
 
 
 def test_sky_needs_its_neighbors_and_theirs() -> None:
     reach, source = REACH + LASTING, source_of(range(1000))
-    parts = _needed([Shot(0, 0, 1000)], [0, 9, 500], MaskSettings(sky=True), source)
+    parts = needed_shots([Shot(0, 0, 1000)], [0, 9, 500], MaskSettings(sky=True), source)
     assert [(part.start, part.stop) for part in parts] == [(0, 10 + reach), (500 - reach, 501 + reach)]
 
 

@@ -78,7 +78,7 @@ def mask_sheet(
             rows[index] = [(f"frame {index}", next(found).rgb)]
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
         for name, settings in masks.items():
-            shots = _needed(looked.shots, frames, settings, source)
+            shots = needed_shots(looked.shots, frames, settings, source)
             prepared = prepare_mask(
                 settings,
                 MaskedFrames(source, size_px, read, shots, Path(folder), steady=bool(config.regions)),
@@ -121,7 +121,7 @@ def uncertain(content: NDArray[np.uint8], confidence: NDArray[np.float32]) -> ND
     return shown
 
 
-def _needed(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings, source: Source) -> list[Shot]:
+def needed_shots(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings, source: Source) -> list[Shot]:
     """The parts of the shots that the masks of `frames` depend on: up to the nearest painted frames, or neighbors."""
     from pipeline.masks.sky import LASTING, REACH
 
