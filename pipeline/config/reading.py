@@ -106,7 +106,8 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
                 inside = _settings_of(key, model) if problem["type"] in _NO_SECTION else ""
                 field = _beside(model, location).get(str(location[-1]))
                 what = f"is a section, with settings such as {inside}" if inside else _expected(problem, field)
-                problems.append(f"{_shortened(key)}: {what}, found {_shortened(repr(problem.get('input')))}")
+                what += "" if what.endswith("?") else ","
+                problems.append(f"{_shortened(key)}: {what} found {_shortened(repr(problem.get('input')))}")
         if any(problem["type"] == NO_CURVE for problem in found):
             hint = f"these can change during the clip: {', '.join(animated_keys(model))}"
         raise ConfigError(f"{where}: " + "; ".join(problems), hint=hint) from None

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pipeline.config.settings import Config
 
 
+_LOWEST, _HIGHEST = -0.5, 1.5  # what resizing overshoots is clipped; farther out values mean something else
+
+
 def stylize_images(
     image: Any,
     config: Config,
@@ -86,6 +89,12 @@ def as_tensor(image: Any) -> torch.Tensor:
     if isinstance(image, torch.Tensor):
         batch = image[None] if image.ndim == 3 else image
         if image.is_floating_point() and batch.ndim == 4 and batch.shape[1] == 3 and batch.numel():
+            low, high = (float(end) for end in batch.detach().aminmax())
+            if not _LOWEST <= low <= high <= _HIGHEST:  # also where a value is not a number
+                raise UsageError(
+                    f"a tensor with values from {low:g} to {high:g}: expected 0 to 1",
+                    hint="divide levels of 255 by 255, and undo a normalization by mean and standard deviation",
+                )
             return batch.detach().to("cpu", torch.float32)
         raise _unknown(f"a tensor {tuple(image.shape)} of {image.dtype}")
     raise _unknown(type(image).__name__)
