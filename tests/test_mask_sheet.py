@@ -55,6 +55,21 @@ def test_sheet_shows_content_mask_and_confidence(tempera: Tempera, tmp_path: Pat
     assert np.array_equal(whole, content)
 
 
+def test_every_region_of_a_style_is_shown_whatever_its_name(tempera: Tempera, tmp_path: Path) -> None:
+    region = "{mask: {image: mask.png}}"
+    named = "{name: a, mask: {image: mask.png}}"
+    regions = f"regions=[{region}, {region}, {named}, {named}]"
+    assert tempera("masks", "photos", "-s", "swirl", f"--set={regions}", "-o", "s.png", "--width", "40").code == 0
+    assert Image.open(tmp_path / "s.png").width == 5 * (40 + 8) + 8
+
+
+@pytest.mark.parametrize("mask", ["image: mask.png", "painted: {0: mask.png}"])
+def test_picture_of_a_mask_is_not_replaced_by_its_sheet(tempera: Tempera, tmp_path: Path, mask: str) -> None:
+    before = (tmp_path / "mask.png").read_bytes()
+    assert_refused(tempera("masks", "photos", "--mask", mask, "-o", "mask.png"), 2, "mask.png: is a picture of a mask")
+    assert (tmp_path / "mask.png").read_bytes() == before
+
+
 def test_mask_in_a_file_is_relative_to_it(tempera: Tempera, tmp_path: Path) -> None:
     folder = tmp_path / "masks"
     folder.mkdir()

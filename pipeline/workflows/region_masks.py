@@ -119,8 +119,9 @@ def _covers_nothing(region: RegionSettings, number: int) -> TemperaError:
         found = "sky" if mask.sky else "luminance" if mask.luminance is not None else "hue"
         return InputError(
             f"{name}: its mask, found by {found}, covers nothing in any frame of the input",
-            hint=f"remove the region for this input, or give it another mask: a wider range in place of {found}, or a "
-            "picture with image",
+            hint="remove the region for this input, or give it another mask: "
+            + ("" if mask.sky else f"a wider range of {found}, or ")
+            + "a picture with image",
         )
     files = f"{mask.image or mask.frames} is" if mask.painted is None else "all painted masks are"
     return ConfigError(
