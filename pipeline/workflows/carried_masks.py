@@ -53,7 +53,7 @@ def frame_indices(pictures: dict[int, Path], source: Source, reporter: Reporter)
     others = [decoded for decoded in sorted(pictures) if decoded not in place]
     if len(others) == len(pictures):
         raise ConfigError(
-            f"painted masks of frames {', '.join(map(str, others))} of the input, but frames "
+            f"masks are painted for frame {', '.join(map(str, others))} of the input, and only frames "
             f"{source.decoded_indices[0]} to {source.decoded_indices[-1]} are rendered",
             hint="paint one of these frames; they count from 0",
         )

@@ -65,7 +65,8 @@ def render(
 
 def _in_words(extended: Extended) -> str:
     """What became of the frames that a render had, in one sentence without a period."""
-    text = f"the render of {extended.before} frames goes on to {extended.now}: {extended.kept} stored ones stay"
+    kept = f"{extended.kept} stored {'one stays' if extended.kept == 1 else 'ones stay'}"
+    text = f"the render of {extended.before} frames goes on to {extended.now}: {kept}"
     if extended.stale:
         text += f", {extended.stale} are stylized anew (the old ones are kept in its folder `plans`)"
     return text
