@@ -356,12 +356,9 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     before = frames_of(render)
     small, same = tmp_path / "small.png", tmp_path / "same.png"
     Image.new("RGB", (20, 10)).save(small)
-    for _ in range(2):  # the same again is no harm
-        assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
+    assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
     (tmp_path / "text.png").write_text("no image")
     assert_refused(tempera("edit", render, "--export", 3, "-o", tmp_path / "3.jpg"), 2, "expected a .png", "frame.png")
-    assert_refused(tempera("edit", render, "--export", 3, "-o", small), 2, "small.png", "painted")
-    assert Image.open(small).size == (20, 10)
 
     def edit(*arguments: str | Path | int) -> Result:
         return tempera("edit", render, *arguments)
@@ -381,6 +378,20 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     assert frames_of(render) == before and not list((render / "edits").glob("*"))
     assert tempera("clean", render, "--frames", "--progress", "none").code == 0
     assert_refused(edit("--frame", 3, "--with", other), 5, "removed")
+
+
+def test_painted_picture_of_the_default_name_is_not_replaced(
+    plain: Path, copy: Copy, tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render = copy(plain)
+    monkeypatch.chdir(tmp_path)
+    name = tempera("edit", render, "--export", 3).out.strip()
+    assert tempera("edit", render, "--export", 3).out.strip() == name  # the same again is no harm
+    Image.new("RGB", (48, 32), (255, 0, 0)).save(name)
+    painted = Path(name).read_bytes()
+    assert_refused(tempera("edit", render, "--export", 3), 2, name, "painted")
+    assert Path(name).read_bytes() == painted
+    assert tempera("edit", render, "--export", 3, "-o", name).code == 0
 
 
 def test_style_must_be_named_where_there_are_several(copy: Copy, tempera: Tempera, tmp_path: Path) -> None:

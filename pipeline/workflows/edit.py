@@ -41,7 +41,7 @@ def take_out_frame(path: Path, frame: int, output: Path | None, *, style: str | 
     """Write stored frame `frame` as a PNG, as it is before the finish; returns where it is.
 
     By default that is `<chain id>-00000123.png` in the current folder. Raises UsageError if there is no such frame or
-    style, for a name of another kind, and for a file that is there and holds something else, which may be painted;
+    style, for a name of another kind, and where a file of that default name holds something else, which may be painted;
     RenderDirectoryError if the frame is not stored, WriteError if the file cannot be written.
     """
     from pipeline.media.image.png import encode_png
@@ -54,10 +54,10 @@ def take_out_frame(path: Path, frame: int, output: Path | None, *, style: str | 
     rgb = _stored_frame(opened.directory, chain, frame)
     target, data = output or Path(f"{chain.id}-{frame_name(frame)}"), encode_png(rgb)
     with writing(target):
-        if target.exists() and target.read_bytes() != data:
+        if output is None and target.exists() and target.read_bytes() != data:
             raise UsageError(
                 f"{target}: exists, and is not frame {frame} as it is stored",
-                hint="name another file with -o, or move this one away: somebody may have painted it",
+                hint="name a file with -o, or move this one away: somebody may have painted it",
             )
         atomic.make_folders(target.parent)
         atomic.write_bytes(target, data)
