@@ -171,6 +171,11 @@ def test_malformed_assignment_is_refused(assignment: str) -> None:
         ({"optimize": {"warm": {"evaluations": 0}}}, ["optimize.warm.evaluations"]),
         ({"optimize": None}, ["optimize"]),
         ({"seed": -1}, ["seed"]),
+        ({"regions": [{"name": "sky"}]}, ["regions.0.mask: is missing"]),
+        (
+            {"losses": {"tv": {"weight": [{"at": 1, "value": 2}, 3]}}},
+            ["losses.tv.weight.1: expected settings, found 3"],
+        ),
         ({"seed": 2**32}, ["seed"]),
         ({"output": {"preset": "--help"}}, ["output.preset"]),
     ],

@@ -131,7 +131,7 @@ def run(arguments: Sequence[str]) -> int:
             message = " ".join(
                 getattr(error, "format_message", error.__str__)().split()
             )  # typer lists choices in lines
-            _say(message, f"{command} --help", kind="error")
+            _say(message.replace("Value error, ", ""), f"{command} --help", kind="error")
             return 2
         traceback.print_exc()
         _say(

@@ -100,6 +100,8 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
                 prefix = "".join(f"{part}." for part in location[:-1])
                 keys = [*config_keys(model), *(f"{prefix}{name}" for name in _beside(model, location))]
                 problems.append(f"{_shortened(key)}: unknown key{nearest(key, keys)}")
+            elif problem["type"] == "missing":
+                problems.append(f"{_shortened(key)}: is missing")
             elif not location:  # settings that do not go together; the message says which
                 problems.append(_expected(problem, None))
             else:
@@ -120,7 +122,7 @@ def _expected(problem: ErrorDetails, field: FieldInfo | None) -> str:
     least = problem.get("ctx", {}).get("min_length")
     if problem["type"] == "too_short" and least is not None:
         return f"expected at least {least}"
-    return problem["msg"].removeprefix("Value error, ")
+    return "expected settings" if problem["type"] in _NO_SECTION else problem["msg"].removeprefix("Value error, ")
 
 
 def _settings_of(key: str, model: type[BaseModel]) -> str:
