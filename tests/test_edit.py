@@ -380,6 +380,22 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     assert_refused(edit("--frame", 3, "--with", other), 5, "removed")
 
 
+def test_layer_with_strokes_alone_is_laid_over_the_stored_frame(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render, layer = copy(plain), plain.parent / "layer.png"
+    before = RenderDirectory.open(render).read_frame(CHAIN, 3)
+    pixels = np.zeros((32, 48, 4), np.uint8)
+    pixels[8:16, 8:16] = 200, 30, 40, 255
+    pixels[20:24, 8:16] = 200, 30, 40, 51
+    Image.fromarray(pixels).save(layer)
+    put_back(render, 3, layer, tempera)
+    found = RenderDirectory.open(render).read_frame(CHAIN, 3).astype(float)
+    assert (found[8:16, 8:16] == (200, 30, 40)).all()
+    mixed = 0.8 * before[20:24, 8:16] + 0.2 * np.array([200, 30, 40])
+    assert np.abs(found[20:24, 8:16] - mixed).max() <= 1
+    found[8:24, 8:16] = before[8:24, 8:16]
+    assert (found == before).all()
+
+
 def test_painted_picture_of_the_default_name_is_not_replaced(
     plain: Path, copy: Copy, tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,11 +80,15 @@ def put_back_frame(
     next frame that began anew, or the next frame that an edit gives. Where it ends before the end of the chain, the
     last `blend` frames approach the frame behind them.
 
+    Where the picture is transparent, the stored frame shows through.
+
     Raises InputError for a picture that cannot be read, has another size or was not changed, UsageError for a frame, a
     style or an `until` that there is not, RenderDirectoryError if the frame is not stored or was removed, if `until`
     lies behind the frame of another edit, and if another process works here.
     """
-    from pipeline.media.image.load import load_rgb
+    import numpy as np
+
+    from pipeline.media.image.load import load_opacity, load_rgb
     from pipeline.media.image.png import encode_png
 
     opened = open_render(path)
@@ -101,7 +105,12 @@ def put_back_frame(
     with directory.lock():
         restore_pinned(directory)
         _check_frames_are_here(directory, chain)
-        if (rgb == _stored_frame(directory, chain, frame)).all():
+        before = _stored_frame(directory, chain, frame)
+        opacity = load_opacity(picture)
+        if opacity is not None:  # it was laid over white
+            over = rgb + (1 - opacity[..., None]) * (before.astype(np.float32) - 255)
+            rgb = np.rint(over).clip(0, 255).astype(np.uint8)
+        if (rgb == before).all():
             raise InputError(
                 f"{picture}: is the stored frame {frame} as it is", hint="was the change saved to this file?"
             )

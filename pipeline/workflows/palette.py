@@ -26,7 +26,10 @@ def find_palette(
     *,
     frames: FrameSlice | None = None,
 ) -> list[Swatch]:
-    """The `colors` main colors of an image, a video or photos, from dark to light. Raises what reading them raises."""
+    """The `colors` main colors of an image, a video or photos, from dark to light; fewer where there are no more.
+
+    Raises what reading them raises.
+    """
     import numpy as np
 
     from pipeline.analysis.shot_colors import ColorMeasurement, decoded_colors
@@ -52,6 +55,7 @@ def find_palette(
     lab = oklab_from_srgb(decoded_colors(sample))
     palette = main_colors(lab, colors, np.random.default_rng(0), CONTRAST)
     counts = np.bincount(color_distances(lab, palette).argmin(axis=1), minlength=colors)
+    palette, counts = palette[counts > 0], counts[counts > 0]
     rgb = srgb_from_oklab(palette)
     return [
         Swatch(name, f"#{bytes(color).hex()}", round(float(count) / len(lab), 4))
