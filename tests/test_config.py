@@ -165,7 +165,7 @@ def test_malformed_assignment_is_refused(assignment: str) -> None:
             {"regions": [{"mask": {"image": "a", "color": "red"}}]},
             ["color: expected text such as '#ff0000', found 'red'"],
         ),
-        ({"regions": [{"mask": {"painted": {-3: "a"}}}]}, ["regions.0.mask.painted.-3", "found -3"]),
+        ({"regions": [{"mask": {"painted": {-3: "a"}}}]}, ["regions.0.mask.painted.-3: Input", "found -3"]),
         ({"regions": [{"mask": {"sky": True}, "content_weight": 3}]}, ["regions.0: content_weight", "without"]),
         ({"optimize": {"cold": {"scale_step": 1.0000001}}}, ["optimize.cold.scale_step"]),
         ({"optimize": {"warm": {"evaluations": 0}}}, ["optimize.warm.evaluations"]),

@@ -95,7 +95,7 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
             location = problem["loc"]
             if any(len(other) > len(location) and other[: len(location)] == location for other in locations):
                 continue  # pydantic counts a list with a wrong item as too short
-            key = ".".join(str(part) for part in location)
+            key = ".".join(str(part) for part in location if part != "[key]")
             if problem["type"] == "extra_forbidden":
                 prefix = "".join(f"{part}." for part in location[:-1])
                 keys = [*config_keys(model), *(f"{prefix}{name}" for name in _beside(model, location))]
