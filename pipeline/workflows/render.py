@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError, InputError, StylizeError
+from pipeline.errors import ConfigError, InputError, RenderDirectoryError, StylizeError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.extension import Extended, extend
@@ -58,8 +59,9 @@ def render(
     try:
         return complete(directory, prepared, reporter, cancellation, loaded=loaded)
     except (ConfigError, InputError, StylizeError):
-        if not begun:
-            directory.withdraw()  # the settings that mend this are no others than those of a render that is there
+        if not begun:  # so that the settings that mend this are not other ones than those of a render that is there
+            with suppress(RenderDirectoryError, WriteError):
+                directory.withdraw()
         raise
 
 
