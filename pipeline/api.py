@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from pipeline.config.catalog import load_style as load_config
 from pipeline.config.reading import parse_config, set_value
 from pipeline.config.settings import Config
-from pipeline.errors import UsageError
+from pipeline.errors import ConfigError, UsageError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import CallbackReporter, FrameProgress, Reporter, SilentReporter
 from pipeline.types import FrameSlice
@@ -45,7 +45,7 @@ def load_style(style: Style, settings: Mapping[str, Any] | None = None) -> Confi
         return config
     data: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
     for key, value in settings.items():
-        set_value(data, f"{key}={_yaml(value)}")
+        set_value(data, f"{key}={_yaml(key, value)}")
     return parse_config(data, where=config.name or "style")
 
 
@@ -103,7 +103,7 @@ def stylize_clip(
     width_px: int | None = None,
     height_px: int | None = None,
     frames: FrameSlice | None = None,
-    fps: Fraction | None = None,
+    fps: Fraction | float | None = None,
     weights: Path | None = None,
     workdir: str | Path | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
@@ -125,7 +125,7 @@ def stylize_clip(
             width_px=width_px,
             height_px=height_px,
             frames=frames,
-            fps=fps,
+            fps=_rate(fps),
             weights=weights,
             workdir=None if workdir is None else Path(workdir),
         )
@@ -141,7 +141,7 @@ def render(
     width_px: int | None = None,
     height_px: int | None = None,
     frames: FrameSlice | None = None,
-    fps: Fraction | None = None,
+    fps: Fraction | float | None = None,
     weights: Path | None = None,
     workdir: str | Path | None = None,
     fresh: bool = False,
@@ -164,7 +164,7 @@ def render(
         width_px=width_px,
         height_px=height_px,
         frames=frames,
-        fps=fps,
+        fps=_rate(fps),
         weights=weights,
         workdir=None if workdir is None else Path(workdir),
         fresh=fresh,
@@ -195,7 +195,7 @@ def export(
     directory: str | Path,
     output: str | Path | None = None,
     *,
-    fps: Fraction | None = None,
+    fps: Fraction | float | None = None,
     settings: Mapping[str, Any] | None = None,
     cancellation: Cancellation | None = None,
 ) -> list[Path]:
@@ -204,7 +204,6 @@ def export(
     `settings` changes keys of `output`: `{"output.crf": 12, "output.finish.grain": 0.02}`. Raises RenderDirectoryError
     if no frame is stored yet, ConfigError for a key that is not of the output.
     """
-    from pipeline.errors import ConfigError
     from pipeline.workflows.export import export as run_export
 
     for key in settings or {}:
@@ -216,7 +215,7 @@ def export(
         target,
         SilentReporter(),
         cancellation,
-        fps=fps,
+        fps=_rate(fps),
         settings=lambda config: config.model_copy(update={"output": load_style(config, settings).output}),
     )
 
@@ -232,6 +231,34 @@ def _paths(inputs: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(str(path) for path in given)
 
 
-def _yaml(value: Any) -> str:
-    """A value as YAML on one line; JSON is YAML."""
-    return json.dumps(str(value) if isinstance(value, Path) else value)
+def _rate(fps: Fraction | float | None) -> Fraction | None:
+    """Frames per second as the fraction that their digits say: 23.976 is 2997/125. Raises UsageError beyond 1000."""
+    if fps is None:
+        return None
+    try:
+        rate = Fraction(str(fps)).limit_denominator(100_000)
+    except ValueError:  # of no number, or of one that is not finite
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise UsageError(
+            f"fps {fps}: expected a number above 0 and up to 1000", hint="for example fps=24, or Fraction(30000, 1001)"
+        )
+    return rate
+
+
+def _yaml(key: str, value: Any) -> str:
+    """A value as YAML on one line; JSON is YAML. Raises ConfigError for one that cannot stand in a config."""
+
+    def plain(inside: Any) -> Any:
+        if isinstance(inside, Path):
+            return str(inside)
+        if hasattr(inside, "item"):  # a number of NumPy or torch
+            return inside.item()
+        raise TypeError(type(inside).__name__)
+
+    try:
+        return json.dumps(value, default=plain)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{key}: cannot stand in a config ({error})", hint="give numbers, text, paths, lists and dictionaries"
+        ) from None

@@ -54,6 +54,10 @@ class RenderDirectoryError(TemperaError):
     exit_code = 5
 
 
+class OtherRenderError(RenderDirectoryError):
+    """The render directory holds another render: other settings, another input, or more frames than are wanted."""
+
+
 class MissingPartError(TemperaError):
     """An optional dependency or the weights of a network are not here (exit code 6)."""
 

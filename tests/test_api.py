@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 import pipeline
 from pipeline.errors import ConfigError, InputError, Interrupted, RenderDirectoryError, UsageError
 from pipeline.media.image.arrays import to_tensor, to_uint8
+from pipeline.media.reader.source import probe
 from pipeline.store.directory import RenderDirectory
 from tests.support.clips import moving_square, texture, write_video
 
@@ -120,6 +122,32 @@ def test_settings_change_the_config_and_are_checked(style: pipeline.Config) -> N
     for wrong in ({"seeed": 1}, {"seed": "many"}):
         with pytest.raises(ConfigError):
             pipeline.load_style(style, wrong)
+
+
+@pytest.mark.parametrize("values", [(0.0, 255.0), (-2.1, 2.6), (0.0, float("nan"))])
+def test_tensor_that_is_no_image_in_0_to_1_is_refused(values: tuple[float, float], style: pipeline.Config) -> None:
+    tensor = torch.full((3, 32, 48), values[0])
+    tensor[0, 0, 0] = values[1]
+    with pytest.raises(UsageError, match="expected 0 to 1"):
+        pipeline.stylize(tensor, style)
+
+
+def test_settings_may_hold_paths_and_numbers_of_numpy(style: pipeline.Config, tmp_path: Path) -> None:
+    images = [{"path": Path("style.png"), "weight": np.float32(50)}]
+    changed = pipeline.load_style(style, {"style.images": images, "seed": np.int64(7)})
+    assert changed.style.images[0].path == tmp_path / "style.png"
+    assert (changed.style.images[0].weight, changed.seed) == (50, 7)
+    with pytest.raises(ConfigError, match=r"style\.scale: cannot stand in a config"):
+        pipeline.load_style(style, {"style.scale": object()})
+
+
+def test_rate_may_be_a_number(clip: Path, style: pipeline.Config) -> None:
+    pipeline.render(clip, style, output="v.mp4", settings={"output.preset": "ultrafast"})
+    (faster,) = pipeline.export("v.render", "w.mp4", fps=59.94)
+    assert probe([faster], style.input).frame_rate == Fraction(2997, 50)
+    for wrong in (0, -3, float("nan"), 2000):
+        with pytest.raises(UsageError, match="above 0"):
+            pipeline.export("v.render", "x.mp4", fps=wrong)
 
 
 def test_frames_of_a_clip_are_those_that_a_render_stores(clip: Path, tmp_path: Path, style: pipeline.Config) -> None:

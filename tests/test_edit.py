@@ -300,7 +300,7 @@ def test_edits_stand_on_each_other(plain: Path, copy: Copy, tempera: Tempera) ->
     assert_refused(refused, 5, "edit 2", "frame 4")
     put_back(render, 2, paint(render, 2, tempera, (0, 9, 0)), tempera)  # ends before the frame of edit 2
     resume(render, tempera)
-    assert "blend into frame 4" in tempera("edit", render, "--list").out
+    assert "frame 3 follows from it and blends into frame 4" in tempera("edit", render, "--list").out
     assert_refused(tempera("edit", render, "--undo", 2, "--progress", "none"), 5, "edit 3")
     assert tempera("edit", render, "--undo", "--progress", "none").code == 0
     assert tempera("edit", render, "--undo", "--progress", "none").code == 0
@@ -358,6 +358,7 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     Image.new("RGB", (20, 10)).save(small)
     assert tempera("edit", render, "--export", 3, "-o", same).out == f"{same}\n"
     (tmp_path / "text.png").write_text("no image")
+    assert_refused(tempera("edit", render, "--export", 3, "-o", tmp_path / "3.jpg"), 2, "expected a .png", "frame.png")
 
     def edit(*arguments: str | Path | int) -> Result:
         return tempera("edit", render, *arguments)
@@ -377,6 +378,36 @@ def test_what_does_not_fit_is_refused(plain: Path, copy: Copy, tempera: Tempera,
     assert frames_of(render) == before and not list((render / "edits").glob("*"))
     assert tempera("clean", render, "--frames", "--progress", "none").code == 0
     assert_refused(edit("--frame", 3, "--with", other), 5, "removed")
+
+
+def test_layer_with_strokes_alone_is_laid_over_the_stored_frame(plain: Path, copy: Copy, tempera: Tempera) -> None:
+    render, layer = copy(plain), plain.parent / "layer.png"
+    before = RenderDirectory.open(render).read_frame(CHAIN, 3)
+    pixels = np.zeros((32, 48, 4), np.uint8)
+    pixels[8:16, 8:16] = 200, 30, 40, 255
+    pixels[20:24, 8:16] = 200, 30, 40, 51
+    Image.fromarray(pixels).save(layer)
+    put_back(render, 3, layer, tempera)
+    found = RenderDirectory.open(render).read_frame(CHAIN, 3).astype(float)
+    assert (found[8:16, 8:16] == (200, 30, 40)).all()
+    mixed = 0.8 * before[20:24, 8:16] + 0.2 * np.array([200, 30, 40])
+    assert np.abs(found[20:24, 8:16] - mixed).max() <= 1
+    found[8:24, 8:16] = before[8:24, 8:16]
+    assert (found == before).all()
+
+
+def test_painted_picture_of_the_default_name_is_not_replaced(
+    plain: Path, copy: Copy, tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render = copy(plain)
+    monkeypatch.chdir(tmp_path)
+    name = tempera("edit", render, "--export", 3).out.strip()
+    assert tempera("edit", render, "--export", 3).out.strip() == name  # the same again is no harm
+    Image.new("RGB", (48, 32), (255, 0, 0)).save(name)
+    painted = Path(name).read_bytes()
+    assert_refused(tempera("edit", render, "--export", 3), 2, name, "painted")
+    assert Path(name).read_bytes() == painted
+    assert tempera("edit", render, "--export", 3, "-o", name).code == 0
 
 
 def test_style_must_be_named_where_there_are_several(copy: Copy, tempera: Tempera, tmp_path: Path) -> None:

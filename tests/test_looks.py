@@ -169,7 +169,7 @@ def test_palette_command_lists_names_and_writes_a_swatch(tmp_path: Path, capsys:
     image = np.zeros((40, 60, 3), np.uint8)
     image[:, 30:] = (255, 0, 0)
     save_png(tmp_path / "in.png", image)
-    arguments = ["palette", str(tmp_path / "in.png"), "--colors", "2", "-o", str(tmp_path / "s.gpl")]
+    arguments = ["palette", str(tmp_path / "in.png"), "--colors", "5", "-o", str(tmp_path / "s.gpl")]
     assert cli.run([*arguments, "--progress", "none"]) == 0
     black, red = capsys.readouterr().out.splitlines()
     assert black.split()[0] == "#000000" and black.endswith("black") and red.endswith("red")

@@ -214,7 +214,7 @@ def test_painted_frames_count_the_frames_of_the_input(tmp_path: Path) -> None:
     found = prepared(settings, tmp_path / "cache", source=source_of(range(100, 108)))
     assert np.array_equal(found.mask(3, CLIP[3]), TRUTH[3])
     assert iou(found.mask(0, CLIP[0]) > 0.5, TRUTH[0] > 0.5) > 0.95
-    with pytest.raises(ConfigError, match="frames 103 of the input, but frames 0 to 7"):
+    with pytest.raises(ConfigError, match="frame 103 of the input, and only frames 0 to 7"):
         prepared(settings, tmp_path / "cache")
 
 

@@ -14,7 +14,7 @@ from pipeline.config.masks import MaskSettings
 from pipeline.errors import ConfigError
 from pipeline.masks.sky import LASTING, REACH
 from pipeline.types import Shot
-from pipeline.workflows.mask_sheet import _needed, overlaid, uncertain
+from pipeline.workflows.mask_sheet import needed_shots, overlaid, uncertain
 from tests.support.clips import write_photos
 from tests.support.command_line import Result, Tempera, assert_refused
 from tests.support.masks import source_of, square_clip
@@ -53,6 +53,21 @@ def test_sheet_shows_content_mask_and_confidence(tempera: Tempera, tmp_path: Pat
     assert mask[70:, 100:].mean() < 0.5 * content[70:, 100:].mean()
     assert np.ptp(confidence, axis=-1).max() == 0  # the painted frame is certain everywhere
     assert np.array_equal(whole, content)
+
+
+def test_every_region_of_a_style_is_shown_whatever_its_name(tempera: Tempera, tmp_path: Path) -> None:
+    region = "{mask: {image: mask.png}}"
+    named = "{name: a, mask: {image: mask.png}}"
+    regions = f"regions=[{region}, {region}, {named}, {named}]"
+    assert tempera("masks", "photos", "-s", "swirl", f"--set={regions}", "-o", "s.png", "--width", "40").code == 0
+    assert Image.open(tmp_path / "s.png").width == 5 * (40 + 8) + 8
+
+
+@pytest.mark.parametrize("mask", ["image: mask.png", "painted: {0: mask.png}"])
+def test_picture_of_a_mask_is_not_replaced_by_its_sheet(tempera: Tempera, tmp_path: Path, mask: str) -> None:
+    before = (tmp_path / "mask.png").read_bytes()
+    assert_refused(tempera("masks", "photos", "--mask", mask, "-o", "mask.png"), 2, "mask.png: is a picture of a mask")
+    assert (tmp_path / "mask.png").read_bytes() == before
 
 
 def test_mask_in_a_file_is_relative_to_it(tempera: Tempera, tmp_path: Path) -> None:
@@ -108,13 +123,13 @@ def test_paths_of_a_mask_are_relative_to_its_file(tmp_path: Path) -> None:
 def test_only_what_is_shown_is_computed(
     settings: MaskSettings, frames: list[int], expected: list[tuple[int, int]]
 ) -> None:
-    parts = _needed([Shot(0, 0, 10), Shot(1, 10, 20)], frames, settings, source_of(range(20)))
+    parts = needed_shots([Shot(0, 0, 10), Shot(1, 10, 20)], frames, settings, source_of(range(20)))
     assert [(part.start, part.stop) for part in parts] == expected
 
 
 def test_sky_needs_its_neighbors_and_theirs() -> None:
     reach, source = REACH + LASTING, source_of(range(1000))
-    parts = _needed([Shot(0, 0, 1000)], [0, 9, 500], MaskSettings(sky=True), source)
+    parts = needed_shots([Shot(0, 0, 1000)], [0, 9, 500], MaskSettings(sky=True), source)
     assert [(part.start, part.stop) for part in parts] == [(0, 10 + reach), (500 - reach, 501 + reach)]
 
 

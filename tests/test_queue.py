@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.config.queue import parse_queue
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, UsageError
 from pipeline.execute import session
 from pipeline.media.image.contact_sheet import CAPTION_PX, GAP_PX
 from pipeline.media.image.load import load_rgb
@@ -153,6 +153,22 @@ def test_interrupted_queue_says_how_to_go_on_and_reports(home: Path, monkeypatch
     assert caught.value.message == "1 of 4 jobs are done" and "same command" in caught.value.hint
     assert json.loads((home / "out/report.json").read_text())["states"] == {"done": 1, "failed": 0, "left": 3}
     assert states(work(queue_of(home, 2, 2))) == ["done"] * 4
+
+
+def test_job_with_other_settings_fails_with_a_hint_that_a_queue_can_follow(home: Path) -> None:
+    queue = queue_of(home, 1, 1, set={"seed": 0})
+    work(queue)
+    (outcome,) = work(queue_of(home, 1, 1, set={"seed": 5})).outcomes
+    assert outcome.error is not None and "seed: there 0, now 5" in outcome.error.message
+    assert "another folder" in outcome.error.hint and "--fresh" not in outcome.error.hint
+    assert states(work(queue)) == ["done"]
+
+
+def test_file_in_the_place_of_the_folder_is_refused(home: Path) -> None:
+    (home / "out").write_text("mine")
+    with pytest.raises(UsageError, match="out: is a file"):
+        work(queue_of(home, 1, 1))
+    assert (home / "out").read_text() == "mine"
 
 
 def test_job_that_fails_is_reported_and_the_others_go_on(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

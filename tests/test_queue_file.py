@@ -128,8 +128,8 @@ def test_style_beside_the_queue_file_is_found(tmp_path: Path) -> None:
     ("data", "words"),
     [
         ([], "expected a mapping"),
-        ({"inputs": ["a"]}, "styles: Field required"),
         ({"inputs": "a", "styles": ["swirl"]}, "inputs: Input should be a list"),
+        ({"inputs": ["a"]}, "styles: is missing"),
         ({"inputs": ["a"], "styles": ["swirl"], "ouput": {}}, "did you mean 'output'?"),
         ({"inputs": [{"path": "a", "frmaes": ":3"}], "styles": ["swirl"]}, "did you mean 'inputs.0.frames'?"),
         ({"inputs": ["a"], "styles": [{"style": "swirl", "sets": {}}]}, "did you mean 'styles.0.set'?"),

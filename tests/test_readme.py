@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_photo(folder / name / "IMG_0001.JPG", number, main={MODEL: "EOS 7D"}, size=(64, 48))
     (folder / "queue.yaml").write_text("inputs: [photos/*.jpg, clip.mp4]\nstyles: [swirl, {style: painting.jpg}]\n")
     for name in ("photo", "painting", "dawn", "dusk"):
-        Image.fromarray(texture((64, 48), 50)).save(folder / f"{name}.jpg")
+        Image.fromarray(texture((72, 48), 50)).save(folder / f"{name}.jpg")
     Image.fromarray(moving_square(1)[0][..., 0]).save(folder / "mask.png")
     for name in ("houses", "person"):
         Image.fromarray(texture((48, 32), 51)).convert("L").save(folder / f"{name}.png")
@@ -227,7 +227,7 @@ def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     layers = [{"render": "any.render"} for _ in range(3)]
     style: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
     if assignment.startswith("regions."):
-        style["regions"] = [{"mask": {"sky": True}}]
+        style["regions"] = [{"mask": {"sky": True}, **style}]
     data: dict[str, Any] = style if model is Config else {"layers": layers}
     set_value(data, assignment, model)
     parse_settings(model, data, where=document, hint="")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pipeline
+from pipeline import cli
 from pipeline.config.masks import MaskSettings
 from pipeline.config.settings import MotionSettings
 from pipeline.errors import ConfigError, InputError, RenderDirectoryError, TemperaError
@@ -219,6 +220,7 @@ def test_still_image_has_regions_too(folder: Path) -> None:
     ("mask", "error", "code", "words"),
     [
         ({"image": "black.png"}, ConfigError, 3, "region left.*black.png is black"),
+        ({"painted": {2: "black.png"}}, ConfigError, 3, "region left.*all painted masks are black"),
         ({"luminance": [0.98, 1], "softness": 0}, InputError, 4, "region left.*luminance"),
     ],
 )
@@ -232,6 +234,25 @@ def test_region_that_covers_nothing_is_an_error_before_the_first_frame(
         pipeline.render(folder / "clip.mp4", folder / "black.yaml", output=tmp_path / "b.mkv", settings=SETTINGS)
     assert raised.value.exit_code == code and "remove the region" in raised.value.hint
     assert not list((tmp_path / "b.render").glob("frames/*/*.png"))
+    found = pipeline.render(folder / "clip.mp4", folder / "mine.yaml", output=tmp_path / "b.mkv", settings=SETTINGS)
+    assert found[0].is_file()  # nothing was begun with the settings that were refused
+
+
+def test_longer_clip_than_its_masks_leaves_the_shorter_render_as_it_is(folder: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for index in range(3):
+        shutil.copy(folder / "left.png", masks / f"{index}.png")
+    text = CONFIG.replace("mask: {image: left.png}", f"mask: {{frames: {json.dumps(str(masks))}}}")
+    (folder / "short.yaml").write_text(text, encoding="utf-8")
+    request = [str(folder / "clip.mp4"), "-s", str(folder / "short.yaml"), "-o", str(tmp_path / "s.mkv")]
+    request += [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    assert cli.run(["render", *request, "--frames=0:3"]) == 0
+    plan = (tmp_path / "s.render/plan.json").read_bytes()
+    for words in (["--dry-run"], []):
+        assert cli.run(["render", *request, *words]) == 3
+        assert (tmp_path / "s.render/plan.json").read_bytes() == plan
+    assert cli.run(["render", *request, "--frames=0:3"]) == 0
 
 
 def test_region_may_cover_nothing_in_some_frames(folder: Path, tmp_path: Path) -> None:

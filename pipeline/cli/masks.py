@@ -46,7 +46,7 @@ def masks(
     from pipeline.media.writer.target import check_output
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.alignment import aligned, grouped
-    from pipeline.workflows.mask_sheet import mask_sheet, style_masks
+    from pipeline.workflows.mask_sheet import mask_sheet, refuse_masks, style_masks
     from pipeline.workflows.output_names import refuse_input
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
 
@@ -61,6 +61,7 @@ def masks(
         reporter = make_reporter(progress)
         source = aligned(grouped(source, config.input), config.input, reporter, cancellation)
         refuse_input(output, source)
+        refuse_masks(output, shown)
         check_output(output, OutputSettings(), frame_count=1)
         if width is None and height is None:
             landscape = source.width_px >= source.height_px

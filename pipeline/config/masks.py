@@ -12,6 +12,7 @@ from pipeline.config.text import Color
 
 Level = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=0, le=360)]
+FrameIndex = Annotated[int, Field(ge=0)]
 SOURCES = ("image", "frames", "painted", "luminance", "hue", "sky")
 """The settings of which a mask has exactly one."""
 
@@ -21,7 +22,7 @@ class MaskSettings(Settings):
 
     image: Path | None = Field(None, description="A picture that holds for every frame: white inside, black outside.")
     frames: Path | None = Field(None, description="A folder of pictures or a video with one mask for each frame.")
-    painted: dict[int, Path] | None = Field(
+    painted: dict[FrameIndex, Path] | None = Field(
         None,
         min_length=1,
         description="Pictures of single frames, by frame index; in between they are carried along the flow.",

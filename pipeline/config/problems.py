@@ -76,6 +76,8 @@ def _place(location: Place, data: Any) -> Place:
 
 def _message(error: ErrorDetails) -> str:
     match error["type"]:
+        case "missing":
+            return "is missing"
         case "too_short":
             return f"needs {error['ctx']['min_length']} or more entries"
         case "tuple_type":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.masks import MaskSettings
 from pipeline.config.section import ANIMATED, Settings, Weight
@@ -31,3 +31,9 @@ class RegionSettings(Settings):
         if style is not None and not any(image.weight for image in style.images):
             raise ValueError("at least one image needs a weight above 0")
         return style
+
+    @model_validator(mode="after")
+    def _weight_of_something(self) -> RegionSettings:
+        if self.style is None and self.content_weight != 1:
+            raise ValueError("content_weight acts on a style, and a region without one keeps the photo's pixels")
+        return self

@@ -274,8 +274,9 @@ class Config(StylizeSettings):
         for key, curve in curves_of(self).items():
             if curve.follow == "mask" and names.count(curve.region) != 1:
                 known = ", ".join(name or "one without a name" for name in names) or "none"
+                several = ", which must have different names" if curve.region in names else ""
                 raise ValueError(
-                    f"{key} follows the region {curve.region!r}, and the regions of the style are: {known}"
+                    f"{key} follows the region {curve.region!r}, and the regions of the style are: {known}{several}"
                 )
         return self
 

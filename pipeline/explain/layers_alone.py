@@ -61,14 +61,16 @@ def style_layer_alone(config: Config, layer: str) -> Config:
 
 
 def style_reconstruction(config: Config, layers: Mapping[str, float]) -> Config:
-    """Nothing but the style, from noise: with these layers and weights."""
+    """Nothing but the style, from noise and without regions: with these layers and weights."""
     losses: dict[str, dict[str, Any]]
     losses = {"style": {"layers": dict(layers)}, "content": {"weight": 0.0}, "light": {"weight": 0.0}}
-    return _changed(config, RECONSTRUCTION_EVALUATIONS, losses=losses, cold={"init": "noise"})
+    changed = _changed(config, RECONSTRUCTION_EVALUATIONS, losses=losses, cold={"init": "noise"})
+    return changed.model_copy(update={"regions": ()})
 
 
 def content_reconstruction(config: Config, layer: str, shallowest: str) -> Config:
-    """Nothing but the content as one layer holds it, from noise. `shallowest` is the encoder's first layer."""
+    """Nothing but the content as one layer holds it, from noise and without regions. `shallowest` is the encoder's
+    first layer."""
     losses: dict[str, dict[str, Any]] = {
         "content": {"weight": 1.0, "layers": {layer: 1.0}, "scale_weights": (1.0,)},
         "style": {"layers": {shallowest: 1.0}},  # the cheapest one
@@ -77,7 +79,7 @@ def content_reconstruction(config: Config, layer: str, shallowest: str) -> Confi
     }
     changed = _changed(config, RECONSTRUCTION_EVALUATIONS, losses=losses, cold={"init": "noise", "noise": 0.0})
     images = tuple(image.model_copy(update={"weight": _NO_STYLE}) for image in config.style.images)
-    return changed.model_copy(update={"style": config.style.model_copy(update={"images": images})})
+    return changed.model_copy(update={"style": config.style.model_copy(update={"images": images}), "regions": ()})
 
 
 def layers_up_to(layers: Mapping[str, float], order: Sequence[str]) -> list[dict[str, float]]:

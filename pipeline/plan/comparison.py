@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import RenderDirectoryError
+from pipeline.errors import OtherRenderError
 from pipeline.plan.curves import stylizing_curves
 from pipeline.plan.identity import EXPOSURE_KEY, SHOT_COLORS_KEY
 from pipeline.plan.paths import style_configs
@@ -27,7 +27,7 @@ _OF_FRAMES: Final = frozenset(
 
 
 def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the render directory") -> None:
-    """Raise RenderDirectoryError, naming every differing setting with both values, if two plans stylize differently.
+    """Raise OtherRenderError, naming every differing setting with both values, if two plans stylize differently.
 
     Photos that are gone, new or changed are named; what only follows from more frames at the end is not.
     """
@@ -35,7 +35,7 @@ def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the re
         return
     if has_more_frames(wanted, existing) and not _settings(wanted, existing, where):
         there, now = existing.source.frame_count, wanted.source.frame_count
-        raise RenderDirectoryError(
+        raise OtherRenderError(
             f"{where}: holds a render of {there} frames, and only the first {now} of them are wanted now",
             hint=f"give no --frames, or those of the render, to continue it; another -o or --workdir renders {now} by "
             "themselves",
@@ -47,7 +47,7 @@ def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the re
     names = [Path(plan.source.path).name for plan in (existing, wanted)]
     if existing.source.digest != wanted.source.digest and names[0] != names[1]:
         lines.insert(0, f"the input: there {names[0]}, now {names[1]}")
-    raise RenderDirectoryError(
+    raise OtherRenderError(
         f"{where}: holds a render with other settings\n  " + "\n  ".join(lines),
         hint="use the same settings to continue it; or begin a new render with --fresh (the old folder is moved aside, "
         "nothing is deleted) or with another --workdir",

@@ -109,6 +109,17 @@ class RenderDirectory:
             raise refused_read(file, error) from error
         return cls(path, plan_from_json(data, where=str(file)))
 
+    def withdraw(self) -> None:
+        """Remove the plan, unless a frame is stored, so that a render with other settings can begin here.
+
+        Raises RenderDirectoryError if another process works here, WriteError if the plan cannot be removed.
+        """
+        with self.lock():
+            if not _has_frames(self.path):
+                with writing(self.path / PLAN_NAME):
+                    atomic.remove(self.path / PLAN_NAME)
+                    atomic.sync_folder(self.path)
+
     @property
     def frames_path(self) -> Path:
         """Folder of all stored frames; made with the first one."""

@@ -132,10 +132,14 @@ def describe_edit(directory: RenderDirectory, edit: Edit) -> str:
     """An edit in one sentence without a period."""
     style = directory.chain(edit.chain).style
     text = f"edit {edit.version}: frame {edit.frame} of {style} is touched up"
-    if edit.stop - edit.frame > 1:
-        text += f", frames {edit.frame + 1} to {edit.stop - 1} follow from it"
-    if edit.blend:
-        text += f", the last {edit.blend} blend into frame {edit.stop}"
+    first, last = edit.frame + 1, edit.stop - 1
+    if first == last:
+        text += f", frame {first} follows from it" + (f" and blends into frame {edit.stop}" if edit.blend else "")
+    elif first < last:
+        text += f", frames {first} to {last} follow from it"
+        if edit.blend:
+            blend = "one blends" if edit.blend == 1 else f"{edit.blend} blend"
+            text += f", the last {blend} into frame {edit.stop}"
     return text if edit.active else f"{text}; undone"
 
 

@@ -51,13 +51,13 @@ class Loaded:
             self._stylers.popitem(last=False)
         return self._stylers[key]
 
-    def image_digest(self, path: Path, *, min_side_px: int = 1) -> str:
-        """`image_digest` of a style image, once as long as size and time of the file stay as they are."""
+    def image_digest(self, path: Path, *, min_side_px: int = 1, is_start: bool = False) -> str:
+        """`image_digest` of an image, once as long as size and time of the file stay as they are."""
         try:
             found = path.stat()
         except (OSError, ValueError):
-            return image_digest(path, min_side_px=min_side_px)  # which says what is wrong
+            return image_digest(path, min_side_px=min_side_px, is_start=is_start)  # which says what is wrong
         key = path, found.st_size, found.st_mtime_ns, min_side_px
         if key not in self._digests:
-            self._digests[key] = image_digest(path, min_side_px=min_side_px)
+            self._digests[key] = image_digest(path, min_side_px=min_side_px, is_start=is_start)
         return self._digests[key]

@@ -172,7 +172,7 @@ class NeuralStyler:
             # A start that was a minimum for other weights is slow at first, and must not count as finished.
             tolerance=[0.0 if change > NEW_FRACTION[0] else warm.tolerance for change in changes],
             subset=objective.subset,
-            observer=self.observer,
+            observer=self._watching(0, content, batch.regions),
         )
 
     def _init(self, content: Tensor, batch: FrameBatch) -> Tensor:
@@ -187,6 +187,18 @@ class NeuralStyler:
         if regions is None:
             return None
         return self._regions.kept(content, resize_maps(regions.to(self.device), _size(content)))
+
+    def _watching(self, before: int, content: Tensor, regions: Tensor | None) -> Observer | None:
+        """The observer for contents of one size: it is shown what regions keep, and evaluations from `before` on."""
+        observer = self.observer
+        if observer is None:
+            return None
+        kept = self._kept(content, regions)
+
+        def watch(number: int, images: Tensor, losses: Tensor, terms: Tensor) -> None:
+            observer(before + number, images if kept is None else kept.shown(images), losses, terms)
+
+        return watch
 
     def _limits(self, batch: FrameBatch) -> list[int]:
         """The most evaluations of each warm frame: more where much of it, or of its settings, is new.
@@ -252,7 +264,7 @@ class NeuralStyler:
                 begin,
                 evaluations=evaluations,
                 subset=objective.subset,
-                observer=_counting_from(max(spent), self.observer),
+                observer=self._watching(max(spent), resize(content, size), batch.regions),
             )
             images = minimum.images
             spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
@@ -332,10 +344,3 @@ class NeuralStyler:
 
 def _size(images: Tensor) -> Size:
     return images.shape[-2], images.shape[-1]
-
-
-def _counting_from(before: int, observer: Observer | None) -> Observer | None:
-    """The observer, with `before` added to the number of every evaluation."""
-    if observer is None or before == 0:
-        return observer
-    return lambda number, images, losses, terms: observer(before + number, images, losses, terms)

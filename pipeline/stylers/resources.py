@@ -56,24 +56,31 @@ def find_resources(config: Config, *, weights: Path | None = None, encoder: Enco
     return Resources(device, precision, encoder, flow)
 
 
-def image_digest(path: Path, *, min_side_px: int = 1) -> str:
-    """SHA-256 of an image file. Raises ConfigError if it cannot be read, is no image, or is too small."""
+def image_digest(path: Path, *, min_side_px: int = 1, is_start: bool = False) -> str:
+    """SHA-256 of a style image, or of the image that cold frames start from with `is_start`.
+
+    Raises ConfigError if it cannot be read, is no image, or is too small.
+    """
     from pipeline.media.image.load import load_rgb
+
+    what = "image of optimize.cold.init" if is_start else "style image"
 
     try:
         digest = file_digest(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: an image of the style cannot be read ({getattr(error, 'strerror', None) or error})",
-            hint="check style.images, and optimize.cold.init if it is set; paths are relative to the config file",
+            f"{path}: the {what} cannot be read ({getattr(error, 'strerror', None) or error})",
+            hint="it is content, noise, or the path of an image, relative to the config file"
+            if is_start
+            else "check style.images in the config; paths are relative to the config file",
         ) from None
     try:
         height, width = load_rgb(path).shape[:2]
     except InputError as error:
-        raise ConfigError(f"an image of the style: {error.message}", hint=error.hint) from None
+        raise ConfigError(f"{what} {error.message}", hint=error.hint) from None
     if min(height, width) < min_side_px:
         raise ConfigError(
-            f"{path}: the style image has {width}x{height} px, the encoder needs {min_side_px} along each side",
+            f"{path}: the {what} has {width}x{height} px, the encoder needs {min_side_px} along each side",
             hint="choose a larger image",
         )
     return digest

@@ -53,13 +53,25 @@ def frame_indices(pictures: dict[int, Path], source: Source, reporter: Reporter)
     others = [decoded for decoded in sorted(pictures) if decoded not in place]
     if len(others) == len(pictures):
         raise ConfigError(
-            f"painted masks of frames {', '.join(map(str, others))} of the input, but frames "
+            f"masks are painted for frame {', '.join(map(str, others))} of the input, and only frames "
             f"{source.decoded_indices[0]} to {source.decoded_indices[-1]} are rendered",
             hint="paint one of these frames; they count from 0",
         )
     for decoded in others:
         reporter.note(f"the mask of frame {decoded} is left out: that frame is not rendered")
     return {place[decoded]: path for decoded, path in sorted(pictures.items()) if decoded in place}
+
+
+def painted_masks(
+    settings: MaskSettings, source: Source, size_px: tuple[int, int], reporter: Reporter
+) -> dict[int, NDArray[np.uint8]]:
+    """The painted masks by frame index of the source, in order: uint8 (H, W) for `size_px` (width, height).
+
+    Raises what `frame_indices` and `read_mask` raise.
+    """
+    assert settings.painted is not None
+    pictures = frame_indices(settings.painted, source, reporter)
+    return {index: painted(read_mask(path, settings.color, size_px)).mask for index, path in pictures.items()}
 
 
 def runs(keys: Sequence[int], shots: Sequence[Shot], source: Source) -> tuple[list[Run], list[Run]]:
@@ -98,13 +110,9 @@ class CarriedMasks:
         *,
         steady: bool = False,
     ) -> None:
-        """`steady`: see `carry`."""
-        assert settings.painted is not None
-        pictures = frame_indices(settings.painted, source, reporter)
-        self._keys = sorted(pictures)
-        self._painted = {
-            index: painted(read_mask(path, settings.color, size_px)).mask for index, path in pictures.items()
-        }
+        """`steady`: see `carry`. Raises what `painted_masks` and `runs` raise."""
+        self._painted = painted_masks(settings, source, size_px, reporter)
+        self._keys = list(self._painted)
         self._small_px = size_within(*size_px, CARRY_SIDE_PX)
         self._read = read
         self._runs = dict(zip(("forward", "backward"), runs(self._keys, shots, source), strict=True))

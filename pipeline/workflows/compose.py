@@ -152,11 +152,11 @@ def layer_sheet(
 def _chosen(frames: tuple[int | None, int | None] | None, count: int) -> range:
     """`--frames` as a range of frames that the input has. Raises UsageError if it has them not."""
     start, stop = frames or (None, None)
-    chosen = range(start or 0, count if stop is None else min(stop, count))
-    if not chosen:
+    chosen = range(start or 0, count if stop is None else stop)
+    if not chosen or chosen.stop > count:
         raise UsageError(
-            f"--frames {chosen.start}:{stop if stop is not None else ''}: the renders have frames 0 to {count - 1}",
-            hint=f"--frames 0:{count} is all of them",
+            f"--frames {chosen.start}:{'' if stop is None else stop}: outside the {count} frames of the renders",
+            hint=f"choose A:B inside 0:{count}",
         )
     return chosen
 

@@ -41,18 +41,26 @@ def take_out_frame(path: Path, frame: int, output: Path | None, *, style: str | 
     """Write stored frame `frame` as a PNG, as it is before the finish; returns where it is.
 
     By default that is `<chain id>-00000123.png` in the current folder. Raises UsageError if there is no such frame or
-    style, RenderDirectoryError if it is not stored, WriteError if the file cannot be written.
+    style, for a name of another kind, and where a file of that default name holds something else, which may be painted;
+    RenderDirectoryError if the frame is not stored, WriteError if the file cannot be written.
     """
     from pipeline.media.image.png import encode_png
 
+    if output is not None and output.suffix.lower() != ".png":
+        raise UsageError(f"-o {output}: expected a .png", hint="for example -o frame.png")
     opened = open_render(path)
     chain = _chain(opened, frame, style)
     _check_frames_are_here(opened.directory, chain)
     rgb = _stored_frame(opened.directory, chain, frame)
-    target = output or Path(f"{chain.id}-{frame_name(frame)}")
+    target, data = output or Path(f"{chain.id}-{frame_name(frame)}"), encode_png(rgb)
     with writing(target):
+        if output is None and target.exists() and target.read_bytes() != data:
+            raise UsageError(
+                f"{target}: exists, and is not frame {frame} as it is stored",
+                hint="name a file with -o, or move this one away: somebody may have painted it",
+            )
         atomic.make_folders(target.parent)
-        atomic.write_bytes(target, encode_png(rgb))
+        atomic.write_bytes(target, data)
     return target
 
 
@@ -72,11 +80,15 @@ def put_back_frame(
     next frame that began anew, or the next frame that an edit gives. Where it ends before the end of the chain, the
     last `blend` frames approach the frame behind them.
 
+    Where the picture is transparent, the stored frame shows through.
+
     Raises InputError for a picture that cannot be read, has another size or was not changed, UsageError for a frame, a
     style or an `until` that there is not, RenderDirectoryError if the frame is not stored or was removed, if `until`
     lies behind the frame of another edit, and if another process works here.
     """
-    from pipeline.media.image.load import load_rgb
+    import numpy as np
+
+    from pipeline.media.image.load import load_opacity, load_rgb
     from pipeline.media.image.png import encode_png
 
     opened = open_render(path)
@@ -93,7 +105,12 @@ def put_back_frame(
     with directory.lock():
         restore_pinned(directory)
         _check_frames_are_here(directory, chain)
-        if (rgb == _stored_frame(directory, chain, frame)).all():
+        before = _stored_frame(directory, chain, frame)
+        opacity = load_opacity(picture)
+        if opacity is not None:  # it was laid over white
+            over = rgb + (1 - opacity[..., None]) * (before.astype(np.float32) - 255)
+            rgb = np.rint(over).clip(0, 255).astype(np.uint8)
+        if (rgb == before).all():
             raise InputError(
                 f"{picture}: is the stored frame {frame} as it is", hint="was the change saved to this file?"
             )
@@ -192,7 +209,8 @@ def _stop(opened: OpenedRender, chain: Chain, frame: int, until: int | None, ble
     if until is not None:
         if until not in range(frame, chain.stop):
             raise UsageError(
-                f"--until {until}: what follows from frame {frame} ends with frame {chain.stop - 1}",
+                f"--until {until}: expected frame {frame} to frame {chain.stop - 1}, with which this part of the clip "
+                "ends",
                 hint="--until is the last frame that is made anew; leave it out to go on to the end",
             )
         stop = min(chain.stop, origin + -(-(until + 1 - origin) // hold) * hold)

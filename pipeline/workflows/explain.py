@@ -26,12 +26,13 @@ from pipeline.explain.page import PAGE_NAME, Section, write_page
 from pipeline.explain.watched import Watched
 from pipeline.media.image.arrays import to_tensor, to_uint8
 from pipeline.media.image.load import load_rgb
-from pipeline.media.reader.source import read_frame
 from pipeline.optimize.feature_terms import needed_layers
 from pipeline.optimize.style_terms import active_layers
 from pipeline.plan.chains import frame_seed
-from pipeline.stylers.table import build_styler
+from pipeline.stylers.shot_colors import styler_of
+from pipeline.stylers.table import build_stylers
 from pipeline.types import Chain, FrameBatch, Observable
+from pipeline.workflows.cold_frame import ColdFrame, cold_frame
 from pipeline.workflows.resolve import load_resources
 
 if TYPE_CHECKING:
@@ -88,7 +89,10 @@ def explain(
         import torch
 
         torch.set_num_threads(config.runtime.threads)
-    content = read_frame(source, index, width_px=width_px, height_px=height_px, settings=config.input)
+    frame = cold_frame(
+        source, config, index, size_px=(width_px, height_px), reporter=reporter, cancellation=cancellation
+    )
+    content = frame.content
     shown = layers or needed_layers(config.losses)
     seen = encoder(to_tensor(content, resources.device)[None], shown)  # which checks the layers and the size
     shown = [name for name in encoder.layers if name in seen]
@@ -99,8 +103,7 @@ def explain(
     with filled(folder) as partial, reporter.stylizing({"cold": 1 + len(variants)}, 0):
         studio = _Studio(
             resources,
-            content,
-            index,
+            frame,
             reporter,
             cancellation.checkpoint("nothing was written", hint="the same command begins again"),
         )
@@ -140,23 +143,27 @@ class _Studio:
     """Stylizes one frame, cold, in different ways, and reports each as a frame."""
 
     def __init__(
-        self, resources: Resources, content: RGB, index: int, reporter: Reporter, checkpoint: Callable[[], None]
+        self, resources: Resources, frame: ColdFrame, reporter: Reporter, checkpoint: Callable[[], None]
     ) -> None:
         self.checkpoint = checkpoint
         self._resources = resources
-        self._content = content
-        self._index = index
+        self._frame = frame
         self._reporter = reporter
 
     def stylize(self, name: str, config: Config, watched: Watched | None = None) -> RGB:
         """The frame, uint8 (H, W, 3) sRGB, in the style of a config."""
+        import torch
+
         began = time.perf_counter()
-        styler = build_styler(config, self._resources, self._reporter.note)
+        frame, index = self._frame, self._frame.index
+        styler = styler_of(build_stylers(config, self._resources, self._reporter.note, frame.shots), frame.shot)
         assert isinstance(styler, Observable)
         styler.observer = watched or (lambda *_: self.checkpoint())
-        seed = frame_seed(config.seed, config.name, self._index)
-        found = styler.stylize(FrameBatch("cold", to_tensor(self._content)[None], None, (seed,)))
-        chain = Chain(name, config.name, 0, self._index, self._index + 1, config.seed)
+        seed = frame_seed(config.seed, config.name, index)
+        regions = None if frame.regions is None or not config.regions else torch.from_numpy(frame.regions)[None]
+        content = to_tensor(frame.content)[None]
+        found = styler.stylize(FrameBatch("cold", content, None, (seed,), regions=regions, indices=(index,)))
+        chain = Chain(name, config.name, 0, index, index + 1, config.seed)
         seconds = time.perf_counter() - began
-        self._reporter.frame_stored(chain, self._index, "cold", found.stats[0], seconds)
+        self._reporter.frame_stored(chain, index, "cold", found.stats[0], seconds)
         return to_uint8(found.images[0])

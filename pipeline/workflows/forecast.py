@@ -48,12 +48,13 @@ class Forecast:
         """As in `900 frames (3 cold, 897 warm): about 26 min, 1.2 GB of memory, 4.1 GB of disk`."""
         cold, warm, repeated = self.frames
         again = f", and {repeated:,} repeated" if repeated else ""
+        frames = f"{cold + warm:,} frame{'' if cold + warm == 1 else 's'} ({cold:,} cold, {warm:,} warm{again})"
         needed = [f"{in_words(self.disk_bytes)} of disk"]
         if self.memory is not None:
             where = "" if self.memory.device == "cpu" else f" on {self.memory.device}"
             needed.insert(0, f"{in_words(self.memory.total)} of memory{where}")
         return (
-            f"{cold + warm:,} frame{'' if cold + warm == 1 else 's'} ({cold:,} cold, {warm:,} warm{again}): "
+            f"{frames if any(self.frames) else 'nothing to stylize'}: "
             f"{'time unknown' if self.seconds is None else about(self.seconds)}, {', '.join(needed)}"
         )
 

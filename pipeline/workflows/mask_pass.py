@@ -88,15 +88,32 @@ def prepare_mask(
     Raises InputError for a file that cannot be read, ConfigError for one that does not fit the frames, Interrupted if
     an end was requested (the stored masks stay), WriteError if the cache cannot be written.
     """
-    from pipeline.masks.picture import feathered
-
     found = _unfinished(settings, frames, reporter, cancellation)
+    return PreparedMask(
+        lambda index, content: _finished(settings, found.mask(index, content)),
+        found.confidence,
+    )
 
-    def finished(index: int, content: NDArray[np.uint8]) -> NDArray[np.float32]:
-        mask = feathered(found.mask(index, content), settings.feather)
-        return 1 - mask if settings.invert else mask
 
-    return PreparedMask(finished, found.confidence)
+def check_mask(
+    settings: MaskSettings, source: Source, size_px: tuple[int, int], shots: Sequence[Shot]
+) -> NDArray[np.float32] | None:
+    """Read the files of a mask as `prepare_mask` does, and raise its errors; nothing is computed or stored.
+
+    Returns the mask if it is the same in every frame, float32 (H, W) in [0, 1], else None.
+    """
+    from pipeline.masks.frames import MaskFrames
+    from pipeline.masks.picture import read_mask
+    from pipeline.runtime.progress import SilentReporter
+    from pipeline.workflows.carried_masks import painted_masks, runs
+
+    if settings.image is not None:
+        return _finished(settings, read_mask(settings.image, settings.color, size_px))
+    if settings.frames is not None:
+        MaskFrames(settings.frames, settings.color, size_px, source.decoded_indices)
+    elif settings.painted is not None:
+        runs(list(painted_masks(settings, source, size_px, SilentReporter())), shots, source)
+    return None
 
 
 def mask_digests(settings: MaskSettings) -> dict[str, Any]:
@@ -119,6 +136,14 @@ def mask_digests(settings: MaskSettings) -> dict[str, Any]:
             hint="check the path; in a style config it is relative to the file",
         ) from None
     return {"version": MASK_VERSION, **digests}
+
+
+def _finished(settings: MaskSettings, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mask, feathered and inverted as the settings say."""
+    from pipeline.masks.picture import feathered
+
+    mask = feathered(mask, settings.feather)
+    return 1 - mask if settings.invert else mask
 
 
 def _input_digest(path: Path) -> str:

@@ -32,13 +32,28 @@ UNCERTAIN: Final = (255, 140, 0)
 
 
 def style_masks(config: Config) -> dict[str, MaskSettings]:
-    """The masks of a style's regions, by their names. Raises ConfigError if it has no regions."""
-    found = {region.name: region.mask for region in config.regions}
-    if not found:
+    """The masks of a style's regions, by their names, or by their numbers where a name does not tell them apart.
+
+    Raises ConfigError if it has no regions.
+    """
+    if not config.regions:
         raise ConfigError(
             f"{config.name}: the style has no regions, so it has no masks", hint="or give a mask: --mask 'sky: true'"
         )
+    names = [region.name for region in config.regions]
+    found = {}
+    for number, region in enumerate(config.regions, start=1):
+        tells = region.name and names.count(region.name) == 1
+        found[region.name if tells else f"region {number} {region.name}".strip()] = region.mask
     return found
+
+
+def refuse_masks(output: Path, masks: Mapping[str, MaskSettings]) -> None:
+    """Raise UsageError if a sheet would replace a picture that a mask is read from."""
+    for mask in masks.values():
+        for path in (mask.image, *(mask.painted or {}).values()):
+            if path is not None and output.exists() and path.exists() and output.samefile(path):
+                raise UsageError(f"{output}: is a picture of a mask", hint="choose another name with -o")
 
 
 def mask_sheet(
@@ -78,7 +93,7 @@ def mask_sheet(
             rows[index] = [(f"frame {index}", next(found).rgb)]
     with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
         for name, settings in masks.items():
-            shots = _needed(looked.shots, frames, settings, source)
+            shots = needed_shots(looked.shots, frames, settings, source)
             prepared = prepare_mask(
                 settings,
                 MaskedFrames(source, size_px, read, shots, Path(folder), steady=bool(config.regions)),
@@ -121,7 +136,7 @@ def uncertain(content: NDArray[np.uint8], confidence: NDArray[np.float32]) -> ND
     return shown
 
 
-def _needed(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings, source: Source) -> list[Shot]:
+def needed_shots(shots: Sequence[Shot], frames: Sequence[int], settings: MaskSettings, source: Source) -> list[Shot]:
     """The parts of the shots that the masks of `frames` depend on: up to the nearest painted frames, or neighbors."""
     from pipeline.masks.sky import LASTING, REACH
 

@@ -22,6 +22,7 @@ from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
+from pipeline.workflows.region_masks import check_region_masks
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 from pipeline.workflows.retime import check_times, output_timeline
 
@@ -133,6 +134,8 @@ def _prepare(
         )
     known = None if existing is None else known_first_pass(existing, source, read)
     looked = known or _look_through(source, request, reporter, cancellation, thumbnails)
+    for style in request.styles:
+        check_region_masks(style, source, (width_px, height_px), looked.shots)
     plan = make_plan(
         source,
         width_px,

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, TemperaError
 from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Masks, Shot, Source
-from pipeline.workflows.mask_pass import MaskedFrames, mask_digests, prepare_masks
+from pipeline.workflows.mask_pass import MaskedFrames, check_mask, mask_digests, prepare_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,15 @@ def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancel
         if config.regions
     }
     return replace(session, masks=masks) if masks else session
+
+
+def check_region_masks(config: Config, source: Source, size_px: tuple[int, int], shots: Sequence[Shot]) -> None:
+    """Raise ConfigError or InputError for a mask of a region whose files do not fit the frames of `size_px` (width,
+    height), or whose picture covers nothing; see `check_mask`."""
+    for number, region in enumerate(config.regions):
+        picture = check_mask(region.mask, source, size_px, shots)
+        if picture is not None and picture.max() < COVERED_FROM:
+            raise _covers_nothing(region, number)
 
 
 def image_regions(config: Config, contents: torch.Tensor) -> list[torch.Tensor | None]:
@@ -101,18 +110,24 @@ def _region_masks(
     empty = _covering_nothing(settings, masks, frames, cancellation)
     if empty is None:
         return masks
-    name = f"region {regions[empty].name or empty + 1}"
-    mask = settings[empty]
+    raise _covers_nothing(regions[empty], empty)
+
+
+def _covers_nothing(region: RegionSettings, number: int) -> TemperaError:
+    name, mask = f"region {region.name or number + 1}", region.mask
     if mask.sky or mask.luminance is not None or mask.hue is not None:
         found = "sky" if mask.sky else "luminance" if mask.luminance is not None else "hue"
-        raise InputError(
+        return InputError(
             f"{name}: its mask, found by {found}, covers nothing in any frame of the input",
-            hint=f"remove the region for this input, or give it another mask: a wider range in place of {found}, or a "
-            "picture with image",
+            hint="remove the region for this input, or give it another mask: "
+            + ("" if mask.sky else f"a wider range of {found}, or ")
+            + "a picture with image",
         )
-    raise ConfigError(
-        f"{name}: its mask covers nothing in any frame: {mask.image or mask.frames or 'all painted masks'} is black",
-        hint="paint what is inside white, exchange inside and outside with invert: true, or remove the region",
+    files = f"{mask.image or mask.frames} is" if mask.painted is None else "all painted masks are"
+    return ConfigError(
+        f"{name}: its mask covers nothing in any frame: {files} {'white, and inverted' if mask.invert else 'black'}",
+        hint=f"paint what is inside {'black' if mask.invert else 'white'}, exchange inside and outside with invert: "
+        f"{'false' if mask.invert else 'true'}, or remove the region",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import ConfigError, InputError, RenderDirectoryError, StylizeError, WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.extension import Extended, extend
@@ -30,7 +32,8 @@ def render(
 ) -> list[Path]:
     """Render from the beginning, or go on with what is stored; returns the written videos in the order of the styles.
 
-    A render of the first of these frames gets the others too.
+    A render of the first of these frames gets the others too. Where input or settings are refused before a first frame
+    is stored, no plan is left, so that the same command with other settings begins anew.
 
     `loaded` keeps networks and stylers for the next render of this process. `with_forecast` notes how long it will take
     before it begins, which may take a measurement of two seconds.
@@ -45,20 +48,28 @@ def render(
         reporter.note(f"the old render directory is kept as {moved}")
     for style in prepared.outputs:
         keep_old_video(style, prepared, request, reporter)
-    if (prepared.path / PLAN_NAME).exists():
+    begun = (prepared.path / PLAN_NAME).exists()
+    if begun:
         extended = extend(prepared.path, prepared.plan, prepared.configs)
         if extended is not None:
             reporter.note(_in_words(extended))
     directory = RenderDirectory.create(prepared.path, prepared.plan)
     if with_forecast:
         tell_forecast(prepared, reporter)
-    return complete(directory, prepared, reporter, cancellation, loaded=loaded)
+    try:
+        return complete(directory, prepared, reporter, cancellation, loaded=loaded)
+    except (ConfigError, InputError, StylizeError):
+        if not begun:  # so that the settings that mend this are not other ones than those of a render that is there
+            with suppress(RenderDirectoryError, WriteError):
+                directory.withdraw()
+        raise
 
 
 def _in_words(extended: Extended) -> str:
     """What became of the frames that a render had, in one sentence without a period."""
     frames = f"{extended.before} frame{'s' * (extended.before != 1)}"
-    text = f"the render of {frames} goes on to {extended.now}: {extended.kept} stored ones stay"
+    kept = f"{extended.kept} stored {'one stays' if extended.kept == 1 else 'ones stay'}"
+    text = f"the render of {frames} goes on to {extended.now}: {kept}"
     if extended.stale:
         are = "is" if extended.stale == 1 else "are"
         text += f", {extended.stale} {are} stylized anew (the old ones are kept in its folder `plans`)"

@@ -79,7 +79,7 @@ def resolve_style(
         encoder=found.encoder.name if found.encoder else "none",
         encoder_digest=found.encoder.digest if found.encoder else "",
         precision=found.precision,
-        init_digest=loaded.image_digest(init) if isinstance(init, Path) else "",
+        init_digest=loaded.image_digest(init, is_start=True) if isinstance(init, Path) else "",
         weights=weights,
         segment_frames=segment_frames,
         flow_digest=found.flow.digest if found.flow else "",

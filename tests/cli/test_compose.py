@@ -131,7 +131,9 @@ def test_frames_settings_and_video(tempera: Tempera, home: Path) -> None:
     result = tempera("compose", "c.yaml", "-o", "v.mkv", "--set=output.codec=ffv1", *QUIET)
     assert (result.code, result.out) == (0, "v.mkv\n")
     assert len(video_times(home / "v.mkv")) == COUNT
-    assert_refused(tempera("compose", "c.yaml", "-o", "w.mp4", "--frames", "9:12", *QUIET), 2, "frames 0 to 3")
+    for outside in ("9:12", "2:5"):
+        refused = tempera("compose", "c.yaml", "-o", "w.mp4", "--frames", outside, *QUIET)
+        assert_refused(refused, 2, "outside the 4 frames", "inside 0:4")
 
 
 def test_frames_that_are_composed_together_are_those_that_are_composed_alone(home: Path) -> None:

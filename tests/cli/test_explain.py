@@ -29,6 +29,8 @@ STYLE = ["-s", "{media}/waves.png"]
 PHOTO = "{media}/photos/shot_001.png"
 EXPLAIN = ["explain", PHOTO, *STYLE, *QUICK, "--width", "48"]
 SETTINGS = [argument.removeprefix("--set=") for argument in QUICK if argument.startswith("--set=")] + ["encoder=tiny"]
+REGION = "{mask: {luminance: [0.3, 0.6]}, style: {images: [{path: {media}/other.png}]}}"
+KEPT = "{mask: {luminance: [0.6, 1]}}"
 EVALUATIONS = 4
 """Of a cold frame: two scales with two each."""
 
@@ -103,11 +105,36 @@ def test_interrupted_explanation_leaves_nothing(media: Path, tmp_path: Path) -> 
     assert not told and everything(tmp_path) == set()
 
 
-def test_last_picture_is_that_of_a_render(tempera: Tempera, tmp_path: Path) -> None:
-    assert tempera("render", PHOTO, *STYLE, *QUICK, "--width", "48", "-o", "out.png").code == 0
-    assert tempera(*EXPLAIN, "--only", "growth", "-o", "f").code == 0
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["--set=color.match=style_to_content"],
+        ["--set=pre=palette", "--set=palette.source=content"],
+        [f"--set=regions=[{REGION}]"],
+        [f"--set=regions=[{REGION}, {KEPT}]"],
+    ],
+)
+def test_last_picture_is_that_of_a_render(tempera: Tempera, tmp_path: Path, settings: list[str]) -> None:
+    assert tempera("render", PHOTO, *STYLE, *QUICK, *settings, "--width", "48", "-o", "out.png").code == 0
+    assert tempera(*EXPLAIN, *settings, "--only", "growth", "-o", "f").code == 0
     sheet, rendered = read_rgb(tmp_path / "f" / "growth.png"), read_rgb(tmp_path / "out.png")
     assert [left for _, left in places(sheet, rendered)] == [8 + 56]
+
+
+def test_frame_of_a_clip_has_its_regions_and_the_colors_of_its_shot(tempera: Tempera, tmp_path: Path) -> None:
+    Image.fromarray(np.eye(32, 48, dtype=np.uint8) * 255).save(tmp_path / "line.png")
+    masks = "[{mask: {painted: {0: line.png, 4: line.png}}}]"
+    common = ["{media}/cut.mp4", *STYLE, *QUICK, f"--set=regions={masks}", "--set=color.match=style_to_content"]
+    assert tempera("render", *common, "--set=motion.boil=1", "-o", "v.mp4").code == 0
+    assert tempera("explain", *common, "--width", "48", "--at", "5", "--only", "growth", "-o", "f").code == 0
+    stored_frame = read_rgb(tmp_path / "v.render/frames/waves-s001/00000005.png")
+    assert len(places(read_rgb(tmp_path / "f/growth.png"), stored_frame)) == 1
+
+
+def test_single_layers_of_a_style_with_regions_are_explained(tempera: Tempera, tmp_path: Path) -> None:
+    assert tempera(*EXPLAIN, f"--set=regions=[{REGION}, {KEPT}]", "--only", "layers", "-o", "f").code == 0
+    assert everything(tmp_path / "f") >= {"style-layers.png", "content-layers.png"}
 
 
 def stored(folder: Path) -> dict[str, bytes]:

@@ -183,6 +183,7 @@ def test_photo_of_another_size_is_refused_unless_fitted(render: Tempera, tmp_pat
         (["--style", "{media}/waves.png", "--set", "output.codec=prores"], 3, ["prores", "output.codec"]),
         (["--style", "{media}/waves.png", "--set", "seed"], 3, ["section.key=value"]),
         (["--style", "{media}/waves.png", "--set", "optimize.cold.init=gone.png"], 3, ["gone.png"]),
+        (["--style", "{media}/waves.png", "--set", "optimize.cold.init=random"], 3, ["of optimize.cold.init", "noise"]),
         (["--style", "{media}/waves.png", "--style", "{media}/waves.png"], 2, ["'waves'"]),
         (["--style", "{media}/waves.png", "--frames", "3"], 2, ["--frames"]),
         (["--style", "{media}/waves.png", "--frames", "3:3"], 2, []),

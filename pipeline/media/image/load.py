@@ -52,6 +52,23 @@ def load_rgb(path: str | Path, *, max_px: int = MAX_PX) -> RGB:
         return as_8_bit(render_frame(image, path))
 
 
+def load_opacity(path: str | Path) -> NDArray[np.float32] | None:
+    """The opacity of an image that `load_rgb` reads: float32 (H, W) in [0, 1], upright; None if it is 1 everywhere.
+
+    Raises as `load_rgb` does.
+    """
+    if raw.is_raw_file(path):
+        return None
+    with open_image(path) as image:
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return None
+        try:
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"), np.uint8)
+        except DECODE_ERRORS as error:
+            raise damaged(path, error) from None
+        return None if alpha.min() == 255 else as_float(_upright(alpha, exif_orientation(image)))
+
+
 def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
     """Open an image with Pillow, header only, with every check that can be made before decoding.
 

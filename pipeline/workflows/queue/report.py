@@ -50,8 +50,10 @@ class Outcome:
 def check_folder(folder: Path) -> list[Path]:
     """The sheets that an earlier report of the queue in this folder names.
 
-    Raises UsageError if the folder has files with the names of a report that are not those of a queue.
+    Raises UsageError if it is a file, or has files with the names of a report that are not those of a queue.
     """
+    if folder.is_file():
+        raise UsageError(f"{folder}: is a file, expected a folder", hint="choose another name with -o")
     try:
         found = json.loads((folder / REPORT_NAME).read_bytes())
         if found[_VERSION_KEY] == _VERSION:

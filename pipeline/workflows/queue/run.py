@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.errors import IncompleteError, Interrupted, TemperaError
+from pipeline.errors import IncompleteError, Interrupted, OtherRenderError, TemperaError
 from pipeline.runtime import atomic
 from pipeline.runtime.progress import ForwardingReporter, SilentReporter, describe_seconds
 from pipeline.store.disk_errors import writing
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.workflows.queue.jobs import Job, Queue
 
 AGAIN: Final = "the same command goes on; what is done stays as it is"
+OTHER_FOLDER: Final = "use the settings that this queue was begun with, or another folder with -o"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,8 @@ class _Work:
         except Interrupted:
             raise
         except TemperaError as error:
+            if isinstance(error, OtherRenderError):  # a queue has no --fresh and no --workdir
+                error = OtherRenderError(error.message, hint=OTHER_FOLDER)
             self._outcomes[job.name] = Outcome(job, "failed", error=error)
             return f"{job.name} failed: {error.message}"
         seconds = time.monotonic() - began
