@@ -77,7 +77,7 @@ def _place(location: Place, data: Any) -> Place:
 def _message(error: ErrorDetails) -> str:
     match error["type"]:
         case "missing":
-            return "is missing"
+            return "is missing" if isinstance(error["input"], dict) else "needs more entries"
         case "too_short":
             return f"needs {error['ctx']['min_length']} or more entries"
         case "tuple_type":
