@@ -6,8 +6,12 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.command_line import Tempera
 
 # Before torch is loaded, and inherited by subprocesses: the images of the tests are tiny, so threads only wait for
 # each other, and with one thread every sum is the same everywhere.
@@ -60,3 +64,18 @@ def restored_threads() -> Iterator[None]:
     before = cv2.getNumThreads()
     yield
     cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def tempera(capsys: pytest.CaptureFixture[str]) -> Tempera:
+    """Run a command: its exit code, and what it says."""
+    from pipeline import cli
+    from tests.support.command_line import Result
+
+    def run(*arguments: str | Path | int) -> Result:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run

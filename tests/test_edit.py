@@ -83,16 +83,10 @@ def copy(tmp_path: Path) -> Copy:
 
 
 @pytest.fixture
-def tempera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tempera:
+def tempera(tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tempera:
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path | int) -> Result:
-        capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
+    return tempera
 
 
 def frames_of(render: Path) -> dict[str, bytes]:

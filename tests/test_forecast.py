@@ -32,16 +32,13 @@ from pipeline.workflows.memory_need import MemoryNeed
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.remembered import recall, remember, style_keys
 from pipeline.workflows.seen import Seen
-from tests.support.clips import moving_square, texture, write_video
-from tests.support.command_line import tree
+from tests.support.clips import texture
+from tests.support.command_line import clip_and_style, render_of, tree
 from tests.support.plans import DIGEST, a_config, a_plan, a_source, a_style, shots_of
 
 CPU = Resources(torch.device("cpu"), "float32", None)
 SIZE = (48, 64)
 FRAMES = 6
-QUICK = ["--encoder", "tiny", "--progress", "plain", "--set=optimize.cold.evaluations=1"]
-QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
-QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 def prepared_of(
@@ -218,13 +215,7 @@ def test_evaluations_are_measured_at_the_size_that_takes_long_enough(monkeypatch
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    write_video(tmp_path / "clip.mp4", moving_square(FRAMES), rate=10)
-    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "one.png")
-    return tmp_path
-
-
-def render_of(home: Path, *more: str) -> list[str]:
-    return ["render", f"{home}/clip.mp4", "-s", f"{home}/one.png", "-o", f"{home}/v.mp4", *QUICK, *more]
+    return clip_and_style(tmp_path)
 
 
 def test_dry_run_measures_and_leaves_only_what_it_remembers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
