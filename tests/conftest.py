@@ -56,6 +56,14 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.fixture(scope="module")
+def no_real_flushes() -> Iterator[None]:
+    """`Faults` checks whether and when files are flushed; thousands of real flushes would only wear a disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
     """A test may change the number of OpenCV's threads."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,7 @@ FRAMES = 4
 QUICK = [*BRIEF, "--progress", "none"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_real_flushes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,7 @@ KINDS: dict[str, list[str]] = {
 CHAIN = "one-s000"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_real_flushes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
 
 
 def make_render(folder: Path, *settings: str, styles: tuple[str, ...] = ("one",)) -> Path:

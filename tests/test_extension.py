@@ -30,6 +30,8 @@ from tests.support.torture import children
 from tests.support.torture.fault_cases import snapshot
 from tests.support.torture.faults import Case, try_every_fault
 
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
+
 PALETTE = ["--set=styler=palette", "--set=output.preset=ultrafast"]
 NEURAL = ["--encoder=tiny", "--set=optimize.cold.evaluations=2", "--set=optimize.warm.evaluations=2"]
 NEURAL += ["--set=optimize.cold.min_scale_px=32", "--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
