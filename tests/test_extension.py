@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,14 @@ def test_curve_by_part_of_the_clip_is_another_one_in_a_longer_clip(home: Path, r
         assert frames_of(home, name) == frames_of(home, f"whole{stays}")
 
 
+def test_frames_that_led_back_to_the_first_one_do_not_in_a_longer_loop(home: Path, render: Tempera) -> None:
+    settings = [*NEURAL, "--set=motion.loop=true"]
+    assert render("trial", "photos", "--frames=0:4", settings=settings).code == 0
+    assert "2 stored ones stay, 2 are stylized anew" in render("trial", "photos", settings=settings).err
+    assert render("whole", "photos", settings=settings).code == 0
+    assert frames_of(home, "trial") == frames_of(home, "whole")
+
+
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
@@ -314,6 +323,20 @@ def test_frames_up_to_the_first_difference_of_a_chain_are_kept() -> None:
     }
 
 
+def test_frames_of_a_loop_are_kept_up_to_those_that_lead_back() -> None:
+    loop = {"swirl": a_config(motion={"loop": True})}
+    style = a_style(config=loop["swirl"])
+
+    def kept(*counts: int, length: int = 0) -> dict[str, int]:
+        short, long = (a_plan(replace(style, segment_frames=length), source=a_source(count)) for count in counts)
+        return kept_until(short, long, loop)
+
+    assert kept(12, 30) == {"swirl-s000": 6}
+    assert kept(12, 14) == {"swirl-s000": 6}  # 7 of 14 lead back, those from 7 on
+    assert kept(40, 42) == {"swirl-s000": 24}  # 16 at most
+    assert kept(12, 16, length=4)["swirl-s000-p001"] == 8
+
+
 def test_segments_are_kept_where_the_keyframes_around_them_are() -> None:
     config = {"swirl": a_config()}
     short, long = (a_plan(a_style(segment_frames=4), source=a_source(count)) for count in (12, 16))
@@ -324,6 +347,14 @@ def test_segments_are_kept_where_the_keyframes_around_them_are() -> None:
         "swirl-s000-p000": 4,
         "swirl-s000-p001": 8,
         "swirl-s000-p002": 8,  # now it approaches a keyframe
+        "swirl-s000-p003": 12,
+    }
+    exposure = (*((),) * 5, CURVE, *((),) * 10)  # up to frame 5, and so up to the keyframe before it, all is as before
+    assert kept_until(short, replace(long, exposure=exposure), config) == {
+        "swirl-s000-keys": 5,
+        "swirl-s000-p000": 4,
+        "swirl-s000-p001": 4,
+        "swirl-s000-p002": 8,
         "swirl-s000-p003": 12,
     }
     longer = a_plan(a_style(segment_frames=4), source=a_source(18))  # other lengths

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
-from pipeline.execute.chain_frames import APPROACH_FRAMES
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.png import save_png
 from pipeline.media.reader.source import read_frames
 from pipeline.plan.paths import absolute_source
+from pipeline.plan.segments import APPROACH_FRAMES
 from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.render import render
