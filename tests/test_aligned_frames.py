@@ -152,6 +152,7 @@ def test_the_common_area_of_shifted_and_turned_frames_is_known() -> None:
     wanted = 1 / (np.cos(turn) + np.sin(turn))
     assert common_area([np.linalg.inv(center) @ turned @ center])[2] == pytest.approx(wanted, abs=1e-5)
     assert crop_box([np.eye(3)], 320, 240) == (0, 0, 320, 240)
+    assert crop_box([np.array([[1, 0, 0.02], [0, 1, 0], [0, 0, 1.0]])], 100, 75) == (0, 0, 98, 73)  # 73.5 is too high
     assert crop_box([shifts[0] @ shifts[0] * [[1, 1, 10], [1, 1, 1], [1, 1, 1]]], 320, 240)[2] == 0
 
 
@@ -173,6 +174,17 @@ def test_gains_are_found_under_moving_things_and_clipping_and_applied() -> None:
         assert (np.diff(moved_ramp, axis=0) >= 0).all() and (moved_ramp[0] == 0).all()
         assert (moved_ramp[-1] == 65535).all()
     assert gains_to(np.full((20, 20, 3), 255, np.uint8), small[:20, :20], "full") == (0, 0, 0)
+    assert gains_to(small[:12, :12], small_darker[:12, :12], "full") == (0, 0, 0)  # too few pixels
+
+
+def test_gains_leave_out_the_mixtures_beside_what_is_clipped() -> None:
+    """Columns of white, a mixture, gray, a mixture: gray has the gain, and is a third of what is not clipped."""
+    anchor, photo = (
+        np.broadcast_to(np.tile(np.array(levels, np.uint8), 25)[None, :, None], (100, 100, 3))
+        for levels in ((255, 160, 60, 160), (255, 210, 120, 210))
+    )
+    alone = gains_to(np.full((20, 20, 3), 60, np.uint8), np.full((20, 20, 3), 120, np.uint8), "full")
+    assert gains_to(anchor, photo, "full") == alone != (0, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -192,6 +204,16 @@ def test_fusion_takes_the_well_exposed_and_the_sharp(dtype: type) -> None:
     left[:, 160:], right[:, :160] = soft[:, 160:], soft[:, :160]
     stacked = fused([left, right], "focus")
     assert difference(stacked, sharp) < 0.25 * difference(left, sharp)
+
+
+def test_fusion_invents_no_lights_and_shadows() -> None:
+    """Where blended pyramids overshoot, beside edges, values stay within those of the photos around."""
+    noise = np.random.default_rng(0).choice(np.array([60, 190], np.uint8), (64, 64, 1)).repeat(3, axis=2)
+    soft = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3))
+    left, right = noise.copy(), noise.copy()
+    left[:, 32:], right[:, :32] = soft[:, 32:], soft[:, :32]
+    result = fused([left, right], "focus")
+    assert (result.min(), result.max()) == (60, 190)
 
 
 def test_plans_keep_the_alignment_and_older_plans_have_none() -> None:
