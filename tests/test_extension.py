@@ -296,6 +296,21 @@ def test_undone_edit_whose_frames_are_in_two_shots_now_is_left_out(tmp_path: Pat
     assert stored_edits(RenderDirectory.open(directory.path)) == ()
 
 
+def test_frame_that_an_edit_blends_into_must_stay(tmp_path: Path) -> None:
+    short, long = long_and_short((6, 9), exposure=[(CURVE,) * 6, (CURVE,) * 4 + ((),) * 5])
+    directory = RenderDirectory.create(tmp_path / "film.render", short)
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    picture = encode_png(pixels)
+    digest = hashlib.sha256(picture).hexdigest()
+    edit = Edit(1, "swirl-s000", 2, 4, 1, digest, digest, (2, 3), "2026-01-01T00:00:00Z")
+    with directory.lock():
+        for index in range(6):
+            directory.write_frame(edit.chain, index, pixels)
+        add_edit(directory, edit, picture)
+    with pytest.raises(RenderDirectoryError, match="in edit 1 is stylized anew"):
+        extend(directory.path, long, {"swirl": a_config()})
+
+
 # --- the plan -----------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +336,33 @@ def test_frames_up_to_the_first_difference_of_a_chain_are_kept() -> None:
         "swirl-s001": 4,
         "swirl-s002": 5,
     }
+
+
+def test_frames_blended_of_other_numbers_are_not_kept() -> None:
+    short, long = (a_plan(source=a_source(count, blended=(2,) * 4 + (count,) * (count - 4))) for count in (6, 9))
+    assert kept_until(short, long, {"swirl": a_config()}) == {"swirl-s000": 4}
+
+
+@pytest.mark.parametrize(
+    "depends",
+    [
+        {"styler": "palette", "palette": {"source": "content"}},
+        {"color": {"match": "content_to_style"}},
+        {"regions": [{"mask": {"sky": True}}]},
+        {"regions": [{"mask": {"painted": {0: "mask.png"}}}]},
+    ],
+    ids=["palette", "color", "sky", "painted"],
+)
+def test_frames_that_depend_on_their_whole_shot_are_kept_if_that_is_the_same(depends: dict[str, object]) -> None:
+    style = a_style(config=a_config(**depends))
+    two, one = (Shot(0, 0, 3), Shot(1, 3, 6)), (Shot(0, 0, 3), Shot(1, 3, 9))
+    short, long = (a_plan(style, source=a_source(shots[-1].stop), shots=shots) for shots in (two, one))
+    configs = {"swirl": style.config}
+    assert kept_until(short, long, configs) == {"swirl-s000": 3, "swirl-s001": 3}
+    curves = ((), CURVE, *((),) * 7)
+    assert kept_until(short, replace(long, exposure=curves), configs) == {"swirl-s000": 0, "swirl-s001": 3}
+    colors = (replace(short, shot_colors=("a", "b")), replace(long, shot_colors=("c", "b")))
+    assert kept_until(*colors, configs) == {"swirl-s000": 0, "swirl-s001": 3}
 
 
 def test_frames_of_a_loop_are_kept_up_to_those_that_lead_back() -> None:
