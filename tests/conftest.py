@@ -35,11 +35,12 @@ def data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cells_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Previews of tests keep their stylized frames in a folder of their own."""
-    folder = tmp_path_factory.mktemp("cells")
+def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of renders lies in folders of the tests, also that of renders in fixtures of a module."""
+    cells, figures = tmp_path_factory.mktemp("cells"), tmp_path_factory.mktemp("figures")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: folder)
+        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: cells)
+        patch.setattr("pipeline.workflows.remembered.figures_path", lambda: figures / "speed.json")
         yield
 
 
