@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, RenderDirectoryError, TemperaError, UsageError
 from pipeline.media.image.fuse import fused
 from pipeline.media.reader.aligned import as_warp, leveled, pixel_matrix, unit_matrix, warped
-from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.aligned import read as read_aligned
+from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import IDENTITY_WARP, Alignment, Source
-from pipeline.workflows.alignment import aligned, grouped
+from pipeline.workflows.alignment import aligned, alignment_in_words, grouped
 from pipeline.workflows.style_frames import selected
 from tests.support.bursts import SIZE, moved, photo
 from tests.support.clips import texture, write_photos
 from tests.support.command_line import QUICK
-from tests.support.plans import a_plan, a_source
+from tests.support.plans import a_config, a_plan, a_source, a_style
 
 MOTIONS = [moved((shift, -shift), shift / 4) for shift in (0.0, 4.3, -3.6)]
 
@@ -123,6 +125,8 @@ def test_groups_of_photos_become_frames_and_the_rest_is_left_out(burst: Path) ->
     photos = [frame.rgb for frame in read_frames(probe([burst / "photos"], read), settings=read)]
     (frame,) = read_frames(source, settings=read)
     assert np.abs(frame.rgb - (photos[0] / 2.0 + photos[1] / 2.0)).max() <= 0.51
+    assert grouped(replace(spread, decoded_indices=(3, 5, 6)), gaps).decoded_indices == (3, 5, 6)
+    assert grouped(a_source(kind="photos", files=("x",) * 6), read).decoded_indices == (0, 2, 4)
     with pytest.raises(UsageError, match="3 photos"):
         grouped(probe([burst / "photos"], read), InputSettings(fuse="mean", fuse_group=4))
     with pytest.raises(UsageError, match="this is a video"):
@@ -236,6 +240,73 @@ def test_plans_keep_the_alignment_and_older_plans_have_none() -> None:
             a_plan(source=a_source(alignment=wrong))
     assert selected(a_source(alignment=made), range(4, 6)).alignment == made.part(4, 6)
     assert made.part(4, 6).warps == made.warps[4:]
+
+
+def test_alignment_of_a_render_is_taken_from_its_plan_if_input_and_settings_are_the_same(
+    burst: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = InputSettings(align="similarity")
+    plain = probe([burst / "photos"], read)
+    made = replace(source_of(burst, align="similarity"), digest=content_digest(plain))
+    plan = a_plan(a_style(config=a_config(input={"align": "similarity"})), source=made)
+    measured: list[Source] = []
+
+    class Pass:
+        def __init__(self, source: Source, *_: Any) -> None:
+            measured.append(source)
+
+        def aligned(self) -> Source:
+            return plain
+
+        def leveled(self, source: Source) -> Source:
+            return source
+
+    monkeypatch.setattr("pipeline.workflows.alignment.AlignmentPass", Pass)
+
+    def found(source: Source = plain, **settings: Any) -> Source:
+        asked = InputSettings(**({"align": "similarity"} | settings))
+        return aligned(source, asked, Told(), Cancellation(), plan)
+
+    assert found().alignment == made.alignment and (found().width_px, measured) == (made.width_px, [])
+    elsewhere = shutil.copytree(burst / "photos", tmp_path / "elsewhere")
+    shutil.copy(elsewhere / "shot_001.png", elsewhere / "shot_003.png")
+    others = [
+        found(probe([elsewhere], read)),
+        found(replace(plain, decoded_indices=(0, 2), pts=(0, 1))),
+        found(align="translation"),
+        found(level="exposure"),
+        found(cuts="none"),
+    ]
+    assert others == [plain] * 5 and len(measured) == 5
+
+
+def test_alignment_is_said_in_words() -> None:
+    moved_a_little = (*IDENTITY_WARP[:2], 12345, *IDENTITY_WARP[3:])
+    whole = Alignment(64, 48, (IDENTITY_WARP, moved_a_little) * 3, ())
+    assert alignment_in_words(a_source()) == ""
+    assert alignment_in_words(a_source(alignment=whole)) == "placed onto each other, edges mirrored"
+    cropped = replace(whole, width_px=128, height_px=96, gains=((0, 0, 0),) * 5 + ((0, 10, 0),))
+    assert alignment_in_words(a_source(alignment=cropped)) == (
+        "placed onto each other, 64x48 of 128x96 px stay (25%), light leveled"
+    )
+
+
+def test_inputs_are_never_decoded_larger_and_fused_with_more_bits() -> None:
+    made = Alignment(64, 48, (IDENTITY_WARP,) * 6, (), "mean", 2, tuple(range(6)))
+    source = a_source(3, kind="photos", files=("x",) * 6, alignment=made)
+    sizes: list[tuple[int, int]] = []
+
+    def decode(given: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+        sizes.append(size)
+        assert (given.frame_count, start, stop) == (6, 2, 6)
+        yield from (np.full((size[1], size[0], 3), index, np.uint8) for index in range(start, stop))
+
+    for size in ((64, 48), (48, 36), (16, 12)):
+        frames = list(read_aligned(source, 1, 3, size, decode))
+        assert [frame.dtype for frame in frames] == [np.uint16] * 2
+        assert [frame.shape for frame in frames] == [(size[1], size[0], 3)] * 2
+        assert [int(frame.min()) for frame in frames] == [round(2.5 * 257), round(4.5 * 257)]
+    assert sizes == [(64, 48), (64, 48), (32, 24)]
 
 
 def test_defaults_are_left_out_of_the_identity() -> None:
