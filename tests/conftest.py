@@ -6,8 +6,12 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.command_line import Tempera
 
 # Before torch is loaded, and inherited by subprocesses: the images of the tests are tiny, so threads only wait for
 # each other, and with one thread every sum is the same everywhere.
@@ -31,11 +35,12 @@ def data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cells_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Previews of tests keep their stylized frames in a folder of their own."""
-    folder = tmp_path_factory.mktemp("cells")
+def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of renders lies in folders of the tests, also that of renders in fixtures of a module."""
+    cells, figures = tmp_path_factory.mktemp("cells"), tmp_path_factory.mktemp("figures")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: folder)
+        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: cells)
+        patch.setattr("pipeline.workflows.remembered.figures_path", lambda: figures / "speed.json")
         yield
 
 
@@ -52,6 +57,14 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+@pytest.fixture(scope="module")
+def no_real_flushes() -> Iterator[None]:
+    """`Faults` checks whether and when files are flushed; thousands of real flushes would only wear a disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def restored_threads() -> Iterator[None]:
     """A test may change the number of OpenCV's threads."""
@@ -60,3 +73,18 @@ def restored_threads() -> Iterator[None]:
     before = cv2.getNumThreads()
     yield
     cv2.setNumThreads(before)
+
+
+@pytest.fixture
+def tempera(capsys: pytest.CaptureFixture[str]) -> Tempera:
+    """Run a command: its exit code, and what it says."""
+    from pipeline import cli
+    from tests.support.command_line import Result
+
+    def run(*arguments: str | Path | int) -> Result:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run

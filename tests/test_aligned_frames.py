@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ from pipeline.config.settings import InputSettings
 from pipeline.errors import InputError, RenderDirectoryError, TemperaError, UsageError
 from pipeline.media.image.fuse import fused
 from pipeline.media.reader.aligned import as_warp, leveled, pixel_matrix, unit_matrix, warped
-from pipeline.media.reader.source import probe, read_frames
+from pipeline.media.reader.aligned import read as read_aligned
+from pipeline.media.reader.source import content_digest, probe, read_frames
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import IDENTITY_WARP, Alignment, Source
-from pipeline.workflows.alignment import aligned, grouped
+from pipeline.workflows.alignment import aligned, alignment_in_words, grouped
 from pipeline.workflows.style_frames import selected
 from tests.support.bursts import SIZE, moved, photo
 from tests.support.clips import texture, write_photos
 from tests.support.command_line import QUICK
-from tests.support.plans import a_plan, a_source
+from tests.support.plans import a_config, a_plan, a_source, a_style
 
 MOTIONS = [moved((shift, -shift), shift / 4) for shift in (0.0, 4.3, -3.6)]
 
@@ -123,6 +125,8 @@ def test_groups_of_photos_become_frames_and_the_rest_is_left_out(burst: Path) ->
     photos = [frame.rgb for frame in read_frames(probe([burst / "photos"], read), settings=read)]
     (frame,) = read_frames(source, settings=read)
     assert np.abs(frame.rgb - (photos[0] / 2.0 + photos[1] / 2.0)).max() <= 0.51
+    assert grouped(replace(spread, decoded_indices=(3, 5, 6)), gaps).decoded_indices == (3, 5, 6)
+    assert grouped(a_source(kind="photos", files=("x",) * 6), read).decoded_indices == (0, 2, 4)
     with pytest.raises(UsageError, match="3 photos"):
         grouped(probe([burst / "photos"], read), InputSettings(fuse="mean", fuse_group=4))
     with pytest.raises(UsageError, match="this is a video"):
@@ -152,6 +156,7 @@ def test_the_common_area_of_shifted_and_turned_frames_is_known() -> None:
     wanted = 1 / (np.cos(turn) + np.sin(turn))
     assert common_area([np.linalg.inv(center) @ turned @ center])[2] == pytest.approx(wanted, abs=1e-5)
     assert crop_box([np.eye(3)], 320, 240) == (0, 0, 320, 240)
+    assert crop_box([np.array([[1, 0, 0.02], [0, 1, 0], [0, 0, 1.0]])], 100, 75) == (0, 0, 98, 73)  # 73.5 is too high
     assert crop_box([shifts[0] @ shifts[0] * [[1, 1, 10], [1, 1, 1], [1, 1, 1]]], 320, 240)[2] == 0
 
 
@@ -173,6 +178,17 @@ def test_gains_are_found_under_moving_things_and_clipping_and_applied() -> None:
         assert (np.diff(moved_ramp, axis=0) >= 0).all() and (moved_ramp[0] == 0).all()
         assert (moved_ramp[-1] == 65535).all()
     assert gains_to(np.full((20, 20, 3), 255, np.uint8), small[:20, :20], "full") == (0, 0, 0)
+    assert gains_to(small[:12, :12], small_darker[:12, :12], "full") == (0, 0, 0)  # too few pixels
+
+
+def test_gains_leave_out_the_mixtures_beside_what_is_clipped() -> None:
+    """Columns of white, a mixture, gray, a mixture: gray has the gain, and is a third of what is not clipped."""
+    anchor, photo = (
+        np.broadcast_to(np.tile(np.array(levels, np.uint8), 25)[None, :, None], (100, 100, 3))
+        for levels in ((255, 160, 60, 160), (255, 210, 120, 210))
+    )
+    alone = gains_to(np.full((20, 20, 3), 60, np.uint8), np.full((20, 20, 3), 120, np.uint8), "full")
+    assert gains_to(anchor, photo, "full") == alone != (0, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -192,6 +208,16 @@ def test_fusion_takes_the_well_exposed_and_the_sharp(dtype: type) -> None:
     left[:, 160:], right[:, :160] = soft[:, 160:], soft[:, :160]
     stacked = fused([left, right], "focus")
     assert difference(stacked, sharp) < 0.25 * difference(left, sharp)
+
+
+def test_fusion_invents_no_lights_and_shadows() -> None:
+    """Where blended pyramids overshoot, beside edges, values stay within those of the photos around."""
+    noise = np.random.default_rng(0).choice(np.array([60, 190], np.uint8), (64, 64, 1)).repeat(3, axis=2)
+    soft = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3))
+    left, right = noise.copy(), noise.copy()
+    left[:, 32:], right[:, :32] = soft[:, 32:], soft[:, :32]
+    result = fused([left, right], "focus")
+    assert (result.min(), result.max()) == (60, 190)
 
 
 def test_plans_keep_the_alignment_and_older_plans_have_none() -> None:
@@ -214,6 +240,73 @@ def test_plans_keep_the_alignment_and_older_plans_have_none() -> None:
             a_plan(source=a_source(alignment=wrong))
     assert selected(a_source(alignment=made), range(4, 6)).alignment == made.part(4, 6)
     assert made.part(4, 6).warps == made.warps[4:]
+
+
+def test_alignment_of_a_render_is_taken_from_its_plan_if_input_and_settings_are_the_same(
+    burst: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = InputSettings(align="similarity")
+    plain = probe([burst / "photos"], read)
+    made = replace(source_of(burst, align="similarity"), digest=content_digest(plain))
+    plan = a_plan(a_style(config=a_config(input={"align": "similarity"})), source=made)
+    measured: list[Source] = []
+
+    class Pass:
+        def __init__(self, source: Source, *_: Any) -> None:
+            measured.append(source)
+
+        def aligned(self) -> Source:
+            return plain
+
+        def leveled(self, source: Source) -> Source:
+            return source
+
+    monkeypatch.setattr("pipeline.workflows.alignment.AlignmentPass", Pass)
+
+    def found(source: Source = plain, **settings: Any) -> Source:
+        asked = InputSettings(**({"align": "similarity"} | settings))
+        return aligned(source, asked, Told(), Cancellation(), plan)
+
+    assert found().alignment == made.alignment and (found().width_px, measured) == (made.width_px, [])
+    elsewhere = shutil.copytree(burst / "photos", tmp_path / "elsewhere")
+    shutil.copy(elsewhere / "shot_001.png", elsewhere / "shot_003.png")
+    others = [
+        found(probe([elsewhere], read)),
+        found(replace(plain, decoded_indices=(0, 2), pts=(0, 1))),
+        found(align="translation"),
+        found(level="exposure"),
+        found(cuts="none"),
+    ]
+    assert others == [plain] * 5 and len(measured) == 5
+
+
+def test_alignment_is_said_in_words() -> None:
+    moved_a_little = (*IDENTITY_WARP[:2], 12345, *IDENTITY_WARP[3:])
+    whole = Alignment(64, 48, (IDENTITY_WARP, moved_a_little) * 3, ())
+    assert alignment_in_words(a_source()) == ""
+    assert alignment_in_words(a_source(alignment=whole)) == "placed onto each other, edges mirrored"
+    cropped = replace(whole, width_px=128, height_px=96, gains=((0, 0, 0),) * 5 + ((0, 10, 0),))
+    assert alignment_in_words(a_source(alignment=cropped)) == (
+        "placed onto each other, 64x48 of 128x96 px stay (25%), light leveled"
+    )
+
+
+def test_inputs_are_never_decoded_larger_and_fused_with_more_bits() -> None:
+    made = Alignment(64, 48, (IDENTITY_WARP,) * 6, (), "mean", 2, tuple(range(6)))
+    source = a_source(3, kind="photos", files=("x",) * 6, alignment=made)
+    sizes: list[tuple[int, int]] = []
+
+    def decode(given: Source, start: int, stop: int, size: tuple[int, int]) -> Generator[NDArray[np.uint8]]:
+        sizes.append(size)
+        assert (given.frame_count, start, stop) == (6, 2, 6)
+        yield from (np.full((size[1], size[0], 3), index, np.uint8) for index in range(start, stop))
+
+    for size in ((64, 48), (48, 36), (16, 12)):
+        frames = list(read_aligned(source, 1, 3, size, decode))
+        assert [frame.dtype for frame in frames] == [np.uint16] * 2
+        assert [frame.shape for frame in frames] == [(size[1], size[0], 3)] * 2
+        assert [int(frame.min()) for frame in frames] == [round(2.5 * 257), round(4.5 * 257)]
+    assert sizes == [(64, 48), (64, 48), (32, 24)]
 
 
 def test_defaults_are_left_out_of_the_identity() -> None:

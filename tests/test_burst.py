@@ -80,6 +80,7 @@ def test_photos_of_something_else_and_without_texture_are_not_aligned() -> None:
     photos = [gray(photo(matrix)) for matrix in MOTIONS["similarity"][:2]]
     found = align_burst(4, reader([*photos, other, flat]), "similarity")
     assert [matrix is None for matrix in found.matrices] == [False, False, True, True]
+    assert align_burst(2, reader([photos[0], flat])).model == "similarity"  # nothing says which
 
 
 def test_focus_that_moves_hides_no_change_of_scale() -> None:

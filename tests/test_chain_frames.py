@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.config.settings import MotionSettings
-from pipeline.execute.chain_frames import APPROACH_FRAMES, ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.motion.correspondence import Correspondence
 from pipeline.motion.warm_start import COLD_BELOW, warm_start
+from pipeline.plan.segments import APPROACH_FRAMES
 from pipeline.types import Chain, Frame, Motion
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,29 +17,13 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.store.status import read_status
 from pipeline.store.verification import verify_frames
 from tests.support.clips import moving_square, texture, write_video
+from tests.support.command_line import BRIEF, Tempera, tree
 
 FRAMES = 4
-QUICK = ["--encoder", "tiny", "--progress", "none", "--set=optimize.cold.evaluations=1"]
-QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
+QUICK = [*BRIEF, "--progress", "none"]
 
 
-@dataclass(frozen=True)
-class Result:
-    """Exit code and output of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
-Tempera = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_real_flushes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +47,8 @@ def home(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "home")
 
 
-@pytest.fixture
-def tempera(capsys: pytest.CaptureFixture[str]) -> Tempera:
-    def run(*arguments: str | Path) -> Result:
-        capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
-
-
 def frames_of(home: Path) -> list[Path]:
     return sorted((home / "v.render/frames").glob("*/*.png"))
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_clean_removes_caches_and_leftovers_and_nothing_else(home: Path, tempera: Tempera) -> None:

@@ -203,7 +203,8 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
         ({"output": {"crf": 1000}}, "output.crf: Input should be 'auto' or less than or equal to 63, found 1000"),
         (
             {"input": {"raw": {"white_balance": [1, 2]}}},
-            "input.raw.white_balance: Input should be 'first', 'camera' or 'daylight'; needs more entries, found [1, 2]",
+            "input.raw.white_balance: Input should be 'first', 'camera' or 'daylight'; "
+            "needs more entries, found [1, 2]",
         ),
         (
             {"losses": {"tv": {"weight": [{"at": 0, "value": math.nan}]}}},

@@ -22,17 +22,10 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
 from tests.support.clips import texture, write_photos
-from tests.test_neural import cold, config, contents, styler
+from tests.support.neural import SETTINGS, cold, config, contents, styler
 
 COUNT = 6
 CROSSING = [{"at": 0, "value": 100}, {"at": COUNT - 1, "value": 5, "ease": "smooth"}]
-SETTINGS = {
-    "encoder": "tiny",
-    "optimize.cold.evaluations": 2,
-    "optimize.warm.evaluations": 2,
-    "optimize.cold.min_scale_px": 32,
-    "losses.style.layers": {"relu1_1": 64, "relu2_1": 16},
-}
 BY_LIGHT = {"follow": "light", "points": [{"at": 0.1, "value": 1}, {"at": 0.5, "value": 200}]}
 
 

@@ -37,9 +37,8 @@ from pipeline.workflows.evaluate import evaluate
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.stylized_cells import cell_keys
 from tests.support.clips import texture, write_photos
+from tests.support.neural import SETTINGS, contents
 from tests.support.plans import a_plan, a_source, a_style
-from tests.test_curves_in_renders import SETTINGS
-from tests.test_neural import contents
 
 COUNT = 6
 FOLLOWED = {"follow": "mask", "region": "door", "points": [{"at": 0, "value": 0}, {"at": 1, "value": 50}]}

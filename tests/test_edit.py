@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,7 @@ KINDS: dict[str, list[str]] = {
 CHAIN = "one-s000"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_real_flushes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
 
 
 def make_render(folder: Path, *settings: str, styles: tuple[str, ...] = ("one",)) -> Path:
@@ -83,16 +78,10 @@ def copy(tmp_path: Path) -> Copy:
 
 
 @pytest.fixture
-def tempera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tempera:
+def tempera(tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tempera:
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path | int) -> Result:
-        capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
+    return tempera
 
 
 def frames_of(render: Path) -> dict[str, bytes]:
@@ -127,6 +116,14 @@ def put_back(render: Path, frame: int, picture: Path, tempera: Tempera, *options
     assert f"tempera resume {render}" in result.out
 
 
+def touch_up(render: Path, frame: int, tempera: Tempera, *options: str | int) -> None:
+    put_back(render, frame, paint(render, frame, tempera), tempera, *options)
+
+
+def undo(render: Path, tempera: Tempera) -> None:
+    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+
+
 def resume(render: Path, tempera: Tempera) -> None:
     result = tempera("resume", render, "--progress", "none")
     assert result.code == 0, result.err
@@ -146,7 +143,7 @@ def test_frames_up_to_the_cut_follow_from_an_edit_and_undo_is_exact(kind: Path, 
     assert np.array_equal(decode_png(shown(render)[2]), np.asarray(Image.open(picture)))
     assert (render / "plan.json").read_bytes() == plan
     assert tempera("clean", render, "--progress", "none").code == 0
-    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    undo(render, tempera)
     assert frames_of(render) == before
     assert tempera("verify", render, "--progress", "none").code == 0
     assert "undone" in tempera("edit", render, "--list").out
@@ -203,7 +200,7 @@ def test_edit_ends_before_a_frame_that_began_anew(plain: Path, copy: Copy, tempe
     directory = RenderDirectory.open(render)
     with directory.lock():
         directory.append_stats({"chain": CHAIN, "frame": 5, "phase": "cold", "anew": True})
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     resume(render, tempera)
     assert changed(before, shown(render)) == [2, 3, 4]
     assert (stored_edits(directory)[0].stop, stored_edits(directory)[0].blend) == (5, 0)
@@ -213,7 +210,7 @@ def test_nothing_follows_where_every_frame_is_stylized_alone(tmp_path: Path, tem
     (tmp_path / "boil").mkdir()
     render = make_render(tmp_path / "boil", "--set=motion.boil=1") / "v.render"
     before = shown(render)
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     assert f"finished: {FRAMES}" in tempera("status", render).out
     resume(render, tempera)
     assert changed(before, shown(render)) == [2]
@@ -239,7 +236,7 @@ def test_frames_of_a_clip_are_those_after_the_edit(tmp_path: Path, tempera: Temp
     clip, output = tmp_path / "clip.mp4", tmp_path / "v.mp4"
     request = RenderRequest((str(clip),), (style,), output=output, workdir=tmp_path / "v.render")
     assert len(list(stylized_frames(request))) == 5
-    put_back(tmp_path / "v.render", 1, paint(tmp_path / "v.render", 1, tempera), tempera, "--until", 2)
+    touch_up(tmp_path / "v.render", 1, tempera, "--until", 2)
     with pytest.raises(TemperaError, match="follow from an edit"):
         next(stylized_frames(request))
     resume(tmp_path / "v.render", tempera)
@@ -264,9 +261,9 @@ def test_until_keeps_what_is_behind_it_and_blends_into_it(plain: Path, copy: Cop
 
 def test_frame_that_is_damaged_between_two_edits_becomes_what_it_was(plain: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(plain)
-    put_back(render, 1, paint(render, 1, tempera), tempera, "--until", 3)
+    touch_up(render, 1, tempera, "--until", 3)
     resume(render, tempera)
-    put_back(render, 6, paint(render, 6, tempera), tempera)
+    touch_up(render, 6, tempera)
     resume(render, tempera)
     wanted = frames_of(render)
     for index in (1, 2, 4, 5, 6):  # pinned ones, one that blends, the stop, and one that no edit made
@@ -278,7 +275,7 @@ def test_frame_that_is_damaged_between_two_edits_becomes_what_it_was(plain: Path
 
 def test_damage_before_an_edit_leaves_the_edit_as_it_is(kind: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(kind)
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     resume(render, tempera)
     wanted = frames_of(render)
     first = min(wanted)  # with segments a keyframe, after which all of them are stylized again
@@ -290,10 +287,10 @@ def test_damage_before_an_edit_leaves_the_edit_as_it_is(kind: Path, copy: Copy, 
 def test_edits_stand_on_each_other(plain: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(plain)
     before = frames_of(render)
-    put_back(render, 1, paint(render, 1, tempera), tempera)
+    touch_up(render, 1, tempera)
     resume(render, tempera)
     first = frames_of(render)
-    put_back(render, 4, paint(render, 4, tempera), tempera)
+    touch_up(render, 4, tempera)
     resume(render, tempera)
     assert_refused(tempera("edit", render, "--undo", 1, "--progress", "none"), 5, "edit 2", "--undo 2")
     refused = tempera("edit", render, "--frame", 1, "--with", paint(render, 1, tempera, (0, 255, 0)), "--until", 6)
@@ -302,17 +299,17 @@ def test_edits_stand_on_each_other(plain: Path, copy: Copy, tempera: Tempera) ->
     resume(render, tempera)
     assert "frame 3 follows from it and blends into frame 4" in tempera("edit", render, "--list").out
     assert_refused(tempera("edit", render, "--undo", 2, "--progress", "none"), 5, "edit 3")
-    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
-    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    undo(render, tempera)
+    undo(render, tempera)
     assert frames_of(render) == first
-    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    undo(render, tempera)
     assert frames_of(render) == before
     assert_refused(tempera("edit", render, "--undo", "--progress", "none"), 2, "no edit")
 
 
 def test_same_frame_is_painted_again_before_what_follows_is_stylized(plain: Path, copy: Copy, tempera: Tempera) -> None:
     once, twice = copy(plain), copy(plain)
-    put_back(twice, 3, paint(twice, 3, tempera), tempera)
+    touch_up(twice, 3, tempera)
     picture = paint(twice, 3, tempera, (0, 0, 255))
     assert_refused(tempera("edit", twice, "--export", 5), 5, "not stored yet", "tempera resume")
     for render in (once, twice):
@@ -324,7 +321,7 @@ def test_same_frame_is_painted_again_before_what_follows_is_stylized(plain: Path
 def test_changed_picture_is_found_and_either_way_out_works(plain: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(plain)
     before = frames_of(render)
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     resume(render, tempera)
     picture = render / "edits/0001/frame.png"
     good = picture.read_bytes()
@@ -343,10 +340,10 @@ def test_changed_picture_is_found_and_either_way_out_works(plain: Path, copy: Co
 def test_replaced_frames_that_are_gone_are_stylized_anew(plain: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(plain)
     before = frames_of(render)
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     resume(render, tempera)
     shutil.rmtree(render / "edits/0001/replaced")
-    assert tempera("edit", render, "--undo", "--progress", "none").code == 0
+    undo(render, tempera)
     resume(render, tempera)
     assert frames_of(render) == before
 
@@ -460,7 +457,7 @@ def test_crash_at_any_operation_leaves_all_of_an_edit_or_nothing(
 ) -> None:
     edited = copy(plain)
     before = frames_of(edited)
-    put_back(edited, 2, paint(edited, 2, tempera), tempera, "--until", 5)
+    touch_up(edited, 2, tempera, "--until", 5)
     applied = frames_of(edited)
     (edit,) = stored_edits(RenderDirectory.open(edited))
     picture = (edited / "edits/0001/frame.png").read_bytes()
@@ -530,7 +527,7 @@ def test_runs_lie_between_pinned_frames_and_approach_the_stop() -> None:
 
 def test_damaged_record_is_an_error_and_not_a_render_without_edits(plain: Path, copy: Copy, tempera: Tempera) -> None:
     render = copy(plain)
-    put_back(render, 2, paint(render, 2, tempera), tempera)
+    touch_up(render, 2, tempera)
     record = render / "edits/0001/edit.json"
     facts = json.loads(record.read_text())
     records: list[Any] = [{**facts, "frame": 99}, {**facts, "chain": "x"}, {**facts, "tempera_edit": 2}, [], {}, "x"]

@@ -32,16 +32,13 @@ from pipeline.workflows.memory_need import MemoryNeed
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.remembered import recall, remember, style_keys
 from pipeline.workflows.seen import Seen
-from tests.support.clips import moving_square, texture, write_video
-from tests.support.command_line import tree
+from tests.support.clips import texture
+from tests.support.command_line import clip_and_style, render_of, tree
 from tests.support.plans import DIGEST, a_config, a_plan, a_source, a_style, shots_of
 
 CPU = Resources(torch.device("cpu"), "float32", None)
 SIZE = (48, 64)
 FRAMES = 6
-QUICK = ["--encoder", "tiny", "--progress", "plain", "--set=optimize.cold.evaluations=1"]
-QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
-QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 def prepared_of(
@@ -67,7 +64,7 @@ def test_frames_are_counted_as_the_chains_make_them(tmp_path: Path) -> None:
     assert counts(tmp_path, a_config()) == (1, 11, 0)
     assert counts(tmp_path, a_config(), cuts=(5, 9)) == (3, 9, 0)
     assert counts(tmp_path, with_motion(boil=1)) == (12, 0, 0)
-    assert counts(tmp_path, with_motion(hold=2), cuts=(5,)) == (2, 5, 5)  # 0 2 4 and 5 7 9 11
+    assert counts(tmp_path, with_motion(hold=2), frames=11, cuts=(5,)) == (2, 4, 5)  # 0 2 4 and 5 7 9
     # keyframes 0 4 8, the segments begin with them
     assert counts(tmp_path, a_config(), segments=4) == (1, 2 + 9, 3)
     # keyframes 0 4 8; of each segment the first is its keyframe and 1, 3 are repeated
@@ -83,6 +80,8 @@ def test_stored_frames_and_those_that_edits_pin_are_not_left(tmp_path: Path, mon
     monkeypatch.setattr(RenderDirectory, "done", lambda _self, _chain, among: 4 if among.start == 0 else among.start)
     assert tuple(frames_left.frames_left(prepared)["swirl"]) == (0, 2 + 3 + 1, 0)  # 4 5, 7 8 9, 11
     assert tuple(frames_left.frames_left(prepared, anew=True)["swirl"]) == (1, 11, 0)
+    monkeypatch.setattr(frames_left, "exported", lambda _: {"swirl": "v.mp4"})
+    assert frames_left.frames_left(prepared) == {}
 
 
 def test_work_of_frames_in_closed_form() -> None:
@@ -117,6 +116,11 @@ def test_seconds_are_those_of_the_measurement(tmp_path: Path, monkeypatch: pytes
     assert found.seconds == pytest.approx(work * 1e-4 + 0.5 + BEGINNING_S + writing)
     assert forecast(prepared).seconds == pytest.approx(found.seconds) and calls == [True]  # remembered
     assert not (tmp_path / "v.render").exists()
+    scales = a_config(optimize={"cold": {"evaluations": 10, "min_scale_px": 32, "scale_step": 2}})
+    found = forecast(prepared_of(tmp_path, scales, frames=1))  # every size of the cold frame is set up
+    work = 10 * sum(map(work_of, ((24, 32), SIZE)))
+    writing = 48 * 64 * forecasts.WRITE_S_PER_PX / 2
+    assert found.seconds == pytest.approx(work * 1e-4 + 2 * 0.5 + BEGINNING_S + writing)
 
 
 def test_what_renders_took_comes_before_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +155,27 @@ def test_short_render_begins_without_a_measurement(tmp_path: Path, monkeypatch: 
     assert len(notes) == 1 and notes[0].startswith("forecast: 1,200 frames (1 cold, 1,199 warm): about ")
 
 
+def test_seconds_of_several_styles_are_known_if_those_of_each_are(tmp_path: Path) -> None:
+    one, other = a_config(), a_config(name="waves", optimize={"warm": {"evaluations": 20}})
+    prepared = prepared_of(tmp_path, one)
+    prepared = replace(
+        prepared,
+        plan=a_plan(a_style(config=one), a_style("waves", other), source=prepared.source),
+        configs={"swirl": one, "waves": other},
+        resources=dict.fromkeys(("swirl", "waves"), CPU),
+        outputs={"swirl": tmp_path / "a.mp4", "waves": tmp_path / "b.mp4"},
+    )
+    remember({style_keys(one, CPU, SIZE)[0]: {"cold": 1e-4, "warm": 1e-4}})
+    assert forecast(prepared, if_worth_it=True).seconds is None
+    remember({style_keys(other, CPU, SIZE)[0]: {"cold": 1e-4, "warm": 1e-4}})
+    assert forecast(prepared, if_worth_it=True).seconds is not None
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"", b"\x00\xff", b"[" * 5000, b"7", b'{"version": 2}', b'{"version": 1, "figures": []}',
-     b'{"version": 1, "figures": {"k": {"cold": "x"}, "l": 3, "m": {"cold": [NaN], "day": [1]}, "n": {"cold": []}}}'],
+     b'{"version": 1, "figures": {"k": {"cold": "x"}, "l": 3, "m": {"cold": [NaN], "day": [1]}, "n": {"cold": []}}}',
+     b'{"version": 1, "figures": {"k": {"cold": [1], "day": [%d]}}}' % remembered._today() + b" " * (1 << 20)],
 )  # fmt: skip
 def test_remembered_file_survives_garbage(garbage: bytes) -> None:
     path = remembered.figures_path()
@@ -218,13 +239,7 @@ def test_evaluations_are_measured_at_the_size_that_takes_long_enough(monkeypatch
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    write_video(tmp_path / "clip.mp4", moving_square(FRAMES), rate=10)
-    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "one.png")
-    return tmp_path
-
-
-def render_of(home: Path, *more: str) -> list[str]:
-    return ["render", f"{home}/clip.mp4", "-s", f"{home}/one.png", "-o", f"{home}/v.mp4", *QUICK, *more]
+    return clip_and_style(tmp_path)
 
 
 def test_dry_run_measures_and_leaves_only_what_it_remembers(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

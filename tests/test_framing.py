@@ -13,7 +13,10 @@ from pipeline.config.framing import FramingSettings
 from pipeline.config.reading import parse_config
 from pipeline.errors import ConfigError
 from pipeline.postprocess.framing import Framing, corners, framed, framing, scaled, shown_size
+from pipeline.postprocess.timeline import Shown, Timeline
+from pipeline.workflows.framed import shown_times
 from tests.support.clips import texture
+from tests.support.plans import a_source
 
 SECONDS = [Fraction(0), Fraction(1), Fraction(2)]
 
@@ -148,6 +151,14 @@ def test_a_pan_moves_by_fractions_of_a_pixel() -> None:
     moved = framed(ramp, made, (1.75, 0.0))
     assert moved.shape == (10, 10, 3)
     assert np.abs(moved[5, 3:7, 0] - (np.arange(3, 7) + 1.75) * 1000).max() < 25  # a fortieth of a pixel
+
+
+def test_pictures_appear_at_the_times_of_the_output() -> None:
+    source = a_source(3, time_base=Fraction(1, 10), pts=(5, 6, 9))
+    assert shown_times(source) == [0, Fraction(1, 10), Fraction(4, 10)]
+    assert shown_times(source, fps=Fraction(2)) == [0, Fraction(1, 2), 1]
+    retimed = Timeline((Shown(Fraction(0), 0, 0), Shown(Fraction(3), 2, 2)), Fraction(4))
+    assert shown_times(source, retimed) == [0, 3]
 
 
 def test_a_curve_that_follows_the_light_is_refused() -> None:

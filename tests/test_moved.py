@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,9 @@ from pipeline.store.verification import verify_frames
 from pipeline.store.where import WHERE_NAME, Places, known_places
 from pipeline.workflows.opened import open_render
 from tests.support.clips import moving_square, texture, write_photos, write_video
+from tests.support.command_line import Tempera
 
-Run = Callable[..., tuple[int, str]]
 COUNT = 4
-
-
-@pytest.fixture
-def tempera(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: its exit code, and what it says."""
-
-    def run(*words: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        code = cli.run([str(word) for word in words])
-        return code, capsys.readouterr().err
-
-    return run
 
 
 @pytest.fixture(scope="module", params=["photos", "clip.mp4"])
@@ -62,13 +50,13 @@ def half_done(render: Path) -> Path:
     return render
 
 
-def works(render: Path, tempera: Run) -> None:
+def works(render: Path, tempera: Tempera) -> None:
     """Resume, export and evaluate find the input."""
     half_done(render)
-    assert tempera("export", render, "-o", render.parent / "part.mp4", "--progress", "none")[0] == 0
+    assert tempera("export", render, "-o", render.parent / "part.mp4", "--progress", "none").code == 0
     for command in (["resume"], ["evaluate", "--no-baselines"]):
-        code, err = tempera(*command, render, "--progress", "none")
-        assert code == 0, err
+        result = tempera(*command, render, "--progress", "none")
+        assert result.code == 0, result.err
     assert not verify_frames(open_render(render).directory).findings
 
 
@@ -81,11 +69,11 @@ def move(old: Path, new: Path) -> Path:
     return old.rename(new)
 
 
-def test_render_folder_alone(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_render_folder_alone(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     works(move(home / "out/film.render", tmp_path / "elsewhere/deep/film.render"), tempera)
 
 
-def test_everything_together(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_everything_together(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     """Also without the note, which may be deleted."""
     (home / "out/film.render" / WHERE_NAME).unlink()
     shutil.copytree(home, tmp_path / "all")
@@ -93,12 +81,12 @@ def test_everything_together(home: Path, tempera: Run, tmp_path: Path) -> None:
     works(tmp_path / "all/out/film.render", tempera)
 
 
-def test_input_beside_the_render(home: Path, tempera: Run) -> None:
+def test_input_beside_the_render(home: Path, tempera: Tempera) -> None:
     move(input_of(home), home / "out" / input_of(home).name)
     works(home / "out/film.render", tempera)
 
 
-def test_input_with_another_content_is_not_taken(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_input_with_another_content_is_not_taken(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     """A folder or a video of the same name is where the relative path leads now, or lies beside the render."""
     render = move(home / "out/film.render", tmp_path / "new/out/film.render")
     for place in (tmp_path / "new/media", tmp_path / "new/out"):
@@ -110,22 +98,22 @@ def test_input_with_another_content_is_not_taken(home: Path, tempera: Run, tmp_p
 
 @pytest.mark.parametrize("command", ["resume", "export", "evaluate"])
 def test_input_that_is_nowhere_is_asked_for_and_remembered(
-    home: Path, tempera: Run, tmp_path: Path, command: str
+    home: Path, tempera: Tempera, tmp_path: Path, command: str
 ) -> None:
     """The input and the render were moved to different places."""
     place = move(input_of(home), tmp_path / "archive" / input_of(home).name)
     render = half_done(move(home / "out/film.render", tmp_path / "x/film.render"))
-    code, err = tempera(command, render, "--progress", "none")
-    assert code == 4 and f"tempera {command}" in err and "--input" in err
-    assert str(home / "media" / place.name) in err and str(tmp_path / "x" / place.name) in err
+    result = tempera(command, render, "--progress", "none")
+    assert result.code == 4 and f"tempera {command}" in result.err and "--input" in result.err
+    assert str(home / "media" / place.name) in result.err and str(tmp_path / "x" / place.name) in result.err
     more = ["--no-baselines"] if command == "evaluate" else []
-    code, err = tempera(command, render, "--input", place, *more, "--progress", "none")
-    assert code == 0, err
+    result = tempera(command, render, "--input", place, *more, "--progress", "none")
+    assert result.code == 0, result.err
     assert known_places(render).input == str(place.resolve())
     works(render, tempera)
 
 
-def test_export_asks_for_the_input_only_where_it_reads_it(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_export_asks_for_the_input_only_where_it_reads_it(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     move(input_of(home), tmp_path / "archive" / input_of(home).name)
     export = ["export", home / "out/film.render", "--set=output.finish.preserve_color=0", "--progress", "none", "-o"]
     for name, *settings in (
@@ -133,30 +121,31 @@ def test_export_asks_for_the_input_only_where_it_reads_it(home: Path, tempera: R
         ["b.mp4", "--set=output.audio=none"],
         ["c.mp4", "--fps=5"],
     ):
-        assert tempera(*export, tmp_path / name, *settings) == (0, "")
+        result = tempera(*export, tmp_path / name, *settings)
+        assert (result.code, result.err) == (0, "")
     for name, setting in (("d.gif", "time.fps=48"), ("e.gif", "time.loop=seamless"), ("f.gif", "finish.match_light=1")):
-        code, err = tempera(*export, tmp_path / name, f"--set=output.{setting}")
-        assert code == 4 and "the input of this render is not there" in err and "--input" in err
+        result = tempera(*export, tmp_path / name, f"--set=output.{setting}")
+        assert result.code == 4 and "the input of this render is not there" in result.err and "--input" in result.err
 
 
-def test_wrong_input_is_refused(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_wrong_input_is_refused(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     render, name = home / "out/film.render", input_of(home).name
     write_photos(tmp_path / "photos", moving_square(COUNT, seed=7))
     write_video(tmp_path / "clip.mp4", moving_square(COUNT, seed=7), rate=10)
     before = known_places(render)
-    code, err = tempera("resume", render, "--input", tmp_path / name, "--progress", "none")
-    assert code == 4 and "is not the input of this render" in err
+    result = tempera("resume", render, "--input", tmp_path / name, "--progress", "none")
+    assert result.code == 4 and "is not the input of this render" in result.err
     (tmp_path / "empty").mkdir()
-    code, err = tempera("resume", render, "--input", tmp_path / "empty", "--progress", "none")
-    assert code == 4 and "is not there" in err
+    result = tempera("resume", render, "--input", tmp_path / "empty", "--progress", "none")
+    assert result.code == 4 and "is not there" in result.err
     assert known_places(render) == before
 
 
-def test_style_image_that_is_nowhere_is_named(home: Path, tempera: Run, tmp_path: Path) -> None:
+def test_style_image_that_is_nowhere_is_named(home: Path, tempera: Tempera, tmp_path: Path) -> None:
     image = move(home / "art/waves.png", tmp_path / "waves.png")
     render = half_done(home / "out/film.render")
-    code, err = tempera("resume", render, "--progress", "none")
-    assert code == 3 and "art/waves.png" in err and str(home / "out") in err, err
+    result = tempera("resume", render, "--progress", "none")
+    assert result.code == 3 and "art/waves.png" in result.err and str(home / "out") in result.err, result.err
     move(image, home / "out/waves.png")
     works(render, tempera)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipeline.config.losses import LightLossSettings, TemporalLossSettings
 from pipeline.config.reading import parse_config
-from pipeline.config.settings import ColdSettings, Config, MotionSettings
+from pipeline.config.settings import ColdSettings, MotionSettings
 from pipeline.encoders.load import load_encoder
 from pipeline.errors import StylizeError
 from pipeline.media.image.arrays import to_tensor
@@ -23,38 +23,7 @@ from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.scales import cold_scales, resample_curve, style_image_size
 from pipeline.types import FrameBatch, StylizedBatch
 from tests.support.clips import texture
-
-SIZE = (40, 48)
-
-
-def config(**optimize: Any) -> Config:
-    return parse_config(
-        {
-            "style": {"images": [{"path": "a"}, {"path": "b", "weight": 45}]},
-            "optimize": {"cold": {"evaluations": 6, "min_scale_px": 33}, "warm": {"evaluations": 4}, **optimize},
-        },
-        where="test",
-    )
-
-
-def style_images() -> list[Any]:
-    random = np.random.default_rng(0)
-    return [random.integers(0, 256, (50, 60, 3), dtype=np.uint8) for _ in range(2)]
-
-
-def styler(settings: Config | None = None, dtype: torch.dtype = torch.float32) -> NeuralStyler:
-    encoder = load_encoder("tiny", dtype=dtype)
-    return NeuralStyler(settings or config(), style_images(), encoder, device=torch.device("cpu"))
-
-
-def contents(count: int) -> Tensor:
-    """Smooth images, so that the content has structure."""
-    coarse = torch.rand((count, 3, 5, 6), generator=torch.Generator().manual_seed(1))
-    return torch.nn.functional.interpolate(coarse, size=SIZE, mode="bicubic").clamp(0, 1)
-
-
-def cold(content: Tensor, seeds: tuple[int, ...]) -> FrameBatch:
-    return FrameBatch("cold", content, None, seeds)
+from tests.support.neural import SIZE, cold, config, contents, style_images, styler
 
 
 def test_scales_grow_by_the_step_and_end_at_full_size() -> None:

@@ -19,7 +19,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -32,6 +31,7 @@ from pipeline.store import frames
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.where import WHERE_NAME
 from tests.support.clips import moving_square, texture, write_video
+from tests.support.command_line import pictures
 from tests.support.interruptions import PauseAtFrame, SignalAtFrame
 from tests.support.torture import children
 
@@ -57,11 +57,6 @@ def command(folder: Path) -> list[str]:
 def frames_of(folder: Path) -> dict[str, bytes]:
     root = folder / "my film.render/frames"
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.glob("*/*")}
-
-
-def decoded_frames(video: Path) -> list[np.ndarray]:
-    with av.open(str(video)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams.video[0])]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -117,7 +112,7 @@ def interrupted_render(folder: Path, moment: str, name: str, number: int, times:
 
 def assert_whole(folder: Path, whole: Path) -> None:
     assert frames_of(folder) == frames_of(whole)
-    found, wanted = decoded_frames(folder / "my film.mp4"), decoded_frames(whole / "my film.mp4")
+    found, wanted = pictures(folder / "my film.mp4"), pictures(whole / "my film.mp4")
     assert len(found) == FRAMES
     assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
 
@@ -246,7 +241,7 @@ def test_export_does_not_disturb_a_running_render(begun: Path, whole: Path, caps
         assert f"process {process.pid}" in capsys.readouterr().err
         flag.unlink()
         assert code_of(process) == 0
-    assert len(decoded_frames(begun / "so far.mp4")) == 3
+    assert len(pictures(begun / "so far.mp4")) == 3
     assert_whole(begun, whole)
 
 

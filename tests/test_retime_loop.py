@@ -6,7 +6,6 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.types import Chain
 from pipeline.workflows.style_frames import stored_frames
 from tests.support.clips import texture, write_photos
+from tests.support.command_line import pictures
 
 RGB = NDArray[np.uint8]
 COUNT, SWAY_PX = 12, 6
@@ -54,18 +54,8 @@ def turning(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rendered(clip: Path, folder: Path, *settings: str) -> RenderDirectory:
     folder.mkdir()
     sets = [f"--set={setting}" for setting in (*SETTINGS, *settings)]
-    inputs = [
-        str(clip / "in"),
-        "-s",
-        str(clip / "style.png"),
-        "-o",
-        str(folder / "out.mkv"),
-        "--fps",
-        "24",
-        "--progress",
-        "none",
-    ]
-    assert cli.run(["render", *inputs, *sets]) == 0
+    words = ["render", str(clip / "in"), "-s", str(clip / "style.png"), "-o", str(folder / "out.mkv")]
+    assert cli.run([*words, "--fps", "24", "--progress", "none", *sets]) == 0
     return RenderDirectory.open(folder / "out.render")
 
 
@@ -85,11 +75,6 @@ def stored(directory: RenderDirectory) -> list[RGB]:
     return [rgb for _, rgb in stored_frames(directory, "style", range(COUNT))]
 
 
-def shown(path: Path) -> list[RGB]:
-    with av.open(str(path)) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
-
-
 @pytest.mark.parametrize("segments", [0, 6])
 def test_the_paint_leads_back_to_the_first_frame(turning: Path, tmp_path: Path, segments: int) -> None:
     split = f"motion.segment_frames={segments}"
@@ -101,8 +86,8 @@ def test_the_paint_leads_back_to_the_first_frame(turning: Path, tmp_path: Path, 
 def test_the_seam_of_the_output_is_like_any_other_step(turning: Path, tmp_path: Path) -> None:
     loop = ("motion.loop=true", "output.time.loop=seamless", "output.codec=ffv1", "output.time.fps=24")
     rendered(turning, tmp_path / "loop", *loop)
-    seam, steps = seam_and_steps(turning, shown(tmp_path / "loop/out.mkv"))
-    assert len(shown(tmp_path / "loop/out.mkv")) == COUNT
+    seam, steps = seam_and_steps(turning, pictures(tmp_path / "loop/out.mkv"))
+    assert len(pictures(tmp_path / "loop/out.mkv")) == COUNT
     assert seam < 1.2 * np.median(steps)
 
 

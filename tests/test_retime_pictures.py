@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from pipeline.config.settings import MotionSettings
 from pipeline.motion import between as module
 from pipeline.motion.acceleration import CELL_PX, acceleration_at
-from pipeline.motion.between import FlowPair, between, find_flows, splat
+from pipeline.motion.between import FlowPair, between, faded, find_flows, splat
 from pipeline.motion.camera import enlarged_part
+from pipeline.motion.estimate import motion_between
 from pipeline.postprocess.timeline import Shown, Timeline
 from pipeline.types import Frame, Pixels
 from pipeline.workflows import retime
 from pipeline.workflows.retime import in_any_order, retimed
 from tests.support.clips import texture
+from tests.support.plans import a_source
 
 RGB = NDArray[np.uint8]
 SIZE = (128, 96)
@@ -155,6 +157,43 @@ def test_frames_that_do_not_correspond_are_crossfaded() -> None:
 def test_without_motion_frames_are_crossfaded() -> None:
     assert find_flows(scene(0), scene(12), MotionSettings(method="none")) == FlowPair()
     assert find_flows(scene(0), scene(0), MotionSettings()) == FlowPair()
+
+
+def test_flow_is_found_across_a_change_of_exposure() -> None:
+    darker = np.rint(scene(12) * 0.6).astype(np.uint8)
+    flows = find_flows(scene(0), darker, MotionSettings())
+    assert flows.forward is not None and flows.weight_a is not None
+    inside = np.s_[34:62, 36:64]
+    assert np.abs(flows.forward[inside] - [12, 0]).mean() < 0.3 and flows.weight_a[inside].mean() > 0.5
+
+
+def test_a_picture_fades_into_another_one_that_moves_with_it() -> None:
+    """What the first frame shows is moved to where it is in the last ones, where that is known."""
+    motion = motion_between(scene(0), scene(8), MotionSettings(), from_index=0, to_index=1)
+    inside = np.s_[34:62, 44:72]
+    black = np.zeros_like(scene(0))
+    whole = faded(black, scene(0), motion, 1.0)[inside].astype(int)
+    assert np.abs(whole - scene(8)[inside]).mean() < 1 < 10 < np.abs(whole - scene(0)[inside]).mean()
+    assert np.abs(faded(black, scene(0), motion, 0.25)[inside] - 0.25 * scene(8)[inside]).mean() < 1
+    unknown = replace(motion, confidence=np.zeros_like(motion.confidence))
+    assert np.array_equal(faded(black, scene(0), unknown, 1.0), scene(0))
+
+
+def test_the_end_of_a_loop_is_faded_by_the_timeline() -> None:
+    shown = tuple(Shown(Fraction(index), index, index) for index in range(3))
+    timeline = Timeline(shown, Fraction(3), fading={2: Fraction(1, 4)})
+    finished = (np.full((96, 128, 3), 80 * index, np.uint8) for index in timeline.frames)
+    contents = (Frame(index, index, scene(0)) for index in timeline.frames)
+    images = list(retimed(timeline, finished, contents, MotionSettings(), 2))
+    assert [int(image.min()) for image in images] == [int(image.max()) for image in images] == [0, 80, 120]
+
+
+def test_retimed_pictures_begin_where_the_audio_of_the_source_does() -> None:
+    source = a_source(3, time_base=Fraction(1, 10), pts=(5, 6, 9))
+    timeline = Timeline((Shown(Fraction(0), 0, 0), Shown(Fraction(1, 3), 2, 2)), Fraction(1))
+    found = retime._shown_source(source, timeline)
+    assert [pts * found.time_base for pts in found.pts] == [Fraction(1, 2), Fraction(5, 6)]
+    assert found.duration_ticks * found.time_base == Fraction(2, 3) and found.decoded_indices == (0, 2)
 
 
 def test_deep_pictures_stay_deep() -> None:

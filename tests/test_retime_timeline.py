@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.errors import ConfigError
 from pipeline.media.writer.time_map import TimeMap
+from pipeline.postprocess.passing import places
 from pipeline.postprocess.ramp import Ramp
 from pipeline.postprocess.timeline import WHOLE, Timeline, make_timeline, rate
 from pipeline.types import Source
@@ -229,6 +230,28 @@ def test_the_last_frame_of_a_seamless_loop_leads_into_the_first() -> None:
     assert (found.shown[-1].first, found.shown[-1].second, found.shown[-1].weight) == (2, 0, Fraction(1, 2))
     longer = timeline(even(3), fps=8, loop="seamless", seam_s=1)
     assert [it.weight for it in longer.shown[4:]] == [Fraction(part, 8) for part in range(8)]
+    back = timeline(even(3), fps=8, loop="seamless", reverse=True)
+    assert [it.pair for it in back.shown] == [(0,), (2, 0), (2,), (1, 2), (1,), (0, 1)]
+
+
+def test_the_end_of_a_seamless_loop_turns_into_its_beginning() -> None:
+    """Most of all the last frame, and at most half of the clip; with a cut the end is of another shot."""
+    loop: dict[str, Any] = {"loop": "seamless", "seam_frames": 3}
+    assert timeline(even(8), **loop).fading == {5: Fraction(1, 4), 6: Fraction(1, 2), 7: Fraction(3, 4)}
+    assert timeline(even(4), **loop).fading == {2: Fraction(1, 3), 3: Fraction(2, 3)}
+    assert timeline(even(8), cuts=(4,), **loop).fading == {}
+    assert timeline(even(8), seam_frames=3, fps=24).fading == {}
+
+
+def test_held_frames_of_a_boomerang_are_held_where_it_turns() -> None:
+    found = timeline(even(3), loop="boomerang", fps=4, hold_first_s=0.25, hold_last_s=0.25)
+    assert [it.first for it in found.shown] == [0, 0, 1, 2, 2, 1]
+
+
+def test_a_frame_stays_until_the_next_one_is_reached_either_way() -> None:
+    for reverse, order in ((False, [0, 0, 1, 1, 2, 2]), (True, [2, 2, 1, 1, 0, 0])):
+        found = timeline(even(3), fps=8, between="hold", reverse=reverse)
+        assert [it.pair for it in found.shown] == [(index,) for index in order]
 
 
 @pytest.mark.parametrize("loop", ["boomerang", "seamless"])
@@ -252,6 +275,8 @@ def test_a_ramp_covers_the_integral_of_its_speed() -> None:
     assert ramp.at(Fraction(1, 5)) == Fraction(2, 5) * (Fraction(1, 2) + 3 * Fraction(3, 32))
     assert ramp.at(Fraction(2, 5)) == 1 and ramp.moment(Fraction(1)) == Fraction(2, 5)
     assert ramp.last_speed == 4
+    third = Ramp(Fraction(1), [(Fraction(0), Fraction(1), "linear"), (Fraction(1), Fraction(2), "linear")])
+    assert third.duration == Fraction(2, 3)  # exact at the points, where it is no number of microseconds
 
 
 @SOME
@@ -268,12 +293,15 @@ def test_easing_takes_its_time_and_covers_half_the_way() -> None:
     assert found.end == Fraction(7, 4) + Fraction(1, 2) + Fraction(1, 2) + Fraction(1, 4)
     shown = positions(found, even(8))
     assert shown[8] == Fraction(1, 2) and shown[1] < Fraction(1, 64)
+    short = timeline(even(2), fps=8, ease_in_s=1, ease_out_s=1)  # no time for both: a quarter of a second each
+    assert short.end == Fraction(3, 4) and positions(short, even(2))[2] == Fraction(1, 8)
 
 
 def test_duration_stretches_a_pass() -> None:
     assert timeline(even(4), duration_s=3, hold_last_s=1).end == 3
     assert timeline(even(4), duration_s=3).shown[1].start == Fraction(3, 4)
     assert timeline(even(1), duration_s=2.5).end == Fraction(5, 2)
+    assert timeline(even(1), speed=2).end == Fraction(1, 8)
     with pytest.raises(ConfigError, match="not longer"):
         timeline(even(4), duration_s=1, hold_last_s=1)
 
@@ -332,6 +360,11 @@ def test_a_pan_and_a_zoom_are_two_curves() -> None:
     found = timeline(even(1), view, duration_s=1.5, fps=10)
     assert found.shown[0].part == pytest.approx((0, 0.1, 0.8, 0.8))
     assert found.shown[10].part == pytest.approx((0.5, 0.25, 0.5, 0.5))
+
+
+def test_frames_behind_the_last_one_are_as_far_apart_as_the_last_two() -> None:
+    curve = TimeSettings.model_validate({"speed": [{"at": 0, "value": 1}, {"at": 5, "value": 2}]}).own_curves["speed"]
+    assert places(curve, [Fraction(0), Fraction(1), Fraction(3)], "speed") == [0, 9]
 
 
 def test_points_that_do_not_fit_are_refused() -> None:

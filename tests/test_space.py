@@ -10,30 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pipeline import cli
 from pipeline.errors import WriteError
 from pipeline.media.image.png import encode_png
 from pipeline.workflows.space import Need, check_space, in_words
-from tests.support.clips import moving_square, texture, write_video
+from tests.support.command_line import clip_and_style, render_of
 
 FRAMES = 6
 Usage = namedtuple("Usage", "total used free")
-QUICK = ["--encoder", "tiny", "--progress", "plain", "--set=optimize.cold.evaluations=1"]
-QUICK += ["--set=optimize.warm.evaluations=1", "--set=optimize.cold.min_scale_px=32", "--set=output.preset=ultrafast"]
-QUICK += ["--set=losses.style.layers={relu1_1: 64, relu2_1: 16}"]
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    write_video(tmp_path / "clip.mp4", moving_square(FRAMES), rate=10)
-    Image.fromarray(texture((64, 48), 50)).save(tmp_path / "one.png")
-    return tmp_path
-
-
-def render_of(home: Path, *more: str) -> list[str]:
-    return ["render", f"{home}/clip.mp4", "-s", f"{home}/one.png", "-o", f"{home}/v.mp4", *QUICK, *more]
+    return clip_and_style(tmp_path)
 
 
 def free_bytes(monkeypatch: pytest.MonkeyPatch, free: int, total: int = 10**12) -> None:

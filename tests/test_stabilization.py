@@ -46,6 +46,17 @@ def test_a_step_is_measured_past_something_that_moves() -> None:
     assert np.median(errors_px(step, true, (160, 120))) < 0.15
 
 
+def test_frames_that_show_something_else_are_no_step() -> None:
+    first = photo(np.eye(3), size=(160, 120))[..., 1].copy()
+    other = np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)
+    np.testing.assert_array_equal(step_between(first, other, (Pyramid(first), Pyramid(other))), np.eye(3))
+
+
+def test_turns_are_added_up_beyond_half_a_circle() -> None:
+    path = path_of([moved(turn_deg=40, size=(160, 120))] * 12, SHAPE)
+    assert np.allclose(path[:, 3], np.deg2rad(40) * np.arange(13)) and np.allclose(path[:, :3], 0)
+
+
 def test_a_steady_pan_stays_and_shake_goes() -> None:
     pan = np.outer(np.arange(60), [3.0, -1.0, 0.001, 0.002])
     assert np.allclose(smoothed(pan, 8), pan)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,7 @@ from pipeline.store.verification import verify_frames
 from tests.support.torture.fault_cases import CASES, noise, small_plan, small_render, snapshot
 from tests.support.torture.faults import MODES, Case, Crash, Faults, try_every_fault
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_real_flushes() -> Iterator[None]:
-    """`Faults` checks whether and when files are flushed; thousands of real flushes would only wear a disk."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_real_flushes")
 
 
 # --- one frame ----------------------------------------------------------------------------------------------------

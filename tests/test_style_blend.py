@@ -14,7 +14,7 @@ from pipeline.optimize.barycenter import barycenter
 from pipeline.optimize.moments import Moments, moments
 from pipeline.optimize.style_losses import style_loss
 from pipeline.stylers.style_targets import StyleTargets
-from tests.test_neural import style_images
+from tests.support.neural import style_images
 
 ZERO = torch.zeros(5, dtype=torch.float64)
 

@@ -21,7 +21,7 @@ from pipeline.media.writer.target import check_output, describe_codecs, resolve,
 from pipeline.types import Source
 from tests.support.clicks import clip_with_clicks, listen
 from tests.support.full_disk import largest_file
-from tests.support.written import FAST, ramps, source_of
+from tests.support.written import FAST, ramps, read_back, source_of
 
 SIZE = (272, 160)
 CASES = [
@@ -246,6 +246,16 @@ def test_hevc_for_phones_has_the_tag_of_apple(tmp_path: Path) -> None:
         tmp_path / "a.mp4", ramps(2), source=source_of((0, 1)), settings=settings_of(profile="phone", codec="hevc")
     )
     assert b"hvc1" in path.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shortest_hevc_is_written_and_always_the_same(tmp_path: Path, count: int) -> None:
+    """Of clips no longer than what x265 holds back for B-frames it took decoding times from memory as it found it."""
+    source, settings = source_of(tuple(range(count))), settings_of(codec="hevc")
+    files = [write_video(tmp_path / f"{n}.mp4", ramps(count), source=source, settings=settings) for n in range(8)]
+    assert len({file.read_bytes() for file in files}) == 1
+    _, times, _ = read_back(files[0])
+    assert times == [Fraction(index, 25) for index in range(count)]
 
 
 def test_profile_refuses_what_its_devices_cannot_show(tmp_path: Path) -> None:

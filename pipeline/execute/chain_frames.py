@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.motion.recent_change import RECENT_FRAMES, RecentChanges
 from pipeline.motion.region_change import region_change, region_maps
 from pipeline.motion.warm_start import COLD_BELOW
+from pipeline.plan.segments import APPROACH_FRAMES
 from pipeline.types import Chain, Frame
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 ReadContent = Callable[[int, int], Generator[Frame]]
 """Content frames [start, stop) in order, as they are stylized: resized, and with even exposure."""
 
-APPROACH_FRAMES: Final = 16
-"""A segment approaches the keyframe behind it over so many frames."""
 GAP_FRACTION: Final = 0.01
 """Long-term frames are compared only where the nearest one leaves more than this fraction of the frame open."""
 MIN_CONFIDENCE: Final = 0.5

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import IncompleteError
 from pipeline.execute.batch_size import automatic_batch_size, frame_bytes
-from pipeline.execute.chain_frames import APPROACH_FRAMES, ChainFrame, ChainSettings, chain_frames
+from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frames
 from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
 from pipeline.plan.curves import planned_values, recent_changes, values_at
-from pipeline.plan.segments import Segments
+from pipeline.plan.segments import APPROACH_FRAMES, Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
 from pipeline.stylers.shot_colors import ShotStylers, planned_colors, styler_of
@@ -144,7 +144,7 @@ class Session:
         if run is not None and run.next_keyframe is not None:
             following, over = run.next_keyframe, run.approach_frames
         elif config.motion.loop and (first := segments.loop_start(chain)) is not None:
-            following, position, over = first, chain.stop, min(over, (chain.stop - first) // 2)
+            following, position, over = first, chain.stop, segments.loop_frames(chain)
         settings = ChainSettings(
             config.motion,
             every_frame_cold=every_frame_cold,

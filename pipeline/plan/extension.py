@@ -3,7 +3,7 @@
 A frame depends on its content (and on how many frames are blended to it), on its tone curve, on the values of curves up
 to it, and on the stored frames that it starts from; so of every chain the frames before the first difference are those
 that the longer plan would give. A style with masks that are carried or averaged over a shot, or with colors of the
-content, depends on the whole shot.
+content, depends on the whole shot. The last frames of a loop depend on where it ends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ def kept_until(existing: RenderPlan, wanted: RenderPlan, configs: Mapping[str, C
             approached = [found.next_keyframe(part) for found, part in zip(segments, (old, chain), strict=True)]
             if approached[0] != approached[1] or segments[1].last_keyframe(chain) >= kept[chain.keyframe_chain]:
                 continue
-        stop = max(chain.start, min(old.stop, chain.stop, same_values[chain.style]))
+        stop = min(old.stop, chain.stop, same_values[chain.style])
+        if configs[chain.style].motion.loop:
+            stops = (part.stop - found.loop_frames(part) for found, part in zip(segments, (old, chain), strict=True))
+            stop = min(stop, *stops)
+        stop = max(chain.start, stop)
         stop = _first_difference(old_blended, blended, range(chain.start, stop))
         kept[chain.id] = _first_difference(existing.exposure, wanted.exposure, range(chain.start, stop))
     return kept

@@ -15,8 +15,10 @@ from pipeline.types import Chain, Shot
 
 BUSY_CHAINS: Final = 16
 """Chains that keep an accelerator busy: two batches of 8, one of which is prepared while the other is stylized."""
+APPROACH_FRAMES: Final = 16
+"""A segment approaches the keyframe behind it over so many frames, and a loop its first frame over no more."""
 SHORTEST_SEGMENT: Final = 24
-"""Frames. A segment approaches the next keyframe over its last 16; most of what is shorter would be approach."""
+"""Frames. Most of what is shorter would be approach."""
 LONGEST_SEGMENT: Final = 100
 """Frames. Longer ones would leave more chains for the end, when there are too few to fill a batch."""
 
@@ -80,6 +82,11 @@ class Segments:
         whole = all(it.shot == own.shot and it.stop <= own.stop for it in others) and chain.stop == own.stop
         read = self.keyframes(own) or own
         return first if whole and own.in_output and first in read.frames else None
+
+    def loop_frames(self, chain: Chain) -> int:
+        """How many frames at the end of a chain lead back to the frame `loop_start`; 0 without one."""
+        first = self.loop_start(chain)
+        return 0 if first is None else min(APPROACH_FRAMES, (chain.stop - first) // 2)
 
     def last_keyframe(self, segment: Chain) -> int:
         """Index of the last keyframe that a segment reads, which must be stored before it can begin."""

@@ -14,10 +14,7 @@ the whole alignment. The last line on stdout is JSON.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import commit, processor
+from arguments import media_parser
+from machine import finish_report
 from numpy.typing import NDArray
 
 from pipeline.analysis.burst import MEASURED_SIDE_PX, Burst, align_burst
@@ -179,9 +177,7 @@ def gray(rgb: RGB) -> RGB:
 
 def main() -> None:
     """See the docstring of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path)
+    parser = media_parser(__doc__)
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -196,12 +192,7 @@ def main() -> None:
     for name in VIDEOS:
         report["shake"][name] = shake(options.data / name)
         print(name, report["shake"][name], file=sys.stderr, flush=True)
-    report["machine"] = {"processor": processor(), "cores": os.cpu_count(), "threads": 1}
-    report["versions"] = {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__}
-    report["commit"] = commit()
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,7 @@ Last line: JSON.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import sys
 from collections import defaultdict
 from dataclasses import replace
@@ -35,7 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import cv2
 import numpy as np
-from machine import commit, processor
+from arguments import media_parser
+from machine import finish_report
 from numpy.typing import NDArray
 
 from pipeline.config.settings import MotionSettings
@@ -149,13 +147,9 @@ def figures(frames: list[Array]) -> dict[str, Any]:
 
 def main() -> None:
     """Run everything, print a line for each clip and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TEMPERA_DATA", "data")))
-    parser.add_argument("--out", type=Path)
+    parser = media_parser(__doc__)
     parser.add_argument("--clips", nargs="+", default=list(CLIPS), choices=list(CLIPS))
     options = parser.parse_args()
-    if not (options.data / "davis").is_dir():
-        sys.exit(f"no real media in {options.data}: name their folder with --data")
     cv2.setNumThreads(2)
     clips = {}
     for name in options.clips:
@@ -165,13 +159,8 @@ def main() -> None:
         "benchmark": "between",
         "width_px": WIDTH_PX,
         "clips": clips,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit(),
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from pipeline.media.reader.source import probe
 from pipeline.runtime.progress import Reporter
 from pipeline.sample.photos import write_sample
 from pipeline.store.directory import RenderDirectory
+from pipeline.types import Source
 from pipeline.workflows.evaluate import evaluate
 from pipeline.workflows.render import render
 from pipeline.workflows.request import RenderRequest
@@ -68,6 +70,23 @@ class Rendered:
     def independent_folder(self) -> Path:
         """Where the independent frames of this render are kept, as `<frame>.png` with eight digits."""
         return independent_folder(self.path) / self.figures.style
+
+
+def clip_source(frames: Sequence[RGB], rate: int) -> Source:
+    """The source that `write_video` needs for frames, uint8 (H, W, 3), that were not read from a file."""
+    height_px, width_px = frames[0].shape[:2]
+    return Source(
+        path="",
+        kind="photos",
+        files=(),
+        width_px=width_px,
+        height_px=height_px,
+        frame_rate=Fraction(rate),
+        time_base=Fraction(1, rate),
+        pts=tuple(range(len(frames))),
+        duration_ticks=1,
+        decoded_indices=tuple(range(len(frames))),
+    )
 
 
 def inputs_of(name: str, *, data: Path, folder: Path, width_px: int, count: int) -> Path:

@@ -37,7 +37,7 @@ os.environ.update(BRIEF)
 import cv2
 import numpy as np
 from clips import DAVIS, FILES, Rendered, markdown, rendered, rounded, row_figures, speed
-from machine import commit, environment
+from machine import commit, environment, write_report
 from numpy.typing import NDArray
 
 from pipeline.config.catalog import load_style
@@ -111,9 +111,7 @@ def main() -> None:
         "clips": results,
         "environment": {**environment(), "opencv": cv2.__version__},
     }
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.json)
 
 
 def measured_once(name: str, style: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -16,10 +16,7 @@ tables (1 is no banding). Ways that change nothing have the input's figures. The
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -30,7 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import commit, processor
+from arguments import media_parser
+from machine import finish_report
 from numpy.typing import NDArray
 
 from pipeline.analysis.cuts import find_cuts, split_shots
@@ -186,10 +184,7 @@ def clip(path: Path, name: str, sheets: Path | None) -> dict[str, Any]:
 
 def main() -> None:
     """Run everything, print a table and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    data = os.environ.get("TEMPERA_DATA")
-    parser.add_argument("--data", type=Path, default=data, required=data is None, help="the data (TEMPERA_DATA)")
-    parser.add_argument("--out", type=Path)
+    parser = media_parser(__doc__)
     parser.add_argument("--sheet", type=Path, help="folder for sheets of eight neighbors, before and after")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -209,13 +204,8 @@ def main() -> None:
         "threshold_levels": THRESHOLD,
         "clips": results,
         "correct_ms_720p": milliseconds(lambda: apply_tone_curve(large, curve)),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
-        "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit(),
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,7 @@ With h264 the encoder and the check of the written file are part of it. The last
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -32,7 +29,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import commit, processor
+from arguments import media_parser
+from machine import finish_report
 from numpy.typing import NDArray
 from resume_start import make_clip, synthetic_frame
 
@@ -268,12 +266,9 @@ def videos(folder: Path, frames: int, threads: int) -> dict[str, dict[str, dict[
 
 def main() -> None:
     """Run everything, print a table and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = os.environ.get("TEMPERA_DATA")
-    parser.add_argument("--data", type=Path, default=data, required=data is None, help="the data (TEMPERA_DATA)")
+    parser = media_parser(__doc__)
     parser.add_argument("--frames", type=int, default=48, help="frames of the videos")
     parser.add_argument("--threads", type=int, default=2, help="threads of the videos")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as home:
@@ -289,13 +284,8 @@ def main() -> None:
         "blends_ms": blends,
         "videos": found,
         "load": round(os.getloadavg()[1], 1),  # of five minutes; above the number of cores, other programs ran too
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit(),
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,7 @@ Methods: dense inverse search by its three presets, `+half` at half the size; `f
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -35,7 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import torch
-from machine import commit, processor
+from arguments import media_parser
+from machine import finish_report
 from numpy.typing import NDArray
 
 from pipeline.encoders.pretrained import torchvision_module
@@ -192,12 +190,8 @@ def timings(frames: list[Array]) -> dict[str, dict[str, dict[str, float]]]:
 
 def main() -> None:
     """Run everything, print tables and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TEMPERA_DATA", "data")))
-    parser.add_argument("--out", type=Path)
+    parser = media_parser(__doc__)
     options = parser.parse_args()
-    if not (options.data / "flow").is_dir():
-        sys.exit(f"no real media in {options.data}: name their folder with --data")
     cv2.setNumThreads(1)
 
     truths: dict[str, dict[str, dict[str, float]]] = {}
@@ -225,18 +219,8 @@ def main() -> None:
         "truth": truths,
         "warp": warps,
         "processor_ms": timings(cockatoo),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
-        "versions": {
-            "python": platform.python_version(),
-            "opencv": cv2.__version__,
-            "numpy": np.__version__,
-            "torch": torch.__version__,
-        },
-        "commit": commit(),
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out, torch=torch.__version__)
 
 
 if __name__ == "__main__":

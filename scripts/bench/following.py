@@ -31,7 +31,7 @@ from pipeline.runtime.threads import BRIEF
 os.environ.update(BRIEF)
 
 from clips import MADE, NAMES, inputs_of, markdown, rendered, rounded, row_figures, speed
-from machine import environment
+from machine import environment, write_report
 
 from pipeline.config.catalog import load_style
 from pipeline.runtime.reporters import make_reporter
@@ -89,9 +89,7 @@ def main() -> None:
         "clips": results,
         "environment": environment(),
     }
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.json)
 
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import environment
+from arguments import media_parser
+from machine import environment, write_report
 
 from pipeline.runtime.threads import limit_spinning, share_heap
 
@@ -112,12 +113,10 @@ def in_process(data: Path, clip: str, cache: Path, clock: str) -> dict[str, Any]
 
 def main() -> None:
     """See the docstring of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = media_parser(__doc__)
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--one", choices=CLIPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -132,9 +131,7 @@ def main() -> None:
                 rows.append({"basis": basis, **in_process(options.data, clip, Path(cache), options.clock)})
                 print(rows[-1], file=sys.stderr, flush=True)
     report = {"benchmark": "forecast", "machine": environment(), "clock": options.clock, "rows": rows}
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ of 5 by 5 pixels changes by less than 2 levels), less that of the input; below 0
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -35,7 +33,9 @@ import av.error
 import av.filter
 import cv2
 import numpy as np
-from machine import commit, processor
+from arguments import media_parser
+from clips import clip_source
+from machine import commit, processor, write_report
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -49,7 +49,6 @@ from pipeline.media.image.transfer import linear_from_pixels
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.writer.output import write_video
 from pipeline.sample.photos import write_sample
-from pipeline.types import Source
 
 RGB = NDArray[np.uint8]
 RATE: Final = 25
@@ -69,20 +68,7 @@ def clip(path: Path, width_px: int, count: int) -> list[RGB]:
 
 def tempera(frames: list[RGB], file: Path, animation: AnimationSettings) -> None:
     """Write by `write_video`."""
-    height_px, width_px = frames[0].shape[:2]
-    source = Source(
-        path="frames",
-        kind="photos",
-        files=(),
-        width_px=width_px,
-        height_px=height_px,
-        frame_rate=Fraction(RATE),
-        time_base=Fraction(1, RATE),
-        pts=tuple(range(len(frames))),
-        duration_ticks=1,
-        decoded_indices=tuple(range(len(frames))),
-    )
-    write_video(file, frames, source=source, settings=OutputSettings(animation=animation))
+    write_video(file, frames, source=clip_source(frames, RATE), settings=OutputSettings(animation=animation))
 
 
 def ffmpeg(frames: list[RGB], file: Path, dither: str) -> None:
@@ -181,12 +167,10 @@ def writers() -> dict[str, Callable[[list[RGB], Path], None]]:
 
 def main() -> None:
     """Write every clip by every writer and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = media_parser(__doc__)
     parser.add_argument("--width", type=int, default=360)
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = []
     print(f"{'clip':8} {'writer':14} {'kB':>6} {'error':>6} {'flicker':>8}")
@@ -213,9 +197,7 @@ def main() -> None:
                 rows.append(row)
                 print(f"{name:8} {writer:14} {row['kB']:6} {row['error']:6} {row['flicker']!s:>8}", flush=True)
     result = {"commit": commit(), "processor": processor(), "width_px": options.width, "rows": rows}
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    write_report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,9 @@ os.environ.update(BRIEF)
 import cv2
 import numpy as np
 import torch
+from arguments import media_parser
 from encoder import PublishedTeacher
-from machine import environment
+from machine import environment, write_report
 from numpy.typing import NDArray
 
 import pipeline.encoders
@@ -111,10 +112,8 @@ CLIPS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = media_parser(__doc__)
     add = parser.add_argument
-    data = os.environ.get("TEMPERA_DATA")
-    add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
     add("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
     add("--width", type=int, default=448, help="px")
     add("--frames", type=int, help="at most so many of every clip")
@@ -124,7 +123,6 @@ def main() -> None:
     add("--teacher", type=Path, help="vgg19_16x_se.safetensors, for --encoder teacher")
     add("--cold", type=int, default=5, help="positions in the clip with independent frames, 2 at each")
     add("--keep", type=Path, help="folder for the renders, plots and sheets")
-    add("--out", type=Path, help="where to write the JSON, for example scripts/bench/results/motion.json")
     options = parser.parse_args()
     if options.encoder == "teacher":
         if options.teacher is None:
@@ -147,9 +145,7 @@ def main() -> None:
         "clips": results,
         "environment": {**environment(), "opencv": cv2.__version__, "numpy": np.__version__},
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.out)
 
 
 def use_teacher(path: Path) -> None:

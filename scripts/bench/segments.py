@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import environment
+from arguments import media_parser
+from machine import environment, write_report
 from numpy.typing import NDArray
 
 from pipeline.analysis.tone_curve import tone_correction
 from pipeline.config.catalog import load_style
 from pipeline.evaluate.measures import measure_motion, sharpness, temporal_error
-from pipeline.execute.chain_frames import APPROACH_FRAMES
 from pipeline.media.image.contact_sheet import contact_sheet
 from pipeline.media.image.png import save_png
 from pipeline.media.reader.source import read_frames
 from pipeline.plan.paths import absolute_source
+from pipeline.plan.segments import APPROACH_FRAMES
 from pipeline.runtime.reporters import make_reporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.render import render
@@ -46,16 +46,13 @@ CLIPS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = media_parser(__doc__)
     add = parser.add_argument
-    data = os.environ.get("TEMPERA_DATA")
-    add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
     add("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
     add("--width", type=int, default=384, help="px")
     add("--frames", type=int, default=48)
     add("--segment", type=int, default=16, help="frames of a segment")
     add("--keep", type=Path, help="folder for the renders and sheets")
-    add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,9 +63,7 @@ def main() -> None:
             print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
     report = {"benchmark": "segments", "width_px": options.width, "segment_frames": options.segment, "clips": results}
     report["environment"] = environment()
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.out)
 
 
 def measure(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -14,7 +14,6 @@ line on stdout is JSON.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -34,7 +33,8 @@ os.environ.update(BRIEF)
 import cv2
 import numpy as np
 import torch
-from machine import environment
+from arguments import media_parser
+from machine import environment, write_report
 
 import pipeline.execute.prefetch
 import pipeline.execute.running_chain
@@ -84,10 +84,8 @@ def wrap(owner: Any, attribute: str, name: str) -> None:
 
 def main() -> None:
     share_heap()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = media_parser(__doc__)
     add = parser.add_argument
-    data = os.environ.get("TEMPERA_DATA")
-    add("--data", type=Path, default=data, required=data is None, help="folder of the developer data (TEMPERA_DATA)")
     add("--width", type=int, default=1280, help="px; the height is 9/16 of it")
     add(
         "--frames",
@@ -97,7 +95,6 @@ def main() -> None:
     )
     add("--threads", type=int, default=2)
     add("--set", action="append", default=[], dest="sets", help="a setting, key=value")
-    add("--out", type=Path, help="where to write the JSON")
     options = parser.parse_args()
     if options.frames < MIN_FRAMES:
         parser.error(f"--frames {options.frames}: expected at least {MIN_FRAMES}")
@@ -150,9 +147,7 @@ def main() -> None:
     }
     for name, value in report["ms"].items():
         print(f"{name:<24}{value:>9.1f} ms {100 * value / (1000 * total):>6.1f} %", file=sys.stderr)
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    write_report(report, options.out)
 
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:

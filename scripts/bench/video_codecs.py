@@ -16,19 +16,18 @@ nearest to that of h264 at 16. The last line on stdout is JSON.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from machine import environment
+from arguments import media_parser
+from clips import clip_source
+from machine import environment, write_report
 from numpy.typing import NDArray
 from resume_start import synthetic_frame
 
@@ -38,7 +37,6 @@ from pipeline.media.reader.source import probe, read_frames
 from pipeline.media.writer.codecs import CODECS, available_encoder
 from pipeline.media.writer.output import write_video
 from pipeline.postprocess.effect import LUMA
-from pipeline.types import Source
 
 RGB = NDArray[np.uint8]
 
@@ -51,11 +49,9 @@ ARTWORK, TIMELAPSE = "style/vangogh_starry_night_1889.jpg", "timelapse/sunset_rp
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser = media_parser(__doc__)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--match", action="store_true")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     clips = {name: make(options.data, options.frames) for name, make in CLIPS.items()}
     cases = [(codec, variant) for codec in CODECS for variant in CODECS[codec].variants or ("auto",)]
@@ -72,9 +68,7 @@ def main() -> None:
             wanted = mean_psnr(result["codecs"]["h264"])
             result["matched"] = {codec: match(Path(folder), clips, codec, wanted) for codec in MATCHED}
             print(result["matched"], file=sys.stderr)
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result))
+    write_report(result, options.out)
 
 
 def artwork(data: Path, count: int) -> list[RGB]:
@@ -119,7 +113,7 @@ def measure(folder: Path, frames: list[RGB], settings: OutputSettings) -> dict[s
     """Write and read back one clip."""
     path = folder / f"clip{SUFFIXES.get(settings.codec, '.mkv')}"
     start = time.process_time()
-    write_video(path, frames, source=_source(len(frames)), settings=settings)
+    write_video(path, frames, source=clip_source(frames, RATE), settings=settings)
     seconds = time.process_time() - start
     source = probe([path], InputSettings())
     shown = [frame.rgb for frame in read_frames(source, settings=InputSettings())]
@@ -145,21 +139,6 @@ def match(folder: Path, clips: dict[str, list[RGB]], codec: str, wanted: float) 
 def mean_psnr(measured: dict[str, dict[str, float]]) -> float:
     """Mean over the clips, in dB."""
     return round(float(np.mean([figures["psnr"] for figures in measured.values()])), 2)
-
-
-def _source(count: int) -> Source:
-    return Source(
-        path="",
-        kind="photos",
-        files=(),
-        width_px=WIDTH,
-        height_px=HEIGHT,
-        frame_rate=Fraction(RATE),
-        time_base=Fraction(1, RATE),
-        pts=tuple(range(count)),
-        duration_ticks=1,
-        decoded_indices=tuple(range(count)),
-    )
 
 
 def _row(name: str, measured: dict[str, dict[str, float]]) -> str:

@@ -19,9 +19,7 @@ energy of fine detail; `carry` copies whole pixels and accumulates the sub-pixel
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-from machine import commit, processor
+from machine import finish_report
 from numpy.typing import NDArray
 
 from pipeline.motion.warp import HALF_BAND_TAPS, KAISER_BETA, warp
@@ -310,13 +308,8 @@ def main() -> None:
         "steps": reached,
         "motions": results,
         "processor_ms_720p": {name: milliseconds(kernel) for name, kernel in KERNELS.items()},
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
-        "versions": {"python": platform.python_version(), "opencv": cv2.__version__, "numpy": np.__version__},
-        "commit": commit(),
     }
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report))
+    finish_report(report, options.out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,12 +11,7 @@ from PIL import Image
 
 from pipeline import cli
 from tests.support.clips import moving_square, texture, write_photos, write_video
-from tests.support.command_line import (
-    FRAMES,
-    QUICK,
-    Result,
-    Tempera,
-)
+from tests.support.command_line import FRAMES, QUICK, Tempera
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +31,25 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rendered(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The render directory of a finished render of the clip; copy it before changing it."""
     folder = tmp_path_factory.mktemp("rendered")
-    assert (
-        cli.run(["render", str(media / "clip.mp4"), "-s", str(media / "waves.png"), *QUICK, "-o", f"{folder}/v.mp4"])
-        == 0
-    )
+    words = ["render", str(media / "clip.mp4"), "-s", str(media / "waves.png"), "-o", str(folder / "v.mp4"), *QUICK]
+    assert cli.run(words) == 0
     return folder / "v.render"
 
 
 @pytest.fixture
-def tempera(
-    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tempera:
+def tempera(tempera: Tempera, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tempera:
     """Run a command in an empty folder; `{media}` in an argument is the folder of clips."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path) -> Result:
-        capsys.readouterr()
-        code = cli.run([str(argument).replace("{media}", str(media)) for argument in arguments])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return run
+    return lambda *arguments: tempera(*(str(argument).replace("{media}", str(media)) for argument in arguments))
 
 
 @pytest.fixture
 def render(tempera: Tempera) -> Tempera:
     """`tempera render` with few evaluations of the tiny encoder."""
     return lambda *arguments: tempera("render", *arguments, *QUICK)
+
+
+@pytest.fixture
+def copy(rendered: Path, tmp_path: Path) -> Path:
+    """A copy of the finished render: a render directory that may be changed."""
+    return shutil.copytree(rendered, tmp_path / "v.render")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.config.record import Files, parse_record, plain_name
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.media.image.png import SIGNATURE, add_text, encode_png, png_chunk
 from pipeline.media.image.record import MAX_RECORD_BYTES, record_in_xmp, xmp_box, xmp_packet
 from pipeline.media.reader.record import read_record
@@ -135,6 +135,16 @@ def test_style_image_is_found_by_its_content(tempera: Tempera, home: Path) -> No
     assert tree(home / "w.render/frames") == tree(home / "v.render/frames")
 
 
+def test_record_says_the_style_image_that_was_rendered_and_the_rate_that_was_asked_for(
+    tempera: Tempera, home: Path
+) -> None:
+    found = json.loads(tempera("show", "v.mp4", "--json").out)
+    Image.fromarray(texture((64, 48), 7)).save(home / "waves.png")
+    assert tempera("export", "v.render", "-o", "w.mp4", "--fps", "12", *QUIET).code == 0
+    assert json.loads(tempera("show", "w.mp4", "--json").out) == found | {"fps": "12"}
+    assert found["fps"] != "12"
+
+
 def test_shipped_style_needs_no_image_beside_the_file(tempera: Tempera, home: Path) -> None:
     words = ("--set=styler=palette", "-o", "s.gif", *QUIET)
     assert tempera("render", "photos", "-s", "swirl", *words).code == 0
@@ -202,6 +212,41 @@ def with_path(path: str) -> dict[str, Any]:
     return a_record(styles=[style], files={path: "0" * 64})
 
 
+def carrying(path: Path, text: str) -> Path:
+    """An image with a record."""
+    path.write_bytes(add_text(encode_png(np.zeros((4, 4, 3), np.uint8)), "tempera", text))
+    return path
+
+
+def with_encoder(name: str, digest: str, **changes: Any) -> str:
+    """A record of a style that left the choice of its encoder to Tempera, which took this one."""
+    encoder = {"name": name, "digest": digest} | changes
+    return json.dumps(a_record(styles=[a_record()["styles"][0] | {"encoder": encoder}]))
+
+
+def test_like_takes_the_encoder_and_the_weights_of_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.workflows.inside.content_digest", lambda path: "0" * 64 if path.exists() else "")
+    (tmp_path / "x.png").touch()
+    assert like(carrying(tmp_path / "a.png", with_encoder("vgg16", ""))).style.encoder == "vgg16"
+    assert like(tmp_path / "a.png", assignments=["encoder=vgg19"]).style.encoder == "vgg19"
+    given = carrying(tmp_path / "b.png", with_encoder("vgg16", "0" * 64, weights="own.pth"))
+    with pytest.raises(ConfigError, match=r"own\.pth, which its settings name") as error:
+        like(given)
+    assert "--weights" in error.value.hint
+    (tmp_path / "own.pth").touch()
+    assert like(given).weights == tmp_path / "own.pth"
+    assert like(given, weights=Path("mine.pth")).weights == Path("mine.pth")
+    assert like(given, assignments=["encoder=vgg19"]).weights is None
+
+
+def test_file_whose_content_was_not_known_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    carrying(tmp_path / "a.png", json.dumps(a_record(files={"x.png": ""})))
+    with pytest.raises(ConfigError, match="SHA-256 unknown"):
+        like(Path("a.png"))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -231,7 +276,7 @@ def with_path(path: str) -> dict[str, Any]:
 def test_records_that_make_no_sense_are_refused(tmp_path: Path, tempera: Tempera, text: str) -> None:
     with pytest.raises(InputError):
         parse_record(text, Path("a.png"))
-    (tmp_path / "a.png").write_bytes(add_text(encode_png(np.zeros((4, 4, 3), np.uint8)), "tempera", text))
+    carrying(tmp_path / "a.png", text)
     assert_refused(tempera("show", "a.png"), 4)
     assert_refused(tempera("render", "photos", "--like", "a.png"), 4)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,38 +10,19 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
 from tests.support.bursts import moved, photo
 from tests.support.clips import moving_square, texture, write_photos
-from tests.support.command_line import FRAMES, Tempera, assert_refused, video_times
+from tests.support.command_line import FRAMES, Tempera, assert_refused, export, pictures, video_times
 from tests.support.photos import at
 
 FLAT = ["--set=styler=palette", "--progress=plain"]
 
 
-def pictures(path: Path) -> list[NDArray[np.uint8]]:
-    with av.open(str(path)) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
-
-
 def has_audio(path: Path) -> bool:
     with av.open(str(path)) as container:
         return bool(container.streams.audio)
-
-
-@pytest.fixture
-def copy(rendered: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(rendered, tmp_path / "v.render")
-
-
-def export(tempera: Tempera, render: Path, name: str, *settings: str) -> tuple[Path, str]:
-    """The clip of 5 frames at 10 per second, written without loss."""
-    assignments = [f"--set=output.{setting}" for setting in ("codec=ffv1", *settings)]
-    result = tempera("export", render, "-o", name, "--progress", "plain", *assignments)
-    assert result.code == 0, result.err
-    return Path(result.out.strip()), result.err
 
 
 def test_more_frames_per_second_keep_the_frames_and_the_audio(tempera: Tempera, copy: Path) -> None:

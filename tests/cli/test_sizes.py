@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.media.image.load import load_rgb
 from pipeline.media.reader.source import read_frames, uncropped
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.opened import open_render
-from tests.support.command_line import FRAMES, Tempera, assert_refused, tree
+from tests.support.command_line import FRAMES, Tempera, assert_refused, export, pictures, tree
 
 QUIET = ["--set=styler=palette", "-s", "{media}/waves.png", "--progress=none"]
 FLAT = [*QUIET, "--progress=plain"]
-
-
-def pictures(path: Path) -> list[NDArray[np.uint8]]:
-    with av.open(str(path)) as container:
-        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
-
-
-@pytest.fixture
-def copy(rendered: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(rendered, tmp_path / "v.render")
-
-
-def export(tempera: Tempera, render: Path, name: str, *settings: str) -> tuple[Path, str]:
-    """The clip of 5 frames of 96x64 px, written without loss."""
-    assignments = [f"--set=output.{setting}" for setting in ("codec=ffv1", *settings)]
-    result = tempera("export", render, "-o", name, "--progress", "plain", *assignments)
-    assert result.code == 0, result.err
-    return Path(result.out.strip()), result.err
 
 
 def test_a_crop_shows_the_pixels_of_its_place(tempera: Tempera, copy: Path) -> None:

@@ -41,6 +41,8 @@ _TAGS = {
     "chroma_sample_location": "left",
 }
 _RGB_TAGS = {"color_primaries": "bt709", "color_trc": "iec61966-2-1", "colorspace": "rgb", "color_range": "pc"}
+_X265_DELAY = 2
+"""Frames that x265 holds back with B-frames. Of a clip that has no more it gives decoding times that it never set."""
 _MAX_RATE = 240  # SVT-AV1 refuses more; only a hint for the rate control, times are exact anyway
 
 
@@ -164,6 +166,8 @@ def _add_stream(
         context.options = {**context.options, "x264-params": "mbtree=0"}
     if not timing.constant and target.container.negative_times:
         # MP4 stores how long a frame stays in decoding order: reordered frames of unequal length lose the last one's.
+        context.max_b_frames = 0
+    if target.encoder == "libx265" and len(timing.starts) <= _X265_DELAY:
         context.max_b_frames = 0
     if target.codec == "hevc" and target.container.format in {"mp4", "mov"}:
         context.codec_tag = "hvc1"  # Apple's players do not open hev1
