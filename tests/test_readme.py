@@ -138,7 +138,8 @@ def test_commands_of_the_documents_work(
     elif arguments[0] == "edit":
         monkeypatch.chdir(edited_copy(folder, tmp_path, undo="--undo" in arguments))
     elif arguments[0] in ("render", "queue"):
-        arguments.append("--dry-run")
+        # The folder has renders with other settings under some of these names.
+        arguments += ["--dry-run", *(["--fresh"] if arguments[0] == "render" else [])]
         # Its forecast measures an evaluation at this size.
         wide = [at for at, word in enumerate(arguments[:-1]) if word == "--width" and int(arguments[at + 1]) > 640]
         for at in wide:

@@ -12,6 +12,7 @@ from pipeline.config.reading import parse_config, read_yaml, set_value
 from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
+from pipeline.runtime.presence import is_file
 
 TEMPLATE = "template"
 """Name of the commented config that shows every key; it is printed by `tempera styles template` but is not a style."""
@@ -34,7 +35,7 @@ def shipped_image(path: Path) -> Path:
     So a config that `tempera styles` printed works from any folder, and a render whose folder was moved continues.
     """
     shipped = configs_path() / "images" / path.name
-    return shipped if path.parent.name == "images" and not _exists(path) and _is_file(shipped) else path
+    return shipped if path.parent.name == "images" and not _exists(path) and is_file(shipped) else path
 
 
 def load_style(style: str, assignments: Sequence[str] = ()) -> Config:
@@ -65,7 +66,7 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
                 hint="`tempera styles template` prints a config with every key explained",
             )
         return data, path.parent, path.stem
-    if _is_file(path):
+    if is_file(path):
         # Whether it is an image is found out where style images are loaded.
         return {"style": {"images": [{"path": str(path)}]}}, Path.cwd(), path.stem
     close = difflib.get_close_matches(style, list(shipped), n=1, cutoff=0.5)
@@ -89,13 +90,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True  # the name is too long, or the folder cannot be read: not that of a shipped image
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False  # the name is too long, or the folder cannot be read
 
 
 def _located(path: Path, folder: Path) -> Path:

@@ -30,6 +30,7 @@ from pipeline.encoders.passes import centered, mirrored
 from pipeline.encoders.steps import Mirror, Pool, Pooling, Step, Steps, convolution
 from pipeline.errors import MissingPartError
 from pipeline.runtime.hashing import file_digest
+from pipeline.runtime.presence import is_file
 
 HEADER = "tempera-compact-1"
 """Key of the file's one metadata entry, a JSON object: several entries would be written in a random order."""
@@ -168,7 +169,7 @@ def load(name: str, path: Path, pooling: Pooling | None) -> tuple[CompactNetwork
 def load_compact(path: Path, pooling: Pooling | None = None) -> CompactNetwork:
     """Read a file of `save_compact`. Raises MissingPartError if it is missing, damaged or something else."""
     hint = "reinstall tempera, or name another file with --weights"
-    if not path.is_file():
+    if not is_file(path):
         raise MissingPartError(f"the weights of the encoder 'compact' are not at {path}", hint=hint)
     try:
         with safe_open(path, framework="pt") as file:

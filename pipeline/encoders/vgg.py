@@ -18,6 +18,7 @@ from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.encoders.steps import Pool, Pooling, Step, Steps, convolution
 from pipeline.errors import MissingPartError
 from pipeline.runtime.hashing import file_digest
+from pipeline.runtime.presence import is_file
 
 CONFIGURATIONS = {"vgg19": "E", "vgg16": "D"}
 """Letters of the networks in the paper's table 1, which torchvision uses too."""
@@ -94,7 +95,7 @@ def load_vgg(name: str, path: Path, pooling: Pooling | None = None) -> VggNetwor
     Raises MissingPartError if the file is missing, damaged, of another network, or a pickle with code in it.
     """
     hint = f"`tempera weights fetch {name}` gets torchvision's file; or use --encoder compact, which ships with tempera"
-    if not path.is_file():
+    if not is_file(path):
         raise MissingPartError(f"the weights of the encoder {name!r} are not at {path}", hint=hint)
     state = read_state(name, path, hint)
     module = torchvision_module("models.vgg")

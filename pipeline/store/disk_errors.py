@@ -14,6 +14,8 @@ _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), 
 _FORBIDDEN: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _VANISHED: Final = frozenset({errno.ENOENT, getattr(errno, "ESTALE", errno.ENOENT)})
 
+_SHORTER: Final = "choose a shorter name with -o or --workdir"
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -35,6 +37,8 @@ def refused_write(path: Path, error: OSError) -> TemperaError:
         )
     if error.errno in _FORBIDDEN:
         return WriteError(what, hint="make the folder writable, or choose another one with --workdir or -o")
+    if error.errno == errno.ENAMETOOLONG:
+        return WriteError(what, hint=_SHORTER)
     if error.errno in _VANISHED:
         return RenderDirectoryError(
             f"{path}: cannot be written, its folder has vanished ({reason})",
@@ -52,4 +56,6 @@ def refused_write(path: Path, error: OSError) -> TemperaError:
 
 def refused_read(path: Path, error: OSError, *, hint: str = "check the disk and the permissions") -> TemperaError:
     """The RenderDirectoryError when `path` cannot be read."""
+    if error.errno == errno.ENAMETOOLONG:
+        hint = _SHORTER
     return RenderDirectoryError(f"{path}: cannot be read ({error.strerror or error})", hint=hint)

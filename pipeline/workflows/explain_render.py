@@ -10,6 +10,7 @@ from pipeline.explain.folder import filled
 from pipeline.explain.growth import GrowthPicture, write_growth
 from pipeline.explain.page import PAGE_NAME, write_page
 from pipeline.media.image.load import load_rgb
+from pipeline.runtime.presence import is_file
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.growth import stored_growth
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def is_render(path: Path) -> bool:
     """Whether there is a render directory at this path."""
-    return (path / "plan.json").is_file()
+    return is_file(path / "plan.json")
 
 
 def explain_render(

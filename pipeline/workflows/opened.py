@@ -21,6 +21,7 @@ from pipeline.plan.paths import (
     weights_paths,
 )
 from pipeline.runtime.hashing import file_digest
+from pipeline.runtime.presence import is_file, is_folder
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.where import Places, known_places, remember_places
 from pipeline.types import RenderPlan, Source
@@ -129,12 +130,12 @@ def _located(plan: RenderPlan, path: Path, places: Places) -> tuple[Source, tupl
 def _at(plan: RenderPlan, place: Path) -> Source:
     """The source at a place that was named. Raises InputError if it is not there, or another one."""
     planned = plan.source
-    if planned.kind == "video" and place.is_dir():
+    if planned.kind == "video" and is_folder(place):
         place = place / Path(planned.files[0]).name
     source = moved_source(planned, place)
     hint = "name the folder that the photos are in now, or the video"
     if not _is_there(source):
-        missing = next(file for file in _ends(source) if not Path(file).is_file())
+        missing = next(file for file in _ends(source) if not is_file(Path(file)))
         raise InputError(f"{missing}: is not there, and the render reads it", hint=hint)
     if not _same(plan, source):
         raise InputError(f"{place}: is not the input of this render, its content is another one", hint=hint)
@@ -149,7 +150,7 @@ def _ends(source: Source) -> Sequence[str]:
 
 
 def _is_there(source: Source) -> bool:
-    return all(Path(file).is_file() for file in _ends(source))
+    return all(is_file(Path(file)) for file in _ends(source))
 
 
 def _same(plan: RenderPlan, source: Source) -> bool:

@@ -17,6 +17,7 @@ from pipeline.config.reading import parse_config
 from pipeline.config.settings import Config
 from pipeline.config.writing import config_data, config_yaml
 from pipeline.errors import ConfigError, InputError, UsageError
+from pipeline.runtime.presence import is_file, is_folder
 from pipeline.workflows.sheet import Sheet
 from pipeline.workflows.sheet_page import RECORD_ID, sheet_page
 
@@ -41,7 +42,7 @@ def promote(sheet: Path, cell: str, config_path: Path) -> None:
     """
     if config_path.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"{config_path}: expected a .yaml", hint=f"for example --promote {cell} mine.yaml")
-    if config_path.exists():
+    if is_file(config_path) or is_folder(config_path):
         raise UsageError(f"{config_path}: is there already", hint="choose another name; nothing is overwritten")
     cells = _read_record(sheet)
     name = cell.strip().upper()

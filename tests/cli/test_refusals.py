@@ -110,6 +110,44 @@ def test_settings_that_do_nothing_for_an_input_are_noted(tempera: Tempera) -> No
     assert "do nothing" not in notes("photos/shot_001.png", "plain.png")
 
 
+LONG = "x" * 300
+"""Longer than a file system takes: looking for it raises OSError."""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["render", "{media}/clip.mp4", "-s", "{media}/waves.png", "-o", f"{LONG}.mp4"], 8, "shorter name"),
+        (["render", "{media}/clip.mp4", "-s", "{media}/waves.png", "-o", f"{'x' * 250}.mp4"], 5, "shorter name"),
+        (["render", f"{LONG}.mp4", "-s", "{media}/waves.png"], 4, "too long"),
+        (["render", f"{LONG}.png", "a.png", "-s", "{media}/waves.png"], 4, "too long"),
+        (["explain", f"{LONG}.png", "-s", "{media}/waves.png"], 4, "too long"),
+        (["render", "{media}/clip.mp4", "-s", "{media}/waves.png", "--weights", LONG, "--encoder=compact"], 6, LONG),
+        (["render", "{media}/clip.mp4", "-s", "{media}/waves.png", "--weights", LONG, "--encoder=vgg16"], 6, LONG),
+        (["resume", "{rendered}", "--input", LONG], 4, LONG),
+        (["export", "{rendered}", "-o", f"{LONG}/v.mp4"], 8, "shorter name"),
+        (["preview", "{media}/waves.png", "--promote", "A1", f"{LONG}.yaml"], 4, "is not a sheet"),
+    ],
+    ids=[
+        "output",
+        "render directory",
+        "input",
+        "list",
+        "explained",
+        "compact",
+        "vgg16",
+        "moved input",
+        "folder",
+        "promoted",
+    ],
+)
+def test_names_that_are_too_long_are_no_bugs(
+    tempera: Tempera, rendered: Path, words: list[str], code: int, said: str
+) -> None:
+    result = tempera(*[word.replace("{rendered}", str(rendered)) for word in words])
+    assert_refused(result, code, said)
+
+
 def test_old_video_that_cannot_be_moved_aside_is_a_write_error(
     render: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from pipeline.errors import InputError, UsageError
 from pipeline.media.image.load import count_frames, open_image
 from pipeline.media.image.sniff import RAW_SUFFIXES, describe_content, image_format, photo_format, read_head
 from pipeline.media.reader.order import in_name_order
+from pipeline.runtime.presence import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def resolve(given: Sequence[str | Path], settings: InputSettings) -> InputFiles:
     if "\0" in text or not text:
         raise InputError(f"{text!r}: is not a path", hint="name a video, a folder of photos, or photos")
     path = Path(text)
-    if path.is_dir():
+    if is_folder(path):
         return _from_folder(path, settings)
     if _exists(path):
         return _from_file(text)
@@ -110,7 +111,7 @@ def _from_file(text: str) -> InputFiles:
 
 def _from_list(texts: list[str], settings: InputSettings) -> InputFiles:
     for text in texts:
-        if Path(text).is_dir():
+        if is_folder(Path(text)):
             raise InputError(
                 f"{text}: is a folder among {len(texts)} inputs; expected photos",
                 hint="give one folder alone, or list the photos",
@@ -132,7 +133,7 @@ def _from_list(texts: list[str], settings: InputSettings) -> InputFiles:
 
 def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.is_dir())
+        entries = sorted(entry for entry in folder.iterdir() if not is_folder(entry))
     except OSError as error:
         raise InputError(
             f"{folder}: the folder cannot be read ({error.strerror or error})", hint="check the folder's permissions"
@@ -146,7 +147,7 @@ def _from_folder(folder: Path, settings: InputSettings) -> InputFiles:
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
+    return any(is_folder(entry) and not entry.name.startswith(".") for entry in folder.iterdir())
 
 
 def _refuse_parent(folder: Path) -> None:
@@ -179,7 +180,7 @@ def _usual_suffix(folder: str) -> str:
 
 
 def _from_glob(text: str, settings: InputSettings) -> InputFiles:
-    files = [path for path in _matching(text) if not path.is_dir() and path.name.lower() not in _DESKTOP_FILES]
+    files = [path for path in _matching(text) if not is_folder(path) and path.name.lower() not in _DESKTOP_FILES]
     if not files:
         raise InputError(f"{text}: no file matches", hint=_missing_hint(Path(text)))
     if len(files) == 1:
@@ -273,7 +274,7 @@ def _from_many(text: str, entries: list[Path], settings: InputSettings) -> Input
             (videos if content.startswith("a video") else others).append(entry.name)
     photos, pairs = _with_raws(photos, raws, settings)
     if not photos:
-        if Path(text).is_dir():
+        if is_folder(Path(text)):
             _refuse_parent(Path(text))
         kinds = f"{len(videos)} video files" if videos else f"{len(others)} other files"
         first = (videos or others)[0]
@@ -335,7 +336,7 @@ def _is_file_with_content(path: Path) -> bool:
 
 def _missing_hint(path: Path) -> str:
     folder = path.parent
-    while not folder.is_dir() and folder != folder.parent:
+    while not is_folder(folder) and folder != folder.parent:
         folder = folder.parent
     if globbing.has_magic(str(path)):
         return "check the pattern; quote it so that the shell does not expand it"

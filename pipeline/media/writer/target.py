@@ -204,12 +204,12 @@ def check_output(
             f"{path}: one image cannot hold {frame_count} frames",
             hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
         )
-    if path.is_dir():
-        raise WriteError(f"{path}: is a folder", hint="name the file: for example -o out.mp4")
     folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
+        if path.is_dir():
+            raise WriteError(f"{path}: is a folder", hint="name the file: for example -o out.mp4")
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0")
     except OSError as error:

@@ -17,6 +17,7 @@ from pipeline.config.queue import as_assignments
 from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.media.reader.timing import parse_slice
 from pipeline.plan.planning import check_names
+from pipeline.runtime import presence
 from pipeline.types import FrameSlice
 from pipeline.workflows.request import RenderRequest
 
@@ -171,7 +172,7 @@ def _expanded(entry: QueueInput, home: Path, folder: Path) -> list[tuple[Path, s
     inside = UsageError(
         f"{entry.path}: is in the folder of the results, {folder}", hint="choose another folder with -o"
     )
-    alone, is_folder = os.path.lexists(path), path.is_dir()
+    alone, is_folder = os.path.lexists(path), presence.is_folder(path)
     is_glob = not alone and globbing.has_magic(str(path))
     if not (is_glob and entry.each is not False) and not (is_folder and entry.each):
         if _is_inside(path, folder) or (is_folder and os.path.realpath(path) == os.path.realpath(folder)):
@@ -199,7 +200,7 @@ def _is_medium(path: Path) -> bool:
     from pipeline.media.reader.inputs import IMAGE_SUFFIXES
 
     known = path.suffix.lower() in {*IMAGE_SUFFIXES, *RAW_SUFFIXES, *_VIDEO_SUFFIXES}
-    return known and not path.name.startswith(".") and not path.is_dir()
+    return known and not path.name.startswith(".") and not presence.is_folder(path)
 
 
 def _in_natural_order(paths: list[Path]) -> list[Path]:
