@@ -33,7 +33,6 @@ def luminance_mask(content: NDArray[np.uint8], bounds: tuple[float, float], soft
     bounds. So the masks of ranges that adjoin add up to 1.
     """
 
-
     def within(band: NDArray[np.uint8]) -> NDArray[np.float32]:
         lightness = np.ascontiguousarray(oklab_from_srgb(band)[..., 0])
         above_low, above_high = (
