@@ -48,6 +48,7 @@ from pipeline.postprocess.lut import Lut, load_lut
 from pipeline.postprocess.shot_look import needs_look, shot_look
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
+from pipeline.runtime.threads import share_heap
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.compose import compose
 from pipeline.workflows.composition import open_composition
@@ -275,6 +276,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of the videos")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    share_heap()  # as the command does
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
