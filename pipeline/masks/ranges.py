@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from pipeline.media.image.bands import in_bands
 from pipeline.media.image.oklab import oklab_from_srgb
 
 if TYPE_CHECKING:
@@ -31,13 +32,17 @@ def luminance_mask(content: NDArray[np.uint8], bounds: tuple[float, float], soft
     A bound is crossed over `softness`, half of it on either side, except black and white themselves: 0 and 1 are no
     bounds. So the masks of ranges that adjoin add up to 1.
     """
-    lightness = oklab_from_srgb(content)[..., 0]
-    from_low, above_high = (smoothstep(bound - softness / 2, bound + softness / 2, lightness) for bound in bounds)
-    if bounds[0] == 0:
-        from_low = np.ones_like(lightness)
-    if bounds[1] == 1:
-        above_high = np.zeros_like(lightness)
-    return from_low - above_high
+
+    def within(band: NDArray[np.uint8]) -> NDArray[np.float32]:
+        lightness = np.ascontiguousarray(oklab_from_srgb(band)[..., 0])
+        above_low, above_high = (
+            None if bound in (0, 1) else smoothstep(bound - softness / 2, bound + softness / 2, lightness)
+            for bound in bounds
+        )
+        inside = np.ones_like(lightness) if above_low is None else above_low
+        return inside if above_high is None else inside - above_high
+
+    return in_bands(within, content)
 
 
 def hue_mask(content: NDArray[np.uint8], bounds: tuple[float, float], softness: float) -> NDArray[np.float32]:

@@ -18,17 +18,22 @@ import cv2
 import numpy as np
 
 from pipeline.media.image.bands import in_bands
+from pipeline.media.image.depth import as_float
 from pipeline.media.image.oklab import image_from_oklab, lightness_from_image, oklab_from_image
 from pipeline.postprocess.effect import in_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pipeline.types import Pixels
+
     Image = NDArray[np.float32]
 
 
-def blend(backdrop: Image, source: Image, mode: str, alpha: Image | float) -> Image:
-    """A layer `source` over `backdrop`, both float32 (H, W, 3) sRGB in [0, 1], by a mode of `MODES`.
+def blend(backdrop: Image, source: Pixels | Image, mode: str, alpha: Image | float) -> Image:
+    """A layer `source` over `backdrop`, both (H, W, 3) sRGB, by a mode of `MODES`.
+
+    The backdrop is float32 in [0, 1], the source that or uint8 or uint16.
 
     `alpha` is its opacity in [0, 1], or a map of it, float32 (H, W). Where it is 0 the result is the backdrop, and
     where it is 1 the blended color, to the bit.
@@ -37,16 +42,16 @@ def blend(backdrop: Image, source: Image, mode: str, alpha: Image | float) -> Im
     if np.ndim(alpha) == 0:
         part = float(alpha)
 
-        def over(b: Image, s: Image) -> Image:
-            return np.asarray(cv2.addWeighted(b, 1 - part, blended(b, s), part, 0), np.float32)
+        def over(b: Image, s: Pixels | Image) -> Image:
+            return np.asarray(cv2.addWeighted(b, 1 - part, blended(b, as_float(s)), part, 0), np.float32)
 
         return in_bands(over, backdrop, source)
 
-    def masked(b: Image, s: Image, opacity: Image) -> Image:
+    def masked(b: Image, s: Pixels | Image, opacity: Image) -> Image:
         whole = in_channels(opacity)
         rest = 1 - whole
         rest *= b
-        whole *= blended(b, s)
+        whole *= blended(b, as_float(s))
         rest += whole
         return rest
 
@@ -66,21 +71,33 @@ def _screen(backdrop: Image, source: Image) -> Image:
 
 
 def _overlay(backdrop: Image, source: Image) -> Image:
-    """Hard light with the layers exchanged."""
-    twice = 2 * backdrop
-    return np.where(backdrop <= 0.5, twice * source, 1 - (2 - twice) * (1 - source))
+    """Hard light with the layers exchanged, in one formula for both halves of the backdrop."""
+    twice = backdrop + backdrop
+    result = twice * source
+    twice -= np.float32(1)
+    np.maximum(twice, 0, out=twice)
+    twice *= 1 - 2 * source
+    result += twice
+    return result
 
 
 def _soft_light(backdrop: Image, source: Image) -> Image:
-    root = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop))
-    curve = np.where(source <= 0.5, backdrop * backdrop, root)
-    return backdrop + (2 * source - 1) * np.abs(curve - backdrop)
+    """Darker by the part of `2 source - 1` below 0, and lighter by that above."""
+    light = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop))
+    light -= backdrop
+    part = 2 * source - 1
+    light *= np.maximum(part, 0)
+    shade = backdrop - backdrop * backdrop
+    shade *= np.minimum(part, 0, out=part)
+    light += shade
+    light += backdrop
+    return light
 
 
 def _luminosity(backdrop: Image, source: Image) -> Image:
     """The lightness of the source with the color of the backdrop."""
     lab = oklab_from_image(backdrop)
-    lab[..., 0] = lightness_from_image(source)
+    cv2.insertChannel(lightness_from_image(source), lab, 0)  # much faster than slices of the last axis
     return image_from_oklab(lab)
 
 

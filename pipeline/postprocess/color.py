@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 
 from pipeline.media.image.bands import in_bands
-from pipeline.media.image.color_transfer import transfer_colors
-from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
 from pipeline.postprocess.effect import FrameContext
 
@@ -20,18 +18,26 @@ if TYPE_CHECKING:
 
 
 def match_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
-    """The image after the color map of its shot, as far as `amount` in [0, 1]. From 8-bit values."""
+    """The image after the color map of its shot, as far as `amount` in [0, 1]."""
     transfer = context.look.transfer
-    return image if transfer is None else as_float(transfer_colors(to_8_bit(image), transfer, amount))
+    if transfer is None:
+        return image
+
+    def matched(band: NDArray[np.float32]) -> NDArray[np.float32]:
+        lab = oklab_from_image(band)
+        mapped = transfer.of_image(band, lab)
+        return image_from_oklab(np.asarray(cv2.addWeighted(lab, 1 - amount, mapped, amount, 0), np.float32))
+
+    return in_bands(matched, image)
 
 
 def preserve_color(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:
     """The lightness of the image with the chroma of the content, as far as `amount` in [0, 1]."""
+    kept, taken = (np.diag([lightness, part, part]) for lightness, part in ((1, 1 - amount), (0, amount)))
 
     def preserved(band: NDArray[np.float32], content: Pixels) -> NDArray[np.float32]:
-        own, other = oklab_from_image(band), oklab_from_image(as_float(content))
-        lab = np.asarray(cv2.addWeighted(own, 1 - amount, other, amount, 0), np.float32)
-        cv2.insertChannel(cv2.extractChannel(own, 0), lab, 0)  # much faster than slices of the last axis
+        lab = np.asarray(cv2.transform(oklab_from_image(band), kept), np.float32)
+        lab += cv2.transform(oklab_from_image(content), taken)
         return image_from_oklab(lab)
 
     return in_bands(preserved, image, context.content)

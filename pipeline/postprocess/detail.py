@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from pipeline.media.image.bands import in_bands
 from pipeline.media.image.depth import as_float
 from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
@@ -48,7 +49,7 @@ def sharpen(image: NDArray[np.float32], amount: float, context: FrameContext) ->
 
 def fuse_detail(image: NDArray[np.float32], amount: DetailSettings, context: FrameContext) -> NDArray[np.float32]:
     """The image with detail of the content, by the amounts of the settings."""
-    luma, content = luma_of(image), luma_of(as_float(context.content))
+    luma, content = luma_of(image), in_bands(lambda band: luma_of(as_float(band)), context.content)
     shift = np.zeros_like(luma)
     strengths = [getattr(amount, name) for name in RADII]
     while strengths and not strengths[-1]:  # coarser bands are not needed

@@ -7,6 +7,7 @@ darken the finished look; grain comes after the grade and is neither colored nor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.config.grade import GradeSettings
+    from pipeline.postprocess.lut import Lut
 
     Image = NDArray[np.float32]
 
@@ -39,22 +41,35 @@ _STEPS: Final = np.linspace(0, 1, ENTRIES, dtype=np.float32)
 def grade(image: Image, amount: GradeSettings, context: FrameContext) -> Image:
     """The image graded; each step is left out where its settings are neutral. Raises ValueError if a LUT is missing."""
     steps: list[Callable[[Image], Image]] = []
-    if amount.gray_point is not None or amount.temperature or amount.tint:
-        steps.append(partial(white_balance, gains=channel_gains(amount.gray_point, amount.temperature, amount.tint)))
-    if amount.contrast != 1:
-        steps.append(partial(contrast, amount=amount.contrast, pivot=amount.pivot))
+    tones = _tones(amount.gray_point, amount.temperature, amount.tint, amount.contrast, amount.pivot)
+    if tones is not None:
+        steps.append(partial(looked_up, tones))
     if amount.curves != CurveSettings():
         steps.append(partial(curves, settings=amount.curves))
     if amount.saturation != 1:
         steps.append(partial(saturation, amount=amount.saturation))
-    if steps:
-        image = in_bands(lambda band: reduce(lambda before, step: step(before), steps, band), image)
     if amount.lut is not None and amount.lut_amount:
         if context.lut is None:
             raise ValueError(f"the LUT {amount.lut} is not loaded")
-        looked = apply_lut(image, context.lut)
-        image = np.asarray(cv2.addWeighted(image, 1 - amount.lut_amount, looked, amount.lut_amount, 0), np.float32)
-    return vignette(image, amount.vignette) if amount.vignette else image
+        steps.append(partial(_look, lut=context.lut, amount=amount.lut_amount))
+    across, down = distances(*image.shape[:2])
+
+    def graded(band: Image, down: Image) -> Image:
+        band = reduce(lambda before, step: step(before), steps, band)
+        return _darkened(band, amount.vignette, across, down) if amount.vignette else band
+
+    return in_bands(graded, image, down) if steps or amount.vignette else image
+
+
+@lru_cache(maxsize=4)
+def _tones(gray_point: str | None, temperature: float, tint: float, amount: float, pivot: float) -> Image | None:
+    """White balance and contrast as a table, (65536,) or (65536, 3); None if both are neutral."""
+    tones = _STEPS
+    if gray_point is not None or temperature or tint:
+        tones = white_balance(tones[:, np.newaxis], channel_gains(gray_point, temperature, tint))
+    if amount != 1:
+        tones = contrast(tones, amount, pivot)
+    return None if tones is _STEPS else tones
 
 
 def channel_gains(gray_point: str | None, temperature: float, tint: float) -> NDArray[np.float64]:
@@ -71,24 +86,18 @@ def channel_gains(gray_point: str | None, temperature: float, tint: float) -> ND
     return np.asarray(gains / (LUMA[0] @ gains), np.float64)
 
 
-def white_balance(image: Image, gains: NDArray[np.float64]) -> Image:
-    """The image in [0, 1] with its channels scaled in linear light (von Kries, in the primaries of sRGB)."""
-    return looked_up(_balance(tuple(gains.astype(np.float32).tolist())), image)
+def white_balance(values: Image, gains: NDArray[np.float64]) -> Image:
+    """Values in [0, 1], (..., 3) or (..., 1), with three channels scaled in linear light (von Kries, in sRGB)."""
+    return srgb_from_linear(linear_from_srgb(values) * gains.astype(np.float32))
 
 
-@lru_cache(maxsize=4)
-def _balance(gains: tuple[float, ...]) -> Image:
-    """`white_balance` of every entry of a table, (65536, 3)."""
-    return srgb_from_linear(linear_from_srgb(_STEPS)[:, np.newaxis] * np.array(gains, np.float32))
-
-
-def contrast(image: Image, amount: float, pivot: float) -> Image:
-    """The image in [0, 1] with a slope of `amount` at the pivot, which keeps its value.
+def contrast(values: Image, amount: float, pivot: float) -> Image:
+    """Values in [0, 1] with a slope of `amount` at the pivot, which keeps its value.
 
     Above 1 the odds x / (1 - x) are raised to this power relative to those of the pivot: black and white stay, and
     nothing clips. Below 1 the distance to the pivot is scaled, which makes black lighter, as faded prints are.
     """
-    x = np.clip(image, 0, 1)
+    x = np.clip(values, 0, 1)
     if amount < 1:
         x -= np.float32(pivot)
         x *= np.float32(amount)
@@ -108,26 +117,40 @@ def curves(image: Image, settings: CurveSettings) -> Image:
     if settings.luma:
         luma = luma_of(image)
         image = shifted(image, looked_up(curve_table(settings.luma), luma) - luma)
-    changed = image.copy()
     for position, points in enumerate((settings.red, settings.green, settings.blue)):
         if points:
+            image = image.copy()
             channel = np.asarray(cv2.extractChannel(image, position), np.float32)
-            cv2.insertChannel(looked_up(curve_table(points), channel), changed, position)
-    return changed
+            cv2.insertChannel(looked_up(curve_table(points), channel), image, position)
+    return image
 
 
 def saturation(image: Image, amount: float) -> Image:
     """The image with its chroma in Oklab scaled; colors that sRGB does not have keep lightness and hue."""
-    lab = oklab_from_image(image)
-    lab[..., 1:] *= np.float32(amount)
-    return image_from_oklab(lab)
+    return image_from_oklab(
+        np.asarray(cv2.transform(oklab_from_image(image), np.diag([1, amount, amount])), np.float32)
+    )
+
+
+def _look(image: Image, lut: Lut, amount: float) -> Image:
+    return np.asarray(cv2.addWeighted(image, 1 - amount, apply_lut(image, lut), amount, 0), np.float32)
 
 
 def vignette(image: Image, amount: float) -> Image:
     """The image darkened by `amount` r^3 at the distance r from its center, 1 in the corners."""
-    height, width = image.shape[:2]
-    x, y = (np.linspace(-1, 1, side, dtype=np.float32) * np.float32(side) for side in (width, height))
-    squared = np.asarray((x * x + (y * y)[:, np.newaxis]) / np.float32(width**2 + height**2), np.float32)
+    across, down = distances(*image.shape[:2])
+    return _darkened(image, amount, across, down)
+
+
+def distances(height: int, width: int) -> tuple[Image, Image]:
+    """How far the columns (W,) and the rows (H,) of an image are from its center, in halves of its diagonal."""
+    diagonal = np.float32(math.hypot(width, height))
+    across, down = (np.linspace(-1, 1, side, dtype=np.float32) * (side / diagonal) for side in (width, height))
+    return across, down
+
+
+def _darkened(image: Image, amount: float, across: Image, down: Image) -> Image:
+    squared = across * across + (down * down)[:, np.newaxis]
     squared *= np.float32(amount) * np.sqrt(squared)
     result = in_channels(1 - squared)
     result *= image

@@ -21,7 +21,8 @@ A ratio above 0.7 hardly acts, so that the video does not pump with what moves t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -101,17 +102,18 @@ def follow_level(image: NDArray[np.float32], amount: float, context: FrameContex
     level = context.level
     if level is None:
         return image
+    steps: list[Callable[[NDArray[np.float32]], NDArray[np.float32]]] = []
     if level.contrast < 1 and not level.followed:
-        mean = np.array(cv2.mean(image)[:3], np.float32)
-        gain = np.float32(_gain(level.contrast) ** amount)
-        image = in_bands(lambda band: mean + gain * (band - mean), image)
-    if level.own == level.reference:
-        return image
+        gain = _gain(level.contrast) ** amount
+        calm = np.column_stack([np.eye(3) * gain, (1 - gain) * np.array(cv2.mean(image)[:3])])
+        steps.append(lambda band: np.asarray(cv2.transform(band, calm), np.float32))
     if level.own < level.reference:
         ratio = (level.own + EPSILON) / (level.reference + EPSILON)
-        return in_bands(lambda band: _darker(band, ratio, amount, followed=level.followed), image)
-    ratio = (1 - level.own + EPSILON) / (1 - level.reference + EPSILON)
-    return in_bands(lambda band: 1 - _darker(1 - band, ratio, amount, followed=level.followed), image)
+        steps.append(lambda band: _darker(band, ratio, amount, followed=level.followed))
+    elif level.own > level.reference:
+        ratio = (1 - level.own + EPSILON) / (1 - level.reference + EPSILON)
+        steps.append(lambda band: 1 - _darker(1 - band, ratio, amount, followed=level.followed))
+    return in_bands(lambda band: reduce(lambda before, step: step(before), steps, band), image) if steps else image
 
 
 def _darker(image: NDArray[np.float32], ratio: float, amount: float, *, followed: bool) -> NDArray[np.float32]:
@@ -119,8 +121,12 @@ def _darker(image: NDArray[np.float32], ratio: float, amount: float, *, followed
     scale = (1 + END) * ratio**2 / (ratio**2 + END)
     if followed:
         return image * np.float32(scale**amount)
-    odds = np.float32(_soft(ratio, SHADE) ** amount)
-    return image * (odds * np.float32((scale * _soft(ratio, DIM)) ** amount)) / (1 - (1 - odds) * image)
+    odds = _soft(ratio, SHADE) ** amount
+    divisor = image * np.float32(odds - 1)
+    divisor += np.float32(1)
+    darker = image * np.float32(odds * (scale * _soft(ratio, DIM)) ** amount)
+    darker /= divisor
+    return darker
 
 
 def _gain(contrast: float) -> float:

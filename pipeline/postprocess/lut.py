@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.postprocess.lattice import Lattice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,11 +22,9 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 1 << 26
 LARGEST: Final = {"LUT_1D_SIZE": 65_536, "LUT_3D_SIZE": 129}
 """Largest size of a table, in entries along each axis. The specification allows 256 in 3D, which is half a gigabyte."""
-_ROWS: Final = 1 << 14
-"""Pixels that are interpolated at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Lut:
     """A table of colors. `table` is float32, (N, 3) in 1D, or in 3D (N, N, N, 3) indexed by blue, green, red.
 
@@ -34,6 +34,31 @@ class Lut:
     table: NDArray[np.float32]
     low: NDArray[np.float32]
     high: NDArray[np.float32]
+
+    @cached_property
+    def at(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """The colors at places of the table, float32 (H, W, 3), in entries along the axes of R, G and B."""
+        return _Line(self.table).at if self.table.ndim == 2 else Lattice(self.table.transpose(2, 1, 0, 3)).at
+
+
+class _Line:
+    """A table (N, 3), every channel in its own column, and what is between its entries, linearly."""
+
+    def __init__(self, table: NDArray[np.float32]) -> None:
+        self._last: Final = np.float32(len(table) - 1)
+        padding = ((0, (1 << 16) - len(table) + 1), (0, 0))  # as `cv2.LUT` wants it
+        self._low: Final = np.pad(table[:-1], padding)[np.newaxis]
+        self._rise: Final = np.pad(np.diff(table, axis=0), padding)[np.newaxis]
+
+    def at(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Lut.at`."""
+        inside = np.maximum(places, np.float32(0))
+        np.minimum(inside, self._last, out=inside)
+        lower = np.minimum(inside, self._last - 1).astype(np.uint16)
+        inside -= lower
+        inside *= cv2.LUT(lower, self._rise)
+        inside += cv2.LUT(lower, self._low)
+        return inside
 
 
 def load_lut(path: Path) -> Lut:
@@ -60,62 +85,8 @@ def apply_lut(image: NDArray[np.float32], lut: Lut) -> NDArray[np.float32]:
 
     What is outside the domain of the table is clipped to it.
     """
-    last = lut.table.shape[0] - 1
-    interpolated = partial(_line, table=lut.table)
-    if lut.table.ndim == 4:  # four numbers of 32 bits are gathered as one of 128
-        colors = np.pad(lut.table.reshape(-1, 3), ((0, 0), (0, 1))).view(np.complex128)[:, 0]
-        interpolated = partial(_tetrahedral, colors=colors, size=last + 1)
-    scale = np.float32(last) / (lut.high - lut.low)
-    pixels = image.reshape(-1, 3)
-    result = np.empty(pixels.shape, np.float32)
-    for start in range(0, len(pixels), _ROWS):
-        at = np.ascontiguousarray(pixels[start : start + _ROWS].T)
-        at -= lut.low[:, np.newaxis]
-        at *= scale[:, np.newaxis]
-        np.clip(at, 0, np.float32(last), out=at)
-        result[start : start + _ROWS] = interpolated(at)
-    return result.reshape(image.shape)
-
-
-def _line(at: NDArray[np.float32], table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, P) positions in a table (N, 3), every channel in its own column, to (P, 3)."""
-    index = np.minimum(at.astype(np.int32), len(table) - 2)
-    at -= index
-    index *= 3
-    index += np.arange(3, dtype=np.int32)[:, np.newaxis]
-    low, high = table.take(index), table.take(index + 3)
-    return np.asarray(((1 - at) * low + at * high).T, np.float32)
-
-
-def _tetrahedral(at: NDArray[np.float32], colors: NDArray[np.complex128], size: int) -> NDArray[np.float32]:
-    """(3, P) positions to (P, 3): the cube of entries around each is cut into six tetrahedra along its diagonal.
-
-    `colors`, (size^3,), has the bytes of four float32 in each entry, the last one unused.
-
-    So gray stays on the diagonal of the table, where it was put; trilinear interpolation mixes in what lies beside it.
-    The path to the point leaves the lower corner along the axis with the largest fraction, then the middle, then the
-    smallest one, and the differences of fractions are the weights of its corners.
-    """
-    steps = np.array([1, size, size * size], np.int32)
-    index = np.minimum(at.astype(np.int32), size - 2)
-    at -= index
-    red, green, blue = at
-    first = index[0] + size * index[1]
-    first += size * size * index[2]
-    last = first + steps.sum(dtype=np.int32)
-    largest, smallest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    middle = red + green + blue - largest - smallest
-    up = np.where(red == largest, steps[0], np.where(green == largest, steps[1], steps[2]))
-    # Ties are broken in the other order than above: of equal fractions, one is the largest and another the smallest.
-    down = np.where(blue == smallest, steps[2], np.where(green == smallest, steps[1], steps[0]))
-    corners = (first, first + up, last - down, last)
-    weights = (1 - largest, largest - middle, middle - smallest, smallest)
-    result = np.zeros((len(first), 4), np.float32)
-    for corner, weight in zip(corners, weights, strict=True):
-        part = colors.take(corner).view(np.float32).reshape(-1, 4)
-        part *= cv2.merge([weight] * 4).reshape(-1, 4)  # much faster than by `weight[:, np.newaxis]`
-        result += part
-    return result[:, :3]
+    scale = (len(lut.table) - 1) / (lut.high - lut.low)
+    return lut.at(np.asarray(cv2.transform(image, np.column_stack([np.diag(scale), -lut.low * scale])), np.float32))
 
 
 def _parsed(lines: list[str], path: Path) -> Lut:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Final
 
+import cv2
 import numpy as np
 
+from pipeline.media.image.bands import in_bands
 from pipeline.media.image.depth import as_float, to_8_bit
 from pipeline.media.image.dither import dithered
-from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
-from pipeline.media.image.palette import color_distances, nearest_colors
+from pipeline.media.image.oklab import image_from_oklab, oklab_from_image
 from pipeline.postprocess.effect import FrameContext
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 SOFTNESS: Final = 0.02
 """Oklab distance over which one color passes into the next: noise between two colors is not made larger."""
-_BLOCK_PX: Final = 1 << 18
+_SUM: Final = np.ones((1, 3), np.float32)
+_LEAST_EXPONENT: Final = np.float32(-80)
+"""Below it the exponential is a subnormal number, with which processors are slow."""
 
 
 def reduce_colors(image: NDArray[np.float32], amount: float, context: FrameContext) -> NDArray[np.float32]:  # noqa: ARG001 - all effects are called alike
@@ -30,10 +34,29 @@ def reduce_colors(image: NDArray[np.float32], amount: float, context: FrameConte
         return image
     if context.look.dither != "none":
         return as_float(dithered(rgb, palette, context.look.dither))
-    flat = rgb.reshape(-1, 3)
-    result = np.empty_like(flat)
-    for start in range(0, len(flat), _BLOCK_PX):
-        lab = oklab_from_srgb(flat[start : start + _BLOCK_PX])
-        nearest = nearest_colors(color_distances(lab, palette), palette, SOFTNESS)
-        result[start : start + _BLOCK_PX] = srgb_from_oklab(nearest)
-    return as_float(result.reshape(rgb.shape))
+    return in_bands(partial(_blended, palette=palette), rgb)
+
+
+def _blended(rgb: NDArray[np.uint8], palette: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`nearest_colors` of each pixel of (H, W, 3), by planes (H, W), which is much faster: sRGB, float32."""
+    lab = oklab_from_image(rgb)
+    # |x - p|^2 is a polynomial of the coordinates but for |x|^2, which all entries share.
+    squared = np.asarray(cv2.transform(cv2.multiply(lab, lab), _SUM), np.float32)
+    distances = []
+    for entry in palette:
+        distance = np.asarray(cv2.transform(lab, np.array([[*(-2 * entry), entry @ entry]])), np.float32)
+        distance += squared
+        np.maximum(distance, 0, out=distance)
+        distances.append(np.sqrt(distance, out=distance))
+    least = reduce(np.minimum, distances)
+    planes = np.zeros((3, *least.shape), np.float32)
+    total = np.zeros_like(least)
+    for entry, distance in zip(palette, distances, strict=True):
+        weight = np.subtract(least, distance, out=distance)
+        weight *= np.float32(4 / SOFTNESS)
+        np.maximum(weight, _LEAST_EXPONENT, out=weight)
+        total += np.exp(weight, out=weight)
+        for plane, value in zip(planes, entry, strict=True):
+            cv2.scaleAdd(weight, float(value), plane, plane)
+    planes /= total
+    return image_from_oklab(np.asarray(cv2.merge(list(planes)), np.float32))

@@ -48,9 +48,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ComposedLayer:
-    """A layer of one frame: its finished image, float32 (H, W, 3), and its opacity in [0, 1], a map (H, W) or one."""
+    """A layer of one frame: its image (H, W, 3), uint8, or float32 if it has a finish, and its opacity in [0, 1].
 
-    image: NDArray[np.float32]
+    The opacity is a map (H, W) or one number.
+    """
+
+    image: Pixels | NDArray[np.float32]
     alpha: NDArray[np.float32] | float
 
 
@@ -139,7 +142,9 @@ class Composition:
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut)
-            shown = apply_effects(as_float(own), layer.finish(index), context).clip(0, 1)
+            shown: Pixels | NDArray[np.float32] = own
+            if (settings := layer.finish(index)) != NEUTRAL:
+                shown = apply_effects(as_float(own), settings, context).clip(0, 1)
             opacity = layer.settings.opacity
             alpha = opacity if layer.settings.mask is None else next(masks) * opacity
             image = blend(image, shown, layer.settings.blend, alpha)

@@ -46,6 +46,7 @@ from pipeline.postprocess.lut import Lut, load_lut
 from pipeline.postprocess.shot_look import needs_look, shot_look
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
+from pipeline.runtime.threads import share_heap
 from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.compose import compose
 from pipeline.workflows.composition import open_composition
@@ -270,6 +271,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=48, help="frames of the videos")
     parser.add_argument("--threads", type=int, default=2, help="threads of the videos")
     options = parser.parse_args()
+    share_heap()  # as the command does
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)

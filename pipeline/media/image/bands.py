@@ -15,16 +15,20 @@ BAND_PX: Final = 1 << 15
 
 
 def in_bands(
-    function: Callable[..., NDArray[np.float32]], image: NDArray[np.float32], *others: NDArray[Any]
+    function: Callable[..., NDArray[np.float32]], image: NDArray[Any], *others: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """`function` of an image, float32 (H, W, 3), and of other arrays (H, W) or (H, W, ...), called for bands of all.
+    """`function` of an image (H, W, 3) and of other arrays (H, ...), called for bands of all, as if called once.
 
-    It works on each pixel by itself: its result, like its first argument, depends on nothing beside.
+    It works on each pixel by itself: its result, float32 (H, W) or (H, W, 3), depends on nothing beside.
     """
     height, width = image.shape[:2]
     rows = max(1, BAND_PX // width)
-    result = np.empty(image.shape, np.float32)
+    result: NDArray[np.float32] | None = None
     for top in range(0, height, rows):
         band = slice(top, top + rows)
-        result[band] = function(image[band], *(other[band] for other in others))
+        found = function(image[band], *(other[band] for other in others))
+        if result is None:
+            result = np.empty((height, *found.shape[1:]), np.float32)
+        result[band] = found
+    assert result is not None
     return result

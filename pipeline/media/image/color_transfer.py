@@ -10,6 +10,7 @@ which it is linear: so it has no steps, and gradients stay gradients.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import cv2
@@ -53,6 +54,10 @@ class ColorTransfer(Protocol):
         """Map the colors of an image."""
         ...
 
+    def of_image(self, image: Colors, lab: Colors, /) -> Colors:
+        """The same for an image, float32 (H, W, 3) sRGB, whose Oklab is `lab`: faster, and about as exact."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LinearTransfer:
@@ -64,8 +69,12 @@ class LinearTransfer:
         """See `ColorTransfer`."""
         return _mapped(oklab_from_srgb(rgb), self.map)
 
+    def of_image(self, image: Colors, lab: Colors, /) -> Colors:  # noqa: ARG002 - both methods are called alike
+        """See `ColorTransfer`."""
+        return np.asarray(cv2.transform(lab, np.column_stack([self.map.matrix, self.map.offset])), np.float32)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, eq=False)
 class TabulatedTransfer:
     """Displacements in Oklab, float32 (33, 33, 33, 3), at a lattice of sRGB colors; between them trilinear."""
 
@@ -82,6 +91,28 @@ class TabulatedTransfer:
                 moved[at : at + _PART_PX] += self._displacement(block[at : at + _PART_PX])
             result[start : start + _BLOCK_PX] = moved
         return result.reshape(rgb.shape)
+
+    @cached_property
+    def _planes(self) -> Colors:
+        """The lattice as an image, the planes of equal red below one another; OpenCV is fastest with four channels."""
+        return np.pad(self.displacements.reshape(-1, _LATTICE, 3), ((0, 0), (0, 0), (0, 1)))
+
+    def of_image(self, image: Colors, lab: Colors, /) -> Colors:
+        """See `ColorTransfer`: between two planes of equal red, linear in each of them."""
+        red, green, blue = (
+            np.asarray(cv2.extractChannel(image, channel), np.float32).clip(0, 1) * np.float32(_LATTICE - 1)
+            for channel in range(3)
+        )
+        plane = np.minimum(np.floor(red), np.float32(_LATTICE - 2))
+        red -= plane
+        green += plane * np.float32(_LATTICE)
+        below = np.asarray(cv2.remap(self._planes, blue, green, cv2.INTER_LINEAR), np.float32)
+        green += np.float32(_LATTICE)
+        moved = np.asarray(cv2.remap(self._planes, blue, green, cv2.INTER_LINEAR), np.float32)
+        moved -= below
+        moved *= cv2.cvtColor(red, cv2.COLOR_GRAY2RGBA)
+        moved += below
+        return lab + np.asarray(cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), np.float32)
 
     def _displacement(self, rgb: RGB) -> Colors:
         """Of (P, 3) to (P, 3)."""

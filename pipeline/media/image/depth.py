@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 
 
-def as_float(pixels: Pixels) -> NDArray[np.float32]:
-    """uint8 or uint16 of any shape to float32 in [0, 1]."""
-    return np.divide(pixels, np.iinfo(pixels.dtype).max, dtype=np.float32)
+def as_float(pixels: Pixels | NDArray[np.float32]) -> NDArray[np.float32]:
+    """uint8 or uint16 of any shape to float32 in [0, 1]; float32 as it is."""
+    if pixels.dtype == np.float32:
+        return np.asarray(pixels, np.float32)
+    highest = np.iinfo(str(pixels.dtype)).max
+    return np.divide(pixels, highest, dtype=np.float32)
 
 
 def as_8_bit(pixels: Pixels) -> NDArray[np.uint8]:

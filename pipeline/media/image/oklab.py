@@ -5,7 +5,7 @@ Björn Ottosson, "A perceptual color space for image processing" (2020), with th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
@@ -41,6 +41,7 @@ LAB_FROM_LMS: Final = np.array(
 )
 _RGB_FROM_LMS: Final = np.linalg.inv(LMS_FROM_RGB.astype(np.float64)).astype(np.float32)
 _LMS_FROM_LAB: Final = np.linalg.inv(LAB_FROM_LMS.astype(np.float64)).astype(np.float32)
+_LMS_FROM_COLOR: Final = np.asarray(_LMS_FROM_LAB * np.array([0, 1, 1]), np.float32)
 
 # sRGB's steepest slope, 12.92 at black, moves 0.05 levels per entry: rounding by this table is practically exact.
 _LEVEL_OF: Final = np.rint(255.0 * encoded(STEPS)).astype(np.uint8)
@@ -75,28 +76,32 @@ def srgb_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(cv2.LUT(entries, _LEVEL_OF), np.uint8).reshape(lab.shape)
 
 
-def oklab_from_image(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`oklab_from_srgb` for float32 (H, W, 3) sRGB; what is outside [0, 1] is clipped."""
+def oklab_from_image(image: Pixels | NDArray[np.float32]) -> NDArray[np.float32]:
+    """`oklab_from_srgb` for (H, W, 3) sRGB: float32, where what is outside [0, 1] is clipped, uint8 or uint16.
+
+    Other in the last bits, and faster.
+    """
     return np.asarray(cv2.transform(_lms_roots(image), LAB_FROM_LMS), np.float32)
 
 
-def lightness_from_image(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def lightness_from_image(image: Pixels | NDArray[np.float32]) -> NDArray[np.float32]:
     """L of `oklab_from_image`, float32 (H, W)."""
     return np.asarray(cv2.transform(_lms_roots(image), LAB_FROM_LMS[:1]), np.float32)
 
 
 def image_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """`srgb_from_oklab` without rounding: float32 (H, W, 3) sRGB in [0, 1]. Other in the last bits, and faster."""
-    lms = np.asarray(cv2.transform(lab, _LMS_FROM_LAB), np.float32)
-    rgb = np.asarray(cv2.transform(lms * lms * lms, _RGB_FROM_LMS), np.float32)
+    rgb = _linear_image(lab)
     outside = _outside(rgb)
     if outside.size:
-        rgb.reshape(-1, 3)[outside] = _less_chroma(lab.reshape(-1, 3)[outside].T).T
+        rgb.reshape(-1, 3)[outside] = _less_chroma(lab.reshape(-1, 3).take(outside, axis=0))
     return srgb_from_linear(rgb)
 
 
-def _lms_roots(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    lms = np.asarray(cv2.transform(linear_from_srgb(image), LMS_FROM_RGB), np.float32)
+def _lms_roots(image: Pixels | NDArray[np.float32]) -> NDArray[np.float32]:
+    known: Any = image
+    light = linear_from_srgb(known) if image.dtype == np.float32 else linear_from_pixels(known)
+    lms = np.asarray(cv2.transform(light, LMS_FROM_RGB), np.float32)
     return np.cbrt(lms, out=lms)
 
 
@@ -122,28 +127,34 @@ def _in_gamut(colors: NDArray[np.float32]) -> NDArray[np.float32]:
     return rgb
 
 
-def _less_chroma(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The search of `_in_gamut` for planes (3, N): each channel is a polynomial of third degree in the chroma."""
-    light = _LMS_FROM_LAB[:, :1] * np.clip(lab[:1], 0, 1)
-    color = _LMS_FROM_LAB[:, 1:] @ lab[1:]
-    terms = (light**2 * light, 3 * light**2 * color, 3 * light * color**2, color**2 * color)
-    first, second, third, fourth = (np.asarray(_RGB_FROM_LMS @ term, np.float32) for term in terms)
+def _linear_image(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`linear_from_oklab` of an image (H, W, 3)."""
+    lms = np.asarray(cv2.transform(lab, _LMS_FROM_LAB), np.float32)
+    return np.asarray(cv2.transform(cv2.pow(lms, 3), _RGB_FROM_LMS), np.float32)
 
-    def rgb(fraction: NDArray[np.float32]) -> NDArray[np.float32]:
-        value = np.asarray(fourth * fraction, np.float32)
+
+def _less_chroma(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The search of `_in_gamut` for colors (N, 3): each channel is a polynomial of third degree in the chroma."""
+    color = colors[np.newaxis]  # one row: OpenCV is slow with one column
+    light = color[0, :, 0].clip(0, 1)
+    lms = np.asarray(cv2.transform(color, _LMS_FROM_COLOR), np.float32)
+    powers = (lms, lms * lms, lms * lms * lms)
+    second, third, fourth = (np.ascontiguousarray(cv2.transform(power, _RGB_FROM_LMS)[0].T) for power in powers)
+    first, second, third = light * light * light, 3 * light * light * second, 3 * light * third
+    first -= np.float32(0.5)
+    fraction = np.zeros_like(light)
+    for step in range(1, _GAMUT_STEPS + 1):
+        tried = fraction + np.float32(0.5**step)
+        value = fourth * tried
         for part in (third, second):
             value += part
-            value *= fraction
+            value *= tried
         value += first
-        return value
-
-    fraction: NDArray[np.float32] = np.zeros(lab.shape[1], np.float32)
-    for step in range(1, _GAMUT_STEPS + 1):
-        candidate = rgb(fraction + np.float32(0.5**step))
-        candidate -= np.float32(0.5)
-        inside = np.abs(candidate, out=candidate).max(axis=0) <= np.float32(0.5 + _GAMUT_MARGIN)
+        inside = np.abs(value, out=value).max(axis=0) <= np.float32(0.5 + _GAMUT_MARGIN)
         fraction += np.float32(0.5**step) * inside
-    return rgb(fraction)
+    color = color * cv2.cvtColor(fraction[np.newaxis], cv2.COLOR_GRAY2RGB)
+    cv2.insertChannel(light[np.newaxis], color, 0)
+    return np.asarray(_linear_image(color)[0], np.float32)
 
 
 def linear_from_oklab(lab: NDArray[np.float32]) -> NDArray[np.float32]:
