@@ -13,7 +13,7 @@ import torch
 
 from pipeline.errors import MissingPartError
 from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory, prepare_device
-from pipeline.runtime.threads import BRIEF, limit_spinning, share_heap
+from pipeline.runtime.threads import BRIEF, HUGE_PAGES, limit_spinning, share_heap, use_huge_pages
 
 CPU = torch.device("cpu")
 
@@ -120,12 +120,20 @@ def test_wait_policy_of_the_environment_is_kept(chosen: dict[str, str]) -> None:
     assert environment == chosen
 
 
-def test_command_line_sets_the_wait_policy_before_torch_loads() -> None:
-    """Set before torch loads, or it would have no effect."""
+def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise() -> None:
+    for chosen, expected in (({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")):
+        environment = {"A": "b", **chosen}
+        use_huge_pages(environment)
+        assert environment == {"A": "b", "THP_MEM_ALLOC_ENABLE": expected}
+
+
+def test_command_line_sets_the_environment_before_torch_loads() -> None:
+    """Set later it would have no effect."""
     program = (
         "import os, sys; from pipeline import cli; assert 'torch' not in sys.modules; cli.run(['--version']);"
-        "print(os.environ['OMP_WAIT_POLICY'], int(os.environ['GOMP_SPINCOUNT']) > 0, 'torch' in sys.modules)"
+        "print(os.environ['OMP_WAIT_POLICY'], int(os.environ['GOMP_SPINCOUNT']) > 0,"
+        "os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)"
     )
-    unset = {name: value for name, value in os.environ.items() if name not in BRIEF}
+    unset = {name: value for name, value in os.environ.items() if name not in BRIEF | HUGE_PAGES}
     done = subprocess.run([sys.executable, "-c", program], env=unset, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "PASSIVE True False"
+    assert done.stdout.splitlines()[-1] == "PASSIVE True 1 False"

@@ -40,7 +40,7 @@ from pipeline.cli import (
 from pipeline.cli.signals import ImmediateStop
 from pipeline.cli.verbosity import with_verbosity
 from pipeline.errors import Interrupted, TemperaError, printable
-from pipeline.runtime.threads import limit_spinning, share_heap
+from pipeline.runtime.threads import limit_spinning, share_heap, use_huge_pages
 from pipeline.version import __version__
 
 # typer carries its own copy of click and names its errors only through its subclasses.
@@ -103,6 +103,7 @@ app.command()(completion.completion)
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a traceback is printed only for a bug."""
     limit_spinning()
+    use_huge_pages()
     share_heap()
     if completion.VARIABLE in os.environ:
         return completion.answer(app)

@@ -28,7 +28,7 @@ from typing import Any
 from arguments import media_parser
 from machine import environment, write_report
 
-from pipeline.runtime.threads import limit_spinning, share_heap
+from pipeline.runtime.threads import limit_spinning, share_heap, use_huge_pages
 
 STYLE = "style/vangogh_starry_night_1889.jpg"
 CLIPS = {
@@ -51,6 +51,7 @@ def use_processor_time() -> None:
 def one(data: Path, clip: str, folder: Path, clock: str) -> dict[str, Any]:
     """Forecast and render a clip in this process."""
     limit_spinning()  # as the command line does
+    use_huge_pages()
     share_heap()
     if clock == "processor":
         use_processor_time()

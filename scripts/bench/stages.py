@@ -26,9 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.runtime.threads import BRIEF, share_heap
+from pipeline.runtime.threads import BRIEF, HUGE_PAGES, share_heap
 
-os.environ.update(BRIEF)
+os.environ.update(BRIEF | HUGE_PAGES)
 
 import cv2
 import numpy as np
