@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 # Before torch is loaded, and inherited by subprocesses: the images of the tests are tiny, so threads only wait for
 # each other, and with one thread every sum is the same everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and all that they start inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(os.environ.get("TEMPERA_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 """Real media for tests: the environment variable TEMPERA_DATA, by default `shared/data` beside the checkout."""
