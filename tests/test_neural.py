@@ -351,7 +351,7 @@ def test_large_frames_are_taken_in_tiles_on_the_cpu_with_all_the_curvature() -> 
     notes: list[str] = []
     memory = FrameMemory(config(), load_encoder("compact"), torch.device("cpu"), notes.append)
     memory._available = 1 << 50
-    assert memory((2160, 3840), 1).tile_px is None
+    assert memory((2160, 3840), 1).tile_px is None and memory((3024, 4032), 1).tile_px is None
     large = memory((4000, 6000), 1)
     assert (large.tile_px, large.pairs, large.pairs_dtype) == (1024, 12, torch.float32)
 
