@@ -170,6 +170,16 @@ def test_rate_can_blend_the_frames_of_each_tick(tmp_path: Path) -> None:
     assert probe([path], SETTINGS, fps=Fraction(6)).blended == ()
 
 
+def test_frames_of_a_part_are_blended_with_none_that_the_part_leaves_out(tmp_path: Path) -> None:
+    settings = InputSettings(rate="blend")
+    path = write_video(tmp_path / "a.mp4", FRAMES, rate=24)
+    part = probe([path], settings, frames=(5, 11), fps=Fraction(6))
+    assert (part.decoded_indices, part.blended) == ((5, 9), (4, 2))
+    read_from_everywhere(part, settings)
+    assert probe([path], settings, frames=(5, 11)).blended == ()
+    assert probe([path], settings, frames=(1, None, 2), fps=Fraction(6)).blended == ()  # those between are left out
+
+
 def test_blending_an_uneven_clip_uses_every_frame_once(tmp_path: Path) -> None:
     settings = InputSettings(rate="blend")
     path = write_video(tmp_path / "a.mkv", FRAMES, time_base=MS, pts=UNEVEN)

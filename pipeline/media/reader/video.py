@@ -89,7 +89,9 @@ def probe(
         # Frames are counted from the start where that alone is sure to give the same pixels: near damage they depend on
         # where decoding begins.
         counted = made_up or scanned.lost or scanned.concealed or has_separate_alpha(stream)
-        blended = _blended(timeline.numbers, [shown[index] for index in chosen]) if settings.rate == "blend" else ()
+        places = {number: place for place, number in enumerate(chosen)}
+        shown_at = [places[number] for number in numbers]
+        blended = _blended(shown_at, [shown[number] for number in chosen]) if settings.rate == "blend" else ()
         if blended:
             notes.append(f"Up to {max(blended)} frames of the video are averaged to one, in linear light.")
         return Source(
@@ -116,15 +118,15 @@ def probe(
         )
 
 
-def _blended(numbers: Sequence[int], positions: Sequence[int | None]) -> tuple[int, ...]:
+def _blended(places: Sequence[int], positions: Sequence[int | None]) -> tuple[int, ...]:
     """How many decoded frames each frame is made of: itself and those left out after it, up to the first gap.
 
-    `numbers` are the places of the frames in `positions`, those of the decoder. Empty if all are made of one.
+    `places` are those of the frames in `positions`, which are those of the decoder. Empty if all are made of one.
     """
     counts = []
-    for number, following in pairwise((*numbers, len(positions))):
-        first, count = positions[number], 1
-        while first is not None and number + count < following and positions[number + count] == first + count:
+    for place, following in pairwise((*places, len(positions))):
+        first, count = positions[place], 1
+        while first is not None and place + count < following and positions[place + count] == first + count:
             count += 1
         counts.append(count)
     return tuple(counts) if max(counts) > 1 else ()
