@@ -232,18 +232,10 @@ def _paths(inputs: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def _rate(fps: Fraction | float | None) -> Fraction | None:
-    """Frames per second as the fraction that their digits say: 23.976 is 2997/125. Raises UsageError beyond 1000."""
-    if fps is None:
-        return None
-    try:
-        rate = Fraction(str(fps)).limit_denominator(100_000)
-    except ValueError:  # of no number, or of one that is not finite
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise UsageError(
-            f"fps {fps}: expected a number above 0 and up to 1000", hint="for example fps=24, or Fraction(30000, 1001)"
-        )
-    return rate
+    """Frames per second as `--fps` takes them: 23.976 means 24000/1001. Raises UsageError outside (0, 1000]."""
+    from pipeline.media.reader.timing import parse_fps
+
+    return None if fps is None else parse_fps(str(fps), "fps")
 
 
 def _yaml(key: str, value: Any) -> str:

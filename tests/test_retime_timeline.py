@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.errors import ConfigError
+from pipeline.media.reader.timing import rate
 from pipeline.media.writer.time_map import TimeMap
 from pipeline.postprocess.passing import places
 from pipeline.postprocess.ramp import Ramp
-from pipeline.postprocess.timeline import WHOLE, Timeline, make_timeline, rate
+from pipeline.postprocess.timeline import WHOLE, Timeline, make_timeline
 from pipeline.types import Source
 
 STILL = ViewSettings()

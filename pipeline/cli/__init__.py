@@ -129,10 +129,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, _CommandLineError):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "tempera"
-            message = " ".join(
-                getattr(error, "format_message", error.__str__)().split()
-            )  # typer lists choices in lines
-            message = message.replace(": Value error, ", ": ")  # as pydantic begins
+            message = getattr(error, "format_message", error.__str__)()
+            # typer lists choices in lines, pydantic begins so
+            message = " ".join(message.split()).replace(": Value error, ", ": ")
             _say(message, f"{command} --help", kind="error")
             return 2
         traceback.print_exc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from pipeline.cli.completion import propose_settings, propose_styles
 from pipeline.encoders.registry import ENCODERS, encoder_names
 from pipeline.errors import UsageError
-from pipeline.media.reader.timing import parse_slice
+from pipeline.media.reader import timing
 from pipeline.types import FrameSlice
 
 
@@ -88,8 +87,8 @@ MovedInput = Annotated[
 
 
 def parse_frames(text: str | None) -> FrameSlice | None:
-    """The value of `--frames`, see `parse_slice`."""
-    return None if text is None else parse_slice(text)
+    """The value of `--frames`, see `timing.parse_slice`."""
+    return None if text is None else timing.parse_slice(text)
 
 
 def parse_span(text: str | None) -> tuple[int | None, int | None] | None:
@@ -106,26 +105,8 @@ def parse_span(text: str | None) -> tuple[int | None, int | None] | None:
 
 
 def parse_fps(text: str | None) -> Fraction | None:
-    """`24`, `30000/1001`, or `23.976`, which means 24000/1001.
-
-    Raises UsageError for anything else, or outside (0, 1000].
-    """
-    if text is None:
-        return None
-    try:
-        # Without exponents: 1e999999999 is a number too, and takes all memory.
-        fps = Fraction(text if re.fullmatch(r"[\d./ ]{1,32}", text) else "0")
-    except (ValueError, ZeroDivisionError):
-        fps = Fraction(0)
-    fps = fps.limit_denominator(100_000)
-    if not 0 < fps <= 1000:
-        raise UsageError(
-            f"--fps {text}: expected a number above 0 and up to 1000",
-            hint="--fps 24, or as a fraction --fps 30000/1001",
-        )
-    from pipeline.postprocess.timeline import rate
-
-    return rate(fps)
+    """The value of `--fps`, see `timing.parse_fps`."""
+    return None if text is None else timing.parse_fps(text)
 
 
 def with_shortcuts(

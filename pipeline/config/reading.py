@@ -95,10 +95,8 @@ def parse_settings(model: type[M], data: object, *, where: str, hint: str) -> M:
         for location, errors in list(found.items())[:8]:
             if any(len(other) > len(location) and other[: len(location)] == location for other in found):
                 continue  # pydantic counts a list with a wrong item as too short
-            key, types = (
-                ".".join(str(part) for part in location if part != "[key]"),
-                {problem["type"] for problem in errors},
-            )
+            key = ".".join(str(part) for part in location if part != "[key]")
+            types = {problem["type"] for problem in errors}
             beside = _fields_beside(model, location)
             if "extra_forbidden" in types:
                 prefix = "".join(f"{part}." for part in location[:-1])

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.config.section import with_values
 from pipeline.errors import ConfigError
-from pipeline.postprocess.passing import Passing, exact, places
+from pipeline.media.reader.timing import rate
+from pipeline.postprocess.passing import Passing, places
 
 if TYPE_CHECKING:
     from pipeline.config.retime import Between, Loop, TimeSettings, ViewSettings
@@ -186,14 +187,6 @@ def resolved(time: TimeSettings, source: Source, cuts: Collection[int], suffix: 
         smooth = fps is not None and (fps > source.frame_rate or changed or loop == "seamless")
         between = "flow" if smooth else "none"
     return Pace(loop, between, fps, note, gaps)
-
-
-def rate(fps: float | Fraction) -> Fraction:
-    """Frames per second as they are meant: 29.97 is 30000/1001."""
-    for whole in (24, 30, 48, 60, 120):
-        if abs(fps - whole / 1.001) < 0.005:
-            return Fraction(whole * 1000, 1001)
-    return exact(fps)
 
 
 def _inner(source: Source, cuts: Collection[int]) -> frozenset[int]:

@@ -55,10 +55,10 @@ def find_palette(
     lab = oklab_from_srgb(decoded_colors(sample))
     palette = main_colors(lab, colors, np.random.default_rng(0), CONTRAST)
     counts = np.bincount(color_distances(lab, palette).argmin(axis=1), minlength=colors)
+    # Where there are fewer colors than asked for, the others repeat them.
     palette, counts = palette[counts > 0], counts[counts > 0]
     rgb = srgb_from_oklab(palette)
     return [
         Swatch(name, f"#{bytes(color).hex()}", round(float(count) / len(lab), 4))
         for name, color, count in zip(color_names(rgb), rgb.tolist(), counts, strict=True)
-        if count  # where there are fewer colors than asked for, the others repeat them
     ]

@@ -39,6 +39,33 @@ def parse_slice(text: str) -> FrameSlice:
     return (start, stop) if step is None else (start, stop, step)
 
 
+def parse_fps(text: str, option: str = "--fps") -> Fraction:
+    """Frames per second from `24`, `30000/1001`, or `23.976`, which means 24000/1001.
+
+    Raises UsageError, naming the option, for anything else, or outside (0, 1000].
+    """
+    try:
+        # Without exponents: 1e999999999 is a number too, and takes all memory.
+        fps = Fraction(text if re.fullmatch(r"[\d./ ]{1,32}", text) else "0")
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    fps = fps.limit_denominator(100_000)
+    if not 0 < fps <= 1000:
+        raise UsageError(
+            f"{option} {text}: expected a number above 0 and up to 1000",
+            hint="for example 24, or as a fraction 30000/1001",
+        )
+    return rate(fps)
+
+
+def rate(fps: float | Fraction) -> Fraction:
+    """Frames per second as they are meant: 29.97 is 30000/1001, any other number what its digits say."""
+    for whole in (24, 30, 48, 60, 120):
+        if abs(fps - whole / 1.001) < 0.005:
+            return Fraction(whole * 1000, 1001)
+    return Fraction(str(fps))
+
+
 def check_slice(frames: FrameSlice | None) -> tuple[int, int | None, int]:
     """Start, stop and step of a `--frames` slice, as far as it can be judged without knowing the number of frames.
 
