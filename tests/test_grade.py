@@ -16,7 +16,7 @@ from pipeline.media.image.transfer import linear_from_srgb, srgb_from_linear
 from pipeline.postprocess.curve import ENTRIES, curve_table
 from pipeline.postprocess.effect import FrameContext
 from pipeline.postprocess.finish import NEUTRAL, finish
-from pipeline.postprocess.grade import channel_gains, contrast, curves, grade, saturation, vignette, white_balance
+from pipeline.postprocess.grade import channel_gains, contrast, curves, grade, saturation, white_balance
 from tests.support.frames import RGB
 
 RANDOM = np.random.default_rng(7)
@@ -141,12 +141,12 @@ def test_saturation_keeps_lightness_and_hue() -> None:
 
 
 def test_vignette_keeps_the_center_and_darkens_the_corners() -> None:
-    result = vignette(np.ones((21, 31, 3), np.float32), 0.6)
+    result = grade(np.ones((21, 31, 3), np.float32), GradeSettings(vignette=0.6), CONTEXT)
     assert result[10, 15] == pytest.approx([1, 1, 1])
     corners = result[[0, 0, -1, -1], [0, -1, 0, -1]]
     np.testing.assert_allclose(corners, 0.4, atol=1e-6)
     np.testing.assert_allclose(result, result[::-1, ::-1], atol=1e-6)
-    assert vignette(np.ones((1, 1, 3), np.float32), 1).shape == (1, 1, 3)
+    assert grade(np.ones((1, 1, 3), np.float32), GradeSettings(vignette=1), CONTEXT).shape == (1, 1, 3)
 
 
 def test_lut_that_was_not_loaded_is_a_mistake_of_the_caller() -> None:

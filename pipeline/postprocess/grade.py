@@ -52,11 +52,11 @@ def grade(image: Image, amount: GradeSettings, context: FrameContext) -> Image:
         if context.lut is None:
             raise ValueError(f"the LUT {amount.lut} is not loaded")
         steps.append(partial(_look, lut=context.lut, amount=amount.lut_amount))
-    across, down = distances(*image.shape[:2])
+    across, down = _distances(*image.shape[:2])
 
     def graded(band: Image, down: Image) -> Image:
         band = reduce(lambda before, step: step(before), steps, band)
-        return _darkened(band, amount.vignette, across, down) if amount.vignette else band
+        return vignette(band, amount.vignette, across, down) if amount.vignette else band
 
     return in_bands(graded, image, down) if steps or amount.vignette else image
 
@@ -136,20 +136,18 @@ def _look(image: Image, lut: Lut, amount: float) -> Image:
     return np.asarray(cv2.addWeighted(image, 1 - amount, apply_lut(image, lut), amount, 0), np.float32)
 
 
-def vignette(image: Image, amount: float) -> Image:
-    """The image darkened by `amount` r^3 at the distance r from its center, 1 in the corners."""
-    across, down = distances(*image.shape[:2])
-    return _darkened(image, amount, across, down)
-
-
-def distances(height: int, width: int) -> tuple[Image, Image]:
+def _distances(height: int, width: int) -> tuple[Image, Image]:
     """How far the columns (W,) and the rows (H,) of an image are from its center, in halves of its diagonal."""
     diagonal = np.float32(math.hypot(width, height))
     across, down = (np.linspace(-1, 1, side, dtype=np.float32) * (side / diagonal) for side in (width, height))
     return across, down
 
 
-def _darkened(image: Image, amount: float, across: Image, down: Image) -> Image:
+def vignette(image: Image, amount: float, across: Image, down: Image) -> Image:
+    """The image (H, W, 3) darkened by `amount` r^3 at the distance r from the center, 1 in the corners.
+
+    `across` (W,) and `down` (H,) are the distances of its columns and rows, in halves of the diagonal.
+    """
     squared = across * across + (down * down)[:, np.newaxis]
     squared *= np.float32(amount) * np.sqrt(squared)
     result = in_channels(1 - squared)

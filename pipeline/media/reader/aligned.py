@@ -60,11 +60,11 @@ def read(source: Source, start: int, stop: int, size: tuple[int, int], decode: D
     # Twice the size, of which areas are averaged, where the input has more pixels; never more than the input has.
     finer = 1 if scale >= 1 else 2
     ratio = min(1.0, scale * finer)
-    decoded = max(1, round(made.width_px * ratio)), max(1, round(made.height_px * ratio))
+    decoded_px = max(1, round(made.width_px * ratio)), max(1, round(made.height_px * ratio))
     first, last = start * made.group, stop * made.group
 
     def placed() -> Iterator[Pixels]:
-        with closing(decode(input_source(source), first, last, decoded)) as images:
+        with closing(decode(input_source(source), first, last, decoded_px)) as images:
             for index, rgb in enumerate(images, first):
                 gains = made.gains[index] if made.gains else ()
                 image = as_16_bit(rgb) if any(gains) or made.group > 1 else rgb
