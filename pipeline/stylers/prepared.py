@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from pipeline.types import Styler
 
     RGB = NDArray[np.uint8]
+    Maps = NDArray[np.float32]
+
+    Step = Callable[[RGB, Maps | None], RGB]
 
 
 class PreparedStyler:
     """Stylizes what `steps`, one after the other, make of the content, uint8 (H, W, 3) sRGB.
 
+    They are also given the maps of its regions, float32 (R + 1, H, W) in [0, 1]; None: the style has no regions.
     With `luma_only` frames are gray for the styler, whose style images should be so too (`gray`), and its frames keep
     the hue and chroma of the content.
     """
 
-    def __init__(self, inner: Styler, steps: Sequence[Callable[[RGB], RGB]], *, luma_only: bool = False) -> None:
+    def __init__(self, inner: Styler, steps: Sequence[Step], *, luma_only: bool = False) -> None:
         self.inner = inner
         self._steps = steps
         self._luma_only = luma_only
@@ -47,7 +51,10 @@ class PreparedStyler:
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
         """Stylize every frame of the batch."""
         content = batch.content
-        frames = [to_tensor(self.prepared(to_uint8(one)), content.device) for one in content]
+        maps = [None] * len(content) if batch.regions is None else [one.cpu().numpy() for one in batch.regions]
+        frames = [
+            to_tensor(self.prepared(to_uint8(one), own), content.device) for one, own in zip(content, maps, strict=True)
+        ]
         batch = replace(batch, content=torch.stack(frames))
         if not self._luma_only:
             return self.inner.stylize(batch)
@@ -81,10 +88,10 @@ class PreparedStyler:
         if isinstance(self.inner, Observable):
             self.inner.observer = observer
 
-    def prepared(self, rgb: RGB) -> RGB:
-        """A content frame, uint8 (H, W, 3) sRGB, as the styler sees it."""
+    def prepared(self, rgb: RGB, maps: Maps | None = None) -> RGB:
+        """A content frame, uint8 (H, W, 3) sRGB, with the maps of its regions, as the styler sees it."""
         for step in self._steps:
-            rgb = step(rgb)
+            rgb = step(rgb, maps)
         return gray(rgb) if self._luma_only else rgb
 
     def seen(self, rgb: RGB) -> RGB:
