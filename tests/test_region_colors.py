@@ -19,7 +19,7 @@ from pipeline.analysis.shot_colors import SHOT_SAMPLES, decoded_colors, region_c
 from pipeline.config.reading import parse_config
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError, RenderDirectoryError
-from pipeline.media.image.arrays import to_tensor
+from pipeline.media.image.arrays import to_tensor, to_uint8
 from pipeline.media.image.color_transfer import color_transfer, transfer_colors, transfer_regions
 from pipeline.media.image.oklab import oklab_from_srgb, srgb_from_oklab
 from pipeline.media.reader.source import probe
@@ -185,9 +185,10 @@ class Seeing:
     style_colors = None
 
     def __init__(self, images: table.StyleImages) -> None:
-        self.images = images
+        self.images, self.batches = images, list[FrameBatch]()
 
     def stylize(self, batch: FrameBatch) -> StylizedBatch:
+        self.batches.append(batch)
         return StylizedBatch(batch.content, (FrameStats(1, 0.0),) * len(batch.content))
 
 
@@ -257,6 +258,26 @@ def test_batch_of_frames_with_other_regions_is_its_frames_one_by_one(build: Any)
         alone = styler.stylize(FrameBatch("cold", contents[one], None, (index,), regions=maps[one])).images
         assert torch.equal(together[one], alone)
     assert not torch.equal(together[0], contents[0])
+
+
+def test_region_can_keep_its_hue_and_chroma_while_the_rest_is_as_without_it(build: Any) -> None:
+    sky = {"mask": {"sky": True}, "style": {"images": [{"path": "b.png"}]}}
+    plain, keeping = (
+        build(a_by_region("content_to_style", regions=[{**sky, "luma_only": value}])) for value in (False, True)
+    )
+    content, maps = to_tensor(BOTH)[None], torch.from_numpy(halves())[None]
+    batch = FrameBatch("warm", content, 1 - content, (0,), 1 - content, torch.ones(1, 1, HEIGHT, WIDTH), regions=maps)
+    found, others = (to_uint8(it.stylize(batch).images[0]) for it in (keeping, plain))
+    assert np.array_equal(found[20:], others[20:])
+    before, after = oklab_from_srgb(BOTH[:20]), oklab_from_srgb(found[:20])
+    assert np.abs(after[..., 1:] - before[..., 1:]).max() < 0.006  # a level of sRGB
+    np.testing.assert_allclose(after[..., 0].mean(), mean(GREEN)[0], atol=0.005)
+    assert np.ptp(keeping.inner.images.regions[0][0].astype(int), axis=-1).max() == 0 < np.ptp(keeping.inner.images.own)
+    seen = keeping.inner.batches[-1]
+    for images, ungrayed in ((seen.init, batch.init), (seen.warped_previous, batch.warped_previous)):
+        assert images is not None and ungrayed is not None
+        assert float((images[:, :, :20] - images[:, :1, :20]).abs().max()) < 1e-6
+        assert torch.equal(images[:, :, 20:], ungrayed[:, :, 20:])
 
 
 # The plan
@@ -400,6 +421,7 @@ def test_image_by_itself_is_matched_by_its_own_regions(folder: Path) -> None:
         ({"regions": []}, "the style has no regions"),
         ({"regions": [], "styler": "palette"}, "the style has no regions"),
         ({"styler": "superpixel"}, "only the styler neural has them"),
+        ({"regions.0.luma_only": True, "regions.0.style": None}, "luma_only acts on a style"),
         (
             {"regions.0.style.images.0.weight": [{"at": 0, "value": 1}, {"at": 4, "value": 9}]},
             "weights are no curves",

@@ -89,7 +89,7 @@ def losses_of(
 
     if isinstance(styler, PreparedStyler):
         maps = None if regions is None else regions[0].numpy()
-        content, images = styler.prepared(content, maps), [styler.seen(image) for image in images]
+        content, images = styler.prepared(content, maps), [styler.seen(image, maps) for image in images]
         styler = styler.inner
     if not isinstance(styler, NeuralStyler):
         return None

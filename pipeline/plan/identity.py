@@ -187,6 +187,8 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
         if region["style"] is not None:
             _digests_for_paths(region["style"], digests.images)
         region["mask"] = plain_data(digests.mask)
+        if not region["luma_only"]:
+            del region["luma_only"]  # renders begun before it existed are continued
     if not settings["regions"]:
         del settings["regions"]
     cold = settings["optimize"]["cold"]

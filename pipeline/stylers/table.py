@@ -65,6 +65,7 @@ def build_styler(
     from pipeline.stylers.superpixel import SuperpixelStyler
 
     color, steps = config.color, list["Step"]()
+    luma_parts = [part for part, region in enumerate(config.regions, start=1) if region.luma_only]
     if config.uses_shot_colors and shot is None:
         raise ValueError("a style that uses the colors of a shot needs them")
 
@@ -75,7 +76,7 @@ def build_styler(
             images = [
                 transfer_colors(image, color_transfer(sample_colors([image]), colors, color.method)) for image in images
             ]
-        return [gray(image) for image in images] if color.luma_only else images
+        return [gray(image) for image in images] if color.luma_only or part in luma_parts else images
 
     own = loaded(config.style, 0)
     images = StyleImages(own, [loaded(region.style, part) for part, region in enumerate(config.regions, start=1)])
@@ -88,9 +89,9 @@ def build_styler(
         cells = SuperpixelStyler((), config.superpixel.cells, config.seed, border_width=0)
         steps.append(lambda rgb, _: cells.stylize_frame(rgb))
     styler = STYLERS[config.styler](config, resources, note, images, shot)
-    if not steps and not color.luma_only:
+    if not steps and not color.luma_only and not luma_parts:
         return styler
-    return PreparedStyler(styler, steps, luma_only=color.luma_only)
+    return PreparedStyler(styler, steps, luma_only=color.luma_only, luma_parts=luma_parts)
 
 
 def _recoloring(config: Config, shot: ShotColors, images: StyleImages) -> Step:
