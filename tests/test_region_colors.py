@@ -37,8 +37,11 @@ from pipeline.stylers.resources import Resources
 from pipeline.stylers.shot_colors import ShotColors, decoded_shots, planned_colors
 from pipeline.types import Frame, FrameBatch, FrameStats, RenderPlan, Shot, StylizedBatch
 from pipeline.workflows import measured_regions
+from pipeline.workflows.cold_frame import cold_frame
+from pipeline.workflows.evaluate import evaluate
 from pipeline.workflows.first_pass import first_pass
 from pipeline.workflows.opened import open_render
+from pipeline.workflows.preview import preview
 from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.stylized_cells import cell_keys
 from tests.support.clips import moving_square, texture, write_photos
@@ -391,6 +394,28 @@ def test_render_that_is_continued_has_the_same_bytes_and_measures_nothing_again(
     monkeypatch.setattr(measured_regions, "prepare_masks", None)
     pipeline.resume(tmp_path / "one.render")
     assert stored(tmp_path / "one.render") == frames
+
+
+def test_preview_evaluation_and_explanation_see_the_frames_of_the_render(folder: Path, tmp_path: Path) -> None:
+    options = {**SETTINGS, "input.deflicker": 0, "output.finish.follow_level": 0}
+    style = folder / "content_to_style.yaml"
+    pipeline.render(folder / "in", style, output=tmp_path / "one.mkv", settings=options)
+    opened = open_render(tmp_path / "one.render")
+    (config,) = opened.configs.values()
+    planned = planned_colors(opened.plan, config)
+    quiet = SilentReporter()
+    with Thumbnails(160) as thumbnails:
+        source = probe([folder / "in"], config.input, digest=False, thumbnails=thumbnails)
+        sheet = {"width_px": 64, "height_px": 48, "weights": None, "reporter": quiet, "run_up": 0}
+        shown = preview(source, [config], [3], thumbnails=thumbnails, **sheet)  # type: ignore[arg-type]
+    chain = next(chain for chain in opened.plan.chains if 3 in chain.frames)
+    assert np.array_equal(shown.finished[0][3], opened.directory.read_frame(chain.id, 3))
+    cold = cold_frame(source, config, 3, size_px=(64, 48), reporter=quiet, cancellation=Cancellation())
+    for mine, other in zip(cold.shots, planned, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(mine.parts, other.parts, strict=True))
+    (found,) = evaluate(tmp_path / "one.render", frames=(3, 4), baselines=False, reporter=quiet).styles
+    losses = {row.name: [figures.loss for figures in row.frames] for row in found.rows}
+    assert None not in losses["render"] and losses["render"] != losses["input"]
 
 
 def test_trial_grows_to_the_bytes_of_the_whole(folder: Path, tmp_path: Path) -> None:
