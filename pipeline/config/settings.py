@@ -155,6 +155,11 @@ class StylizeSettings(Settings):
         palette = "palette" in (self.styler, self.pre) and self.palette.source == "content"
         return palette or self.color.match != "none"
 
+    @property
+    def uses_region_colors(self) -> bool:
+        """Whether they depend on the colors of what each region covers."""
+        return self.color.by_region and self.color.match != "none" and bool(self.regions)
+
 
 class InputSettings(AlignmentSettings):
     """How the input is read. It changes pixels, so it belongs to the identity of a render."""
@@ -282,7 +287,13 @@ class Config(StylizeSettings):
 
     @model_validator(mode="after")
     def _fixed_colors(self) -> Config:
-        animated = any(image.own_curves for image in self.style.images)
+        if self.color.by_region and not self.regions:
+            raise ValueError(
+                "color.by_region: the style has no regions, which only the styler neural can have; add some or leave "
+                "it out"
+            )
+        styles = [self.style, *(region.style for region in self.regions if self.color.by_region and region.style)]
+        animated = any(image.own_curves for style in styles for image in style.images)
         if animated and self.color.match == "content_to_style":
             raise ValueError("color.match: content_to_style needs style.images whose weights are no curves")
         return self

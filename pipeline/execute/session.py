@@ -124,7 +124,7 @@ class Session:
         plan, config, resources = self.directory.plan, self.configs[style], self.resources[style]
 
         def build() -> Styler | ShotStylers:
-            return build_stylers(config, resources, reporter.note, planned_colors(plan))
+            return build_stylers(config, resources, reporter.note, planned_colors(plan, config))
 
         if self.loaded is None:
             return build()

@@ -15,11 +15,12 @@ from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.plan.curves import finish_settings
 from pipeline.plan.identity import alignment_digest
-from pipeline.postprocess.effect import FrameContext, Level
+from pipeline.postprocess.effect import FrameContext, Level, ShotLook
 from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
+from pipeline.workflows.layer_look import layer_looks
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.style_frames import frames_ready, stored_frames
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with what stands behind it: its finish by frame; `render` and `config` are None for the content."""
+    """A layer with what stands behind it: its finish and the look of the shot by frame.
+
+    `render` and `config` are None for the content.
+    """
 
     settings: LayerSettings
     name: str
@@ -44,6 +48,7 @@ class Layer:
     levels: list[Level]
     render: OpenedRender | None = None
     config: Config | None = None
+    look: Callable[[int], ShotLook] = lambda _: ShotLook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class Composition:
             own = content if layer.render is None else next(stored)
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
-            context = FrameContext(content, index, seed, level, layer.lut)
+            context = FrameContext(content, index, seed, level, layer.lut, layer.look(index))
             shown: Pixels | NDArray[np.float32] = own
             if (settings := layer.finish(index)) != NEUTRAL:
                 shown = apply_effects(as_float(own), settings, context).clip(0, 1)
@@ -214,7 +219,8 @@ def _opened(
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
     areas = None if layer.finish else finish_areas(config, plan, render.source, reporter, cancellation)
     finish_at = finish_settings(plan, finish, f"layers.{number}", areas)
-    return Layer(layer, name, finish_at, grade_lut(finish), levels, render, config)
+    looks = layer_looks(render, config, finish, areas)
+    return Layer(layer, name, finish_at, grade_lut(finish), levels, render, config, looks)
 
 
 def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:

@@ -94,7 +94,7 @@ def evaluate(
             gone = removed[name].instead_of_frames(path, content=False) if name in removed else ""
             reporter.note(gone or f"{name}: nothing is stored yet")
             continue
-        styler = build_stylers(config, resources[name], shots=planned_colors(plan))
+        styler = build_stylers(config, resources[name], shots=planned_colors(plan, config))
         comparison = Comparison(
             directory,
             opened.source,

@@ -22,6 +22,7 @@ from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
+from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.region_masks import check_region_masks
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 from pipeline.workflows.retime import check_times, output_timeline
@@ -151,6 +152,10 @@ def _prepare(
         photo_digests=hashed.photos,
         values={
             style.name: curve_values(style, source, looked, thumbnails, reporter, cancellation)
+            for style in request.styles
+        },
+        region_colors={
+            style.name: measured_region_colors(style, source, looked, thumbnails, reporter, cancellation)
             for style in request.styles
         },
     )

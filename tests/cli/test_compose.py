@@ -100,6 +100,20 @@ def test_finish_of_a_layer_is_that_of_its_render_unless_it_is_given(tempera: Tem
     assert int(np.ptp(np.stack(gray).astype(int), axis=-1).max()) <= 1
 
 
+@pytest.mark.parametrize("finish", [{"match_color": 1}, {"match_color": 0.5, "palette": 4}, {"preserve_color": 1}])
+def test_colors_are_matched_in_the_part_of_a_layer_as_an_export_matches_them(
+    tempera: Tempera, home: Path, finish: dict[str, object]
+) -> None:
+    settings = [f"--set=output.finish.{key}={value}" for key, value in {**RAW, **finish}.items()]
+    assert tempera("export", "one.render", "-o", "plain/%d.png", *settings, *QUIET).code == 0
+    exported = [read_rgb(path) for path in sorted((home / "plain").glob("*.png"))]
+    layers: list[object] = [ONE, {**ONE, "finish": {**RAW, **finish}, "mask": RIGHT}]
+    for frame, raw, matched in zip(compose(tempera, home, layers), stored(home, "one"), exported, strict=True):
+        np.testing.assert_array_equal(frame[:, :24], raw[:, :24])
+        np.testing.assert_array_equal(frame[:, 24:], matched[:, 24:])
+        assert not np.array_equal(raw[:, 24:], matched[:, 24:])
+
+
 def test_detail_grade_lut_and_grain_act_on_the_sum(tempera: Tempera, home: Path) -> None:
     cube = "LUT_3D_SIZE 2\n" + "\n".join(f"{1 - r} {1 - g} {1 - b}" for b in (0, 1) for g in (0, 1) for r in (0, 1))
     (home / "negative.cube").write_text(cube)
