@@ -319,7 +319,7 @@ def test_names_that_the_encoding_of_the_terminal_does_not_have_are_escaped(tmp_p
 SLOW_MODULE = "import sys, time; sys.stdout.write('loading'); sys.stdout.flush(); time.sleep(60)"
 
 
-@pytest.mark.parametrize(("module", "code"), [("typer", -signal.SIGINT), ("torch", 130)])
+@pytest.mark.parametrize(("module", "code"), [("typing", -signal.SIGINT), ("typer", -signal.SIGINT), ("torch", 130)])
 def test_ctrl_c_while_modules_load_prints_no_traceback(tmp_path: Path, module: str, code: int) -> None:
     """At the start nothing can be lost: the signal ends the process as if it had no handler, and a shell shows 130."""
     (tmp_path / f"{module}.py").write_text(SLOW_MODULE)
