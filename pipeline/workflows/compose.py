@@ -55,6 +55,7 @@ def compose(
     requested; then no file is changed.
     """
     from pipeline.media.writer.target import check_output, resolve
+    from pipeline.media.writer.unused import note_unused
     from pipeline.postprocess.framing import shown_size
 
     cancellation = cancellation or Cancellation()
@@ -73,7 +74,8 @@ def compose(
     refuse_input(output, composition.source)
     settings = composition.settings.output
     width_px, height_px = shown_size(settings, plan.width_px, plan.height_px)
-    check_output(output, settings, frame_count=len(ready), width_px=width_px, height_px=height_px, note=reporter.note)
+    check_output(output, settings, frame_count=len(ready), width_px=width_px, height_px=height_px)
+    note_unused(output, settings, reporter.note)
     timeline = output_timeline(settings, plan, source, output, first=ready.start)
     _keep_other_files(composition, output, len(ready), len(chosen), picture_count(source, timeline))
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")

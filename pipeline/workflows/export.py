@@ -61,6 +61,7 @@ def export(
     if a file is there that this render has not written, Interrupted if an end was requested; then no video is changed.
     """
     from pipeline.media.writer.target import check_output, resolve
+    from pipeline.media.writer.unused import note_unused
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.framing import shown_size
 
@@ -87,14 +88,8 @@ def export(
             reporter.note(f"{name}: {stored}; the video ends there")
         keep_longer_video(directory, outputs[name], ready)
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
-        check_output(
-            outputs[name],
-            config.output,
-            frame_count=ready,
-            width_px=width_px,
-            height_px=height_px,
-            note=reporter.note,
-        )
+        check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
+        note_unused(outputs[name], config.output, reporter.note)
         shown = selected(source, range(ready))
         timeline = output_timeline(config.output, directory.plan, shown, outputs[name], fps)
         if opened.looked_for and timeline is not None and timeline.reads_content:

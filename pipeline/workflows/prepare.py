@@ -158,22 +158,20 @@ def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnai
 def _check_outputs(
     request: RenderRequest, outputs: dict[str, Path], source: Source, size_px: tuple[int, int], reporter: Reporter
 ) -> None:
-    """Raise the errors of outputs that cannot be written for frames of `size_px`, (width, height)."""
+    """Raise the errors of outputs that cannot be written for frames of `size_px`, (width, height).
+
+    Settings that do nothing for them are noted.
+    """
     from pipeline.media.writer.target import check_output
+    from pipeline.media.writer.unused import note_unused
     from pipeline.postprocess.framing import shown_size
 
     for style in request.styles:
         output = outputs[style.name]
         refuse_input(output, source)
         width_px, height_px = shown_size(style.output, *size_px)
-        check_output(
-            output,
-            style.output,
-            frame_count=source.frame_count,
-            width_px=width_px,
-            height_px=height_px,
-            note=reporter.note,
-        )
+        check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+        note_unused(output, style.output, reporter.note)
         grade_lut(style.output.finish)
 
 

@@ -30,7 +30,6 @@ from pipeline.media.writer.pixels import PixelFormat
 from pipeline.media.writer.profiles import PROFILES, profiled_container, with_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 Kind = Literal["video", "animation", "stills", "still"]
@@ -54,21 +53,6 @@ _LONGEST_SIDE_PX = {".gif": 65_535, ".webp": 16_383, ".avif": 32_768, ".jpg": 65
 _PATTERN = re.compile(r"%0?(\d*)d")
 _SRGB = PixelFormat(444, 8, rgb=True)
 _SEMIPLANAR = {"yuv420p": ("nv12",), "yuv420p10le": ("p010le",)}
-_CODEC_KEYS = (
-    "profile",
-    "codec",
-    "variant",
-    "depth",
-    "chroma",
-    "crf",
-    "bitrate",
-    "preset",
-    "hardware",
-    "audio",
-    "location",
-)
-_BY_CRF = frozenset({".gif", ".webp", ".avif", ".jpg", ".jpeg"})
-"""Images and animations whose quality follows from `output.crf` where they are given none of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,27 +179,6 @@ def _choose_pixels(codec: str, settings: VideoSettings) -> tuple[str, PixelForma
     )
 
 
-def unused_settings(target: Target, settings: VideoSettings) -> list[str]:
-    """The keys of settings that are not at their default and do nothing for a target, such as "output.codec".
-
-    Sections that say in their name what they are for, as `output.animation`, are left out.
-    """
-    usual = type(settings)()
-    idle = {key for key in (*_CODEC_KEYS, "time", "view") if getattr(settings, key) != getattr(usual, key)}
-    if target.kind == "video":
-        return ["output.crf"] if "crf" in idle and not CODECS[target.codec].crf_max else []
-    quality = (settings.animation if target.kind == "animation" else settings.images).quality
-    if target.kind != "still":
-        idle -= {"time", "view"}
-    if target.suffix in DEEP_IMAGES or settings.depth == 8:
-        idle.discard("depth")
-    if target.suffix in _BY_CRF and quality == "auto":
-        idle.discard("crf")
-    if settings.audio == "none":
-        idle.discard("audio")
-    return [f"output.{key}" for key in (*_CODEC_KEYS, "time", "view") if key in idle]
-
-
 def written_size(path: Path, settings: VideoSettings, width_px: int, height_px: int) -> tuple[int, int]:
     """(width, height) in px of the video that is written for frames of this size.
 
@@ -239,19 +202,15 @@ def check_output(
     frame_count: int,
     width_px: int = 64,
     height_px: int = 64,
-    note: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Check before rendering whether the result can be written; returns what will be, as "h264 in .mp4".
 
     Checks suffix, container, codec, quality and preset, that one image is not asked to hold many frames, that the
     encoder opens for this size, and that the folder (or the nearest one above it that exists) takes a new file. Nothing
-    stays on the disk. `note` is told which settings do nothing. Raises UsageError, ConfigError, MissingPartError or
-    WriteError.
+    stays on the disk. Raises UsageError, ConfigError, MissingPartError or WriteError.
     """
     target = resolve(path, settings)
     check_count(path, target, frame_count)
-    if unused := unused_settings(target, settings):
-        note(f"{path.name} ({target}): {', '.join(unused)} {'does' if len(unused) == 1 else 'do'} nothing")
     folder = path.parent
     try:
         if path.is_dir():
