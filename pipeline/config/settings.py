@@ -20,7 +20,6 @@ from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
-from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
 from pipeline.config.text import Color, Name
@@ -231,8 +230,6 @@ class OutputSettings(VideoSettings):
     """How the video is written; can be changed at any time."""
 
     finish: FinishSettings = Field(default_factory=FinishSettings)
-    time: TimeSettings = Field(default_factory=TimeSettings)
-    view: ViewSettings = Field(default_factory=ViewSettings)
 
 
 class RuntimeSettings(Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,10 @@ from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
 from pipeline.workflows.layer_look import layer_looks
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
+from pipeline.workflows.mask_coverage import covering_masks
+from pipeline.workflows.mask_pass import MaskedFrames
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
+from pipeline.workflows.retime import in_any_order, repeated
 from pipeline.workflows.style_frames import frames_ready, stored_frames
 
 if TYPE_CHECKING:
@@ -101,29 +103,44 @@ class Composition:
         """The plan of the first render."""
         return self.first.plan
 
+    @property
+    def repeats(self) -> set[int]:
+        """The frames in which the stylized frame before them is shown again in some layer, so that not all moves on."""
+        return {
+            index
+            for layer in self.layers
+            if layer.render is not None and layer.config is not None
+            for index in repeated(layer.render.plan.shots, layer.config.motion.hold)
+        }
+
     def frames(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[ComposedFrame]:
         """These frames, composed; all of them are ready."""
         with closing(self._pixels(frames, checkpoint)) as pixels:
             for content, stylized in pixels:
                 yield self._composed(content, stylized)
 
+    def contents(self, frames: range) -> Generator[Frame]:
+        """The contents of these frames as the renders saw them."""
+        return _contents(self.first, self.first_config, frames)
+
     def images(
-        self, frames: range, checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
+        self, frames: Sequence[int], checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
     ) -> Generator[Pixels]:
-        """The `image` of each of these frames, if `deep` in 16 bits; several are composed at a time."""
+        """The `image` of each of these frames, in their order, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
 
         def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> Pixels:
             return self._composed(*pixels, deep=deep).image
 
-        return map_in_order(composed, self._pixels(frames, checkpoint), threads)
+        pixels = in_any_order(frames, lambda stretch: self._pixels(stretch, checkpoint))
+        return map_in_order(composed, pixels, threads)
 
     def _pixels(
         self, frames: range, checkpoint: Callable[[], None]
     ) -> Generator[tuple[Frame, list[NDArray[np.uint8]]]]:
         """The content of each frame, and its stored pixels in every layer that is a render."""
         with ExitStack() as stack:
-            contents = stack.enter_context(closing(_contents(self.first, self.first_config, frames)))
+            contents = stack.enter_context(closing(self.contents(frames)))
             stored = [
                 stack.enter_context(closing(stored_frames(layer.render.directory, layer.name, frames, checkpoint)))
                 for layer in self.layers
@@ -163,7 +180,7 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     """Open the renders of a composition, check that they are of one input, and prepare its masks.
 
     Raises RenderDirectoryError for renders that cannot be opened or do not fit together, ConfigError for a style that a
-    render does not have and for what is wrong with LUTs and masks.
+    render does not have and for what is wrong with LUTs and masks, and what `covering_masks` raises.
     """
     renders = {layer.render: open_render(Path(layer.render)) for layer in settings.layers if layer.render != CONTENT}
     first = next(iter(renders.values()))
@@ -179,14 +196,16 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     def read(start: int, stop: int) -> Generator[Frame]:
         return _contents(first, first_config, range(start, stop))
 
-    wanted = [layer.mask for layer in settings.layers if layer.mask is not None]
+    masked = [
+        (f"layers.{number}", layer.mask) for number, layer in enumerate(settings.layers) if layer.mask is not None
+    ]
     plan = first.plan
     size_px = (plan.width_px, plan.height_px)
     cache = first.directory.cache_path
     masks = None
-    if wanted:
-        masked = MaskedFrames(first.source, size_px, read, plan.shots, cache)
-        masks = prepare_masks(wanted, masked, reporter, cancellation)
+    if masked:
+        frames = MaskedFrames(first.source, size_px, read, plan.shots, cache)
+        masks = covering_masks(masked, frames, reporter, cancellation)
     finish = finish_settings(plan, settings.finish, "composition")
     return Composition(settings, layers, first, first_config, ready, masks, finish, grade_lut(settings.finish))
 

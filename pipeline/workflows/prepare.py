@@ -87,25 +87,10 @@ def _prepare(
     loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
-    from pipeline.media.reader.source import probe
-    from pipeline.media.writer.target import check_output
-    from pipeline.postprocess.framing import shown_size
-
     check_names([style.name for style in request.styles])
     check_same_runtime(request.styles)
     read = request.styles[0].input
-    with reporter.stage("reading the input", None):
-        kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
-    if (
-        request.fps is not None
-        and source.kind == "video"
-        and source.frame_count < 0.9 * request.fps * source.duration_s
-    ):
-        reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    source = grouped(source, read)
-    for sentence in source.notes:
-        reporter.note(f"input: {sentence}")
+    source = _read_input(request, reporter, thumbnails)
     outputs = default_outputs(source, request)
     path = request.workdir or default_workdir(outputs, request)
     existing = None if request.fresh else existing_plan(path)
@@ -115,24 +100,14 @@ def _prepare(
         reporter.note(f"input: {source.notes[-1]}")
     width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     request = replace(request, styles=with_bars(request.styles, source, request.width_px, request.height_px))
-    for style in request.styles:
-        output = outputs[style.name]
-        refuse_input(output, source)
-        shown = shown_size(style.output, width_px, height_px)
-        check_output(output, style.output, frame_count=source.frame_count, width_px=shown[0], height_px=shown[1])
-        grade_lut(style.output.finish)
+    _check_outputs(request, outputs, source, (width_px, height_px), reporter)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
     resolved, resources = resolve_styles(
         request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
     )
-    least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
-    if min(width_px, height_px) < least_px:
-        raise InputError(
-            f"{source.path}: {width_px}x{height_px} px is too small, the encoder needs {least_px} px along each side",
-            hint="ask for a larger --width or --height",
-        )
+    _check_least_size(source, (width_px, height_px), resources)
     known = None if existing is None else known_first_pass(existing, source, read)
     looked = known or _look_through(source, request, reporter, cancellation, thumbnails)
     for style in request.styles:
@@ -160,15 +135,72 @@ def _prepare(
         },
     )
     configs = {style.name: style for style in request.styles}
+    _check_clip(plan, source, configs, outputs, reporter)
+    weights = {style.name: style.weights for style in resolved if style.weights is not None}
+    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
+
+
+def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnails) -> Source:
+    """The source of a request, its photos grouped where they are fused; what is odd about it is noted."""
+    from pipeline.media.reader.source import probe
+
+    read = request.styles[0].input
+    with reporter.stage("reading the input", None):
+        kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
+    if (
+        request.fps is not None
+        and source.kind == "video"
+        and source.frame_count < 0.9 * request.fps * source.duration_s
+    ):
+        reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
+    source = grouped(source, read)
+    for sentence in source.notes:
+        reporter.note(f"input: {sentence}")
+    return source
+
+
+def _check_outputs(
+    request: RenderRequest, outputs: dict[str, Path], source: Source, size_px: tuple[int, int], reporter: Reporter
+) -> None:
+    """Raise the errors of outputs that cannot be written for frames of `size_px`, (width, height).
+
+    Settings that do nothing for them are noted.
+    """
+    from pipeline.media.writer.target import check_output
+    from pipeline.media.writer.unused import note_unused
+    from pipeline.postprocess.framing import shown_size
+
+    for style in request.styles:
+        output = outputs[style.name]
+        refuse_input(output, source)
+        width_px, height_px = shown_size(style.output, *size_px)
+        check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
+        note_unused(output, style.output, reporter.note)
+        grade_lut(style.output.finish)
+
+
+def _check_least_size(source: Source, size_px: tuple[int, int], resources: dict[str, Resources]) -> None:
+    """Raise InputError for frames of `size_px`, (width, height), that are too small for an encoder."""
+    least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
+    if min(size_px) < least_px:
+        raise InputError(
+            f"{source.path}: {size_px[0]}x{size_px[1]} px is too small, the encoder needs {least_px} px along each "
+            "side",
+            hint="ask for a larger --width or --height",
+        )
+
+
+def _check_clip(
+    plan: RenderPlan, source: Source, configs: dict[str, Config], outputs: dict[str, Path], reporter: Reporter
+) -> None:
+    """Raise the errors of settings of the output that do not fit the clip."""
     for name, style in configs.items():
-        # What does not fit the clip is refused now.
         timeline = output_timeline(style.output, plan, source, outputs[name])
-        output_framing(style.output, (width_px, height_px), shown_times(source, timeline))
+        output_framing(style.output, (plan.width_px, plan.height_px), shown_times(source, timeline))
         check_times(outputs[name], style.output, source, timeline)
         if style.motion.loop and len(plan.shots) > 1:
             reporter.note(f"{name}: motion.loop does nothing here: the clip has cuts, and only one shot can be a loop")
-    weights = {style.name: style.weights for style in resolved if style.weights is not None}
-    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
 
 
 def _is_part(request: RenderRequest) -> bool:

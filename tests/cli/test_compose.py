@@ -86,6 +86,37 @@ def test_layers_masks_and_opacity_are_exact(tempera: Tempera, home: Path) -> Non
     np.testing.assert_array_equal(photo, contents)
 
 
+@pytest.mark.parametrize(
+    ("mask", "code", "words"),
+    [
+        ({"image": "black.png"}, 3, ["black.png is black", "invert: true"]),
+        ({"image": "white.png", "invert": True}, 3, ["white.png is white, and inverted"]),
+        ({"frames": "blacks"}, 3, ["blacks is black"]),
+        ({"luminance": [0.999, 1], "softness": 0}, 4, ["found by luminance", "a wider range"]),
+    ],
+)
+def test_layer_whose_mask_covers_nothing_is_refused_before_the_work(
+    tempera: Tempera, home: Path, mask: dict[str, object], code: int, words: list[str]
+) -> None:
+    for name, level in (("black", 0), ("white", 255)):
+        Image.new("L", (48, 32), level).save(home / f"{name}.png")
+    write_photos(home / "blacks", [np.zeros((32, 48, 3), np.uint8)] * COUNT)
+    (home / "c.yaml").write_text(json.dumps({"layers": [ONE, {**TWO, "mask": mask}]}), encoding="utf-8")
+    for target in (("-o", "v.mp4"), ("--sheet", "s.png")):
+        refused = tempera("compose", "c.yaml", *target, *QUIET)
+        assert_refused(refused, code, "layers.1: its mask", "covers nothing in any frame", "remove layers.1", *words)
+    assert not (home / "v.mp4").exists() and not (home / "s.png").exists()
+
+
+def test_mask_of_a_layer_may_be_black_in_some_frames(tempera: Tempera, home: Path) -> None:
+    masks = [np.full((32, 48, 3), 255 * (index == 2), np.uint8) for index in range(COUNT)]
+    write_photos(home / "masks", masks)
+    layers: list[object] = [ONE, {**TWO, "mask": {"frames": "masks", "feather": 0}}]
+    ones, twos = stored(home, "one"), stored(home, "two")
+    np.testing.assert_array_equal(compose(tempera, home, layers), [*ones[:2], twos[2], ones[3]])
+    np.testing.assert_array_equal(compose(tempera, home, layers, "--frames", "0:2")[:2], ones[:2])
+
+
 def test_blend_modes_work_on_8_bit_frames(tempera: Tempera, home: Path) -> None:
     ones, twos = (np.stack(stored(home, name)).astype(float) / 255 for name in ("one", "two"))
     product = np.stack(compose(tempera, home, [ONE, {**TWO, "blend": "multiply"}]))
