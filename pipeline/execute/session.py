@@ -17,7 +17,7 @@ from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import APPROACH_FRAMES, Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
-from pipeline.stylers.shot_colors import ShotStylers, planned_colors, styler_of
+from pipeline.stylers.shot_colors import ShotStylers, colors_of_shots
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Observable
 
@@ -83,11 +83,7 @@ class Session:
         for styler in stylers.values():
             if isinstance(styler, Observable):
                 styler.observer = growth
-        cold_styles = {
-            chain.style
-            for chain in chains
-            if starts_every_frame_cold(styler_of(stylers[chain.style], chain.shot), self.configs[chain.style])
-        }
+        cold_styles = {name for name in styles if self.configs[name].motion.every_frame_cold}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
@@ -97,9 +93,7 @@ class Session:
             failed = run_chains(
                 self.directory,
                 stylers,
-                lambda chain, start: self._open_frames(
-                    chain, start, runs.get(chain.id), every_frame_cold=chain.style in cold_styles
-                ),
+                lambda chain, start: self._open_frames(chain, start, runs.get(chain.id)),
                 starts=starts,
                 stops=stops,
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
@@ -124,7 +118,7 @@ class Session:
         plan, config, resources = self.directory.plan, self.configs[style], self.resources[style]
 
         def build() -> Styler | ShotStylers:
-            return build_stylers(config, resources, reporter.note, planned_colors(plan))
+            return build_stylers(config, resources, reporter.note, colors_of_shots(plan.shots, plan.shot_colors))
 
         if self.loaded is None:
             return build()
@@ -134,9 +128,7 @@ class Session:
         shots = plan.shot_colors if config.uses_shot_colors else ()
         return self.loaded.styler((canonical_json(settings), tuple(shots), str(resources.device)), build)
 
-    def _open_frames(
-        self, chain: Chain, start: int, run: Run | None, *, every_frame_cold: bool
-    ) -> Prefetcher[ChainFrame]:
+    def _open_frames(self, chain: Chain, start: int, run: Run | None) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
         segments = Segments(plan.chains)
@@ -147,7 +139,6 @@ class Session:
             following, position, over = first, chain.stop, segments.loop_frames(chain)
         settings = ChainSettings(
             config.motion,
-            every_frame_cold=every_frame_cold,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=following,
@@ -194,8 +185,3 @@ def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles
         left["cold"] += cold
         left["warm"] += missing - cold
     return left
-
-
-def starts_every_frame_cold(styler: Styler, config: Config) -> bool:
-    """Whether no frame starts from previous ones: the styler does not use them, or boil is 1."""
-    return not styler.uses_previous_frames or config.motion.every_frame_cold

@@ -37,7 +37,6 @@ class PreparedStyler:
         self.inner = inner
         self._steps = steps
         self._luma_only = luma_only
-        self.uses_previous_frames = inner.uses_previous_frames
 
     @property
     def style_colors(self) -> StyleColors | None:

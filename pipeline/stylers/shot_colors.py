@@ -15,7 +15,7 @@ from pipeline.types import Observable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.types import RenderPlan, Styler
+    from pipeline.types import Shot, Styler
 
 _KEPT: Final = 8
 """Stylers that stay in memory: each has style statistics of its own."""
@@ -67,9 +67,8 @@ def styler_of(styler: Styler | ShotStylers, shot: int) -> Styler:
     return styler.of_shot(shot) if isinstance(styler, ShotStylers) else styler
 
 
-def planned_colors(plan: RenderPlan) -> Sequence[ShotColors]:
-    """The colors of the shots of a plan, in order; empty where the plan has none."""
+def colors_of_shots(shots: Sequence[Shot], samples: Sequence[str]) -> list[ShotColors]:
+    """The colors of shots in order, from their samples in a plan or a first pass; empty where there are none."""
     return [
-        ShotColors(decoded_colors(colors), shot.start, shot.stop)
-        for shot, colors in zip(plan.shots, plan.shot_colors, strict=False)
+        ShotColors(decoded_colors(sample), shot.start, shot.stop) for shot, sample in zip(shots, samples, strict=False)
     ]

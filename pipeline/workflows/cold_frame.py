@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.analysis.content import content_frames
-from pipeline.analysis.shot_colors import decoded_colors
 from pipeline.media.reader.source import read_frame
 from pipeline.media.reader.thumbnails import Thumbnails
-from pipeline.stylers.shot_colors import ShotColors
+from pipeline.stylers.shot_colors import ShotColors, colors_of_shots
 from pipeline.types import Frame
 from pipeline.workflows.first_pass import first_pass
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
@@ -84,9 +83,6 @@ def cold_frame(
         index,
         content,
         region_maps(np.stack(masks)) if masks else None,
-        [
-            ShotColors(decoded_colors(colors), shot.start, shot.stop)
-            for shot, colors in zip(looked.shots, looked.shot_colors, strict=False)
-        ],
+        colors_of_shots(looked.shots, looked.shot_colors),
         next(number for number, shot in enumerate(looked.shots) if shot.start <= index < shot.stop),
     )

@@ -16,7 +16,7 @@ from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowNa
 from pipeline.execute.session import Session
 from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, command_on, resume_command
 from pipeline.store.videos import exported
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
@@ -65,7 +65,7 @@ def evaluate(
     was requested.
     """
     from pipeline.evaluate.compare import Comparison
-    from pipeline.stylers.shot_colors import planned_colors
+    from pipeline.stylers.shot_colors import colors_of_shots
     from pipeline.stylers.table import build_stylers
 
     opened = open_render(path, moved_to)
@@ -80,7 +80,7 @@ def evaluate(
     if not any(wanted.values()):
         raise RenderDirectoryError(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
-            hint=f"`tempera status {path}` says which are stored, `tempera resume {path}` stylizes the others",
+            hint=f"`{command_on(path, 'status')}` says which are stored, `{resume_command(path)}` stylizes the others",
         )
     resources = _resources(opened)
     _set_threads(opened.configs)
@@ -94,7 +94,7 @@ def evaluate(
             gone = removed[name].instead_of_frames(path, content=False) if name in removed else ""
             reporter.note(gone or f"{name}: nothing is stored yet")
             continue
-        styler = build_stylers(config, resources[name], shots=planned_colors(plan))
+        styler = build_stylers(config, resources[name], shots=colors_of_shots(plan.shots, plan.shot_colors))
         comparison = Comparison(
             directory,
             opened.source,
