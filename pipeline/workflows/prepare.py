@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pas
 from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
-from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
+from pipeline.workflows.output_names import check_outputs, default_outputs, default_workdir
 from pipeline.workflows.region_masks import check_region_masks
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 from pipeline.workflows.retime import check_times, output_timeline
@@ -86,25 +87,10 @@ def _prepare(
     loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
-    from pipeline.media.reader.source import probe
-    from pipeline.media.writer.target import check_output
-    from pipeline.postprocess.framing import shown_size
-
     check_names([style.name for style in request.styles])
     check_same_runtime(request.styles)
     read = request.styles[0].input
-    with reporter.stage("reading the input", None):
-        kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
-        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
-    if (
-        request.fps is not None
-        and source.kind == "video"
-        and source.frame_count < 0.9 * request.fps * source.duration_s
-    ):
-        reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
-    source = grouped(source, read)
-    for sentence in source.notes:
-        reporter.note(f"input: {sentence}")
+    source = _read_input(request, reporter, thumbnails)
     outputs = default_outputs(source, request)
     path = request.workdir or default_workdir(outputs, request)
     existing = None if request.fresh else existing_plan(path)
@@ -114,11 +100,9 @@ def _prepare(
         reporter.note(f"input: {source.notes[-1]}")
     width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     request = replace(request, styles=with_bars(request.styles, source, request.width_px, request.height_px))
+    configs = {style.name: style for style in request.styles}
+    check_outputs(outputs, configs, source, (width_px, height_px))
     for style in request.styles:
-        output = outputs[style.name]
-        refuse_input(output, source)
-        shown = shown_size(style.output, width_px, height_px)
-        check_output(output, style.output, frame_count=source.frame_count, width_px=shown[0], height_px=shown[1])
         grade_lut(style.output.finish)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
@@ -154,16 +138,41 @@ def _prepare(
             for style in request.styles
         },
     )
-    configs = {style.name: style for style in request.styles}
+    _check_clip(plan, source, configs, outputs, reporter)
+    weights = {style.name: style.weights for style in resolved if style.weights is not None}
+    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
+
+
+def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnails) -> Source:
+    """The source of a request, without a digest, its frames neither aligned nor cropped yet; its notes are reported."""
+    from pipeline.media.reader.source import probe
+
+    read = request.styles[0].input
+    with reporter.stage("reading the input", None):
+        kept = None if _is_part(request) else thumbnails  # those of a part are read with the frames behind it
+        source = probe(request.inputs, read, frames=request.frames, fps=request.fps, digest=False, thumbnails=kept)
+    if (
+        request.fps is not None
+        and source.kind == "video"
+        and source.frame_count < 0.9 * request.fps * source.duration_s
+    ):
+        reporter.note(f"--fps {request.fps}: the input has fewer frames per second; none is stylized or shown twice")
+    source = grouped(source, read)
+    for sentence in source.notes:
+        reporter.note(f"input: {sentence}")
+    return source
+
+
+def _check_clip(
+    plan: RenderPlan, source: Source, configs: Mapping[str, Config], outputs: Mapping[str, Path], reporter: Reporter
+) -> None:
+    """Raise ConfigError or WriteError for settings of time and framing that do not fit the clip."""
     for name, style in configs.items():
-        # What does not fit the clip is refused now.
         timeline = output_timeline(style.output, plan, source, outputs[name])
-        output_framing(style.output, (width_px, height_px), shown_times(source, timeline))
+        output_framing(style.output, (plan.width_px, plan.height_px), shown_times(source, timeline))
         check_times(outputs[name], style.output, source, timeline)
         if style.motion.loop and len(plan.shots) > 1:
             reporter.note(f"{name}: motion.loop does nothing here: the clip has cuts, and only one shot can be a loop")
-    weights = {style.name: style.weights for style in resolved if style.weights is not None}
-    return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
 
 
 def _is_part(request: RenderRequest) -> bool:
