@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frame
 from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
+from pipeline.plan.chains import phases_left
 from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import APPROACH_FRAMES, Segments
 from pipeline.runtime.hashing import canonical_json
@@ -83,11 +85,13 @@ class Session:
         for styler in stylers.values():
             if isinstance(styler, Observable):
                 styler.observer = growth
-        cold_styles = {name for name in styles if self.configs[name].motion.every_frame_cold}
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
-        left = _frames_left(chains, starts, cold_styles)
+        left: Counter[Phase] = Counter()
+        for chain in chains:
+            missing = chain.remaining(starts[chain.id])
+            left.update(phases_left(chain, missing, every_frame_cold=self.configs[chain.style].motion.every_frame_cold))
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
             failed = run_chains(
@@ -173,15 +177,3 @@ def _with_values(frames: Generator[ChainFrame], values: FrameValues, changes: Se
         for frame in frames:
             change = changes[frame.index]
             yield replace(frame, values=values_at(values, frame.index), settings_change=change)
-
-
-def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:
-    """How many frames of each phase are left: a chain begins cold, unless it begins with its keyframe."""
-    left: dict[Phase, int] = {"cold": 0, "warm": 0}
-    for chain in chains:
-        missing = chain.remaining(starts[chain.id])
-        begins_cold = missing == len(chain.frames) and not chain.keyframe_chain
-        cold = missing if chain.style in cold_styles else int(begins_cold)
-        left["cold"] += cold
-        left["warm"] += missing - cold
-    return left
