@@ -85,6 +85,16 @@ def test_picture_in_memory_is_taken_as_its_file_is(tmp_path: Path, style: pipeli
     assert np.array_equal(np.asarray(found), np.asarray(pipeline.stylize(file, style)))
 
 
+def test_stylize_computes_with_the_threads_that_are_set(
+    style: pipeline.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    for threads in (0, 3):
+        pipeline.stylize(texture((48, 32), 1), style, settings={"runtime.threads": threads})
+    assert chosen == [3]
+
+
 def test_batch_of_tensors_is_stylized_image_by_image(style: pipeline.Config) -> None:
     batch = torch.stack([to_tensor(texture((48, 32), seed)) for seed in (1, 2)])
     stylized = pipeline.stylize(batch, style)

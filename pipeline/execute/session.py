@@ -74,11 +74,10 @@ class Session:
         chains = [chain for chain in planned if starts.get(chain.id, chain.stop) < chain.stop]
         if not chains:
             return
-        runtime = next(iter(self.configs.values())).runtime
-        if runtime.threads:
-            import torch
+        from pipeline.runtime.device import use_threads
 
-            torch.set_num_threads(runtime.threads)
+        runtime = next(iter(self.configs.values())).runtime
+        use_threads(runtime.threads)
         styles = {chain.style for chain in chains}
         stylers = {name: self._stylers(name, reporter) for name in styles}
         growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None

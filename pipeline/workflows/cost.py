@@ -134,11 +134,10 @@ def measure(
     seconds in all. With `motion` also what a warm frame costs beside its evaluations: processor time over the threads
     that share it, because the evaluations go on meanwhile.
     """
-    short = _short(config)
-    if config.runtime.threads:
-        import torch
+    from pipeline.runtime.device import use_threads
 
-        torch.set_num_threads(config.runtime.threads)
+    short = _short(config)
+    use_threads(config.runtime.threads)
     side = FIRST_SIDE_PX.get(resources.device.type, FIRST_SIDE_PX_OF_ACCELERATORS)
     first = within = _fitted(size, side, resources)
     found = _measured(short, first, resources)

@@ -7,7 +7,7 @@ the input itself, frames stylized independently, and frames that start from the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ from pipeline.workflows.resume import resolve_opened
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.config.settings import Config
     from pipeline.runtime.progress import Reporter
     from pipeline.stylers.resources import Resources
     from pipeline.types import Chain
@@ -65,6 +64,7 @@ def evaluate(
     was requested.
     """
     from pipeline.evaluate.compare import Comparison
+    from pipeline.runtime.device import use_threads
     from pipeline.stylers.shot_colors import colors_of_shots
     from pipeline.stylers.table import build_stylers
 
@@ -83,7 +83,7 @@ def evaluate(
             hint=f"`{command_on(path, 'status')}` says which are stored, `{resume_command(path)}` stylizes the others",
         )
     resources = _resources(opened)
-    _set_threads(opened.configs)
+    use_threads(next(iter(opened.configs.values())).runtime.threads)
     wanted_baselines: dict[RowName, bool] = {"independent": baselines, "warm without flow": baselines and without_flow}
     rows = [row for row, is_wanted in wanted_baselines.items() if is_wanted]
     session = Session(directory, opened.source, opened.configs, resources)
@@ -154,11 +154,3 @@ def _resources(opened: OpenedRender) -> dict[str, Resources]:
             hint="restore the input, the style images and the weights that it was rendered with",
         )
     return resources
-
-
-def _set_threads(configs: Mapping[str, Config]) -> None:
-    """Use as many CPU threads as the render."""
-    if threads := next(iter(configs.values())).runtime.threads:
-        import torch
-
-        torch.set_num_threads(threads)

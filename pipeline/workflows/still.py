@@ -38,6 +38,7 @@ def stylize_images(
     import torch
 
     from pipeline.media.image.arrays import fit_size, to_uint8
+    from pipeline.runtime.device import use_threads
     from pipeline.stylers.shot_colors import ShotColors, styler_of
     from pipeline.stylers.table import build_stylers
 
@@ -55,6 +56,7 @@ def stylize_images(
     values = image_values(config, [to_uint8(one) for one in content])
     content = _resized(content, size)
     shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
+    use_threads(config.runtime.threads)
     stylers = build_stylers(config, found, shots=shots)
     regions = image_regions(config, content)
     stylized = []
