@@ -52,14 +52,6 @@ def test_frames_that_show_something_else_are_no_step() -> None:
     np.testing.assert_array_equal(step_between(first, other, (Pyramid(first), Pyramid(other))), np.eye(3))
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("shape", [SHAPE, (5, 60)])
-def test_black_and_tiny_frames_are_no_step_and_warn_of_nothing(shape: tuple[int, int]) -> None:
-    some = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    for first, other in ((some, np.zeros_like(some)), (np.zeros_like(some), some)):
-        np.testing.assert_array_equal(step_between(first, other, (Pyramid(first), Pyramid(other))), np.eye(3))
-
-
 def test_turns_are_added_up_beyond_half_a_circle() -> None:
     path = path_of([moved(turn_deg=40, size=(160, 120))] * 12, SHAPE)
     assert np.allclose(path[:, 3], np.deg2rad(40) * np.arange(13)) and np.allclose(path[:, :3], 0)
