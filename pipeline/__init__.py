@@ -14,12 +14,12 @@ Everything is loaded on first use, so that importing is quick.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from pipeline.version import __version__
 
+TYPE_CHECKING = False  # as type checkers read it; the module typing takes longer to load than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from pipeline.api import export, load_style, render, resume, stylize, stylize_clip
     from pipeline.config.settings import Config
     from pipeline.errors import TemperaError
@@ -58,6 +58,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

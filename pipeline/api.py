@@ -232,7 +232,7 @@ def _paths(inputs: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
 
 
 def _rate(fps: Fraction | float | None) -> Fraction | None:
-    """Frames per second as `--fps` takes them: 23.976 means 24000/1001. Raises UsageError outside (0, 1000]."""
+    """Frames per second as `--fps` takes them: 23.976 means 24000/1001. Raises UsageError as `parse_fps` does."""
     from pipeline.media.reader.timing import parse_fps
 
     return None if fps is None else parse_fps(str(fps), "fps")

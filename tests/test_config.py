@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from pipeline.config import settings as config_module
 from pipeline.config.catalog import TEMPLATE, configs_path, load_style, shipped_styles
 from pipeline.config.losses import LAYERS
 from pipeline.config.reading import (
@@ -27,16 +26,19 @@ from pipeline.config.reading import (
     read_yaml,
     set_value,
 )
+from pipeline.config.section import Settings
 from pipeline.config.settings import Config
 from pipeline.config.style import StyleImage
 from pipeline.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"style": {"images": [{"path": "a.png"}]}}
-MODELS = [
-    model
-    for model in vars(config_module).values()
-    if isinstance(model, type) and issubclass(model, BaseModel) and model.model_fields
-]
+
+
+def sections(model: type[BaseModel] = Settings) -> list[type[BaseModel]]:
+    return [model, *(below for child in model.__subclasses__() for below in sections(child))]
+
+
+MODELS = [model for model in sections() if model.model_fields]
 
 
 def minimal() -> dict[str, Any]:
@@ -214,6 +216,16 @@ def test_wrong_values_are_named(data: dict[str, Any], words: list[str]) -> None:
         ({"style": {"images": []}}, "style.images: needs 1 or more entries, found []"),
         ({"style": {"images": "a.jpg"}}, "style.images: Input should be a list, found 'a.jpg'"),
         ({"style": {"images": [{"path": None}]}}, "style.images.0.path: Input should be a path, found None"),
+        ({"losses": {"tv": {"weight": True}}}, "losses.tv.weight: Input should be a valid number, found True"),
+        ({"output": {"crf": False}}, "output.crf: Input should be 'auto' or a valid integer, found False"),
+        (
+            {"losses": {"style": {"layers": {"relu4_1": True}}}},
+            "losses.style.layers.relu4_1: Input should be a valid number, found True",
+        ),
+        (
+            {"style": {"images": [{"path": "a", "weight": True}]}},
+            "style.images.0.weight: Input should be a valid number, found True",
+        ),
         ({"losses": {"content": {"layers": {}}}}, "losses.content: at least one layer needs a weight above 0"),
     ],
 )
@@ -252,6 +264,28 @@ def test_numbers_out_of_range_are_refused(key: str, value: str) -> None:
     data = minimal()
     set_value(data, f"{key}={value}")
     assert key in refused(data)
+
+
+NUMBERS = [
+    key
+    for key, value in leaves(DEFAULTS).items()
+    if isinstance(value, int | float) and not isinstance(value, bool) and key != "schema"
+]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_a_boolean_is_no_number(key: str) -> None:
+    data = minimal()
+    set_value(data, f"{key}=yes")
+    assert f"{key}: Input should be " in refused(data)
+
+
+def test_a_boolean_is_no_number_in_lists_and_as_a_key() -> None:
+    """Also of sections that stand in lists, and of a frame for which a mask is painted."""
+    for mask, key in (({"hue": [True, 30]}, "hue.0"), ({"painted": {True: "a.png"}}, "painted.1")):
+        said = refused(minimal() | {"regions": [{"mask": mask}]})
+        assert f"regions.0.mask.{key}: Input should be a valid" in said
+    assert parse_config(minimal() | {"motion": {"loop": True}}, where="test").motion.loop
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])

@@ -32,7 +32,7 @@ from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.prepared import PreparedStyler
 from pipeline.stylers.style_targets import with_weights
 from pipeline.types import FrameBatch, Shot
-from pipeline.workflows import driving, mask_pass
+from pipeline.workflows import mask_pass, measured_regions
 from pipeline.workflows.evaluate import evaluate
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.stylized_cells import cell_keys
@@ -90,7 +90,7 @@ def test_a_curve_follows_the_area_of_a_mask_and_resume_reads_its_values(
     assert values == pytest.approx([50 * area for area in AREAS], rel=1e-4)
     for path in opened.directory.frames_path.glob("*/00000005.png"):
         path.unlink()
-    monkeypatch.setattr(driving, "prepare_masks", None)
+    monkeypatch.setattr(measured_regions, "prepare_masks", None)
     pipeline.resume(clip / "work")
     chain = opened.plan.chains[0].id
     assert np.array_equal(opened.directory.read_frame(chain, 5), whole[5])
@@ -104,7 +104,7 @@ def test_masks_are_measured_only_of_regions_that_are_followed(clip: Path, monkey
         measured.append(len(settings))
         return real(settings, *rest)
 
-    monkeypatch.setattr(driving, "prepare_masks", counting)
+    monkeypatch.setattr(measured_regions, "prepare_masks", counting)
     frames(clip, {"losses.tv.weight": CROSSING})
     assert measured == []
     frames(clip, {"losses.tv.weight": FOLLOWED})
@@ -180,7 +180,7 @@ def batch(index: int, **changes: Any) -> FrameBatch:
 
 @pytest.mark.parametrize("prepared", [False, True])
 def test_a_batch_of_regions_with_unequal_weights_is_its_frames_one_by_one(prepared: bool) -> None:
-    styler = PreparedStyler(painter(), [lambda rgb: 255 - rgb], luma_only=True) if prepared else painter()
+    styler = PreparedStyler(painter(), [lambda rgb, _: 255 - rgb], luma_only=True) if prepared else painter()
     found = styler.stylize(join([batch(index, values=(own,)) for index, own in enumerate(VALUES)]))
     for index, own in enumerate(VALUES):
         alone = styler.with_values(own).stylize(batch(index)).images

@@ -84,7 +84,8 @@ def test_every_section_of_the_config_is_inside_or_outside_the_identity() -> None
 def test_digest_has_every_setting_that_changes_pixels_and_no_other(path: tuple[Any, ...]) -> None:
     changed = neighbor(a_config(), path)
     if changed is None:
-        assert path in {("schema",), ("regions",), ("output", "bitrate")}  # a region is no plain value; see below
+        # A region is no plain value, and colors are matched by region only where there are some; see below.
+        assert path in {("schema",), ("regions",), ("color", "by_region"), ("output", "bitrate")}
         return
     before, after = a_plan(a_style()), a_plan(a_style(config=changed))
     if path[0] in OUTSIDE or path in RESOLVED:
@@ -113,6 +114,7 @@ def test_digest_has_regions_and_their_files_and_a_style_without_regions_is_as_be
         a_plan_with_regions(REGION, images=("another image",)),
         a_plan_with_regions(REGION, mask={"image": "another mask"}),
         a_plan_with_regions({**REGION, "content_weight": 2}),
+        a_plan_with_regions({**REGION, "luma_only": True}),
         a_plan_with_regions({"mask": REGION["mask"]}),
     ]
     assert len({plan.digest for plan in (found, *others)}) == len(others) + 1

@@ -214,3 +214,18 @@ def test_raw_files_beside_their_developed_photos_are_left_out(tmp_path: Path) ->
     write_photos(tmp_path, FRAMES[:2], pattern="IMG_{}.JPG")
     (tmp_path / "IMG_1.CR2").write_bytes(b"II*\0\x10\0\0\0CR\2\0")
     assert probe([tmp_path], SETTINGS).frame_count == 2
+
+
+def test_a_photo_is_opened_once_for_what_kind_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first bytes tell a raw file and whatever else it is; Pillow opens it by itself."""
+    source = probe(write_photos(tmp_path, FRAMES[:2], pattern="{}.jpg"), SETTINGS)
+    opened: list[str] = []
+    usual = Path.open
+
+    def counted(path: Path, *arguments: Any, **options: Any) -> Any:
+        opened.append(path.name)
+        return usual(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    assert len(read(source)) == 2
+    assert opened == [Path(file).name for file in source.files]

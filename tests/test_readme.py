@@ -106,6 +106,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "film.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 0.9\n")
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fusion.md").read_text(encoding="utf-8"), re.DOTALL)
     (folder / "fusion.yaml").write_text(blocks[0], encoding="utf-8")
+    colors = (ROOT / "docs" / "color.md").read_text(encoding="utf-8")
+    (folder / "parts-color.yaml").write_text(re.findall(r"```yaml\n(.*?)```", colors, re.DOTALL)[0], encoding="utf-8")
     for part in make_gallery.PARTS.finditer(make_gallery.PAGE.read_text(encoding="utf-8")):
         if part["file"]:
             (folder / part["file"]).write_text(part["text"], encoding="utf-8")
@@ -227,7 +229,7 @@ def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
     model = _model(assignment)
     layers = [{"render": "any.render"} for _ in range(3)]
     style: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
-    if assignment.startswith("regions."):
+    if assignment.startswith(("regions.", "color.by_region=")):
         style["regions"] = [{"mask": {"sky": True}, **style}]
     data: dict[str, Any] = style if model is Config else {"layers": layers}
     set_value(data, assignment, model)

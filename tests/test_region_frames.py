@@ -232,7 +232,7 @@ def test_region_that_covers_nothing_is_an_error_before_the_first_frame(
     (folder / "black.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(error, match=words) as raised:
         pipeline.render(folder / "clip.mp4", folder / "black.yaml", output=tmp_path / "b.mkv", settings=SETTINGS)
-    assert raised.value.exit_code == code and "remove the region" in raised.value.hint
+    assert raised.value.exit_code == code and "remove region left" in raised.value.hint
     assert not list((tmp_path / "b.render").glob("frames/*/*.png"))
     found = pipeline.render(folder / "clip.mp4", folder / "mine.yaml", output=tmp_path / "b.mkv", settings=SETTINGS)
     assert found[0].is_file()  # nothing was begun with the settings that were refused

@@ -312,6 +312,7 @@ def test_promoted_cell_is_a_style_that_equals_it(tmp_path: Path, hostile: Path, 
             assert load_style(str(config_path)) == cell.variant.config
             text = config_path.read_text(encoding="utf-8")
             assert text.startswith(f"# Cell {cell.name} of {name}: ") and "runtime" not in text
+            assert "part of the seed" in text.partition("\nschema:")[0]
 
 
 def test_promoted_cell_keeps_its_regions(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.media.writer.codecs import CODECS, CONTAINERS, available_layouts
 from pipeline.media.writer.output import write_video
 from pipeline.media.writer.pixels import PixelFormat, to_video_frame
 from pipeline.media.writer.target import check_output, describe_codecs, resolve, written_size
+from pipeline.media.writer.unused import note_unused
 from pipeline.types import Source
 from tests.support.clicks import clip_with_clicks, listen
 from tests.support.full_disk import largest_file
@@ -206,10 +207,29 @@ def test_bit_rate_and_crf_exclude_each_other() -> None:
         parse_config({"style": {"images": [{"path": "a.png"}]}, "output": {"crf": 12, "bitrate": "2M"}}, where="here")
 
 
-def test_crf_of_a_codec_that_has_none_is_said_to_do_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = settings_of(codec="prores", crf=10)
-    write_video(tmp_path / "a.mov", ramps(1), source=source_of((0,)), settings=settings)
-    assert "prores has no CRF" in caplog.text
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("a.gif", {"codec": "hevc", "depth": 10, "crf": 30},
+         "a.gif (animated .gif): output.codec, output.depth do nothing"),
+        ("a.webp", {"audio": "encode"}, "a.webp (animated .webp): output.audio does nothing"),
+        ("a.gif", {"audio": "none", "depth": 8, "time": {"fps": 9}}, ""),
+        ("a.gif", {"crf": 30, "animation": {"quality": 70}}, "a.gif (animated .gif): output.crf does nothing"),
+        ("a.apng", {"depth": 16, "crf": 1}, "a.apng (animated .apng): output.crf does nothing"),
+        ("%d.png", {"depth": 16, "preset": "slow"}, "%d.png (numbered .png images): output.preset does nothing"),
+        ("%d.jpg", {"depth": 16, "crf": 9}, "%d.jpg (numbered .jpg images): output.depth does nothing"),
+        ("a.png", {"profile": "web", "view": {"zoom": 2}},
+         "a.png (one .png image): output.profile, output.view do nothing"),
+        ("a.mov", {"codec": "prores", "crf": 10}, "a.mov (prores in .mov): output.crf does nothing"),
+        ("a.mp4", {"profile": "web", "images": {"quality": 5}}, ""),
+    ],
+)  # fmt: skip
+def test_settings_that_do_nothing_for_an_output_are_told(
+    tmp_path: Path, name: str, options: dict[str, Any], said: str
+) -> None:
+    notes: list[str] = []
+    note_unused(tmp_path / name, settings_of(**options), notes.append)
+    assert notes == [said] * bool(said)
 
 
 def test_bit_rate_decides_the_size(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ class ColorSettings(Settings):
         "under the strokes of the style; content_to_style: the shot gets the colors of the style images.",
     )
     method: TransferMethod = Field("gaussian", description=METHOD_HELP)
+    by_region: bool = Field(
+        False,
+        description="Match every region of the style by itself: its style images and what it covers in the shot, and "
+        "so for what is in no region.",
+    )
     luma_only: bool = Field(
         False, description="Stylize lightness alone; every frame keeps the hue and chroma of its content."
     )

@@ -24,6 +24,9 @@ class RegionSettings(Settings):
     content_weight: Annotated[Weight, ANIMATED] = Field(
         1.0, description="Factor on `losses.content.weight` inside the region."
     )
+    luma_only: bool = Field(
+        False, description="As `color.luma_only`, inside the region alone: it keeps its hue and chroma."
+    )
 
     @field_validator("style")
     @classmethod
@@ -34,6 +37,7 @@ class RegionSettings(Settings):
 
     @model_validator(mode="after")
     def _weight_of_something(self) -> RegionSettings:
-        if self.style is None and self.content_weight != 1:
-            raise ValueError("content_weight acts on a style, and a region without one keeps the photo's pixels")
+        given = "content_weight" if self.content_weight != 1 else "luma_only" if self.luma_only else None
+        if self.style is None and given:
+            raise ValueError(f"{given} acts on a style, and a region without one keeps the photo's pixels")
         return self

@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
@@ -21,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
 
 from pipeline.config.curves import Curve, is_curve
 
@@ -31,6 +32,40 @@ ANIMATED: Final = Field(json_schema_extra={"animated": True})
 """Marks a number that acts on single frames, so that it can be a curve: `Annotated[float, ANIMATED]`."""
 NO_CURVE: Final = "no_curve"
 """Type of the error where a curve stands at a number that has one value for the whole clip."""
+_PARTS: Final = ("schema", "fields", "choices", "items_schema", "keys_schema", "values_schema")
+"""Keys under which the schemas of pydantic hold others."""
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
+def _without_booleans(schema: Any, section: type[BaseModel]) -> Any:
+    """The schema of a section in which no number takes a boolean; those of other sections in it have been changed."""
+    match schema:
+        case {"type": "int"}:
+            return core_schema.no_info_before_validator_function(_whole, schema)
+        case {"type": "float"}:
+            return core_schema.no_info_before_validator_function(_number, schema)
+        case {"type": "model", "cls": other} if other is not section:
+            return schema
+        case {"function": {"function": function}} if function in (_whole, _number):
+            return schema
+        case {"type": str()}:
+            return {key: _without_booleans(part, section) if key in _PARTS else part for key, part in schema.items()}
+        case dict():  # the fields by name
+            return {name: _without_booleans(part, section) for name, part in schema.items()}
+        case list() | tuple():
+            return type(schema)(_without_booleans(part, section) for part in schema)
+    return schema
 
 
 class Settings(BaseModel):
@@ -38,6 +73,7 @@ class Settings(BaseModel):
 
     Where a config has a curve at a number that is `ANIMATED`, the section holds the curve, and the field the largest of
     its values: all are validated as values of that field. Written as data, the curve stands where it stood.
+    Numbers take no booleans, as which YAML reads `yes` and `on`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -48,6 +84,11 @@ class Settings(BaseModel):
     def own_curves(self) -> Mapping[str, Curve]:
         """The curves of this section's own numbers, by field."""
         return self._curves
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: CoreSchema = _without_booleans(handler(source), cls)
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod

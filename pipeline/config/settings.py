@@ -20,7 +20,6 @@ from pipeline.config.losses import LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
-from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.config.section import ANIMATED, Settings, curves_of
 from pipeline.config.style import StyleSettings
 from pipeline.config.text import Color, Name
@@ -155,6 +154,11 @@ class StylizeSettings(Settings):
         palette = "palette" in (self.styler, self.pre) and self.palette.source == "content"
         return palette or self.color.match != "none"
 
+    @property
+    def uses_region_colors(self) -> bool:
+        """Whether they depend on the colors of what each region covers."""
+        return self.color.by_region and self.color.match != "none" and bool(self.regions)
+
 
 class InputSettings(AlignmentSettings):
     """How the input is read. It changes pixels, so it belongs to the identity of a render."""
@@ -226,8 +230,6 @@ class OutputSettings(VideoSettings):
     """How the video is written; can be changed at any time."""
 
     finish: FinishSettings = Field(default_factory=FinishSettings)
-    time: TimeSettings = Field(default_factory=TimeSettings)
-    view: ViewSettings = Field(default_factory=ViewSettings)
 
 
 class RuntimeSettings(Settings):
@@ -282,7 +284,13 @@ class Config(StylizeSettings):
 
     @model_validator(mode="after")
     def _fixed_colors(self) -> Config:
-        animated = any(image.own_curves for image in self.style.images)
+        if self.color.by_region and not self.regions:
+            raise ValueError(
+                "color.by_region: the style has no regions, which only the styler neural can have; add some or leave "
+                "it out"
+            )
+        styles = [self.style, *(region.style for region in self.regions if self.color.by_region and region.style)]
+        animated = any(image.own_curves for style in styles for image in style.images)
         if animated and self.color.match == "content_to_style":
             raise ValueError("color.match: content_to_style needs style.images whose weights are no curves")
         return self

@@ -1,4 +1,4 @@
-"""The settings of a video file: its codec, how exact it is, and what it carries beside the frames."""
+"""The settings of a video file: what it shows when, its codec, its quality, and what it carries beside the frames."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.animation import AnimationSettings, ImageSettings
 from pipeline.config.framing import FramingSettings
+from pipeline.config.retime import TimeSettings, ViewSettings
 from pipeline.config.text import NUMBER_AS_TEXT, Form
 
 Variant = Annotated[Literal["auto", "proxy", "lt", "standard", "hq", "4444", "lb", "sq", "hqx", "444"], NUMBER_AS_TEXT]
@@ -16,7 +17,7 @@ Preset = Annotated[str, Form(r"^[a-z0-9]+$", "a preset such as slow, or a number
 
 
 class VideoSettings(FramingSettings):
-    """Which part of the frames a video shows, at which size, and how it is encoded."""
+    """Which part of the frames a video shows, when and at which size, and how it is encoded."""
 
     profile: Literal["none", "web", "phone", "master"] = Field(
         "none",
@@ -66,6 +67,8 @@ class VideoSettings(FramingSettings):
     )
     animation: AnimationSettings = Field(default_factory=AnimationSettings)
     images: ImageSettings = Field(default_factory=ImageSettings)
+    time: TimeSettings = Field(default_factory=TimeSettings)
+    view: ViewSettings = Field(default_factory=ViewSettings)
 
     @model_validator(mode="after")
     def _one_quality(self) -> VideoSettings:

@@ -88,7 +88,8 @@ def losses_of(
     from pipeline.stylers.prepared import PreparedStyler
 
     if isinstance(styler, PreparedStyler):
-        content, images = styler.prepared(content), [styler.seen(image) for image in images]
+        maps = None if regions is None else regions[0].numpy()
+        content, images = styler.prepared(content, maps), [styler.seen(image, maps) for image in images]
         styler = styler.inner
     if not isinstance(styler, NeuralStyler):
         return None

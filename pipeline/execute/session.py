@@ -19,7 +19,7 @@ from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import APPROACH_FRAMES, Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
-from pipeline.stylers.shot_colors import ShotStylers, colors_of_shots
+from pipeline.stylers.shot_colors import ShotStylers, planned_colors
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Observable
 
@@ -121,7 +121,7 @@ class Session:
         plan, config, resources = self.directory.plan, self.configs[style], self.resources[style]
 
         def build() -> Styler | ShotStylers:
-            return build_stylers(config, resources, reporter.note, colors_of_shots(plan.shots, plan.shot_colors))
+            return build_stylers(config, resources, reporter.note, planned_colors(plan, config))
 
         if self.loaded is None:
             return build()

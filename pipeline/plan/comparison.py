@@ -15,6 +15,7 @@ from pipeline.errors import OtherRenderError
 from pipeline.plan.curves import stylizing_curves
 from pipeline.plan.identity import EXPOSURE_KEY, SHOT_COLORS_KEY
 from pipeline.plan.paths import style_configs
+from pipeline.plan.region_colors import region_colors_key
 from pipeline.runtime.hashing import canonical_json, joined_digest
 from pipeline.types import RenderPlan
 
@@ -103,6 +104,7 @@ def _settings(existing: RenderPlan, wanted: RenderPlan, where: str) -> list[tupl
     before, now = (style_configs(plan, Path(where)) for plan in (existing, wanted))
     chosen: set[str] = set()
     for name in before.keys() & now.keys():
+        chosen.add(region_colors_key(name))
         if before[name].motion.segment_frames == now[name].motion.segment_frames == "auto":
             chosen.add(f"styles.{name}.motion.segment_frames")
         curves = stylizing_curves(before[name])

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.config.settings import Config
 from pipeline.plan.curves import planned_values
+from pipeline.plan.region_colors import planned_region_colors
 from pipeline.plan.segments import Segments
 from pipeline.types import Chain, RenderPlan
 
@@ -32,7 +33,8 @@ def kept_until(existing: RenderPlan, wanted: RenderPlan, configs: Mapping[str, C
         kept[chain.id] = chain.start
         if old is None or not _begins_alike(old, chain, existing, wanted):
             continue
-        if _needs_shot(configs[chain.style]) and not _same_shot(old, chain, existing, wanted):
+        config = configs[chain.style]
+        if _needs_shot(config) and not _same_shot(old, chain, existing, wanted, config):
             continue
         if chain.keyframe_chain:
             approached = [found.next_keyframe(part) for found, part in zip(segments, (old, chain), strict=True)]
@@ -59,11 +61,14 @@ def _needs_shot(config: Config) -> bool:
     return config.uses_shot_colors or any(it.mask.sky or it.mask.painted is not None for it in config.regions)
 
 
-def _same_shot(old: Chain, chain: Chain, existing: RenderPlan, wanted: RenderPlan) -> bool:
-    """Whether two chains are of the same shot: its frames, their tone curves and its colors."""
+def _same_shot(old: Chain, chain: Chain, existing: RenderPlan, wanted: RenderPlan, config: Config) -> bool:
+    """Whether two chains are of the same shot: its frames, their tone curves, its colors and those of its regions."""
     shots = existing.shots[old.shot], wanted.shots[chain.shot]
     frames = range(shots[0].start, shots[0].stop)
-    colors = existing.shot_colors[old.shot :][:1], wanted.shot_colors[chain.shot :][:1]
+    colors = [
+        (plan.shot_colors[shot:][:1], planned_region_colors(plan, config)[shot:][:1])
+        for plan, shot in ((existing, old.shot), (wanted, chain.shot))
+    ]
     alike = shots[0].stop == shots[1].stop and colors[0] == colors[1]
     return alike and _first_difference(existing.exposure, wanted.exposure, frames) == frames.stop
 

@@ -19,6 +19,7 @@ from pipeline.config.style import StyleImage, StyleSettings
 from pipeline.errors import ConfigError
 from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.paths import plain_data
+from pipeline.plan.region_colors import RegionColors, region_colors_identity
 from pipeline.runtime.hashing import json_digest
 from pipeline.types import Alignment, RenderPlan, Shot, Source, ToneCurve
 
@@ -36,6 +37,7 @@ SHOT_COLORS_KEY: Final = "shot_colors"
 
 _LATER_KEYS: Final = (
     "color",
+    "color.by_region",
     "pre",
     "motion.loop",
     "palette.source",
@@ -105,8 +107,10 @@ def make_identity(
     exposure: Sequence[ToneCurve] = (),
     shot_colors: Sequence[str] = (),
     values: Mapping[str, FrameValues] | None = None,
+    region_colors: Mapping[str, RegionColors] | None = None,
 ) -> dict[str, Any]:
-    """Everything that changes pixels, flat; `values` has those of every style's curves, by its name.
+    """Everything that changes pixels, flat; by the names of styles, `values` has those of their curves and
+    `region_colors` the colors of their regions.
 
     Raises ConfigError if two styles want the input read differently.
     """
@@ -144,6 +148,7 @@ def make_identity(
     for style in styles:
         identity.update(_without_curves(style, _flat(f"styles.{style.name}", _style_identity(style))))
         identity.update(curve_identity(style.name, (values or {}).get(style.name, {})))
+        identity.update(region_colors_identity(style.name, (region_colors or {}).get(style.name, ())))
     return identity
 
 
@@ -182,6 +187,8 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
         if region["style"] is not None:
             _digests_for_paths(region["style"], digests.images)
         region["mask"] = plain_data(digests.mask)
+        if not region["luma_only"]:
+            del region["luma_only"]  # renders begun before it existed are continued
     if not settings["regions"]:
         del settings["regions"]
     cold = settings["optimize"]["cold"]
@@ -194,8 +201,8 @@ def _style_identity(style: ResolvedStyle) -> dict[str, Any]:
     settings["motion"]["segment_frames"] = style.segment_frames
     for key in _LATER_KEYS:
         section, _, name = key.rpartition(".")
-        kept, default = (settings[section], _DEFAULTS[section]) if section else (settings, _DEFAULTS)
-        if kept[name] == default[name]:
+        kept, default = (settings.get(section, {}), _DEFAULTS[section]) if section else (settings, _DEFAULTS)
+        if name in kept and kept[name] == default[name]:
             del kept[name]
     if style.flow_digest:
         settings["motion"]["method"] = {"name": style.config.motion.method, "digest": style.flow_digest}

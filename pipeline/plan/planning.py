@@ -11,6 +11,7 @@ from pipeline.plan.checks import check_plan
 from pipeline.plan.curves import FrameValues
 from pipeline.plan.identity import ResolvedStyle, identity_digest, make_identity
 from pipeline.plan.paths import relative_config, relative_path, relative_source
+from pipeline.plan.region_colors import RegionColors
 from pipeline.types import RenderPlan, Shot, Source, ToneCurve
 
 
@@ -40,6 +41,7 @@ def make_plan(
     shot_colors: Sequence[str] = (),
     photo_digests: Sequence[str] = (),
     values: Mapping[str, FrameValues] | None = None,
+    region_colors: Mapping[str, RegionColors] | None = None,
 ) -> RenderPlan:
     """Decide everything before the first frame.
 
@@ -47,14 +49,15 @@ def make_plan(
     `outputs` maps style names to videos; `exposure` has a tone curve for every frame or is empty, `levels` the mean
     and `contrasts` the standard deviation of luma of every frame in hundredths of a level of 255, or they are empty,
     `shot_colors` a sample of the colors of every shot (empty only if no style needs it), `photo_digests` the SHA-256 of
-    the photo of every frame; `values` has by style the values of its curves at every frame.
+    the photo of every frame; `values` has by style the values of its curves at every frame, `region_colors` the colors
+    of its regions in every shot.
 
     Paths are taken relative to the current folder and stored relative to `render_dir`. Raises UsageError if two styles
     have the same name, ConfigError if they want the input read differently, ValueError (a bug of the caller) if shots,
     curves, levels, contrasts or sizes make no sense.
     """
     check_names([style.name for style in styles])
-    identity = make_identity(source, width_px, height_px, shots, styles, exposure, shot_colors, values)
+    identity = make_identity(source, width_px, height_px, shots, styles, exposure, shot_colors, values, region_colors)
     chains = [
         StyleChains(style.name, style.config.seed, style.segment_frames, style.config.motion.hold) for style in styles
     ]

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pipeline.analysis.shot_colors import decoded_colors
+from pipeline.plan.region_colors import RegionColors, planned_region_colors
 from pipeline.types import Observable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.types import Shot, Styler
+    from pipeline.config.settings import Config
+    from pipeline.types import RenderPlan, Shot, Styler
 
 _KEPT: Final = 8
 """Stylers that stay in memory: each has style statistics of its own."""
@@ -26,11 +29,15 @@ the shot if that is more."""
 
 @dataclass(frozen=True, slots=True)
 class ShotColors:
-    """A sample of the colors of a shot of frames [start, stop), uint8 (n, 3) sRGB in order of time."""
+    """A sample of the colors of a shot of frames [start, stop), uint8 (n, 3) sRGB in order of time.
+
+    `parts` are samples of what is in no region and of each region of a style that uses them, else empty.
+    """
 
     colors: NDArray[np.uint8]
     start: int = 0
     stop: int = 1
+    parts: tuple[NDArray[np.uint8], ...] = ()
 
     def weights_at(self, index: int) -> NDArray[np.float64]:
         """How much each of the colors (n,) counts around frame `index`, above 0."""
@@ -67,8 +74,22 @@ def styler_of(styler: Styler | ShotStylers, shot: int) -> Styler:
     return styler.of_shot(shot) if isinstance(styler, ShotStylers) else styler
 
 
-def colors_of_shots(shots: Sequence[Shot], samples: Sequence[str]) -> list[ShotColors]:
-    """The colors of shots in order, from their samples in a plan or a first pass; empty where there are none."""
-    return [
-        ShotColors(decoded_colors(sample), shot.start, shot.stop) for shot, sample in zip(shots, samples, strict=False)
-    ]
+def planned_colors(plan: RenderPlan, config: Config) -> Sequence[ShotColors]:
+    """The colors of the shots of a plan, in order, for one of its styles; empty where the plan has none."""
+    return decoded_shots(plan.shots, plan.shot_colors, planned_region_colors(plan, config))
+
+
+def decoded_shots(
+    shots: Sequence[Shot], shot_colors: Sequence[str], region_colors: RegionColors
+) -> Sequence[ShotColors]:
+    """The colors of shots, in the form of `pipeline.analysis.shot_colors`; `region_colors` may be empty."""
+    found = []
+    for shot, colors, parts in zip(shots, shot_colors, region_colors or repeat(()), strict=False):
+        whole = decoded_colors(colors)
+        found.append(ShotColors(whole, shot.start, shot.stop, decoded_parts(parts, whole)))
+    return found
+
+
+def decoded_parts(parts: Sequence[str], whole: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    """The colors of the parts of a shot: of one that covers too little to have some, those of the `whole` shot."""
+    return tuple(decoded_colors(part) if part else whole for part in parts)

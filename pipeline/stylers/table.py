@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.config.settings import Config
     from pipeline.config.style import StyleSettings
     from pipeline.stylers.palette import PaletteStyler
+    from pipeline.stylers.prepared import Maps, Step
     from pipeline.stylers.resources import Resources
     from pipeline.types import Styler
 
@@ -63,32 +64,56 @@ def build_styler(
     from pipeline.stylers.prepared import PreparedStyler, gray
     from pipeline.stylers.superpixel import SuperpixelStyler
 
-    color, steps = config.color, list[Callable[["RGB"], "RGB"]]()
+    color, steps = config.color, list["Step"]()
+    luma_parts = [part for part, region in enumerate(config.regions, start=1) if region.luma_only]
     if config.uses_shot_colors and shot is None:
         raise ValueError("a style that uses the colors of a shot needs them")
 
-    def loaded(style: StyleSettings) -> list[RGB]:
-        images = [load_rgb(image.path) for image in style.images]
+    def loaded(style: StyleSettings | None, part: int) -> list[RGB]:
+        images = [load_rgb(image.path) for image in style.images] if style else []
         if color.match == "style_to_content" and shot is not None:
+            colors = shot.parts[part] if config.uses_region_colors else shot.colors
             images = [
-                transfer_colors(image, color_transfer(sample_colors([image]), shot.colors, color.method))
-                for image in images
+                transfer_colors(image, color_transfer(sample_colors([image]), colors, color.method)) for image in images
             ]
-        return [gray(image) for image in images] if color.luma_only else images
+        return [gray(image) for image in images] if color.luma_only or part in luma_parts else images
 
-    images = loaded(config.style)
-    region_images = [[] if region.style is None else loaded(region.style) for region in config.regions]
+    own = loaded(config.style, 0)
+    images = StyleImages(own, [loaded(region.style, part) for part, region in enumerate(config.regions, start=1)])
     if color.match == "content_to_style" and shot is not None:
-        transfer = color_transfer(shot.colors, _style_sample(config.style, images), color.method)
-        steps.append(lambda rgb: transfer_colors(rgb, transfer))
+        steps.append(_recoloring(config, shot, images))
     if config.pre == "palette":
-        steps.append(_palette_styler(config, images, shot, drift=False).stylize_frame)
+        palette = _palette_styler(config, images.own, shot, drift=False)
+        steps.append(lambda rgb, _: palette.stylize_frame(rgb))
     elif config.pre == "superpixel":
-        steps.append(SuperpixelStyler((), config.superpixel.cells, config.seed, border_width=0).stylize_frame)
-    styler = STYLERS[config.styler](config, resources, note, StyleImages(images, region_images), shot)
-    if not steps and not color.luma_only:
+        cells = SuperpixelStyler((), config.superpixel.cells, config.seed, border_width=0)
+        steps.append(lambda rgb, _: cells.stylize_frame(rgb))
+    styler = STYLERS[config.styler](config, resources, note, images, shot)
+    if not steps and not color.luma_only and not luma_parts:
         return styler
-    return PreparedStyler(styler, steps, luma_only=color.luma_only)
+    return PreparedStyler(styler, steps, luma_only=color.luma_only, luma_parts=luma_parts)
+
+
+def _recoloring(config: Config, shot: ShotColors, images: StyleImages) -> Step:
+    """What gives the content of a shot the colors of the style images; by region, if the style says so."""
+    from pipeline.media.image.color_transfer import color_transfer, transfer_colors, transfer_regions
+
+    method = config.color.method
+    if not config.uses_region_colors:
+        whole = color_transfer(shot.colors, _style_sample(config.style, images.own), method)
+        return lambda rgb, _: transfer_colors(rgb, whole)
+    styles = (config.style, *(region.style for region in config.regions))
+    transfers = [
+        color_transfer(colors, _style_sample(style, own), method) if style else None
+        for colors, style, own in zip(shot.parts, styles, (images.own, *images.regions), strict=True)
+    ]
+
+    def recolor(rgb: RGB, maps: Maps | None) -> RGB:
+        if maps is None:
+            raise ValueError("the colors of regions are matched, and the frame has no maps of them")
+        return transfer_regions(rgb, transfers, maps)
+
+    return recolor
 
 
 def _style_sample(style: StyleSettings, images: Sequence[RGB]) -> RGB:

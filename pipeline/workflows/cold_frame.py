@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from pipeline.analysis.content import content_frames
 from pipeline.media.reader.source import read_frame
 from pipeline.media.reader.thumbnails import Thumbnails
-from pipeline.stylers.shot_colors import ShotColors, colors_of_shots
+from pipeline.stylers.shot_colors import ShotColors, decoded_shots
 from pipeline.types import Frame
 from pipeline.workflows.first_pass import first_pass
 from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
 from pipeline.workflows.mask_sheet import needed_shots
 from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
+from pipeline.workflows.region_colors import measured_region_colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,7 @@ def cold_frame(
         return ColdFrame(index, read_frame(source, index, width_px=width, height_px=height, settings=config.input))
     with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
         looked = first_pass(source, config, reporter, cancellation, thumbnails)
+        region_colors = measured_region_colors(config, source, looked, thumbnails, reporter, cancellation)
 
     def read(start: int, stop: int) -> Generator[Frame]:
         return content_frames(source, start, stop, size_px=size_px, settings=config.input, exposure=looked.exposure)
@@ -83,6 +85,6 @@ def cold_frame(
         index,
         content,
         region_maps(np.stack(masks)) if masks else None,
-        colors_of_shots(looked.shots, looked.shot_colors),
+        decoded_shots(looked.shots, looked.shot_colors, region_colors),
         next(number for number, shot in enumerate(looked.shots) if shot.start <= index < shot.stop),
     )

@@ -18,6 +18,7 @@ from pipeline.workflows.log_file import logging_to
 from pipeline.workflows.opened import remember_where
 from pipeline.workflows.outputs import check_exported
 from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.retime import output_timeline
 from pipeline.workflows.seen import Seen
 from pipeline.workflows.space import check_space, needs
 
@@ -94,13 +95,15 @@ def _write(
     cancellation: Cancellation,
     checkpoint: Callable[[], None],
 ) -> Path:
+    config, output = prepared.configs[style], prepared.outputs[style]
     with seen.writing(style):
-        output = write_style(
+        write_style(
             directory,
             style,
-            prepared.configs[style],
+            config,
             prepared.source,
-            output=prepared.outputs[style],
+            output_timeline(config.output, prepared.plan, prepared.source, output),
+            output=output,
             reporter=seen,
             cancellation=cancellation,
             checkpoint=checkpoint,

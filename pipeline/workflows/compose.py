@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.config.composition import CONTENT
-from pipeline.config.settings import OutputSettings
 from pipeline.errors import TemperaError, UsageError
 from pipeline.runtime import atomic
 from pipeline.runtime.cancellation import Cancellation
@@ -22,9 +21,9 @@ from pipeline.store import stats
 from pipeline.store.disk_errors import writing
 from pipeline.store.videos import COMPOSED_NAME
 from pipeline.workflows.composition import ComposedFrame, Composition, Layer
-from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
 from pipeline.workflows.record import composition_record
+from pipeline.workflows.retime import FinishedFrames, output_timeline, picture_count, write_frames
 from pipeline.workflows.style_frames import selected
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.runtime.progress import Reporter
+    from pipeline.types import Frame, Pixels
 
 SHEET_SIDE_PX: Final = 480
 """Longer side of the pictures of a sheet."""
@@ -54,8 +54,8 @@ def compose(
     frames that are not there and for files that are not replaced, the errors of writing, and Interrupted if an end was
     requested; then no file is changed.
     """
-    from pipeline.media.writer.output import check_output, write_video
-    from pipeline.media.writer.target import resolve
+    from pipeline.media.writer.target import check_output, resolve
+    from pipeline.media.writer.unused import note_unused
     from pipeline.postprocess.framing import shown_size
 
     cancellation = cancellation or Cancellation()
@@ -72,21 +72,31 @@ def compose(
     source = selected(composition.source, ready)
     output = named_outputs(output, [CONTENT])[CONTENT]
     refuse_input(output, composition.source)
-    settings = OutputSettings(**composition.settings.output.model_dump())
+    settings = composition.settings.output
     width_px, height_px = shown_size(settings, plan.width_px, plan.height_px)
     check_output(output, settings, frame_count=len(ready), width_px=width_px, height_px=height_px)
-    _keep_other_files(composition, output, len(ready), len(chosen))
+    note_unused(output, settings, reporter.note)
+    timeline = output_timeline(settings, plan, source, output, first=ready.start)
+    _keep_other_files(composition, output, len(ready), len(chosen), picture_count(source, timeline))
     checkpoint = cancellation.checkpoint("the video is not written", hint="the same command begins it again")
-    shown = output_framing(settings, (plan.width_px, plan.height_px), shown_times(source), output.name, reporter)
-    with ExitStack() as stack:
-        advance = stack.enter_context(reporter.stage(f"writing {output.name}", len(ready)))
-        deep = resolve(output, settings).deep
-        composed = composition.images(ready, checkpoint, deep=deep)
-        images = stack.enter_context(closing(framed_pictures(composed, shown)))
-        record = composition_record(composition, source, reporter)
-        write_video(
-            output, images, source=source, settings=settings, record=record, progress=advance, note=reporter.note
-        )
+    deep = resolve(output, settings).deep
+
+    def images(order: Sequence[int]) -> Generator[Pixels]:
+        return composition.images([ready.start + index for index in order], checkpoint, deep=deep)
+
+    def contents(part: range) -> Generator[Frame]:
+        return composition.contents(range(ready.start + part.start, ready.start + part.stop))
+
+    composed = FinishedFrames(
+        images,
+        contents,
+        (plan.width_px, plan.height_px),
+        composition.first_config.motion,
+        {index - ready.start for index in composition.repeats},
+        composition.first_config.runtime.threads,
+    )
+    record = composition_record(composition, source, reporter)
+    write_frames(output, composed, source, timeline, settings, reporter, record=record)
     _note(composition, output, len(ready))
     return output
 
@@ -104,7 +114,7 @@ def write_sheet(
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: expected a .png", hint="for example --sheet layers.png")
     refuse_input(path, composition.source)
-    _keep_other_files(composition, path, 1, 1)
+    _keep_other_files(composition, path, 1, 1, 1)
     data = encode_png(layer_sheet(composition, frames, reporter, cancellation))
     with writing(path):
         atomic.make_folders(path.parent)
@@ -161,12 +171,13 @@ def _chosen(frames: tuple[int | None, int | None] | None, count: int) -> range:
     return chosen
 
 
-def _keep_other_files(composition: Composition, output: Path, frame_count: int, wanted: int) -> None:
+def _keep_other_files(composition: Composition, output: Path, frame_count: int, wanted: int, pictures: int) -> None:
     """Raise UsageError if a file is there that no composition of these renders has written, or that shows more frames.
 
-    `frame_count` of the `wanted` frames are stored: a shorter video that was asked for may replace a longer one.
+    `frame_count` of the `wanted` frames are stored: a shorter video that was asked for may replace a longer one. The
+    output has so many `pictures`.
     """
-    existing = next((file for file in output_files(output, frame_count) if file.exists()), None)
+    existing = next((file for file in output_files(output, pictures) if file.exists()), None)
     if existing is None:
         return
     found = [record for folder in _caches(composition) for record in stats.read_lines(folder / COMPOSED_NAME)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,16 @@ from pipeline.errors import ConfigError, RenderDirectoryError
 from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.plan.curves import finish_settings
 from pipeline.plan.identity import alignment_digest
-from pipeline.postprocess.effect import FrameContext, Level
+from pipeline.postprocess.effect import FrameContext, Level, ShotLook
 from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import grade_lut
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
+from pipeline.workflows.layer_look import layer_looks
+from pipeline.workflows.mask_coverage import covering_masks
+from pipeline.workflows.mask_pass import MaskedFrames
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
+from pipeline.workflows.retime import in_any_order, repeated
 from pipeline.workflows.style_frames import frames_ready, stored_frames
 
 if TYPE_CHECKING:
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with what stands behind it: its finish by frame; `render` and `config` are None for the content."""
+    """A layer with what stands behind it: its finish and the look of the shot by frame.
+
+    `render` and `config` are None for the content.
+    """
 
     settings: LayerSettings
     name: str
@@ -44,6 +50,7 @@ class Layer:
     levels: list[Level]
     render: OpenedRender | None = None
     config: Config | None = None
+    look: Callable[[int], ShotLook] = lambda _: ShotLook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +103,44 @@ class Composition:
         """The plan of the first render."""
         return self.first.plan
 
+    @property
+    def repeats(self) -> set[int]:
+        """The frames in which the stylized frame before them is shown again in some layer, so that not all moves on."""
+        return {
+            index
+            for layer in self.layers
+            if layer.render is not None and layer.config is not None
+            for index in repeated(layer.render.plan.shots, layer.config.motion.hold)
+        }
+
     def frames(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[ComposedFrame]:
         """These frames, composed; all of them are ready."""
         with closing(self._pixels(frames, checkpoint)) as pixels:
             for content, stylized in pixels:
                 yield self._composed(content, stylized)
 
+    def contents(self, frames: range) -> Generator[Frame]:
+        """The contents of these frames as the renders saw them."""
+        return _contents(self.first, self.first_config, frames)
+
     def images(
-        self, frames: range, checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
+        self, frames: Sequence[int], checkpoint: Callable[[], None] = lambda: None, *, deep: bool = False
     ) -> Generator[Pixels]:
-        """The `image` of each of these frames, if `deep` in 16 bits; several are composed at a time."""
+        """The `image` of each of these frames, in their order, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
 
         def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> Pixels:
             return self._composed(*pixels, deep=deep).image
 
-        return map_in_order(composed, self._pixels(frames, checkpoint), threads)
+        pixels = in_any_order(frames, lambda stretch: self._pixels(stretch, checkpoint))
+        return map_in_order(composed, pixels, threads)
 
     def _pixels(
         self, frames: range, checkpoint: Callable[[], None]
     ) -> Generator[tuple[Frame, list[NDArray[np.uint8]]]]:
         """The content of each frame, and its stored pixels in every layer that is a render."""
         with ExitStack() as stack:
-            contents = stack.enter_context(closing(_contents(self.first, self.first_config, frames)))
+            contents = stack.enter_context(closing(self.contents(frames)))
             stored = [
                 stack.enter_context(closing(stored_frames(layer.render.directory, layer.name, frames, checkpoint)))
                 for layer in self.layers
@@ -141,7 +163,7 @@ class Composition:
             own = content if layer.render is None else next(stored)
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
-            context = FrameContext(content, index, seed, level, layer.lut)
+            context = FrameContext(content, index, seed, level, layer.lut, layer.look(index))
             shown: Pixels | NDArray[np.float32] = own
             if (settings := layer.finish(index)) != NEUTRAL:
                 shown = apply_effects(as_float(own), settings, context).clip(0, 1)
@@ -158,7 +180,7 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     """Open the renders of a composition, check that they are of one input, and prepare its masks.
 
     Raises RenderDirectoryError for renders that cannot be opened or do not fit together, ConfigError for a style that a
-    render does not have and for what is wrong with LUTs and masks.
+    render does not have and for what is wrong with LUTs and masks, and what `covering_masks` raises.
     """
     renders = {layer.render: open_render(Path(layer.render)) for layer in settings.layers if layer.render != CONTENT}
     first = next(iter(renders.values()))
@@ -174,14 +196,16 @@ def open_composition(settings: CompositionSettings, reporter: Reporter, cancella
     def read(start: int, stop: int) -> Generator[Frame]:
         return _contents(first, first_config, range(start, stop))
 
-    wanted = [layer.mask for layer in settings.layers if layer.mask is not None]
+    masked = [
+        (f"layers.{number}", layer.mask) for number, layer in enumerate(settings.layers) if layer.mask is not None
+    ]
     plan = first.plan
     size_px = (plan.width_px, plan.height_px)
     cache = first.directory.cache_path
     masks = None
-    if wanted:
-        masked = MaskedFrames(first.source, size_px, read, plan.shots, cache)
-        masks = prepare_masks(wanted, masked, reporter, cancellation)
+    if masked:
+        frames = MaskedFrames(first.source, size_px, read, plan.shots, cache)
+        masks = covering_masks(masked, frames, reporter, cancellation)
     finish = finish_settings(plan, settings.finish, "composition")
     return Composition(settings, layers, first, first_config, ready, masks, finish, grade_lut(settings.finish))
 
@@ -214,7 +238,8 @@ def _opened(
     levels = frame_levels(plan.levels, plan.contrasts, plan.shots, config.styler)
     areas = None if layer.finish else finish_areas(config, plan, render.source, reporter, cancellation)
     finish_at = finish_settings(plan, finish, f"layers.{number}", areas)
-    return Layer(layer, name, finish_at, grade_lut(finish), levels, render, config)
+    looks = layer_looks(render, config, finish, areas)
+    return Layer(layer, name, finish_at, grade_lut(finish), levels, render, config, looks)
 
 
 def _check_same_input(first: OpenedRender, other: OpenedRender) -> None:

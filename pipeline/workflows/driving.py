@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pipeline.config.curves import Curve
 from pipeline.config.section import curves_of
@@ -15,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.plan.curves import Clock, Drivers, FrameValues, stylizing_curves, stylizing_values, values_at
 from pipeline.types import RenderPlan, Shot
 from pipeline.workflows.first_pass import FirstPass
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
+from pipeline.workflows.measured_regions import MEASURED_SIDE_PX, measured_regions
 from pipeline.workflows.region_masks import image_masks
 
 if TYPE_CHECKING:
@@ -27,10 +25,7 @@ if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
-    from pipeline.types import Frame, Source, ToneCurve
-
-MEASURED_SIDE_PX: Final = 160
-"""Longer side of the frames in which areas are measured."""
+    from pipeline.types import Source, ToneCurve
 
 
 def curve_values(
@@ -129,38 +124,21 @@ def _areas(
     cancellation: Cancellation,
     thumbnails: Thumbnails | None = None,
 ) -> dict[str, tuple[float, ...]]:
-    """By name, the fraction of every frame that a region covers, measured in small frames after their tone curves.
-
-    They are so small that what carried masks compute is not worth keeping: its folder is temporary.
-    """
+    """By name, the fraction of every frame that a region covers."""
     regions = [region for region in config.regions if region.name in names]
     if not regions:
         return {}
-    from pipeline.analysis.content import content_frames
     from pipeline.analysis.driving import covered_fractions
-    from pipeline.media.image.arrays import size_within
 
-    size = size_within(source.width_px, source.height_px, MEASURED_SIDE_PX)
-
-    def read(start: int, stop: int) -> Generator[Frame]:
-        return content_frames(
-            source, start, stop, size_px=size, settings=config.input, exposure=exposure, thumbnails=thumbnails
-        )
-
-    checkpoint = cancellation.checkpoint("stopped while regions were measured", hint="run it again to begin")
-    with tempfile.TemporaryDirectory(prefix="tempera-") as folder:
-        settings = [region.mask for region in regions]
-        masks = prepare_masks(settings, MaskedFrames(source, size, read, shots, Path(folder)), reporter, cancellation)
-        with (
-            reporter.stage("measuring regions", source.frame_count) as advance,
-            closing(read(0, source.frame_count)) as frames,
-        ):
-
-            def watched() -> Generator[Frame]:
-                for frame in frames:
-                    checkpoint()
-                    yield frame
-                    advance(frame.index + 1)
-
-            found = covered_fractions(masks, watched(), shots)
+    found = measured_regions(
+        regions,
+        lambda masks, frames: covered_fractions(masks, frames, shots),
+        source,
+        config.input,
+        shots,
+        exposure,
+        reporter,
+        cancellation,
+        thumbnails,
+    )
     return dict(zip((region.name for region in regions), found, strict=True))

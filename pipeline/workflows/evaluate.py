@@ -65,7 +65,7 @@ def evaluate(
     """
     from pipeline.evaluate.compare import Comparison
     from pipeline.runtime.device import use_threads
-    from pipeline.stylers.shot_colors import colors_of_shots
+    from pipeline.stylers.shot_colors import planned_colors
     from pipeline.stylers.table import build_stylers
 
     opened = open_render(path, moved_to)
@@ -94,7 +94,7 @@ def evaluate(
             gone = removed[name].instead_of_frames(path, content=False) if name in removed else ""
             reporter.note(gone or f"{name}: nothing is stored yet")
             continue
-        styler = build_stylers(config, resources[name], shots=colors_of_shots(plan.shots, plan.shot_colors))
+        styler = build_stylers(config, resources[name], shots=planned_colors(plan, config))
         comparison = Comparison(
             directory,
             opened.source,

@@ -17,12 +17,19 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.types import Frame, Shot, Source
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.finished import finisher
-from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 from pipeline.workflows.opened import check_input, open_render
 from pipeline.workflows.output_names import named_outputs, refuse_input
 from pipeline.workflows.outputs import keep_longer_video, keep_other_files, note_video
 from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import file_count, in_any_order, output_timeline, paced, retimed, write_retimed
+from pipeline.workflows.retime import (
+    FinishedFrames,
+    in_any_order,
+    output_timeline,
+    paced,
+    picture_count,
+    repeated,
+    write_frames,
+)
 from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
@@ -54,6 +61,7 @@ def export(
     if a file is there that this render has not written, Interrupted if an end was requested; then no video is changed.
     """
     from pipeline.media.writer.target import check_output, resolve
+    from pipeline.media.writer.unused import note_unused
     from pipeline.postprocess.finish import reads_content
     from pipeline.postprocess.framing import shown_size
 
@@ -81,18 +89,19 @@ def export(
         keep_longer_video(directory, outputs[name], ready)
         width_px, height_px = shown_size(config.output, directory.plan.width_px, directory.plan.height_px)
         check_output(outputs[name], config.output, frame_count=ready, width_px=width_px, height_px=height_px)
+        note_unused(outputs[name], config.output, reporter.note)
         shown = selected(source, range(ready))
-        if opened.looked_for:  # which is only an obstacle if it has to be read
-            timeline = output_timeline(config.output, directory.plan, shown, outputs[name], fps)
-            if timeline is not None and timeline.reads_content:
-                check_input(opened, "export")
-        keep_other_files(outputs[name], path, file_count(outputs[name], config.output, directory.plan, shown, fps))
+        timeline = output_timeline(config.output, directory.plan, shown, outputs[name], fps)
+        if opened.looked_for and timeline is not None and timeline.reads_content:
+            check_input(opened, "export")  # one that is not found is an obstacle only if it has to be read
+        keep_other_files(outputs[name], path, picture_count(shown, timeline))
         written.append(
             write_style(
                 directory,
                 name,
                 config,
                 source,
+                timeline,
                 ready=ready,
                 output=outputs[name],
                 reporter=reporter,
@@ -109,6 +118,7 @@ def write_style(
     style: str,
     config: Config,
     source: Source,
+    timeline: Timeline | None,
     *,
     ready: int | None = None,
     output: Path,
@@ -117,14 +127,15 @@ def write_style(
     fps: Fraction | None = None,
     checkpoint: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Finish the first `ready` stored frames of a style, by default all, and write its video.
+    """Finish the first `ready` stored frames of a style, by default all, and write its video by its `output_timeline`.
 
     If `checkpoint` raises, no file is left.
     """
-    from pipeline.media.writer.output import write_video
+    from pipeline.analysis.content import content_frames
     from pipeline.media.writer.target import resolve
 
     plan = directory.plan
+    size_px = (plan.width_px, plan.height_px)
     areas = finish_areas(config, plan, source, reporter, cancellation)
     source = source if ready is None else selected(source, range(ready))
     record = render_record(plan, style, config, source, fps, reporter)
@@ -132,56 +143,11 @@ def write_style(
         source, fps = paced(source, fps), None
     elif fps is not None:
         source = replace(source, has_audio=False)  # its audio has another pace, whatever the timeline does
-    timeline = output_timeline(config.output, plan, source, output, fps)
-    times = shown_times(source, timeline, fps)
-    shown = output_framing(config.output, (plan.width_px, plan.height_px), times, output.name, reporter)
-    target = resolve(output, config.output)
-    usual = type(config.output)()
-    if target.kind == "still" and (config.output.time, config.output.view) != (usual.time, usual.view):
-        reporter.note(f"{output.name}: output.time and output.view do nothing for one image; name a video or a folder")
-    deep = target.deep
-    if timeline is not None:
-        made = retimed_style(directory, style, config, source, timeline, areas, checkpoint, deep=deep)
-        with closing(framed_pictures(made, shown, config.runtime.threads)) as pictures:
-            write_retimed(output, pictures, timeline, source, config.output, reporter, record)
-        note_video(directory, style, output, source.frame_count, "", reporter, len(timeline.shown))
-        return output
-    seen = hashlib.sha256()
-    with ExitStack() as stack:
-        advance = stack.enter_context(reporter.stage(f"writing {output.name}", source.frame_count))
-        finished = finished_frames(directory, style, config, source, areas, checkpoint, seen, deep=deep)
-        frames = stack.enter_context(closing(framed_pictures(finished, shown, config.runtime.threads)))
-        write_video(
-            output,
-            frames,
-            source=source,
-            settings=config.output,
-            fps=fps,
-            record=record,
-            progress=advance,
-            note=reporter.note,
-        )
-    note_video(directory, style, output, source.frame_count, seen.hexdigest(), reporter)
-    return output
+    deep = resolve(output, config.output).deep
+    seen = hashlib.sha256() if timeline is None else None
 
-
-def retimed_style(
-    directory: RenderDirectory,
-    style: str,
-    config: Config,
-    source: Source,
-    timeline: Timeline,
-    areas: FrameValues | None,
-    checkpoint: Callable[[], None],
-    *,
-    deep: bool = False,
-) -> Generator[Pixels]:
-    """The pictures of a style's output by its timeline, of finished frames, uint16 if `deep`."""
-    from pipeline.analysis.content import content_frames
-
-    plan, order, hold = directory.plan, timeline.frames, config.motion.hold
-    repeats = {index for shot in plan.shots for index in range(shot.start, shot.stop) if (index - shot.start) % hold}
-    size_px = (plan.width_px, plan.height_px)
+    def images(order: Sequence[int]) -> Generator[Pixels]:
+        return finished_frames(directory, style, config, source, areas, checkpoint, seen, order=order, deep=deep)
 
     def contents(frames: range) -> Generator[Frame]:
         settings = config.input
@@ -189,14 +155,13 @@ def retimed_style(
             source, frames.start, frames.stop, size_px=size_px, settings=settings, exposure=plan.exposure
         )
 
-    return retimed(
-        timeline,
-        finished_frames(directory, style, config, source, areas, checkpoint, order=order, deep=deep),
-        in_any_order(timeline.contents, contents),
-        config.motion,
-        thread_count(size_px, config.runtime.threads),
-        repeats,
-    )
+    repeats = repeated(plan.shots, config.motion.hold)
+    frames = FinishedFrames(images, contents, size_px, config.motion, repeats, config.runtime.threads)
+    write_frames(output, frames, source, timeline, config.output, reporter, fps=fps, record=record)
+    pixels = "" if seen is None else seen.hexdigest()
+    pictures = 0 if timeline is None else len(timeline.shown)
+    note_video(directory, style, output, source.frame_count, pixels, reporter, pictures)
+    return output
 
 
 def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[], None]) -> str:

@@ -94,16 +94,21 @@ def finisher(
             return looks[shot.index]
 
     def finished(index: int, stylized: RGB, content: Pixels | None) -> Pixels:
-        if settings.match_color > 0 and not plan.shot_colors:
-            raise RenderDirectoryError(
-                "this render does not know the colors of its shots: a frame of the input is damaged, or it was begun "
-                "by an older version",
-                hint="use --set output.finish.preserve_color=1 instead of match_color, or render again with --fresh",
-            )
+        check_colors_known(plan, settings)
         look = look_of(index) if needs_look(settings) else None
         return one(index, stylized, content, settings_at(index), look, deep=deep)
 
     return finished
+
+
+def check_colors_known(plan: RenderPlan, settings: FinishSettings) -> None:
+    """Raise RenderDirectoryError if a finish needs colors of shots that a plan does not have."""
+    if settings.match_color > 0 and not plan.shot_colors:
+        raise RenderDirectoryError(
+            "this render does not know the colors of its shots: a frame of the input is damaged, or it was begun by an "
+            "older version",
+            hint="use --set output.finish.preserve_color=1 instead of match_color, or render again with --fresh",
+        )
 
 
 def grade_lut(settings: FinishSettings) -> Lut | None:

@@ -14,7 +14,7 @@ from pipeline.store.videos import Video, exported, known_videos, remember_video,
 from pipeline.workflows.output_names import output_files
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.request import RenderRequest
-from pipeline.workflows.retime import file_count
+from pipeline.workflows.retime import output_timeline, picture_count
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
@@ -26,7 +26,8 @@ def keep_old_video(style: str, prepared: Prepared, request: RenderRequest, repor
     Raises UsageError if there is such a video, WriteError if it cannot be moved aside.
     """
     output, settings = prepared.outputs[style], prepared.configs[style].output
-    count = file_count(output, settings, prepared.plan, prepared.source)
+    timeline = output_timeline(settings, prepared.plan, prepared.source, output)
+    count = picture_count(prepared.source, timeline)
     if not request.fresh:
         keep_other_files(output, prepared.path, count)
         return

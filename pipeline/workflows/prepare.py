@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
 from pipeline.workflows.output_names import check_outputs, default_outputs, default_workdir
+from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.region_masks import check_region_masks
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
 from pipeline.workflows.retime import check_times, output_timeline
@@ -87,6 +87,8 @@ def _prepare(
     loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
+    from pipeline.media.writer.unused import note_unused
+
     check_names([style.name for style in request.styles])
     check_same_runtime(request.styles)
     read = request.styles[0].input
@@ -102,7 +104,8 @@ def _prepare(
     request = replace(request, styles=with_bars(request.styles, source, request.width_px, request.height_px))
     configs = {style.name: style for style in request.styles}
     check_outputs(outputs, configs, source, (width_px, height_px))
-    for style in request.styles:
+    for name, style in configs.items():
+        note_unused(outputs[name], style.output, reporter.note)
         grade_lut(style.output.finish)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
@@ -110,12 +113,7 @@ def _prepare(
     resolved, resources = resolve_styles(
         request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
     )
-    least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
-    if min(width_px, height_px) < least_px:
-        raise InputError(
-            f"{source.path}: {width_px}x{height_px} px is too small, the encoder needs {least_px} px along each side",
-            hint="ask for a larger --width or --height",
-        )
+    _check_least_size(source, (width_px, height_px), resources)
     known = None if existing is None else known_first_pass(existing, source, read)
     looked = known or _look_through(source, request, reporter, cancellation, thumbnails)
     for style in request.styles:
@@ -137,6 +135,10 @@ def _prepare(
             style.name: curve_values(style, source, looked, thumbnails, reporter, cancellation)
             for style in request.styles
         },
+        region_colors={
+            style.name: measured_region_colors(style, source, looked, thumbnails, reporter, cancellation)
+            for style in request.styles
+        },
     )
     _check_clip(plan, source, configs, outputs, reporter)
     weights = {style.name: style.weights for style in resolved if style.weights is not None}
@@ -144,7 +146,7 @@ def _prepare(
 
 
 def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnails) -> Source:
-    """The source of a request, without a digest, its frames neither aligned nor cropped yet; its notes are reported."""
+    """The source of a request, its photos grouped where they are fused; what is odd about it is noted."""
     from pipeline.media.reader.source import probe
 
     read = request.styles[0].input
@@ -163,10 +165,21 @@ def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnai
     return source
 
 
+def _check_least_size(source: Source, size_px: tuple[int, int], resources: dict[str, Resources]) -> None:
+    """Raise InputError for frames of `size_px`, (width, height), that are too small for an encoder."""
+    least_px = max(found.encoder.min_side_px if found.encoder else 1 for found in resources.values())
+    if min(size_px) < least_px:
+        raise InputError(
+            f"{source.path}: {size_px[0]}x{size_px[1]} px is too small, the encoder needs {least_px} px along each "
+            "side",
+            hint="ask for a larger --width or --height",
+        )
+
+
 def _check_clip(
-    plan: RenderPlan, source: Source, configs: Mapping[str, Config], outputs: Mapping[str, Path], reporter: Reporter
+    plan: RenderPlan, source: Source, configs: dict[str, Config], outputs: dict[str, Path], reporter: Reporter
 ) -> None:
-    """Raise ConfigError or WriteError for settings of time and framing that do not fit the clip."""
+    """Raise the errors of settings of the output that do not fit the clip."""
     for name, style in configs.items():
         timeline = output_timeline(style.output, plan, source, outputs[name])
         output_framing(style.output, (plan.width_px, plan.height_px), shown_times(source, timeline))

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from pipeline.config.settings import InputSettings
 from pipeline.errors import UsageError
 from pipeline.plan.curves import FrameValues, curve_identity
+from pipeline.plan.region_colors import RegionColors, region_colors_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
 from pipeline.workflows.crop import Crop
 from pipeline.workflows.driving import curve_values, finish_areas
 from pipeline.workflows.finished import Samples, finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
+from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.resolve import load_resources, resolve_style
 from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
 from pipeline.workflows.stylized_cells import StylizedCells, cell_keys
@@ -97,7 +99,8 @@ def preview(
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
         found = known[config.input]
         values = curve_values(config, source, found, thumbnails, reporter, Cancellation())
-        plan = _plan(source, config, frames, run_up, found, (width_px, height_px), values)
+        colors = measured_region_colors(config, source, found, thumbnails, reporter, Cancellation())
+        plan = _plan(source, config, frames, run_up, found, (width_px, height_px), values, colors)
         resolved = resolve_style(config, resources, weights, loaded=loaded)
         works.append(_Work(config, resources, plan, cell_keys(plan, resolved, frames)))
     stylized = _stylized(works, reporter, cells, fresh=fresh)
@@ -161,11 +164,12 @@ def _plan(
     found: FirstPass,
     size_px: tuple[int, int],
     values: FrameValues,
+    colors: RegionColors,
 ) -> RenderPlan:
-    """The plan of a variant, for frames of (width, height); it is not written: its identity has the curves alone."""
+    """The plan of a variant, for frames of (width, height); it is not written: its identity has what is measured."""
     return RenderPlan(
         digest="",
-        identity=curve_identity(config.name, values),
+        identity=curve_identity(config.name, values) | region_colors_identity(config.name, colors),
         source=source,
         width_px=size_px[0],
         height_px=size_px[1],

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError, InputError, TemperaError
 from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.types import Frame, Masks, Shot, Source
+from pipeline.types import Frame, Shot, Source
+from pipeline.workflows.mask_coverage import covering_masks, covers_nothing, empty_mask
 from pipeline.workflows.mask_pass import MaskedFrames, check_mask, mask_digests, prepare_masks
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from pipeline.execute.session import Session
     from pipeline.runtime.progress import Reporter
 
-COVERED_FROM: Final = 1 / 255
-"""A mask that is nowhere higher than this level covers nothing."""
-
 
 def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancellation) -> Session:
     """The session with the masks of its styles' regions, which are prepared now; the same if none has regions.
@@ -40,8 +36,8 @@ def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancel
     """
     plan = session.directory.plan
     masks = {
-        name: _region_masks(
-            config.regions,
+        name: covering_masks(
+            _named(config.regions),
             MaskedFrames(
                 session.source,
                 (plan.width_px, plan.height_px),
@@ -62,10 +58,10 @@ def with_region_masks(session: Session, reporter: Reporter, cancellation: Cancel
 def check_region_masks(config: Config, source: Source, size_px: tuple[int, int], shots: Sequence[Shot]) -> None:
     """Raise ConfigError or InputError for a mask of a region whose files do not fit the frames of `size_px` (width,
     height), or whose picture covers nothing; see `check_mask`."""
-    for number, region in enumerate(config.regions):
-        picture = check_mask(region.mask, source, size_px, shots)
-        if picture is not None and picture.max() < COVERED_FROM:
-            raise _covers_nothing(region, number)
+    for owner, mask in _named(config.regions):
+        picture = check_mask(mask, source, size_px, shots)
+        if picture is not None and covers_nothing(picture):
+            raise empty_mask(owner, mask)
 
 
 def image_regions(config: Config, contents: torch.Tensor) -> list[torch.Tensor | None]:
@@ -101,54 +97,9 @@ def image_masks(settings: Sequence[MaskSettings], frames: Sequence[NDArray[np.ui
         return [masks(index, rgb) for index, rgb in enumerate(frames)]
 
 
-def _region_masks(
-    regions: Sequence[RegionSettings], frames: MaskedFrames, reporter: Reporter, cancellation: Cancellation
-) -> Masks:
-    """The masks of regions, each of which covers something in at least one frame."""
-    settings = [region.mask for region in regions]
-    masks = prepare_masks(settings, frames, reporter, cancellation)
-    empty = _covering_nothing(settings, masks, frames, cancellation)
-    if empty is None:
-        return masks
-    raise _covers_nothing(regions[empty], empty)
-
-
-def _covers_nothing(region: RegionSettings, number: int) -> TemperaError:
-    name, mask = f"region {region.name or number + 1}", region.mask
-    if mask.sky or mask.luminance is not None or mask.hue is not None:
-        found = "sky" if mask.sky else "luminance" if mask.luminance is not None else "hue"
-        return InputError(
-            f"{name}: its mask, found by {found}, covers nothing in any frame of the input",
-            hint="remove the region for this input, or give it another mask: "
-            + ("" if mask.sky else f"a wider range of {found}, or ")
-            + "a picture with image",
-        )
-    files = f"{mask.image or mask.frames} is" if mask.painted is None else "all painted masks are"
-    return ConfigError(
-        f"{name}: its mask covers nothing in any frame: {files} {'white, and inverted' if mask.invert else 'black'}",
-        hint=f"paint what is inside {'black' if mask.invert else 'white'}, exchange inside and outside with invert: "
-        f"{'false' if mask.invert else 'true'}, or remove the region",
-    )
-
-
-def _covering_nothing(
-    settings: Sequence[MaskSettings],
-    masks: Masks,
-    frames: MaskedFrames,
-    cancellation: Cancellation,
-) -> int | None:
-    """The first region that covers nothing in any frame; None: there is none. Reads until all have been seen."""
-    checkpoint = cancellation.checkpoint("stopped before the first frame", hint="run it again")
-    unseen = set(range(len(settings)))
-    for shot in frames.shots:
-        with closing(frames.read(shot.start, shot.stop)) as contents:
-            for frame in contents:
-                found = masks(frame.index, frame.rgb)
-                unseen = {region for region in unseen if found[region].max() < COVERED_FROM}
-                if all(settings[region].image is not None for region in unseen):
-                    return min(unseen, default=None)  # a picture is the same in every frame
-                checkpoint()
-    return min(unseen, default=None)
+def _named(regions: Sequence[RegionSettings]) -> list[tuple[str, MaskSettings]]:
+    """The masks of regions, each with what it is of."""
+    return [(f"region {region.name or number}", region.mask) for number, region in enumerate(regions, start=1)]
 
 
 def region_digests(config: Config, *, min_side_px: int) -> tuple[RegionDigests, ...]:

@@ -12,6 +12,7 @@ from pipeline.plan.curves import planned_values
 from pipeline.plan.identity import ResolvedStyle
 from pipeline.plan.paths import paths_of
 from pipeline.plan.planning import make_plan
+from pipeline.plan.region_colors import planned_region_colors
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.forecast import tell_forecast
@@ -74,6 +75,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
         shot_colors=plan.shot_colors,
         photo_digests=hashed.photos,
         values={name: planned_values(plan, name, config) for name, config in opened.configs.items()},
+        region_colors={name: planned_region_colors(plan, config) for name, config in opened.configs.items()},
     )
     check_same(plan, wanted, where=str(opened.path))
     return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed, opened.weights)

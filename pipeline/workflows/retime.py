@@ -1,29 +1,31 @@
-"""Writing finished frames by a timeline: in any order, with in-betweens, seen by a virtual camera."""
+"""Writing finished frames, as they are or by a timeline: in any order, with in-betweens, seen by a virtual camera."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pipeline.execute.in_order import map_in_order
+from pipeline.execute.in_order import map_in_order, thread_count
+from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.config.settings import MotionSettings, OutputSettings
+    from pipeline.config.settings import MotionSettings
+    from pipeline.config.video import VideoSettings
     from pipeline.media.writer.time_map import TimeMap
     from pipeline.motion.between import FlowPair
     from pipeline.motion.methods import FlowEstimator
     from pipeline.postprocess.timeline import Shown, Timeline
     from pipeline.runtime.progress import Reporter
-    from pipeline.types import Frame, Pixels, RenderPlan, Source
+    from pipeline.types import Frame, Pixels, RenderPlan, Shot, Source
 
 Item = TypeVar("Item")
 
@@ -33,36 +35,57 @@ KEPT_BYTES: Final = 1 << 28
 """Flow that is kept for the way back and for repetitions; what does not fit is estimated again."""
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedFrames:
+    """The finished frames of an output, and what pictures between them are made from.
+
+    `images` gives the frames with some indices, in that order, uint8 or uint16, and `contents` those of a range as they
+    were stylized; all are of `size_px`, (width, height). `motion` says how flow is estimated. Frames in `repeats` show
+    the stylized frame before them. `threads` is the most that are used, 0: all.
+    """
+
+    images: Callable[[Sequence[int]], Generator[Pixels]]
+    contents: Callable[[range], Generator[Frame]]
+    size_px: tuple[int, int]
+    motion: MotionSettings
+    repeats: Collection[int] = ()
+    threads: int = 0
+
+
+def repeated(shots: Iterable[Shot], hold: int) -> set[int]:
+    """The frames that show the stylized frame before them, where one in `hold` is stylized."""
+    return {index for shot in shots for index in range(shot.start, shot.stop) if (index - shot.start) % hold}
+
+
 def output_timeline(
-    settings: OutputSettings, plan: RenderPlan, source: Source, output: Path, fps: Fraction | None = None
+    settings: VideoSettings,
+    plan: RenderPlan,
+    source: Source,
+    output: Path,
+    fps: Fraction | None = None,
+    *,
+    first: int = 0,
 ) -> Timeline | None:
     """The timeline of an output, None if it shows the frames of the source as they are; one image is no clip.
 
-    `source` is the part of the plan's source that is shown, `fps` shows it at another pace first. Raises ConfigError as
-    `make_timeline` does.
+    `source` is the part of the plan's source that is shown, which begins with its frame `first`; `fps` shows it at
+    another pace first. Raises ConfigError as `make_timeline` does.
     """
     from pipeline.media.writer.target import resolve
     from pipeline.postprocess.timeline import make_timeline
 
     if resolve(output, settings).kind == "still":
         return None
-    cuts = [shot.start for shot in plan.shots if 0 < shot.start < source.frame_count]
+    cuts = [shot.start - first for shot in plan.shots if 0 < shot.start - first < source.frame_count]
     return make_timeline(settings.time, settings.view, paced(source, fps), cuts, output.suffix.lower())
 
 
-def file_count(
-    output: Path, settings: OutputSettings, plan: RenderPlan, source: Source, fps: Fraction | None = None
-) -> int:
-    """How many files an output of a source is. Raises ConfigError as `output_timeline` does."""
-    from pipeline.media.writer.target import resolve
-
-    if resolve(output, settings).kind != "stills":
-        return 1
-    timeline = output_timeline(settings, plan, source, output, fps)
+def picture_count(source: Source, timeline: Timeline | None) -> int:
+    """How many pictures an output of a source has."""
     return source.frame_count if timeline is None else len(timeline.shown)
 
 
-def check_times(output: Path, settings: OutputSettings, source: Source, timeline: Timeline | None) -> None:
+def check_times(output: Path, settings: VideoSettings, source: Source, timeline: Timeline | None) -> None:
     """Raise WriteError if a video of this kind cannot show a source, or the pictures of a timeline, at the times."""
     from pipeline.media.writer import video
     from pipeline.media.writer.target import resolve
@@ -74,7 +97,7 @@ def check_times(output: Path, settings: OutputSettings, source: Source, timeline
         video.check_times(output, target, output_timing(shown, None))
 
 
-def plays_in_words(output: Path, settings: OutputSettings, plan: RenderPlan, source: Source) -> str:
+def plays_in_words(output: Path, settings: VideoSettings, plan: RenderPlan, source: Source) -> str:
     """How an output plays, for people: pictures, seconds, rate, loop, what is made between frames, audio."""
     from pipeline.media.writer.target import resolve
 
@@ -111,31 +134,48 @@ def _pictures_of(source: Source, timeline: Timeline | None) -> str:
     return f"{len(timeline.shown)} picture{'s' * (len(timeline.shown) != 1)} of {frames}"
 
 
-def write_retimed(
+def write_frames(
     output: Path,
-    pictures: Generator[Pixels],
-    timeline: Timeline,
+    frames: FinishedFrames,
     source: Source,
-    settings: OutputSettings,
+    timeline: Timeline | None,
+    settings: VideoSettings,
     reporter: Reporter,
+    *,
+    fps: Fraction | None = None,
     record: str = "",
 ) -> None:
-    """Write the pictures of a timeline, with the audio of the source where they run forward, and a record.
+    """Write the frames of a source by a timeline, or all of them as they are, at constant `fps` if that is given.
 
-    Raises what `write_video` raises.
+    Audio of the source goes with pictures that run forward. `record` is what the file says about its settings. Raises
+    ConfigError as `output_framing` does, and what `write_video` raises.
     """
     from pipeline.media.writer.output import write_video
+    from pipeline.media.writer.time_map import AS_RECORDED
 
-    if timeline.note:
-        reporter.note(timeline.note)
-    reporter.note(f"{output.name}: {_pictures_of(source, timeline)}, {float(timeline.end):.2f} s")
-    with reporter.stage(f"writing {output.name}", len(timeline.shown)) as advance:
+    shown = output_framing(settings, frames.size_px, shown_times(source, timeline, fps), output.name, reporter)
+    time_map: TimeMap | None = AS_RECORDED
+    if timeline is None:
+        pictures = frames.images(range(source.frame_count))
+    else:
+        if timeline.note:
+            reporter.note(timeline.note)
+        reporter.note(f"{output.name}: {_pictures_of(source, timeline)}, {float(timeline.end):.2f} s")
+        finished, contents = frames.images(timeline.frames), in_any_order(timeline.contents, frames.contents)
+        threads = thread_count(frames.size_px, frames.threads)
+        pictures = retimed(timeline, finished, contents, frames.motion, threads, frames.repeats)
+        time_map, source, fps = _time_map(timeline), _shown_source(source, timeline), None
+    with (
+        closing(framed_pictures(pictures, shown, frames.threads)) as made,
+        reporter.stage(f"writing {output.name}", source.frame_count) as advance,
+    ):
         write_video(
             output,
-            pictures,
-            source=_shown_source(source, timeline),
+            made,
+            source=source,
             settings=settings,
-            time_map=_time_map(timeline),
+            fps=fps,
+            time_map=time_map,
             record=record,
             progress=advance,
             note=reporter.note,

@@ -37,8 +37,9 @@ def write_sheet(path: Path, sheet: Sheet) -> None:
 def promote(sheet: Path, cell: str, config_path: Path) -> None:
     """Write the config of a cell of a sheet as a new YAML file, which as a style gives exactly that cell.
 
-    Raises UsageError if the file exists, is no .yaml, or the sheet has no such stylized cell; InputError if the sheet
-    cannot be read; WriteError if the file cannot be written.
+    It keeps the name of the style, which is part of the seed of every frame. Raises UsageError if the file exists, is
+    no .yaml, or the sheet has no such stylized cell; InputError if the sheet cannot be read; WriteError if the file
+    cannot be written.
     """
     if config_path.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"{config_path}: expected a .yaml", hint=f"for example --promote {cell} mine.yaml")
@@ -55,7 +56,8 @@ def promote(sheet: Path, cell: str, config_path: Path) -> None:
     differing = "".join(f"\n  {assignment}" for assignment in facts["differing"])
     comment = (
         f"Cell {name} of {sheet.name}: {facts['style']}, frame {facts['frame']}{differing}\n"
-        f"tempera render INPUT --style {shlex.quote(config_path.name)}"
+        f"tempera render INPUT --style {shlex.quote(config_path.name)}\n"
+        "The name is part of the seed: under another one the strokes fall elsewhere."
     )
     _write(config_path, config_yaml(config, config_path.parent, comment).encode())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
-from pipeline.types import FrameBatch
+from pipeline.types import Frame, FrameBatch, Shot
 from pipeline.workflows.driving import image_values
 from pipeline.workflows.region_masks import image_regions
 from pipeline.workflows.resolve import resolve_styles
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.config.settings import Config
+    from pipeline.stylers.shot_colors import ShotColors
 
 _OVERSHOOT: Final = 0.1
 """How far values may be outside [0, 1], as behind a resize by Lanczos's kernel; more is another range."""
@@ -39,7 +41,7 @@ def stylize_images(
 
     from pipeline.media.image.arrays import fit_size, to_uint8
     from pipeline.runtime.device import use_threads
-    from pipeline.stylers.shot_colors import ShotColors, styler_of
+    from pipeline.stylers.shot_colors import styler_of
     from pipeline.stylers.table import build_stylers
 
     content = as_tensor(image)
@@ -55,16 +57,34 @@ def stylize_images(
         )
     values = image_values(config, [to_uint8(one) for one in content])
     content = _resized(content, size)
-    shots = [ShotColors(to_uint8(one).reshape(-1, 3), index, index + 1) for index, one in enumerate(content)]
     use_threads(config.runtime.threads)
-    stylers = build_stylers(config, found, shots=shots)
     regions = image_regions(config, content)
+    stylers = build_stylers(config, found, shots=_image_colors(config, content, regions))
     stylized = []
     for index, (one, maps, own) in enumerate(zip(content, regions, values, strict=True)):
         seed = frame_seed(config.seed, config.name, index)
         batch = FrameBatch("cold", one[None], None, (seed,), regions=maps, indices=(index,), values=(own,))
         stylized.append(styler_of(stylers, index).stylize(batch).images[0])
     return like(image, torch.stack(stylized))
+
+
+def _image_colors(config: Config, content: torch.Tensor, regions: Sequence[torch.Tensor | None]) -> list[ShotColors]:
+    """The colors of images (B, 3, H, W), each a shot by itself, with the maps (1, R + 1, H, W) of their regions."""
+    from pipeline.analysis.shot_colors import region_colors
+    from pipeline.media.image.arrays import to_uint8
+    from pipeline.stylers.shot_colors import ShotColors, decoded_parts
+
+    frames = [Frame(index, index, to_uint8(one)) for index, one in enumerate(content)]
+    shots = [Shot(index, index, index + 1) for index in range(len(frames))]
+    parts: Sequence[Sequence[str]] = [()] * len(frames)
+    if config.uses_region_colors:
+        maps = [own[0].numpy() for own in regions if own is not None]
+        parts = region_colors(lambda index, _: maps[index], frames, shots)
+    found = []
+    for frame, own in zip(frames, parts, strict=True):
+        whole = frame.rgb.reshape(-1, 3)
+        found.append(ShotColors(whole, frame.index, frame.index + 1, decoded_parts(own, whole)))
+    return found
 
 
 def as_tensor(image: Any) -> torch.Tensor:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.encoders.fetch import cache_folder
 from pipeline.plan.curves import planned_values
 from pipeline.plan.identity import ResolvedStyle, make_identity
+from pipeline.plan.region_colors import planned_region_colors
 from pipeline.runtime.atomic import make_folders, remove, write_bytes
 from pipeline.runtime.hashing import json_digest
 from pipeline.types import RenderPlan
@@ -90,6 +91,7 @@ def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> 
     whole = source.kind == "video" or bool(source.damaged or style.config.regions)
     keys: dict[int, str] = {}
     curves = planned_values(plan, style.name, style.config)
+    colors = {style.name: planned_region_colors(plan, style.config)}
     digests: dict[tuple[int, int], str] = {}
     for index in frames:
         chain = next(chain for chain in plan.chains if index in chain.frames)
@@ -100,7 +102,15 @@ def cell_keys(plan: RenderPlan, style: ResolvedStyle, frames: Iterable[int]) -> 
         values = {style.name: {key: own[: index + 1] for key, own in curves.items()}}
         facts = {
             "identity": make_identity(
-                hashed, plan.width_px, plan.height_px, plan.shots, [style], plan.exposure, plan.shot_colors, values
+                hashed,
+                plan.width_px,
+                plan.height_px,
+                plan.shots,
+                [style],
+                plan.exposure,
+                plan.shot_colors,
+                values,
+                colors,
             ),
             "source": [source.width_px, source.height_px],  # of the first photo, by which others are cropped
             "chain": [chain.start, index, chain.seed],

@@ -86,6 +86,37 @@ def test_layers_masks_and_opacity_are_exact(tempera: Tempera, home: Path) -> Non
     np.testing.assert_array_equal(photo, contents)
 
 
+@pytest.mark.parametrize(
+    ("mask", "code", "words"),
+    [
+        ({"image": "black.png"}, 3, ["black.png is black", "invert: true"]),
+        ({"image": "white.png", "invert": True}, 3, ["white.png is white, and inverted"]),
+        ({"frames": "blacks"}, 3, ["blacks is black"]),
+        ({"luminance": [0.999, 1], "softness": 0}, 4, ["found by luminance", "a wider range"]),
+    ],
+)
+def test_layer_whose_mask_covers_nothing_is_refused_before_the_work(
+    tempera: Tempera, home: Path, mask: dict[str, object], code: int, words: list[str]
+) -> None:
+    for name, level in (("black", 0), ("white", 255)):
+        Image.new("L", (48, 32), level).save(home / f"{name}.png")
+    write_photos(home / "blacks", [np.zeros((32, 48, 3), np.uint8)] * COUNT)
+    (home / "c.yaml").write_text(json.dumps({"layers": [ONE, {**TWO, "mask": mask}]}), encoding="utf-8")
+    for target in (("-o", "v.mp4"), ("--sheet", "s.png")):
+        refused = tempera("compose", "c.yaml", *target, *QUIET)
+        assert_refused(refused, code, "layers.1: its mask", "covers nothing in any frame", "remove layers.1", *words)
+    assert not (home / "v.mp4").exists() and not (home / "s.png").exists()
+
+
+def test_mask_of_a_layer_may_be_black_in_some_frames(tempera: Tempera, home: Path) -> None:
+    masks = [np.full((32, 48, 3), 255 * (index == 2), np.uint8) for index in range(COUNT)]
+    write_photos(home / "masks", masks)
+    layers: list[object] = [ONE, {**TWO, "mask": {"frames": "masks", "feather": 0}}]
+    ones, twos = stored(home, "one"), stored(home, "two")
+    np.testing.assert_array_equal(compose(tempera, home, layers), [*ones[:2], twos[2], ones[3]])
+    np.testing.assert_array_equal(compose(tempera, home, layers, "--frames", "0:2")[:2], ones[:2])
+
+
 def test_blend_modes_work_on_8_bit_frames(tempera: Tempera, home: Path) -> None:
     ones, twos = (np.stack(stored(home, name)).astype(float) / 255 for name in ("one", "two"))
     product = np.stack(compose(tempera, home, [ONE, {**TWO, "blend": "multiply"}]))
@@ -98,6 +129,20 @@ def test_finish_of_a_layer_is_that_of_its_render_unless_it_is_given(tempera: Tem
     np.testing.assert_array_equal(compose(tempera, home, [{"render": "one.render"}]), exported)
     gray = compose(tempera, home, [{**ONE, "finish": {"follow_level": 0, "grade": {"saturation": 0}}}])
     assert int(np.ptp(np.stack(gray).astype(int), axis=-1).max()) <= 1
+
+
+@pytest.mark.parametrize("finish", [{"match_color": 1}, {"match_color": 0.5, "palette": 4}, {"preserve_color": 1}])
+def test_colors_are_matched_in_the_part_of_a_layer_as_an_export_matches_them(
+    tempera: Tempera, home: Path, finish: dict[str, object]
+) -> None:
+    settings = [f"--set=output.finish.{key}={value}" for key, value in {**RAW, **finish}.items()]
+    assert tempera("export", "one.render", "-o", "plain/%d.png", *settings, *QUIET).code == 0
+    exported = [read_rgb(path) for path in sorted((home / "plain").glob("*.png"))]
+    layers: list[object] = [ONE, {**ONE, "finish": {**RAW, **finish}, "mask": RIGHT}]
+    for frame, raw, matched in zip(compose(tempera, home, layers), stored(home, "one"), exported, strict=True):
+        np.testing.assert_array_equal(frame[:, :24], raw[:, :24])
+        np.testing.assert_array_equal(frame[:, 24:], matched[:, 24:])
+        assert not np.array_equal(raw[:, 24:], matched[:, 24:])
 
 
 def test_detail_grade_lut_and_grain_act_on_the_sum(tempera: Tempera, home: Path) -> None:

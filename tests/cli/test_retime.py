@@ -6,12 +6,15 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from pipeline.postprocess import timeline
+from pipeline.postprocess.timeline import Timeline
 from tests.support.bursts import moved, photo
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import FRAMES, Tempera, assert_refused, export, pictures, video_times
@@ -95,6 +98,19 @@ def test_a_retimed_video_does_not_replace_the_frames(tempera: Tempera, copy: Pat
     assert_refused(tempera("clean", copy, "--frames", "--progress", "none"), 5, "no complete video")
     export(tempera, copy, "v.mp4", "codec=h264")
     assert len(video_times(Path("v.mp4"))) == FRAMES
+
+
+def test_an_export_makes_its_timeline_once(tempera: Tempera, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def counted(*arguments: Any) -> Timeline | None:
+        made.append(arguments)
+        return usual(*arguments)
+
+    usual = timeline.make_timeline
+    monkeypatch.setattr(timeline, "make_timeline", counted)
+    export(tempera, copy, "out/%03d.png", "codec=auto", "time.fps=20")
+    assert len(made) == 1 and len(list(Path("out").iterdir())) == 2 * FRAMES
 
 
 def test_a_folder_of_stills_can_be_written_again(tempera: Tempera, copy: Path) -> None:

@@ -167,6 +167,21 @@ def transfer_colors(
     return srgb_from_oklab(lab + part * (transfer(rgb) - lab))
 
 
+def transfer_regions(rgb: RGB, transfers: Sequence[ColorTransfer | None], maps: NDArray[np.float32]) -> RGB:
+    """An image, uint8 (H, W, 3) sRGB, in which each region has a map of its own (None: none), blended in Oklab.
+
+    `maps`, float32 (R, H, W) in [0, 1], say how far every pixel belongs to each region, and add up to 1. Colors outside
+    the gamut are treated as in `transfer_colors`.
+    """
+    lab = oklab_from_srgb(rgb)
+    moved = lab.copy()
+    for transfer, part in zip(transfers, maps, strict=True):
+        inside = part > 0
+        if transfer is not None and inside.any():
+            moved[inside] += part[inside, np.newaxis] * (transfer(rgb[inside]) - lab[inside])
+    return srgb_from_oklab(moved)
+
+
 def sample_colors(images: Sequence[RGB], count: int = SAMPLES) -> RGB:
     """`count` colors (count, 3) of some images, drawn at random with a fixed seed, of each equally many."""
     random = np.random.default_rng(0)

@@ -69,13 +69,14 @@ def load_opacity(path: str | Path) -> NDArray[np.float32] | None:
         return None if alpha.min() == 255 else as_float(upright(alpha, exif_orientation(image)))
 
 
-def open_image(path: str | Path, *, max_px: int = MAX_PX) -> Image.Image:
+def open_image(path: str | Path, *, max_px: int = MAX_PX, head: bytes | None = None) -> Image.Image:
     """Open an image with Pillow, header only, with every check that can be made before decoding.
 
-    The caller closes it. Raises InputError as `load_rgb` does.
+    `head` is what `read_head` gives, where that is known. The caller closes the image. Raises InputError as `load_rgb`
+    does.
     """
     path = Path(path)
-    head = read_head(path)
+    head = head or read_head(path)
     kind = photo_format(path, head)
     if kind == "RAW":  # of those that are TIFF files Pillow would read the thumbnail
         raise InputError(

@@ -12,6 +12,7 @@ from pipeline.media.image import raw
 from pipeline.media.image.icc import has_broken_profile
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
+from pipeline.media.image.sniff import photo_format, read_head
 
 if TYPE_CHECKING:
     from pipeline.types import Pixels
@@ -34,9 +35,10 @@ class Photo:
 
 def open_photo(file: str) -> Photo:
     """What is known of a photo before it is decoded. Raises what `open_image` and `raw_size` raise."""
-    if raw.is_raw_file(file):
+    head = read_head(file)
+    if photo_format(file, head) == "RAW":
         return Photo(raw.raw_size(file), raw.raw_exif(file))
-    with open_image(file) as image:
+    with open_image(file, head=head) as image:
         size = upright_size(image)
         try:
             exif = image.getexif()
@@ -58,10 +60,11 @@ def decode_photo(
     8, as long as twice the wanted size remains on both sides, so a photo of 24 megapixels is read several times as
     fast. `development` is asked how raw files are developed. Raises InputError if the photo is damaged.
     """
-    if raw.is_raw_file(file):
+    head = read_head(file)
+    if photo_format(file, head) == "RAW":
         full = raw.raw_size(file)
         return raw.develop(file, development(), size=size), full
-    with open_image(file) as image:
+    with open_image(file, head=head) as image:
         full = upright_size(image)
         longer = 2 * max(size)
         image.draft(None, (longer, longer))

@@ -10,7 +10,7 @@ from pipeline.media.image.arrays import resize
 from pipeline.media.image.depth import as_8_bit
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import count_frames, open_image, render_frame, upright_size
-from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose
+from pipeline.media.reader.timing import check_slice, check_slice_end, choose
 from pipeline.types import FrameSlice, Source
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ def probe(
 ) -> Source:
     """Decode an animation once for the delays of its frames, and keep small ones in `thumbnails`.
 
-    Raises InputError if not even one frame can be decoded; UsageError for a bad slice or rate.
+    Raises InputError if not even one frame can be decoded; UsageError for a bad slice.
     """
-    check_fps(fps)
     check_slice(frames)
     file = found.files[0]
     pts: list[int] = []

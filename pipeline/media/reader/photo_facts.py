@@ -14,8 +14,7 @@ from PIL import ImageCms
 from pipeline.errors import InputError
 from pipeline.media.image.limits import DECODE_ERRORS
 from pipeline.media.image.load import open_image
-from pipeline.media.image.raw import is_raw_file
-from pipeline.media.image.sniff import read_head
+from pipeline.media.image.sniff import photo_format, read_head
 from pipeline.media.reader.cameras import count_cameras, describe_cameras
 from pipeline.media.reader.header import read_header
 from pipeline.media.reader.intervals import describe_gaps, find_gaps, intervals, usual_interval
@@ -150,11 +149,12 @@ def _describe_jumps(photos: Sequence[PhotoHeader]) -> list[str]:
 
 def _picture(header: PhotoHeader) -> tuple[str, int]:
     """The name of the ICC profile of a photo, "" if it has none, and its bits per sample as read, 0 if unknown."""
-    if is_raw_file(header.file):
+    head = read_head(header.file)
+    if photo_format(header.file, head) == "RAW":
         return "camera raw", RAW_BITS
     try:
-        with open_image(header.file) as image:
-            return _profile_name(image), _bits(image, read_head(header.file))
+        with open_image(header.file, head=head) as image:
+            return _profile_name(image), _bits(image, head)
     except (InputError, *DECODE_ERRORS):
         return "", 0
 

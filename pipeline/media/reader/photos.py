@@ -27,7 +27,7 @@ from pipeline.media.reader.intervals import (
     usual_interval,
 )
 from pipeline.media.reader.order import OrderedPhotos, put_in_order
-from pipeline.media.reader.timing import check_fps, check_slice_end
+from pipeline.media.reader.timing import check_slice_end
 from pipeline.types import Source
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def probe(
     them where photos are missing.
 
     Raises InputError for a photo that is cut off or, with `input.fit=strict`, of another size than the first;
-    UsageError for a bad slice or rate.
+    UsageError for a bad slice.
     """
-    check_fps(fps)
     ordered, notes = _in_order(found, settings)
     photos = ordered.photos
     wanted = check_slice_end(frames, len(photos))

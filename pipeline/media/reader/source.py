@@ -57,7 +57,8 @@ def probe(
     `thumbnails`; of photos only the headers are read. Without `digest` the content is not hashed, and `Source.digest`
     stays empty.
 
-    Raises InputError for whatever cannot be rendered and UsageError for a slice or rate that makes no sense.
+    Raises InputError for whatever cannot be rendered and UsageError for a slice that makes no sense; `fps` is one that
+    `parse_fps` gives.
     """
     found = inputs.resolve(given, settings)
     if found.kind == "photos":

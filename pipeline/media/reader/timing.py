@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
+from typing import Final
 
 from pipeline.errors import UsageError
 from pipeline.types import FrameSlice
+
+RATES: Final = (Fraction(1, 3600), Fraction(1000))
+"""The lowest and the highest rate at which an input is read or shown, in frames per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def parse_slice(text: str) -> FrameSlice:
 def parse_fps(text: str, option: str = "--fps") -> Fraction:
     """Frames per second from `24`, `30000/1001`, or `23.976`, which means 24000/1001.
 
-    Raises UsageError, naming the option, for anything else, or outside (0, 1000].
+    Raises UsageError, naming the option, for anything else, or outside `RATES`.
     """
     try:
         # Without exponents: 1e999999999 is a number too, and takes all memory.
@@ -50,9 +54,9 @@ def parse_fps(text: str, option: str = "--fps") -> Fraction:
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
     fps = fps.limit_denominator(100_000)
-    if not 0 < fps <= 1000:
+    if not RATES[0] <= fps <= RATES[1]:
         raise UsageError(
-            f"{option} {text}: expected a number above 0 and up to 1000",
+            f"{option} {text}: expected {RATES[0]} to {RATES[1]} frames per second",
             hint="for example 24, or as a fraction 30000/1001",
         )
     return rate(fps)
@@ -95,12 +99,6 @@ def check_slice_end(frames: FrameSlice | None, count: int) -> range:
             hint=f"choose A:B inside 0:{count}",
         )
     return range(begin, end, step)
-
-
-def check_fps(fps: Fraction | None) -> None:
-    """Raises UsageError for a rate outside 1/3600 to 1000 frames per second."""
-    if fps is not None and not Fraction(1, 3600) <= fps <= 1000:
-        raise UsageError(f"--fps {fps}: expected a rate between 1/3600 and 1000", hint="for example --fps 24")
 
 
 def repair(stamps: list[int | None], step: int) -> tuple[list[int], int]:

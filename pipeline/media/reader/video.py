@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.media.reader.damage import describe, fill
 from pipeline.media.reader.decode import MAX_VIDEO_PX, has_separate_alpha, open_video
 from pipeline.media.reader.hdr import HDR_NAMES, USUAL_PEAK_NITS, WIDE_NAMES
 from pipeline.media.reader.scan import Scan, scan
-from pipeline.media.reader.timing import check_fps, check_slice, check_slice_end, choose, repair, usual_step
+from pipeline.media.reader.timing import check_slice, check_slice_end, choose, repair, usual_step
 from pipeline.types import FrameSlice, Source
 
 if TYPE_CHECKING:
@@ -35,6 +36,25 @@ _LISTED: Final = 4
 """How many other streams a note or an error names."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stamps:
+    """When the frames of a video are shown, strictly increasing, and when the last one ends, in ticks of `base_s`.
+
+    `average` is the rate that the file states, and `made_up` how many stamps are not those of the file.
+    """
+
+    pts: list[int]
+    end: int
+    base_s: Fraction
+    average: Fraction | None
+    made_up: int
+
+    @property
+    def length_s(self) -> Fraction:
+        """Seconds from the first frame to the end of the last one."""
+        return (self.end - self.pts[0]) * self.base_s
+
+
 def probe(
     found: InputFiles,
     settings: InputSettings,
@@ -48,50 +68,33 @@ def probe(
     Small frames of that pass are kept in `thumbnails`.
 
     Raises InputError if it is no video, has no video stream that can be decoded, or not one frame can be decoded;
-    UsageError for a bad slice or rate.
+    UsageError for a bad slice.
     """
-    check_fps(fps)
     _, wanted_end, _ = check_slice(frames)
     file = found.files[0]
     with open_video(file) as container:
         stream, notes = _choose_stream(container, file, settings.stream)
         # One frame more than wanted: it shows how long the last wanted one stays.
         scanned = scan(file, stream, None if wanted_end is None else wanted_end + 1, settings, thumbnails)
-        if not any(position is not None for position in scanned.positions):
-            claimed = stream.codec_context.width * stream.codec_context.height
-            why = "its frames are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
-            raise InputError(
-                f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again"
-            )
+        _check_decoded(scanned, stream, file)
         wanted = check_slice_end(frames, len(scanned.stamps))
         width_px, height_px = _display_size(scanned, file)
-        time_base = Fraction(stream.time_base or Fraction(1, 90_000))
-        average = stream.average_rate or stream.guessed_rate
-        nominal = max(1, round(1 / (average * time_base))) if average else 1
-        pts, made_up = repair(scanned.stamps, usual_step([s for s in scanned.stamps if s is not None], nominal))
-        last_end = pts[-1] + (scanned.last_duration or usual_step(pts, nominal))
+        stamps = _repaired(scanned, stream)
+        pts = stamps.pts
         shown = _shown(scanned, settings.on_damaged)
-        stops = settings.on_damaged == "stop"
-        chosen = [index for index in wanted if stops or shown[index] is not None]
-        if not chosen:
-            raise InputError(
-                f"{file}: not one of the frames {wanted.start}:{wanted.stop} can be decoded",
-                hint="choose others with --frames",
-            )
-        over = pts[wanted.stop] if wanted.stop < len(pts) else last_end
-        timeline = choose([pts[index] for index in chosen], chosen, over, time_base, fps)
+        chosen = _chosen(wanted, shown, settings.on_damaged, file)
+        over = pts[wanted.stop] if wanted.stop < len(pts) else stamps.end
+        timeline = choose([pts[index] for index in chosen], chosen, over, stamps.base_s, fps)
         numbers = timeline.numbers
-        if made_up:
-            notes.append(f"{made_up} missing or repeated time stamps were set from the frame rate.")
-        notes += _damage_notes(scanned, pts, time_base, wanted, Path(file).name, settings.on_damaged)
-        notes += _ending_notes(scanned, stream, container, (last_end - pts[0]) * time_base)
+        if stamps.made_up:
+            notes.append(f"{stamps.made_up} missing or repeated time stamps were set from the frame rate.")
+        notes += _damage_notes(scanned, pts, stamps.base_s, wanted, Path(file).name, settings.on_damaged)
+        notes += _ending_notes(scanned, stream, container, stamps.length_s)
         notes += _format_notes(scanned, settings)
         # Frames are counted from the start where that alone is sure to give the same pixels: near damage they depend on
         # where decoding begins.
-        counted = made_up or scanned.lost or scanned.concealed or has_separate_alpha(stream)
-        places = {number: place for place, number in enumerate(chosen)}
-        shown_at = [places[number] for number in numbers]
-        blended = _blended(shown_at, [shown[number] for number in chosen]) if settings.rate == "blend" else ()
+        counted = stamps.made_up or scanned.lost or scanned.concealed or has_separate_alpha(stream)
+        blended = _blended(numbers, chosen, shown) if settings.rate == "blend" else ()
         if blended:
             notes.append(f"Up to {max(blended)} frames of the video are averaged to one, in linear light.")
         return Source(
@@ -100,7 +103,7 @@ def probe(
             files=(file,),
             width_px=width_px,
             height_px=height_px,
-            frame_rate=fps or _frame_rate(average, pts, last_end, time_base) / wanted.step,
+            frame_rate=fps or _frame_rate(stamps) / wanted.step,
             time_base=timeline.time_base,
             pts=timeline.pts,
             duration_ticks=timeline.duration_ticks,
@@ -118,11 +121,46 @@ def probe(
         )
 
 
-def _blended(places: Sequence[int], positions: Sequence[int | None]) -> tuple[int, ...]:
-    """How many decoded frames each frame is made of: itself and those left out after it, up to the first gap.
+def _check_decoded(scanned: Scan, stream: VideoStream, file: str) -> None:
+    """Raise InputError if not one frame was decoded."""
+    if any(position is not None for position in scanned.positions):
+        return
+    claimed = stream.codec_context.width * stream.codec_context.height
+    why = "its frames are too large" if claimed > MAX_VIDEO_PX else scanned.reason or "it has none"
+    raise InputError(f"{file}: not one frame of the video can be decoded ({why})", hint="copy or export the file again")
 
-    `places` are those of the frames in `positions`, which are those of the decoder. Empty if all are made of one.
+
+def _repaired(scanned: Scan, stream: VideoStream) -> _Stamps:
+    """The time stamps of all frames that were decoded."""
+    base_s = Fraction(stream.time_base or Fraction(1, 90_000))
+    average = stream.average_rate or stream.guessed_rate
+    nominal = max(1, round(1 / (average * base_s))) if average else 1
+    pts, made_up = repair(scanned.stamps, usual_step([s for s in scanned.stamps if s is not None], nominal))
+    return _Stamps(pts, pts[-1] + (scanned.last_duration or usual_step(pts, nominal)), base_s, average, made_up)
+
+
+def _chosen(wanted: range, shown: Sequence[int | None], policy: Policy, file: str) -> list[int]:
+    """The wanted frames that are rendered: with `stop` all, else those that something can be shown for.
+
+    Raises InputError if there are none.
     """
+    chosen = [index for index in wanted if policy == "stop" or shown[index] is not None]
+    if not chosen:
+        raise InputError(
+            f"{file}: not one of the frames {wanted.start}:{wanted.stop} can be decoded",
+            hint="choose others with --frames",
+        )
+    return chosen
+
+
+def _blended(numbers: Sequence[int], chosen: Sequence[int], shown: Sequence[int | None]) -> tuple[int, ...]:
+    """How many decoded frames each frame of `numbers` is made of: itself and those of `chosen` left out after it, up to
+    the first gap.
+
+    `shown` has the positions of the decoder by frame. Empty if all are made of one.
+    """
+    place_of = {number: place for place, number in enumerate(chosen)}
+    places, positions = [place_of[number] for number in numbers], [shown[number] for number in chosen]
     counts = []
     for place, following in pairwise((*places, len(positions))):
         first, count = positions[place], 1
@@ -255,14 +293,14 @@ def _format_notes(scanned: Scan, settings: InputSettings) -> list[str]:
     return notes
 
 
-def _frame_rate(average: Fraction | None, pts: list[int], last_end: int, time_base: Fraction) -> Fraction:
+def _frame_rate(stamps: _Stamps) -> Fraction:
     """The rate of even time stamps; else the stated average, if the rate of the stamps is within 5 percent of it."""
-    steps = {b - a for a, b in pairwise(pts)}
+    steps = {b - a for a, b in pairwise(stamps.pts)}
     if len(steps) == 1:
-        return 1 / (steps.pop() * time_base)
-    measured = len(pts) / ((last_end - pts[0]) * time_base)
-    if average and abs(average / measured - 1) < Fraction(1, 20):
-        return Fraction(average)
+        return 1 / (steps.pop() * stamps.base_s)
+    measured = len(stamps.pts) / stamps.length_s
+    if stamps.average and abs(stamps.average / measured - 1) < Fraction(1, 20):
+        return Fraction(stamps.average)
     return measured.limit_denominator(1001)
 
 

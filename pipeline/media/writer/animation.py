@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pipeline.config.settings import OutputSettings
+    from pipeline.config.video import VideoSettings
     from pipeline.media.writer.target import Target
     from pipeline.media.writer.timing import Timing
     from pipeline.types import Pixels
@@ -93,7 +93,7 @@ def write_animation(
     frames: Iterator[Pixels],
     *,
     target: Target,
-    settings: OutputSettings,
+    settings: VideoSettings,
     timing: Timing,
     record: str = "",
     progress: Callable[[int], None] | None,

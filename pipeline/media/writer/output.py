@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.errors import UsageError, WriteError
+from pipeline.errors import WriteError
 from pipeline.media.writer.animation import write_animation
 from pipeline.media.writer.partial import leftovers, replacing
 from pipeline.media.writer.stills import write_numbered, write_still
-from pipeline.media.writer.target import SUFFIXES, check_output, describe_codecs, resolve, written_size
+from pipeline.media.writer.target import SUFFIXES, check_count, check_output, describe_codecs, resolve, written_size
 from pipeline.media.writer.time_map import AS_RECORDED
 from pipeline.media.writer.timing import output_timing
 from pipeline.media.writer.video import check_whole, encode_video
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from pipeline.config.settings import OutputSettings
+    from pipeline.config.video import VideoSettings
     from pipeline.media.writer.time_map import TimeMap
     from pipeline.types import Pixels, Source
 
@@ -48,7 +48,7 @@ def write_video(
     frames: Iterable[Pixels],
     *,
     source: Source,
-    settings: OutputSettings,
+    settings: VideoSettings,
     fps: Fraction | None = None,
     time_map: TimeMap | None = AS_RECORDED,
     record: str = "",
@@ -82,11 +82,7 @@ def write_video(
     through. ValueError for frames of unequal size or wrong type is a mistake of the caller.
     """
     target = resolve(path, settings)
-    if target.kind == "still" and source.frame_count != 1:
-        raise UsageError(
-            f"{path}: one image cannot hold {source.frame_count} frames",
-            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
-        )
+    check_count(path, target, source.frame_count)
     timing = output_timing(source, fps)
     checked = _checked(path, frames, source.frame_count)
     if target.kind == "stills":
@@ -94,10 +90,6 @@ def write_video(
         return path
     with replacing(path) as partial:
         if target.kind == "video":
-            wanted = source.has_audio and source.kind == "video" and settings.audio != "none"
-            wanted = wanted and (fps is None or time_map is not AS_RECORDED)
-            if wanted and time_map is None:
-                note(f"{path}: the frames do not run forward throughout: the video has no audio")
             encode_video(
                 path,
                 partial,
@@ -105,7 +97,7 @@ def write_video(
                 target=target,
                 source=source,
                 timing=timing,
-                time_map=time_map if wanted else None,
+                time_map=_heard(path, source, settings, fps, time_map, note),
                 record=record,
                 progress=progress,
                 note=note,
@@ -127,6 +119,24 @@ def write_video(
             if progress is not None:
                 progress(1)
     return path
+
+
+def _heard(
+    path: Path,
+    source: Source,
+    settings: VideoSettings,
+    fps: Fraction | None,
+    time_map: TimeMap | None,
+    note: Callable[[str], None],
+) -> TimeMap | None:
+    """Which moments of the audio of the source go with the frames; None: it is not wanted, or cannot go with them."""
+    if source.kind != "video" or not source.has_audio or settings.audio == "none":
+        return None
+    if fps is not None and time_map is AS_RECORDED:
+        return None
+    if time_map is None:
+        note(f"{path}: the frames do not run forward throughout: the video has no audio")
+    return time_map
 
 
 def _checked(path: Path, frames: Iterable[Pixels], expected: int) -> Iterator[Pixels]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pipeline.config.settings import OutputSettings
+    from pipeline.config.video import VideoSettings
     from pipeline.media.writer.target import Target
     from pipeline.types import Pixels
 
@@ -32,7 +32,7 @@ def write_numbered(
     frames: Iterator[Pixels],
     *,
     target: Target,
-    settings: OutputSettings,
+    settings: VideoSettings,
     record: str = "",
     progress: Callable[[int], None] | None,
 ) -> None:
@@ -45,7 +45,7 @@ def write_numbered(
 
 
 def write_still(
-    path: Path, file: Path, rgb: Pixels, *, target: Target, settings: OutputSettings, record: str = ""
+    path: Path, file: Path, rgb: Pixels, *, target: Target, settings: VideoSettings, record: str = ""
 ) -> None:
     """Write one image, uint8 or uint16 (H, W, 3) sRGB, to `file`; errors speak of `path`. Raises WriteError.
 
@@ -59,7 +59,7 @@ def write_still(
         raise write_error(path, error) from error
 
 
-def _encoded(rgb: Pixels, name: str, settings: OutputSettings, record: str) -> bytes:
+def _encoded(rgb: Pixels, name: str, settings: VideoSettings, record: str) -> bytes:
     xmp = xmp_packet(record) if record else b""
     match name:
         case "PNG":

@@ -83,6 +83,17 @@ class Target:
         asked = self.settings.depth != "auto" and self.settings.depth > 8
         return self.suffix == ".exr" or (asked and self.suffix in DEEP_IMAGES)
 
+    def __str__(self) -> str:
+        """As "h264 in .mp4", "animated .gif", "numbered .png images" or "one .png image"."""
+        match self.kind:
+            case "video":
+                return f"{self.codec} in {self.suffix}"
+            case "animation":
+                return f"animated {self.suffix}"
+            case "stills":
+                return f"numbered {self.suffix} images"
+        return f"one {self.suffix} image"
+
 
 def resolve(path: Path, settings: VideoSettings) -> Target:
     """What to write for this path and these settings.
@@ -199,11 +210,7 @@ def check_output(
     stays on the disk. Raises UsageError, ConfigError, MissingPartError or WriteError.
     """
     target = resolve(path, settings)
-    if target.kind == "still" and frame_count != 1:
-        raise UsageError(
-            f"{path}: one image cannot hold {frame_count} frames",
-            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
-        )
+    check_count(path, target, frame_count)
     folder = path.parent
     try:
         if path.is_dir():
@@ -223,16 +230,23 @@ def check_output(
                 hint="choose a smaller output.size, --width or --height, or .mp4",
             )
         _check_library(path, target.suffix)
-        return {"animation": f"animated {target.suffix}", "stills": f"numbered {target.suffix} images"}.get(
-            target.kind, f"one {target.suffix} image"
-        )
+        return str(target)
     width_px, height_px = grown_size(target, width_px, height_px)
     check_size(path, target, width_px, height_px)
     try:
         open_encoder(target, width_px, height_px)
     except (av.error.FFmpegError, ValueError) as error:
         raise refused(path, target, width_px, height_px, error) from error
-    return f"{target.codec} in {target.suffix}"
+    return str(target)
+
+
+def check_count(path: Path, target: Target, frame_count: int) -> None:
+    """Raise UsageError if one image is asked to hold many frames."""
+    if target.kind == "still" and frame_count != 1:
+        raise UsageError(
+            f"{path}: one image cannot hold {frame_count} frames",
+            hint=f"-o {path.with_name(path.stem)}/%05d{path.suffix} writes a folder of images; .mp4 writes a video",
+        )
 
 
 def open_encoder(target: Target, width_px: int, height_px: int) -> None:

@@ -13,7 +13,6 @@ import av.error
 from pipeline.errors import WriteError
 from pipeline.media.image.record import xmp_box
 from pipeline.media.writer.audio import AudioTrack, open_audio
-from pipeline.media.writer.codecs import CODECS
 from pipeline.media.writer.encoder_options import encoder_options, playable_options
 from pipeline.media.writer.hardware import with_hardware
 from pipeline.media.writer.metadata import container_metadata
@@ -69,8 +68,6 @@ def encode_video(
     height_px, width_px = first.shape[:2]
     check_size(path, target, width_px, height_px)
     check_times(path, target, timing)
-    if target.settings.crf != "auto" and not CODECS[target.codec].crf_max:
-        note(f"{path}: {target.codec} has no CRF: output.crf does nothing")
     target = with_hardware(target, note, *grown_size(target, width_px, height_px))
     # Without random identifiers and times, so that the same frames give the same bytes; MP4 and MOV have none.
     mp4 = target.container.format in {"mp4", "mov"}
