@@ -327,12 +327,9 @@ class StylizedBatch:
 class Styler(Protocol):
     """Anything that stylizes a batch. The only state carried between frames is the previous stylized frames.
 
-    `uses_previous_frames` says whether it reads them: if not, every frame is cold and no motion is estimated.
     `style_colors` are the colors that the content is recolored with where a frame starts; None: those of the previous
     stylized frame.
     """
-
-    uses_previous_frames: bool
 
     @property
     def style_colors(self) -> StyleColors | None:
@@ -373,13 +370,13 @@ class RenderPlan:
     `identity` holds, flat (`"section.key": value`), everything that changes pixels; `digest` is the SHA-256 of its
     canonical JSON. `styles` maps a style's name to its resolved config, `outputs` to the video's path, `weights` to the
     encoder's weights file where one was given. Paths are relative to the render directory. `exposure` has a tone curve
-    for every frame of the source, or is empty: the content is corrected by it before
-    it is stylized, and before the finish uses it. `levels` has the mean luma of every frame of the content, after its
-    tone curve, in hundredths of a level of 255, or is empty (one frame, and plans of version 2); only the finish uses
-    it, so it is not in the digest. `contrasts` likewise has the standard deviation of luma of every frame.
-    `shot_colors` has a sample of the colors of every shot (see `pipeline.analysis.shot_colors`), or is empty in older
-    plans and where the input is damaged; it is in the digest if the settings of a style use it. `photo_digests` has the
-    SHA-256 of the photo of every frame, or is empty in older plans and for a video.
+    for every frame of the source, or is empty: the content is corrected by it before it is stylized, and before the
+    finish uses it. `levels` has the mean luma of every frame of the content, after its tone curve, in hundredths of a
+    level of 255, or is empty (one frame, and plans of version 2); only the finish uses it, so it is not in the digest.
+    `contrasts` likewise has the standard deviation of luma of every frame. `shot_colors` has a sample of the colors of
+    every shot (see `pipeline.analysis.shot_colors`), or is empty in older plans and where the input is damaged; it is
+    in the digest if the settings of a style use it. `photo_digests` has the SHA-256 of the photo of every frame, or is
+    empty in older plans and for a video.
     """
 
     digest: str

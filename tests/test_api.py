@@ -69,6 +69,32 @@ def test_stylize_returns_the_kind_that_it_was_given(tmp_path: Path, style: pipel
     assert half.dtype == torch.float16
 
 
+@pytest.mark.parametrize("kind", ["transparent", "turned", "16 bits"])
+def test_picture_in_memory_is_taken_as_its_file_is(tmp_path: Path, style: pipeline.Config, kind: str) -> None:
+    rgb = texture((48, 32), 1)
+    file, exif = tmp_path / "photo.png", Image.Exif()
+    if kind == "transparent":
+        picture = Image.fromarray(np.dstack([rgb, rgb[..., :1]]))
+    elif kind == "turned":
+        picture, exif[0x0112] = Image.fromarray(rgb), 6
+    else:
+        picture = Image.fromarray(rgb[..., 0].astype(np.uint16) * 257)
+    picture.save(file, exif=exif)
+    with Image.open(file) as opened:
+        found = pipeline.stylize(opened, style)
+    assert np.array_equal(np.asarray(found), np.asarray(pipeline.stylize(file, style)))
+
+
+def test_stylize_computes_with_the_threads_that_are_set(
+    style: pipeline.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    for threads in (0, 3):
+        pipeline.stylize(texture((48, 32), 1), style, settings={"runtime.threads": threads})
+    assert chosen == [3]
+
+
 def test_batch_of_tensors_is_stylized_image_by_image(style: pipeline.Config) -> None:
     batch = torch.stack([to_tensor(texture((48, 32), seed)) for seed in (1, 2)])
     stylized = pipeline.stylize(batch, style)
@@ -114,6 +140,14 @@ def test_image_that_is_too_small_or_missing_is_refused(tmp_path: Path, style: pi
         pipeline.stylize(np.zeros((4, 4, 3), np.uint8), style)
     with pytest.raises(InputError):
         pipeline.stylize(tmp_path / "missing.png", style)
+
+
+def test_place_of_a_video_that_is_not_written_does_not_matter(
+    clip: Path, style: pipeline.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"clip-{style.name}.mp4").mkdir()
+    assert len(list(pipeline.stylize_clip(clip, style))) == FRAMES
 
 
 def test_settings_change_the_config_and_are_checked(style: pipeline.Config) -> None:

@@ -61,8 +61,7 @@ def frames_of(
     **motion: Any,
 ) -> dict[int, ChainFrame]:
     chosen = MotionSettings(**motion)
-    cold = chosen.every_frame_cold
-    settings = ChainSettings(chosen, long_term, chain.start, next_keyframe, every_frame_cold=cold)
+    settings = ChainSettings(chosen, long_term, chain.start, next_keyframe)
     return {frame.index: frame for frame in chain_frames(chain, start, reader, settings)}
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan.chains import StyleChains, frame_seed, make_chains
+from pipeline.plan.chains import StyleChains, frame_seed, make_chains, phases_left
 from pipeline.plan.segments import BUSY_CHAINS, Segments, automatic_length
-from pipeline.types import Shot
+from pipeline.types import Chain, Shot
 from tests.support.plans import NAMES, shots_of
 
 
@@ -119,3 +119,12 @@ def test_automatic_segments_of_a_long_shot_are_as_many_as_are_stylized_side_by_s
     segments = [chain for chain in chains if chain.in_output]
     assert len(segments) >= BUSY_CHAINS - styles
     assert all(20 <= len(chain.frames) <= 107 for chain in segments if chain.stop < frames)
+
+
+def test_the_first_frame_that_is_left_is_cold_unless_a_keyframe_is_before_it() -> None:
+    chain = Chain("a", "swirl", 0, 10, 20, seed=0)
+    segment = Chain("b", "swirl", 0, 10, 20, seed=0, keyframe_chain="a")
+    assert phases_left(chain, 10, every_frame_cold=False) == {"cold": 1, "warm": 9}
+    assert phases_left(chain, 9, every_frame_cold=False) == phases_left(segment, 9, every_frame_cold=False)
+    assert phases_left(segment, 10, every_frame_cold=False) == {"cold": 0, "warm": 10}
+    assert phases_left(segment, 4, every_frame_cold=True) == {"cold": 4, "warm": 0}

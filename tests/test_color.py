@@ -146,7 +146,6 @@ def test_content_gets_the_colors_of_the_style(tmp_path: Path) -> None:
 class Negative:
     """Inverts what it sees, and notes it."""
 
-    uses_previous_frames = True
     style_colors = None
 
     def __init__(self) -> None:

@@ -355,6 +355,14 @@ def test_missing_style_is_refused_with_a_hint(name: str, tmp_path: Path, monkeyp
     assert name != "swril" or "'swirl'" in caught.value.hint
 
 
+def test_path_that_begins_with_a_tilde_and_no_user_is_one_of_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_style("swirl", ["optimize.cold.init=~unknown-user.png"])
+    assert config.optimize.cold.init == tmp_path / "~unknown-user.png"
+
+
 weights = st.floats(0, 1e9)
 positive = st.floats(0.01, 8)
 layers = st.dictionaries(st.sampled_from(LAYERS), st.floats(0.001, 1e9), min_size=1, max_size=4)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,8 +17,10 @@ from pipeline import cli
 from pipeline.errors import Interrupted, MissingPartError, RenderDirectoryError, UsageError
 from pipeline.evaluate.figures import StyleEvaluation
 from pipeline.evaluate.plot import check_plot
+from pipeline.media.image.png import encode_png
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
+from pipeline.store.directory import RenderDirectory
 from pipeline.workflows.evaluate import evaluate
 from tests.support.clips import moving_square, texture, write_photos, write_video
 from tests.support.following import fade_to_black
@@ -122,6 +125,21 @@ def test_render_of_a_still_clip_has_a_low_temporal_error(media: Path, tmp_path: 
     assert errors["render"] is not None and errors["independent"] is not None
     assert errors["render"] < errors["independent"] / 5
     assert found.mean_confidence is not None and found.mean_confidence > 0.9
+
+
+def test_content_of_more_than_8_bits_is_the_one_that_was_stylized(media: Path, tmp_path: Path) -> None:
+    """Its flicker is evened out before it is rounded: so an independent frame equals the cold one of the render."""
+    folder = media / "deep"
+    folder.mkdir()
+    for index in range(6):
+        bright = (8000 + 190.0 * texture((64, 48), 5)) * (1.0, 1.12)[index % 2]
+        (folder / f"{index}.png").write_bytes(encode_png(bright.astype(np.uint16)))
+    path = render(media, tmp_path, "deep", "input.deflicker=1")
+    assert RenderDirectory.open(path).plan.exposure[0]
+    found = evaluate(path, frames=(0, 1), reporter=SilentReporter()).styles[0]
+    stored, independent = found.row("render"), found.row("independent")
+    assert stored is not None and independent is not None
+    assert independent.frames[0].loss == stored.frames[0].loss
 
 
 def test_missing_frames_are_left_out(rendered: Path, tmp_path: Path) -> None:

@@ -68,6 +68,17 @@ def test_error_of_an_item_comes_behind_the_results_before_it() -> None:
         next(results)
 
 
+def test_end_of_a_file_that_an_item_meets_is_not_taken_for_the_end_of_the_items() -> None:
+    def items() -> Generator[int]:
+        yield 0
+        raise EOFError("the file is cut off")
+
+    results = map_in_order(lambda number: number, items(), 2)
+    assert next(results) == 0
+    with pytest.raises(EOFError, match="cut off"):
+        next(results)
+
+
 def test_error_of_the_function_comes_before_a_later_one_of_the_items() -> None:
     items = Items(9, damaged=3)
 

@@ -255,6 +255,15 @@ def test_locking_a_missing_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_lock_file_that_is_another_one_at_every_look_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on file systems that give a file another number each time."""
+    monkeypatch.setattr("pipeline.store.lock.is_file_at", lambda *_: False)
+    with pytest.raises(RenderDirectoryError, match="another process is working here"), RenderLock(tmp_path):
+        pass
+
+
 def test_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
 

@@ -111,6 +111,16 @@ def test_opacity_is_the_mask_of_a_shape_of_one_color(tmp_path: Path, color: tupl
     assert mask[30, 40] == 1 and mask[5, 5] == 0
 
 
+def test_opacity_is_turned_upright_as_the_pixels_are(tmp_path: Path) -> None:
+    rgba = np.zeros((80, 60, 4), np.uint8)
+    rgba[:40, :, 3] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn to the right: what is stored at the top is at the right
+    Image.fromarray(rgba).save(tmp_path / "turned.png", exif=exif)
+    mask = read_mask(tmp_path / "turned.png", None, (80, 60))
+    assert mask[:, 45:].min() == 1 and mask[:, :35].max() == 0
+
+
 def test_other_aspect_is_refused_with_both_sizes(tmp_path: Path) -> None:
     path = save(tmp_path / "m.png", np.zeros((300, 300), np.uint8))
     with pytest.raises(ConfigError, match=r"300x300 px.*640x360 px"):

@@ -151,7 +151,6 @@ def test_failed_frame_is_told_without_a_render_to_go_on_with(clip: Path, monkeyp
     """Two run-ups, one of which fails: the error is its own."""
 
     class SecondFails:
-        uses_previous_frames = True
         style_colors = None
         stylized = 0
 

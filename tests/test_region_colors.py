@@ -184,7 +184,6 @@ def a_by_region(match: str = "style_to_content", method: str = "gaussian", **cha
 class Seeing:
     """Gives the content back that it sees."""
 
-    uses_previous_frames = False
     style_colors = None
 
     def __init__(self, images: table.StyleImages) -> None:

@@ -67,8 +67,8 @@ def moving(index: int, content: NDArray[np.uint8]) -> NDArray[np.float32]:
     return strip(10 + 12 * index)
 
 
-def frames(start: int = 0, *, every_frame_cold: bool = False) -> list[ChainFrame]:
-    settings = ChainSettings(MotionSettings(), (5,), masks=moving, every_frame_cold=every_frame_cold)
+def frames(start: int = 0, *, boil: float = 0.0) -> list[ChainFrame]:
+    settings = ChainSettings(MotionSettings(boil=boil), (5,), masks=moving)
     return list(chain_frames(Chain("a", "a", 0, 0, 4, 0), start, still, settings))
 
 
@@ -92,7 +92,7 @@ def test_chain_that_is_continued_has_the_same_regions_and_correspondences() -> N
 
 
 def test_cold_frames_have_their_regions_too() -> None:
-    assert all(frame.regions is not None for frame in frames(every_frame_cold=True))
+    assert all(frame.regions is not None for frame in frames(boil=1.0))
 
 
 def test_region_that_moves_with_its_content_has_not_changed() -> None:

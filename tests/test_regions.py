@@ -334,7 +334,8 @@ def test_temporal_term_is_stronger_on_joins_and_as_ever_without_regions(encoder:
     confidence = torch.rand(1, 1, *content.shape[-2:], generator=torch.Generator().manual_seed(3))
     for config, own, factor in ((a_config(BLUE_STYLE), maps, join_hold(maps)), (a_config(), None, 1)):
         batch = FrameBatch("warm", content, content, (0,), content, confidence, regions=own)
-        found = styler(encoder, config)._objective(content, 1.0, batch, regions=own).temporal
+        under = styler(encoder, config)
+        found = under._objective(under._contents(content, own), 1.0, batch).temporal
         assert found is not None and torch.equal(found.confidence, confidence * factor)
 
 

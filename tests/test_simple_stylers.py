@@ -115,7 +115,6 @@ def test_warm_frame_without_confidence_equals_a_cold_one(styler: PaletteStyler |
 
 @pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_warm_batches_use_the_previous_frame(styler: PaletteStyler | SuperpixelStyler) -> None:
-    assert styler.uses_previous_frames
     before = styler.stylize_frame(scene(6, 1))
     content = tensor(scene(6, 2))
     warm = FrameBatch("warm", content, None, (0,), tensor(before), torch.ones(1, 1, 60, 80))

@@ -170,7 +170,7 @@ class _Compared:
         gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=0.125)
         strength = cv2.magnitude(gx, gy)
         inner = strength[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
-        rows, columns = np.nonzero(inner >= np.median(inner))
+        rows, columns = np.nonzero(inner >= np.median(inner)) if inner.size else (np.zeros(0, np.intp),) * 2
         step = max(1, len(rows) // _MOST_PIXELS)
         self.rows, self.columns = rows[::step] + _MARGIN_PX, columns[::step] + _MARGIN_PX
         self.values = image[self.rows, self.columns]
@@ -236,11 +236,11 @@ def _at_scale(compared: _Compared, other: Array, model: Model, matrix: Matrix) -
         if float(np.abs(found).max()) < _CONVERGED_PX:
             break
     residuals, seen = compared.residuals(other, matrix)
-    if len(seen) < 20 * parameters:
+    here = compared.values[seen]
+    there = residuals + here
+    if len(seen) < 20 * parameters or not (np.ptp(here) and np.ptp(there)):  # a black photo correlates with nothing
         return Registration(matrix, -1.0, 0.0)
-    there = residuals + compared.values[seen]
-    correlation = float(np.corrcoef(there, compared.values[seen])[0, 1])
-    return Registration(matrix, correlation, len(seen) / len(compared.rows))
+    return Registration(matrix, float(np.corrcoef(there, here)[0, 1]), len(seen) / len(compared.rows))
 
 
 def _spread(residuals: Array) -> float:

@@ -82,21 +82,15 @@ def explain(
         raise UsageError("--style is missing", hint="for example --style swirl; only a render needs none")
     config = load_style(style, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed))
 
-    from pipeline.media.image.arrays import fit_size
-    from pipeline.media.reader.source import probe
-    from pipeline.workflows.alignment import aligned, grouped
+    from pipeline.workflows.alignment import aligned_input
     from pipeline.workflows.explain import PARTS
     from pipeline.workflows.explain import explain as run_explain
+    from pipeline.workflows.framed_input import picture_size
     from pipeline.workflows.output_names import input_name
 
     with cancelled_by_signals() as cancellation:
-        source = grouped(probe(inputs, config.input, digest=False), config.input)
-        source = aligned(source, config.input, reporter, cancellation)
-    if width is None and height is None:
-        landscape = source.width_px >= source.height_px
-        width, height = (EXPLAINED_SIDE_PX, None) if landscape else (None, EXPLAINED_SIDE_PX)
-    width_px, height_px = fit_size(source.width_px, source.height_px, width, height)
-    with cancelled_by_signals() as cancellation:
+        source = aligned_input(inputs, config.input, reporter, cancellation)
+        width_px, height_px = picture_size(source, width, height, EXPLAINED_SIDE_PX)
         page = run_explain(
             source,
             config,

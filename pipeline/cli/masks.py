@@ -39,13 +39,12 @@ def masks(
     from pipeline.config.reading import settings_without_style
     from pipeline.config.settings import OutputSettings
     from pipeline.errors import UsageError, WriteError
-    from pipeline.media.image.arrays import fit_size
     from pipeline.media.image.png import save_png
-    from pipeline.media.reader.source import probe
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.media.writer.target import check_output
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.alignment import aligned, grouped
+    from pipeline.workflows.alignment import aligned_input
+    from pipeline.workflows.framed_input import picture_size
     from pipeline.workflows.mask_sheet import mask_sheet, refuse_masks, style_masks
     from pipeline.workflows.output_names import refuse_input
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
@@ -57,21 +56,17 @@ def masks(
     config = settings_without_style(assignments) if style is None else load_style(style, assignments)
     shown = style_masks(config) if style else {" ".join(text.split()): load_mask(text) for text in mask}
     with cancelled_by_signals() as cancellation, Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
-        source = probe(inputs, config.input, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
-        reporter = make_reporter(progress)
-        source = aligned(grouped(source, config.input), config.input, reporter, cancellation)
+        reporter, span = make_reporter(progress), parse_frames(frames)
+        source = aligned_input(inputs, config.input, reporter, cancellation, frames=span, thumbnails=thumbnails)
         refuse_input(output, source)
         refuse_masks(output, shown)
         check_output(output, OutputSettings(), frame_count=1)
-        if width is None and height is None:
-            landscape = source.width_px >= source.height_px
-            width, height = (SHEET_SIDE_PX, None) if landscape else (None, SHEET_SIDE_PX)
         sheet = mask_sheet(
             source,
             config,
             shown,
             list(dict.fromkeys(at)),
-            size_px=fit_size(source.width_px, source.height_px, width, height),
+            size_px=picture_size(source, width, height, SHEET_SIDE_PX),
             reporter=reporter,
             cancellation=cancellation,
             thumbnails=thumbnails,

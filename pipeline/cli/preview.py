@@ -80,13 +80,12 @@ def preview(
     if promote is not None:
         _promote(inputs, *promote, others=bool(style or output or sweep))
         return
-    from pipeline.media.reader.source import probe
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.alignment import aligned, grouped
+    from pipeline.workflows.alignment import aligned_input
     from pipeline.workflows.crop import parse_crop
-    from pipeline.workflows.framed_input import cropped
+    from pipeline.workflows.framed_input import cropped, picture_size
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX, render_size
     from pipeline.workflows.preview import preview as run_preview
     from pipeline.workflows.sheet import arrange
@@ -103,11 +102,11 @@ def preview(
     reporter = make_reporter(progress)
     with Thumbnails(THUMBNAIL_SIDE_PX) as thumbnails:
         read = compared[0].config.input
-        source = probe(inputs, read, frames=parse_frames(frames), digest=False, thumbnails=thumbnails)
-        source = aligned(grouped(source, read), read, reporter, Cancellation())
+        span = parse_frames(frames)
+        source = aligned_input(inputs, read, reporter, Cancellation(), frames=span, thumbnails=thumbnails)
         _check_target(output, source)
         if part is None:
-            size = _small_size(source, width, height)
+            size = picture_size(source, width, height, PREVIEW_SIDE_PX)
         else:
             source = cropped(source, width, height, read)
             size = render_size(source, width, height, reporter)
@@ -171,13 +170,3 @@ def _check_target(output: Path, source: Source) -> None:
     else:
         image = output.with_name(f"{output.name}.png")  # a page needs what an image needs: a folder to write in
     check_output(image, OutputSettings(), frame_count=1)
-
-
-def _small_size(source: Source, width: int | None, height: int | None) -> tuple[int, int]:
-    """Width and height in px of the frames of a sheet that shows them whole."""
-    from pipeline.media.image.arrays import fit_size
-
-    if width is None and height is None:
-        landscape = source.width_px >= source.height_px
-        width, height = (PREVIEW_SIDE_PX, None) if landscape else (None, PREVIEW_SIDE_PX)
-    return fit_size(source.width_px, source.height_px, width, height)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.problems import kind_of
-from pipeline.config.reading import parse_config, read_yaml, set_value
+from pipeline.config.reading import in_home, parse_config, read_yaml, set_value
 from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
@@ -57,7 +57,7 @@ def locate_config(config: Config, folder: Path, name: str) -> Config:
 
 def _find(style: str) -> tuple[dict[str, Any], Path, str]:
     shipped = shipped_styles()
-    path = shipped.get(style) or _home(Path(style))
+    path = shipped.get(style) or in_home(style)
     if path.suffix.lower() in (".yaml", ".yml"):
         data = read_yaml(path)
         if not isinstance(data, dict):
@@ -75,14 +75,6 @@ def _find(style: str) -> tuple[dict[str, Any], Path, str]:
         f"--style {style}: no shipped style, config or image has this name",
         hint=f"{meant}the styles that ship are {', '.join(shipped) or 'none'}; or give an image or a .yaml file",
     )
-
-
-def _home(path: Path) -> Path:
-    """`~` and `~user` replaced by the home folder; as it is where there is no such user."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 def _exists(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -182,7 +183,7 @@ def _from_here(annotation: Any, key: Sequence[str], value: Any) -> Any:
             kinds.extend(get_args(kind))
     if not key and isinstance(value, str):
         words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-        return str(Path(value).expanduser().absolute()) if Path in kinds and value not in words else value
+        return str(in_home(value).absolute()) if Path in kinds and value not in words else value
     below = next((found for kind in kinds for found in (_types_below(kind),) if found is not None), None)
     if below is None:
         return value
@@ -191,6 +192,11 @@ def _from_here(annotation: Any, key: Sequence[str], value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _from_here(below(str(name)), (), item) for name, item in value.items()}
     return [_from_here(below("0"), (), item) for item in value] if isinstance(value, list) else value
+
+
+def in_home(path: str) -> Path:
+    """A path with `~` and `~user` replaced by the home folder; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises for a user who is not there
 
 
 def _types_below(kind: Any) -> Callable[[str], Any] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import torch
 
 from pipeline.encoders.compact import CompactNetwork, is_compact
-from pipeline.encoders.fetch import Progress, fetch, weights_path
+from pipeline.encoders.fetch import fetch, weights_path
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.registry import AUTO, ENCODERS, encoder_names
 from pipeline.encoders.steps import Pooling
@@ -26,15 +26,13 @@ def load_encoder(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     pooling: Pooling | None = None,
-    progress: Progress | None = None,
 ) -> Encoder:
     """Load a feature network, frozen, on a device, computing in `dtype` (float32 or bfloat16).
 
-    `name` is one of the registry's. Weights that are not installed are downloaded (`progress` is called with the bytes
-    done and the bytes in all). "auto" is vgg19 if its weights are installed, else compact, and never downloads; with
-    `weights` it is whichever of the two the file holds. `weights` is a local file to use instead: for compact
-    .safetensors, for VGG torchvision's .pth, or .safetensors with the same names. `pooling` replaces the network's own;
-    None keeps it.
+    `name` is one of the registry's. Weights that are not installed are downloaded. "auto" is vgg19 if its weights
+    are installed, else compact, and never downloads; with `weights` it is whichever of the two the file holds.
+    `weights` is a local file to use instead: for compact .safetensors, for VGG torchvision's .pth, or .safetensors
+    with the same names. `pooling` replaces the network's own; None keeps it.
 
     Raises ConfigError for an unknown name or pooling, MissingPartError for weights that are missing or damaged.
     """
@@ -48,7 +46,7 @@ def load_encoder(
         name = "vgg19" if candidate.is_file() and not is_compact(candidate) else "compact"
     entry = ENCODERS[name]
     if path is None and entry.weights is not None:
-        path = fetch(name, progress=progress) if entry.weights.torchvision else weights_path(name)
+        path = fetch(name) if entry.weights.torchvision else weights_path(name)
     network, digest = import_module(f"pipeline.encoders.{entry.module}").load(name, path, pooling)
     return frozen(name, digest, network, torch.device(device), dtype)
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.analysis.content import content_frames
 from pipeline.evaluate.baselines import BaselineStyler, features_of, frame_regions, losses_of
 from pipeline.evaluate.changes import LAG_FRAMES, LAYER, changed_area, color_difference, feature_error
 from pipeline.evaluate.figures import ROWS, FrameFigures, RowName, StyleEvaluation, make_row
@@ -17,7 +18,6 @@ from pipeline.evaluate.light import colors_of_style
 from pipeline.evaluate.measures import LONG_FRAMES, axis_ratio, mean_luma, measure_motion, sharpness, temporal_error
 from pipeline.media.image.load import load_rgb
 from pipeline.media.image.png import encode_png
-from pipeline.media.reader.source import read_frames
 from pipeline.plan.curves import finish_settings, planned_values, values_at
 from pipeline.postprocess.finish import finish
 from pipeline.postprocess.level import frame_levels
@@ -267,17 +267,15 @@ class Comparison:
             yield lambda _done: None
 
     def _contents(self, frames: Sequence[int]) -> Generator[tuple[int, RGB]]:
-        """Content frames as the render uses them, with flicker evened out, and their indices."""
-        from pipeline.analysis.tone_curve import apply_tone_curve
-
+        """Content frames as they are stylized, and their indices."""
         plan, wanted = self.directory.plan, set(frames)
-        found = read_frames(
+        found = content_frames(
             self.source,
-            start=frames[0],
-            stop=frames[-1] + 1,
-            width_px=plan.width_px,
-            height_px=plan.height_px,
+            frames[0],
+            frames[-1] + 1,
+            size_px=(plan.width_px, plan.height_px),
             settings=self.config.input,
+            exposure=plan.exposure,
         )
         with closing(found):
             for frame in found:
@@ -285,10 +283,7 @@ class Comparison:
                     "stopped before all frames were measured", hint="run the same command to start over"
                 )
                 if frame.index in wanted:
-                    yield (
-                        frame.index,
-                        apply_tone_curve(frame.rgb, plan.exposure[frame.index]) if plan.exposure else frame.rgb,
-                    )
+                    yield frame.index, frame.rgb
 
     def _stylized(self, index: int) -> RGB:
         return self.directory.read_frame(self.stored[index].id, index)

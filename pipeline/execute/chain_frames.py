@@ -78,9 +78,8 @@ class ChainSettings:
 
     `long_term`: distances in frames, beside the previous one. `hold_origin`: the frame from which `motion.hold` counts.
     `next_keyframe`: the keyframe that the chain approaches over `approach_frames`, or None; it stands at
-    `keyframe_position`, by default at its own index. `estimator`: what estimates
-    the flow. With `every_frame_cold` no frame starts from another one. `masks` are those of the style's regions (None:
-    it has none).
+    `keyframe_position`, by default at its own index. `estimator`: what estimates the flow. `masks` are those of the
+    style's regions (None: it has none).
     """
 
     motion: MotionSettings
@@ -90,7 +89,6 @@ class ChainSettings:
     approach_frames: int = APPROACH_FRAMES
     keyframe_position: int | None = None
     estimator: FlowEstimator | None = None
-    every_frame_cold: bool = False
     masks: Masks | None = None
 
 
@@ -132,7 +130,7 @@ def chain_frames(chain: Chain, start: int, read: ReadContent, settings: ChainSet
         if not stylized:
             if index >= start:
                 yield ChainFrame(index, rgb, repeats=index - 1)
-        elif settings.every_frame_cold:
+        elif motion.every_frame_cold:
             if index >= start:
                 yield ChainFrame(index, rgb, regions=content.regions)
         elif index < start:
@@ -244,7 +242,7 @@ def _leaves_gaps(nearest: Correspondence) -> bool:
 
 def _keyframe_content(read: ReadContent, settings: ChainSettings) -> _Content | None:
     """Content of the keyframe that the chain approaches; None if there is none, or if every frame is cold."""
-    if settings.next_keyframe is None or settings.every_frame_cold:
+    if settings.next_keyframe is None or settings.motion.every_frame_cold:
         return None
     with closing(read(settings.next_keyframe, settings.next_keyframe + 1)) as frames:
         return _content(settings.next_keyframe, next(frames).rgb, settings)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from pipeline.execute.prefetch import Prefetcher
+from pipeline.execute.prefetch import NoItemError, Prefetcher
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,5 +47,5 @@ def map_in_order(function: Callable[[Item], Result], items: Generator[Item], thr
         finally:
             for future in waiting:
                 future.cancel()
-    if not isinstance(error, EOFError):
+    if not isinstance(error, NoItemError):
         raise error

@@ -16,6 +16,10 @@ Item = TypeVar("Item")
 _POLL_S: Final = 0.05
 
 
+class NoItemError(EOFError):
+    """A prefetcher has no more items, or is closed; not an EOFError of its generator."""
+
+
 class Prefetcher(Generic[Item]):
     """Takes the items of a generator on a thread of its own and holds at most `ahead` of them.
 
@@ -30,7 +34,7 @@ class Prefetcher(Generic[Item]):
         self._thread.start()
 
     def next_item(self) -> Item:
-        """The next item. Raises what the generator raised, or EOFError after the last one and once it is closed.
+        """The next item. Raises what the generator raised, or NoItemError after the last one and once it is closed.
 
         What is raised is raised again at every further call.
         """
@@ -49,7 +53,7 @@ class Prefetcher(Generic[Item]):
                 self._queue.get(timeout=_POLL_S)
         while True:
             with suppress(queue.Full):
-                self._queue.put_nowait(EOFError("this prefetcher is closed"))
+                self._queue.put_nowait(NoItemError("this prefetcher is closed"))
                 return
             with suppress(queue.Empty):
                 self._queue.get_nowait()
@@ -68,7 +72,7 @@ class Prefetcher(Generic[Item]):
                 for item in items:
                     if not self._put((item,)):
                         return
-            self._put(EOFError("there are no more items"))
+            self._put(NoItemError("there are no more items"))
         except BaseException as error:
             self._put(error)  # raised in the thread that waits for the item
 

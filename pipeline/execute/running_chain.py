@@ -153,16 +153,15 @@ class RunningChain:
         The content decides first, so that a frame is cold in every batch also where the device rounds differently.
         """
         warm = None if frame.known_cold else self._warm_start(frame, device)
-        starts_anew = warm is None and bool(frame.correspondences)
         return FrameTask(
-            self.chain,
-            frame.index,
-            frame.content,
-            warm,
-            starts_anew,
-            frame.regions,
-            frame.values,
-            frame.settings_change,
+            chain=self.chain,
+            index=frame.index,
+            content=frame.content,
+            warm=warm,
+            starts_anew=warm is None and bool(frame.correspondences),
+            regions=frame.regions,
+            values=frame.values,
+            settings_change=frame.settings_change,
         )
 
     def _warm_start(self, frame: ChainFrame, device: torch.device | None) -> WarmStart | None:

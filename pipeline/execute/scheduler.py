@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import StylizeError, TemperaError
@@ -70,18 +71,19 @@ def run_chains(
         ThreadPoolExecutor(most_chains, thread_name_prefix="prepare") as pool,
     ):
         scheduler = _Scheduler(
-            directory,
-            stylers,
-            open_frames,
-            starts,
-            WaitingChains(directory.plan.chains, starts, stops),
-            batch_size,
-            groups,
-            device,
-            begin_batch,
-            writer,
-            pool,
-            reporter,
+            directory=directory,
+            stylers=stylers,
+            open_frames=open_frames,
+            starts=starts,
+            waiting=WaitingChains(directory.plan.chains, starts, stops),
+            batch_size=batch_size,
+            groups=groups,
+            device=device,
+            begin_batch=begin_batch,
+            writer=writer,
+            pool=pool,
+            reporter=reporter,
+            last_batch_ended=time.perf_counter(),
         )
         try:
             while ready := scheduler.wait_for_chains(cancellation):
@@ -94,39 +96,29 @@ def run_chains(
     return scheduler.failed
 
 
+@dataclass(slots=True)
 class _Scheduler:
-    """The chains that wait, the chains in work, the batch size that fits, and the chains that failed."""
+    """The chains that wait, the chains in work, the batch size that fits, and the chains that failed.
 
-    def __init__(
-        self,
-        directory: RenderDirectory,
-        stylers: Mapping[str, Styler | ShotStylers],
-        open_frames: Callable[[Chain, int], ChainFrames],
-        starts: Mapping[str, int],
-        waiting: WaitingChains,
-        batch_size: int,
-        groups: int,
-        device: torch.device | None,
-        begin_batch: Callable[[Sequence[FrameTask]], None] | None,
-        writer: FrameWriter,
-        pool: ThreadPoolExecutor,
-        reporter: Reporter,
-    ) -> None:
-        self.failed: dict[str, TemperaError] = {}
-        self._directory = directory
-        self._stylers = stylers
-        self._open_frames = open_frames
-        self._starts = starts
-        self._waiting = waiting
-        self._running: list[RunningChain] = []  # the one that was stylized longest ago first
-        self._batch_size = batch_size
-        self._groups = groups
-        self._device = device
-        self._begin_batch = begin_batch
-        self._writer = writer
-        self._pool = pool
-        self._reporter = reporter
-        self._last_batch_ended = time.perf_counter()
+    The fields without a default are the arguments of `run_chains`, its threads, `waiting`, and a time by the clock. In
+    `running` the chain that was stylized longest ago is the first.
+    """
+
+    directory: RenderDirectory
+    stylers: Mapping[str, Styler | ShotStylers]
+    open_frames: Callable[[Chain, int], ChainFrames]
+    starts: Mapping[str, int]
+    waiting: WaitingChains
+    batch_size: int
+    groups: int
+    device: torch.device | None
+    begin_batch: Callable[[Sequence[FrameTask]], None] | None
+    writer: FrameWriter
+    pool: ThreadPoolExecutor
+    reporter: Reporter
+    last_batch_ended: float
+    running: list[RunningChain] = field(default_factory=list)
+    failed: dict[str, TemperaError] = field(default_factory=dict)
 
     def wait_for_chains(self, cancellation: Cancellation) -> list[RunningChain]:
         """Chains that are ready, as soon as a group's part of those in work is; none at the end of the work.
@@ -136,25 +128,25 @@ class _Scheduler:
         while not cancellation.requested():
             pending: list[Future[Any]] = []
             resting: list[RunningChain] = []
-            for running in self._running:
+            for running in self.running:
                 for sample in running.take_prepared():
                     if sample.task.starts_anew:
-                        self._reporter.started_anew(running.chain, sample.task.index)
+                        self.reporter.started_anew(running.chain, sample.task.index)
                 if waits_for := running.waits_for():
                     pending += waits_for
                 else:
                     resting.append(running)
-            for record in self._writer.report():
-                self._waiting.stored(record.chain, record.index)
+            for record in self.writer.report():
+                self.waiting.stored(record.chain, record.index)
             for running in resting:
                 if not running.samples:
                     self._close(running)
             if self._open_chains():
                 continue
             ready = [running for running in resting if running.samples]
-            enough = math.ceil(len(self._running) / self._groups)
-            if self._groups > 1:
-                enough = min(enough, self._batch_size)  # after out of memory
+            enough = math.ceil(len(self.running) / self.groups)
+            if self.groups > 1:
+                enough = min(enough, self.batch_size)  # after out of memory
             if len(ready) >= enough:
                 # The callback that is told of a stored frame may have requested an end.
                 return [] if cancellation.requested() else ready[:enough]
@@ -167,10 +159,10 @@ class _Scheduler:
         for running in ready:
             for sample in running.samples:
                 chain = running.chain
-                shot = chain.shot if isinstance(self._stylers[chain.style], ShotStylers) else 0
+                shot = chain.shot if isinstance(self.stylers[chain.style], ShotStylers) else 0
                 kinds.setdefault((chain.style, shot, sample.task.phase), []).append((running, sample))
         for batch in kinds.values():
-            yield batch[: self._batch_size]
+            yield batch[: self.batch_size]
 
     def stylize(self, batch: Batch) -> None:
         """Stylize some frames, begin to store them, and prepare the next ones of their chains.
@@ -179,8 +171,8 @@ class _Scheduler:
         """
         from pipeline.media.image.arrays import to_frames
 
-        if self._begin_batch is not None:
-            self._begin_batch([sample.task for _, sample in batch])
+        if self.begin_batch is not None:
+            self.begin_batch([sample.task for _, sample in batch])
         try:
             stylized = stylize_samples(self._styler(batch[0][0].chain), [sample for _, sample in batch])
         except BatchTooLargeError as error:
@@ -197,7 +189,7 @@ class _Scheduler:
             return
         frames = to_frames(stylized.images)
         now = time.perf_counter()
-        seconds, self._last_batch_ended = (now - self._last_batch_ended) / len(batch), now
+        seconds, self.last_batch_ended = (now - self.last_batch_ended) / len(batch), now
         for (running, sample), rgb, stats in zip(batch, frames, stylized.stats, strict=True):
             task = sample.task
             if rgb is None:
@@ -207,32 +199,32 @@ class _Scheduler:
                 record = FrameRecord(task.chain, task.index, task.phase, stats, seconds, len(batch), task.starts_anew)
                 running.store(record, rgb)
         stylized_chains = {running.chain.id: running for running, _ in batch}
-        self._running = [running for running in self._running if running.chain.id not in stylized_chains]
+        self.running = [running for running in self.running if running.chain.id not in stylized_chains]
         for running in stylized_chains.values():
-            self._running.append(running)
+            self.running.append(running)
             self._begin_preparing(running)
 
     def close(self) -> None:
         """Close what is open, complete or not."""
         with ThreadPoolExecutor(thread_name_prefix="close") as pool:  # each waits for the frame that is being prepared
-            for running in self._running:
+            for running in self.running:
                 pool.submit(running.frames.close)
-        for running in list(self._running):
+        for running in list(self.running):
             self._close(running)
 
     def _styler(self, chain: Chain) -> Styler:
         """What stylizes the frames of a chain."""
-        return styler_of(self._stylers[chain.style], chain.shot)
+        return styler_of(self.stylers[chain.style], chain.shot)
 
     def _open_chains(self) -> bool:
         """Begin chains while there is room; returns whether there was one."""
         opened = []
-        while len(self._running) < self._groups * self._batch_size and (chain := self._waiting.take()) is not None:
-            start = self._starts[chain.id]
+        while len(self.running) < self.groups * self.batch_size and (chain := self.waiting.take()) is not None:
+            start = self.starts[chain.id]
             colors = self._styler(chain).style_colors
-            frames = self._open_frames(chain, start)
-            opened.append(RunningChain(chain, start, frames, self._directory, self._writer, colors, self._device))
-            self._running.append(opened[-1])
+            frames = self.open_frames(chain, start)
+            opened.append(RunningChain(chain, start, frames, self.directory, self.writer, colors, self.device))
+            self.running.append(opened[-1])
         for running in opened:
             self._begin_preparing(running)
         return bool(opened)
@@ -242,32 +234,32 @@ class _Scheduler:
 
         Other chains make more than one frame ready only if there are too few chains to fill a batch.
         """
-        part = max(1, self._groups * self._batch_size // len(self._running))
-        running.begin_preparing(self._pool, self._batch_size if running.chain.interval > 1 else part)
+        part = max(1, self.groups * self.batch_size // len(self.running))
+        running.begin_preparing(self.pool, self.batch_size if running.chain.interval > 1 else part)
 
     def _close(self, running: RunningChain) -> None:
         """Close a chain that is complete, has failed, or is left where it is; segments fail with their keyframes."""
         running.frames.close()
-        self._running.remove(running)
+        self.running.remove(running)
         error = running.failure
         if error is not None:
             error.message = f"chain {running.chain.id}, frame {running.index}: {error.message}"
             log.error("%s", error.message)
             self.failed[running.chain.id] = error
-            self.failed.update((segment.id, error) for segment in self._waiting.failed(running.chain))
+            self.failed.update((segment.id, error) for segment in self.waiting.failed(running.chain))
 
     def _save_memory(self, batch: Batch, error: BatchTooLargeError) -> None:
         """Go on with smaller batches, and single frames in tiles. Raises StylizeError if nothing smaller is left."""
         size = len(batch)
         if size == 1:
-            plan, styler = self._directory.plan, self._styler(batch[0][0].chain)
+            plan, styler = self.directory.plan, self._styler(batch[0][0].chain)
             smaller = styler.save_memory() if isinstance(styler, SavesMemory) else None
             if smaller is not None:
-                self._reporter.note(f"out of memory with a single frame: now {smaller}")
+                self.reporter.note(f"out of memory with a single frame: now {smaller}")
                 return
             raise StylizeError(
                 f"out of memory with a single frame of {plan.width_px} x {plan.height_px} px",
                 hint="choose a smaller --width, or close other programs; what is stored stays",
             ) from error
-        self._batch_size = size // 2
-        self._reporter.note(f"out of memory with {size} frames at once: going on with {self._batch_size}")
+        self.batch_size = size // 2
+        self.reporter.note(f"out of memory with {size} frames at once: going on with {self.batch_size}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -13,11 +14,12 @@ from pipeline.execute.chain_frames import ChainFrame, ChainSettings, chain_frame
 from pipeline.execute.growth import GrowthKeeper
 from pipeline.execute.prefetch import Prefetcher
 from pipeline.execute.scheduler import run_chains
+from pipeline.plan.chains import phases_left
 from pipeline.plan.curves import planned_values, recent_changes, values_at
 from pipeline.plan.segments import APPROACH_FRAMES, Segments
 from pipeline.runtime.hashing import canonical_json
 from pipeline.store.directory import resume_command
-from pipeline.stylers.shot_colors import ShotStylers, planned_colors, styler_of
+from pipeline.stylers.shot_colors import ShotStylers, planned_colors
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Observable
 
@@ -72,34 +74,29 @@ class Session:
         chains = [chain for chain in planned if starts.get(chain.id, chain.stop) < chain.stop]
         if not chains:
             return
-        runtime = next(iter(self.configs.values())).runtime
-        if runtime.threads:
-            import torch
+        from pipeline.runtime.device import use_threads
 
-            torch.set_num_threads(runtime.threads)
+        runtime = next(iter(self.configs.values())).runtime
+        use_threads(runtime.threads)
         styles = {chain.style for chain in chains}
         stylers = {name: self._stylers(name, reporter) for name in styles}
         growth = GrowthKeeper(self.directory, runtime.save_every, reporter.note) if runtime.save_every else None
         for styler in stylers.values():
             if isinstance(styler, Observable):
                 styler.observer = growth
-        cold_styles = {
-            chain.style
-            for chain in chains
-            if starts_every_frame_cold(styler_of(stylers[chain.style], chain.shot), self.configs[chain.style])
-        }
         device = next(iter(self.resources.values())).device
         size = self.directory.plan.height_px, self.directory.plan.width_px
         largest = max(frame_bytes(self.configs[name], self.resources[name], size) for name in styles)
-        left = _frames_left(chains, starts, cold_styles)
+        left: Counter[Phase] = Counter()
+        for chain in chains:
+            missing = chain.remaining(starts[chain.id])
+            left.update(phases_left(chain, missing, every_frame_cold=self.configs[chain.style].motion.every_frame_cold))
         total = sum(len(chain.frames) for chain in self.directory.plan.chains)
         with reporter.stylizing(left, total - sum(left.values())):
             failed = run_chains(
                 self.directory,
                 stylers,
-                lambda chain, start: self._open_frames(
-                    chain, start, runs.get(chain.id), every_frame_cold=chain.style in cold_styles
-                ),
+                lambda chain, start: self._open_frames(chain, start, runs.get(chain.id)),
                 starts=starts,
                 stops=stops,
                 batch_size=runtime.batch_size or automatic_batch_size(device, largest),
@@ -134,9 +131,7 @@ class Session:
         shots = plan.shot_colors if config.uses_shot_colors else ()
         return self.loaded.styler((canonical_json(settings), tuple(shots), str(resources.device)), build)
 
-    def _open_frames(
-        self, chain: Chain, start: int, run: Run | None, *, every_frame_cold: bool
-    ) -> Prefetcher[ChainFrame]:
+    def _open_frames(self, chain: Chain, start: int, run: Run | None) -> Prefetcher[ChainFrame]:
         """The frames of a chain from `start` on, prepared ahead on a thread."""
         plan, config = self.directory.plan, self.configs[chain.style]
         segments = Segments(plan.chains)
@@ -147,7 +142,6 @@ class Session:
             following, position, over = first, chain.stop, segments.loop_frames(chain)
         settings = ChainSettings(
             config.motion,
-            every_frame_cold=every_frame_cold,
             long_term=config.losses.temporal.long_term,
             hold_origin=plan.shots[chain.shot].start,
             next_keyframe=following,
@@ -182,20 +176,3 @@ def _with_values(frames: Generator[ChainFrame], values: FrameValues, changes: Se
         for frame in frames:
             change = changes[frame.index]
             yield replace(frame, values=values_at(values, frame.index), settings_change=change)
-
-
-def _frames_left(chains: Sequence[Chain], starts: Mapping[str, int], cold_styles: Set[str]) -> dict[Phase, int]:
-    """How many frames of each phase are left: a chain begins cold, unless it begins with its keyframe."""
-    left: dict[Phase, int] = {"cold": 0, "warm": 0}
-    for chain in chains:
-        missing = chain.remaining(starts[chain.id])
-        begins_cold = missing == len(chain.frames) and not chain.keyframe_chain
-        cold = missing if chain.style in cold_styles else int(begins_cold)
-        left["cold"] += cold
-        left["warm"] += missing - cold
-    return left
-
-
-def starts_every_frame_cold(styler: Styler, config: Config) -> bool:
-    """Whether no frame starts from previous ones: the styler does not use them, or boil is 1."""
-    return not styler.uses_previous_frames or config.motion.every_frame_cold

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.masks.labels import dominant_colors, label_mask, nearest_label
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.depth import as_8_bit
-from pipeline.media.image.load import exif_orientation, open_image, render_frame
+from pipeline.media.image.load import exif_orientation, open_image, render_frame, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +35,8 @@ def read_mask(path: Path, color: str | None, size_px: tuple[int, int]) -> NDArra
     ratio unlike that of the frames or a color that the picture does not have.
     """
     with open_image(path) as image:
-        alpha = None
         rgb = as_8_bit(render_frame(image, path))
-        if color is None and exif_orientation(image) == 1:
-            alpha = _shape_in_alpha(image)
+        alpha = _shape_in_alpha(image) if color is None else None
     return mask_of(rgb if alpha is None else np.repeat(alpha[..., None], 3, axis=2), color, size_px, name=str(path))
 
 
@@ -92,11 +90,11 @@ def feathered(mask: NDArray[np.float32], feather: float) -> NDArray[np.float32]:
 
 
 def _shape_in_alpha(image: Image.Image) -> NDArray[np.uint8] | None:
-    """The opacity of a decoded image, (H, W), if that alone shows a shape; over white, a white shape would vanish."""
+    """The opacity of a decoded image, upright (H, W), if it alone shows a shape: over white, a white one vanishes."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return None
     shown = np.asarray(image.convert("RGBA"))
     opacity = shown[..., 3]
     visible = shown[opacity > 0][:, :3]
     one_color = not len(visible) or bool((visible == visible[0]).all())
-    return opacity if one_color and opacity.min() < 255 else None
+    return upright(opacity, exif_orientation(image)) if one_color and opacity.min() < 255 else None

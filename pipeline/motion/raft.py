@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.encoders.fetch import Progress, fetch
+from pipeline.encoders.fetch import fetch
 from pipeline.encoders.pretrained import read_state, torchvision_module
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.runtime.hashing import file_digest
@@ -132,7 +132,6 @@ def load_raft(
     *,
     weights: Path | None = None,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
 ) -> Raft:
     """Load RAFT in float32; its weights come from the file `weights`, else from the cache, else by download.
 
@@ -141,7 +140,7 @@ def load_raft(
     """
     if name not in get_args(Name):
         raise ConfigError(f"there is no RAFT {name!r}", hint=f"choose from {', '.join(get_args(Name))}")
-    path = fetch(name, progress=progress) if weights is None else weights
+    path = fetch(name) if weights is None else weights
     hint = f"`tempera weights fetch {name}` gets torchvision's file; --set motion.method=dis needs none"
     if not path.is_file():
         raise MissingPartError(f"the weights of {name} are not at {path}", hint=hint)

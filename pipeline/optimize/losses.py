@@ -62,7 +62,7 @@ def content_loss(
 
 @dataclass(frozen=True, slots=True)
 class TemporalTarget:
-    """The warped previous frames (B, 3, H, W), and how far they can be trusted: confidence (B, 1, H, W) in [0, 1].
+    """The warped previous frames (B, 3, H, W), and their confidence (B, 1, H, W) in [0, 1].
 
     `divisor` (B,) is the variance of the warped frames, which makes the temporal loss dimensionless.
     """

@@ -7,11 +7,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.plan.segments import segment_length
 from pipeline.runtime.hashing import canonical_json
 from pipeline.types import Chain, Shot
+
+if TYPE_CHECKING:
+    from pipeline.types import Phase
 
 _SLUG_LENGTH: Final = 40
 
@@ -59,6 +62,13 @@ def make_chains(styles: Sequence[StyleChains], shots: Sequence[Shot]) -> tuple[C
             else:
                 chains.append(Chain(name, style.name, shot.index, shot.start, shot.stop, style.seed))
     return tuple(chains)
+
+
+def phases_left(chain: Chain, left: int, *, every_frame_cold: bool) -> dict[Phase, int]:
+    """How many of the last `left` frames of a chain are of each phase: it begins cold, unless with its keyframe."""
+    begins_cold = left == len(chain.frames) and not chain.keyframe_chain
+    cold = left if every_frame_cold else int(begins_cold)
+    return {"cold": cold, "warm": left - cold}
 
 
 def _segments(name: str, style: StyleChains, shot: Shot, length: int) -> list[Chain]:

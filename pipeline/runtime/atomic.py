@@ -172,15 +172,11 @@ def make_folders(path: Path) -> None:
         sync_folder(folder.parent)
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Remove the temporary files of `write_bytes` that a crash left in a folder; return how many there were.
-
-    The caller makes sure that no other process is writing one.
-    """
-    leftovers = [entry for entry in folder.iterdir() if is_temporary(entry.name)]
-    for entry in leftovers:
-        remove(entry)
-    return len(leftovers)
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `write_bytes` that a crash left in a folder, where no other process writes one."""
+    for entry in list(folder.iterdir()):
+        if is_temporary(entry.name):
+            remove(entry)
 
 
 def is_temporary(name: str) -> bool:

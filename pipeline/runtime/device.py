@@ -43,6 +43,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def use_threads(count: int) -> None:
+    """Compute with `count` CPU threads from now on, in the whole process; 0: as many as before."""
+    if count:
+        torch.set_num_threads(count)
+
+
 @lru_cache(maxsize=64)
 def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     """Numbers as a float32 tensor on a device, made once: each copy to an accelerator would make it wait.

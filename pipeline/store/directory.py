@@ -286,19 +286,20 @@ class RenderDirectory:
         return self._lock
 
 
+def command_on(path: Path, name: str) -> str:
+    """The command `tempera <name>` on the render in a directory, ready to be pasted into a shell."""
+    text = str(path)
+    return f"tempera {name} {shlex.quote(f'./{text}' if text.startswith('-') else text)}"
+
+
 def resume_command(path: Path) -> str:
-    """The command that goes on with the render in a directory, ready to be pasted into a shell."""
-    return f"tempera resume {_quoted(path)}"
+    """The command that goes on with the render in a directory."""
+    return command_on(path, "resume")
 
 
 def edit_command(path: Path) -> str:
-    """The beginning of the commands that edit the frames of a render, ready to be pasted into a shell."""
-    return f"tempera edit {_quoted(path)}"
-
-
-def _quoted(path: Path) -> str:
-    text = str(path)
-    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+    """The beginning of the commands that edit the frames of a render."""
+    return command_on(path, "edit")
 
 
 def fresh(path: str | Path) -> Path | None:

@@ -85,6 +85,7 @@ class RenderLock:
         _HELD.add(self)
 
     def _acquire(self) -> None:
+        holder: Holder | None = None
         for attempt in range(_TRIES):
             descriptor = atomic.open_shared(self.path)
             try:

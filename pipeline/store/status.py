@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.plan.chains import phases_left
 from pipeline.plan.edits import runs
 from pipeline.runtime.progress import Estimate
 from pipeline.store import lock, videos
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.store.directory import RenderDirectory
     from pipeline.store.holder import Holder
     from pipeline.store.lock import LockState
-    from pipeline.types import Chain, Phase
+    from pipeline.types import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def read_status(directory: RenderDirectory) -> Status:
     every = [record for chosen in per_chain.values() for record in chosen]
     latest_session = [record for record in every if record.get("session") == session]
     rows: list[ChainStatus] = []
-    total_left: dict[Phase, int] = {"cold": 0, "warm": 0}
+    total_left: Counter[Phase] = Counter()
     exported = videos.exported(directory)
     edits = [edit for edit in stored_edits(directory) if edit.active]
     for chain in directory.plan.chains:
@@ -94,8 +96,13 @@ def read_status(directory: RenderDirectory) -> Status:
         if not stored_no_more:
             for run in runs(edits, chain):
                 unfinished += chain.remaining(directory.done(chain, run.frames)) - chain.remaining(run.stop)
-        left = _frames_left(chain, unfinished, per_chain[chain.id])
-        total_left = {phase: total_left[phase] + count for phase, count in left.items()}
+        # Where a frame behind the first one was cold as planned, every frame is.
+        every_frame_cold = any(
+            record.get("phase") == "cold" and record.get("anew") is False and record.get("frame") != chain.start
+            for record in per_chain[chain.id]
+        )
+        left = phases_left(chain, unfinished, every_frame_cold=every_frame_cold)
+        total_left.update(left)
         progress = _progress(len(chain.frames), left, per_chain[chain.id], latest_session)
         rows.append(ChainStatus(chain.id, chain.style, chain.shot, progress))
     frames = sum(len(chain.frames) for chain in directory.plan.chains)
@@ -105,20 +112,6 @@ def read_status(directory: RenderDirectory) -> Status:
     replaced = tuple(video.instead_of_frames(directory.path, content=False) for _, video in sorted(exported.items()))
     found = last_check(directory)
     return Status(state, holder, tuple(rows), total, tuple(sorted(exported)), described, found, replaced)
-
-
-def _frames_left(chain: Chain, left: int, records: list[dict[str, Any]]) -> dict[Phase, int]:
-    """How many of the `left` frames of a chain are of each phase; `records` are those of the chain.
-
-    Where a frame behind the first one was cold as planned, every frame of the chain is.
-    """
-    always_cold = any(
-        record.get("phase") == "cold" and record.get("anew") is False and record.get("frame") != chain.start
-        for record in records
-    )
-    begins_cold = left == len(chain.frames) and not chain.keyframe_chain
-    cold = left if always_cold else min(left, int(begins_cold))
-    return {"cold": cold, "warm": left - cold}
 
 
 def _progress(

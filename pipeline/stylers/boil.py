@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BoilingFrame:
-    """How a boiling frame is stylized, from coarse to fine.
+    """How a boiling frame, or with a boil of 1 a cold one, is stylized from coarse to fine.
 
     `content_fraction`: how far the start goes from the warm start to the content, in [0, 1]. `levels`: how many of the
     finest scales. `noise`: standard deviation of the noise added at each, in pixel values of [0, 1]. `evaluations`: at

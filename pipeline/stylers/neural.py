@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Self
 
@@ -28,7 +28,7 @@ from pipeline.optimize.minimizers import MINIMIZERS, Minimizer
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective
 from pipeline.optimize.regions import KeptPixels
-from pipeline.stylers.boil import boiling_frame
+from pipeline.stylers.boil import BoilingFrame, boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.region_styles import RegionStyles, join_hold, recolored, resize_maps
 from pipeline.stylers.scales import Size, cold_scales, resample_curve, resize, seeded_noise
@@ -51,10 +51,20 @@ NEW_FRACTION = (0.01, 0.15)
 highest."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """The contents of a batch at one scale: `images` (B, 3, H, W), and `maps` (B, R + 1, H, W) of their regions.
+
+    `maps` None: the style has no regions; `kept` None: none of them keeps pixels.
+    """
+
+    images: Tensor
+    maps: Tensor | None = None
+    kept: KeptPixels | None = None
+
+
 class NeuralStyler:
     """Stylizes batches of frames with one or more style images."""
-
-    uses_previous_frames = True
 
     def __init__(
         self,
@@ -95,11 +105,11 @@ class NeuralStyler:
             return stylize_apart(self, batch)
         if batch.values and batch.values[0]:
             return self.with_values(batch.values[0]).stylize(replace(batch, values=()))
-        content = batch.content.to(self.device)
         if self.settings.regions and batch.regions is None:
             raise ValueError("the style has regions, and the batch has no maps of them")
-        self._memory.begin(_size(content), len(content))
-        minimum = self._cold(content, batch) if batch.phase == "cold" else self._warm(content, batch)
+        contents = self._contents(batch.content.to(self.device), batch.regions)
+        self._memory.begin(_size(contents.images), len(contents.images))
+        minimum = self._cold(contents, batch) if batch.phase == "cold" else self._warm(contents, batch)
         losses = minimum.losses.tolist()
         for position, loss in enumerate(losses):
             if not math.isfinite(loss):
@@ -111,7 +121,7 @@ class NeuralStyler:
             FrameStats(evaluations, loss, *terms)
             for evaluations, loss, terms in zip(minimum.evaluations, losses, minimum.terms.tolist(), strict=True)
         )
-        kept = self._kept(content, batch.regions)
+        kept = contents.kept
         return StylizedBatch(minimum.images if kept is None else kept.shown(minimum.images), stats)
 
     def with_values(self, values: Mapping[str, float]) -> Self:
@@ -139,13 +149,19 @@ class NeuralStyler:
 
         `regions` (B, R + 1, H, W) are the maps of the style's regions.
         """
-        return self._objective(content.to(self.device), 1.0, regions=regions)
+        return self._objective(self._contents(content.to(self.device), regions), 1.0)
 
-    def _cold(self, content: Tensor, batch: FrameBatch) -> Minimum:
-        cold = self.settings.optimize.cold
-        scales = self._scales(content)
-        start = self._cold_start(content, batch, scales[0])
-        return self._coarse_to_fine(content, batch, start, scales, len(scales), cold.noise, cold.evaluations)
+    def _contents(self, images: Tensor, regions: Tensor | None) -> _Contents:
+        """Content frames of one scale (B, 3, H, W) with the maps of their regions, which are given at the full size."""
+        if regions is None:
+            return _Contents(images)
+        maps = resize_maps(regions.to(self.device), _size(images))
+        return _Contents(images, maps, self._regions.kept(images, maps))
+
+    def _cold(self, contents: _Contents, batch: FrameBatch) -> Minimum:
+        scales = self._scales(contents.images)
+        frame = boiling_frame(1.0, self.settings.optimize, len(scales))  # nothing of it is warm
+        return self._coarse_to_fine(contents.images, batch, self._cold_start(contents.images, batch, scales[0]), frame)
 
     def _cold_start(self, content: Tensor, batch: FrameBatch, size: Size) -> Tensor:
         if batch.init is not None:
@@ -156,44 +172,35 @@ class NeuralStyler:
             return (0.5 + 0.25 * self._noise(batch, -1, size)).clamp_(0, 1)
         return content
 
-    def _warm(self, content: Tensor, batch: FrameBatch) -> Minimum:
-        assert batch.init is not None
+    def _warm(self, contents: _Contents, batch: FrameBatch) -> Minimum:
         if self.settings.motion.boil > 0:
-            return self._boiling(content, batch)
+            return self._boiling(contents, batch)
         warm = self.settings.optimize.warm
-        objective = self._objective(content, 1.0, batch, regions=batch.regions)
-        changes = batch.settings_changes or (0.0,) * len(content)
-        return self._minimizer(content)(
+        objective = self._objective(contents, 1.0, batch)
+        changes = batch.settings_changes or (0.0,) * len(contents.images)
+        return self._minimizer(contents.images)(
             objective,
-            self._init(content, batch),
+            self._warm_init(contents, batch),
             evaluations=self._limits(batch),
             first_step_rms=WARM_FIRST_STEP_RMS,
             min_evaluations=warm.min_evaluations,
             # A start that was a minimum for other weights is slow at first, and must not count as finished.
             tolerance=[0.0 if change > NEW_FRACTION[0] else warm.tolerance for change in changes],
             subset=objective.subset,
-            observer=self._watching(0, content, batch.regions),
+            observer=self._watching(0, contents.kept),
         )
 
-    def _init(self, content: Tensor, batch: FrameBatch) -> Tensor:
+    def _warm_init(self, contents: _Contents, batch: FrameBatch) -> Tensor:
         """Where warm frames start, as hidden images where regions keep pixels."""
         assert batch.init is not None
         init = batch.init.to(self.device)
-        kept = self._kept(content, batch.regions)
-        return init if kept is None else kept.hidden(init)
+        return init if contents.kept is None else contents.kept.hidden(init)
 
-    def _kept(self, content: Tensor, regions: Tensor | None) -> KeptPixels | None:
-        """What regions keep of the contents at this size; None: nothing."""
-        if regions is None:
-            return None
-        return self._regions.kept(content, resize_maps(regions.to(self.device), _size(content)))
-
-    def _watching(self, before: int, content: Tensor, regions: Tensor | None) -> Observer | None:
-        """The observer for contents of one size: it is shown what regions keep, and evaluations from `before` on."""
+    def _watching(self, before: int, kept: KeptPixels | None) -> Observer | None:
+        """The observer at one scale: it is shown what regions keep, and evaluations from `before` on."""
         observer = self.observer
         if observer is None:
             return None
-        kept = self._kept(content, regions)
 
         def watch(number: int, images: Tensor, losses: Tensor, terms: Tensor) -> None:
             observer(before + number, images if kept is None else kept.shown(images), losses, terms)
@@ -212,61 +219,37 @@ class NeuralStyler:
         rises = [min(1.0, max(0.0, (max(pair) - low) / (high - low))) for pair in pairs]
         return [round(least + rise * (most - least)) for rise in rises or [0.0] * len(batch.content)]
 
-    def _boiling(self, content: Tensor, batch: FrameBatch) -> Minimum:
-        assert batch.init is not None
-        scales = self._scales(content)
+    def _boiling(self, contents: _Contents, batch: FrameBatch) -> Minimum:
+        scales = self._scales(contents.images)
         frame = boiling_frame(self.settings.motion.boil, self.settings.optimize, len(scales))
-        return self._coarse_to_fine(
-            content,
-            batch,
-            self._init(content, batch).lerp(content, frame.content_fraction),
-            scales,
-            frame.levels,
-            frame.noise,
-            frame.evaluations,
-            temporal_factor=frame.temporal_factor,
-        )
+        start = self._warm_init(contents, batch).lerp(contents.images, frame.content_fraction)
+        return self._coarse_to_fine(contents.images, batch, start, frame)
 
-    def _coarse_to_fine(
-        self,
-        content: Tensor,
-        batch: FrameBatch,
-        start: Tensor,
-        scales: Sequence[Size],
-        levels: int,
-        noise: float,
-        evaluations: int,
-        *,
-        temporal_factor: float = 0.0,
-    ) -> Minimum:
-        """Stylize from `start` at the finest `levels` of the scales, from coarse to fine, with fresh noise at each.
+    def _coarse_to_fine(self, images: Tensor, batch: FrameBatch, start: Tensor, frame: BoilingFrame) -> Minimum:
+        """Stylize content frames (B, 3, H, W) from `start`, from coarse to fine, with fresh noise at each scale.
 
         At the last one the temporal term is on, scaled by its factor.
         """
+        scales = self._scales(images)
         content_factors = resample_curve(self.settings.losses.content.scale_weights, len(scales))
-        spent = [0] * len(content)
-        images, minimum = start, None
-        first = len(scales) - levels
-        for level, curve in zip(range(first, len(scales)), resample_curve(NOISE_CURVE, levels), strict=True):
+        spent = [0] * len(images)
+        found, minimum = start, None
+        first = len(scales) - frame.levels
+        for level, curve in zip(range(first, len(scales)), resample_curve(NOISE_CURVE, frame.levels), strict=True):
             size = scales[level]
             self._memory.make_room()
-            begin = resize(images, size) + noise * curve * self._noise(batch, level, size)
-            warm = batch if level == len(scales) - 1 and temporal_factor > 0 else None
-            objective = self._objective(
-                resize(content, size),
-                content_factors[level],
-                warm,
-                temporal_factor=temporal_factor,
-                regions=batch.regions,
-            )
+            begin = resize(found, size) + frame.noise * curve * self._noise(batch, level, size)
+            warm = batch if level == len(scales) - 1 and frame.temporal_factor > 0 else None
+            contents = self._contents(resize(images, size), batch.regions)
+            objective = self._objective(contents, content_factors[level], warm, temporal_factor=frame.temporal_factor)
             minimum = self._minimizer(begin)(
                 objective,
                 begin,
-                evaluations=evaluations,
+                evaluations=frame.evaluations,
                 subset=objective.subset,
-                observer=self._watching(max(spent), resize(content, size), batch.regions),
+                observer=self._watching(max(spent), contents.kept),
             )
-            images = minimum.images
+            found = minimum.images
             spent = [sum(pair) for pair in zip(spent, minimum.evaluations, strict=True)]
         assert minimum is not None
         return Minimum(minimum.images, minimum.losses, minimum.terms, tuple(spent))
@@ -280,20 +263,15 @@ class NeuralStyler:
 
     def _objective(
         self,
-        content: Tensor,
+        contents: _Contents,
         content_factor: float,
         warm: FrameBatch | None = None,
         *,
         temporal_factor: float = 1.0,
-        regions: Tensor | None = None,
     ) -> Objective:
-        """The objective of the contents at one scale; with the temporal term if a warm batch is given.
-
-        `regions` (B, R + 1, H, W) are the maps of the style's regions at the full size.
-        """
-        tile_px = self._memory(_size(content), len(content)).tile_px
-        maps = None if regions is None else resize_maps(regions.to(self.device), _size(content))
-        kept = self._kept(content, maps)
+        """The objective of the contents at one scale; with the temporal term if a warm batch is given."""
+        images, maps, kept = contents.images, contents.maps, contents.kept
+        tile_px = self._memory(_size(images), len(images)).tile_px
         temporal = None
         if warm is not None and warm.warped_previous is not None and warm.confidence is not None:
             confidence = warm.confidence.to(self.device)
@@ -303,14 +281,14 @@ class NeuralStyler:
         return Objective.of(
             self.encoder,
             self.settings.losses,
-            content,
-            self._style_targets(_size(content), tile_px, self.style_colors.weights),
+            images,
+            self._style_targets(_size(images), tile_px, self.style_colors.weights),
             content_factor=content_factor,
             temporal=temporal,
             temporal_factor=temporal_factor,
-            light=self._light(content, None if warm is None else warm.recent_change, maps),
+            light=self._light(images, None if warm is None else warm.recent_change, maps),
             tile_px=tile_px,
-            regions=None if maps is None else self._regions.terms(content, maps, tile_px, self.settings),
+            regions=None if maps is None else self._regions.terms(images, maps, tile_px, self.settings),
             kept=kept,
         )
 

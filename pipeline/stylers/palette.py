@@ -42,7 +42,6 @@ class PaletteStyler:
     mixes two of them where one does not fit. The same arguments give the same palette and the same frames.
     """
 
-    uses_previous_frames = True
     style_colors = None
 
     def __init__(

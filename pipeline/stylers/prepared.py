@@ -44,7 +44,6 @@ class PreparedStyler:
         self._steps = steps
         self._luma_only = luma_only
         self._luma_parts = list(luma_parts)
-        self.uses_previous_frames = inner.uses_previous_frames
 
     @property
     def style_colors(self) -> StyleColors | None:

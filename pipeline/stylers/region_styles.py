@@ -56,8 +56,8 @@ class RegionStyles:
                 self._targets.append(None)
                 colors.append(None)
             else:
-                styled = settings.model_copy(update={"style": region.style})
-                self._targets.append(StyleTargets(styled, own, encoder, device))
+                own_settings = settings.model_copy(update={"style": region.style})
+                self._targets.append(StyleTargets(own_settings, own, encoder, device))
                 colors.append(style_colors(region.style, own))
         self.colors = tuple(colors)
 

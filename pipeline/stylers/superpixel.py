@@ -45,7 +45,6 @@ class SuperpixelStyler:
     has the mean color of its content. The same arguments give the same frames.
     """
 
-    uses_previous_frames = True
     style_colors = None
 
     def __init__(

@@ -189,8 +189,8 @@ def _superpixel(
 
     settings = config.superpixel
     border_width = settings.border_width if settings.borders == "lines" else 0
-    styled = images.own if settings.color == "style" else ()
-    return SuperpixelStyler(styled, settings.cells, config.seed, border_width=border_width)
+    style_images = images.own if settings.color == "style" else ()
+    return SuperpixelStyler(style_images, settings.cells, config.seed, border_width=border_width)
 
 
 STYLERS: dict[str, Callable[[Config, Resources, Note | None, StyleImages, ShotColors | None], Styler]] = {

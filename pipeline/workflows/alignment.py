@@ -6,17 +6,37 @@ that everything that reads content reads it aligned: the first pass, motion, mas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
-from pipeline.types import IDENTITY_WARP, Alignment, RenderPlan, Source
+from pipeline.types import IDENTITY_WARP, Alignment, FrameSlice, RenderPlan, Source
 from pipeline.workflows.alignment_pass import AlignmentPass
 
 if TYPE_CHECKING:
     from pipeline.config.settings import InputSettings
+    from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
+
+
+def aligned_input(
+    given: Sequence[str | Path],
+    settings: InputSettings,
+    reporter: Reporter,
+    cancellation: Cancellation,
+    *,
+    frames: FrameSlice | None = None,
+    thumbnails: Thumbnails | None = None,
+    existing: RenderPlan | None = None,
+) -> Source:
+    """An input as a render reads it: probed, without a digest, and aligned. Raises what `probe` and `aligned` raise."""
+    from pipeline.media.reader.source import probe
+
+    source = probe(given, settings, frames=frames, digest=False, thumbnails=thumbnails)
+    return aligned(grouped(source, settings), settings, reporter, cancellation, existing)
 
 
 def grouped(source: Source, settings: InputSettings) -> Source:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import RenderDirectoryError, WriteError
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.store.directory import RenderDirectory, resume_command
+from pipeline.store.directory import RenderDirectory, command_on, resume_command
 from pipeline.store.edits import recover_edits
 from pipeline.store.last_check import CHECKED_NAME
 from pipeline.store.superseded import superseded_frames
@@ -90,7 +90,7 @@ def _checked_video(opened: OpenedRender, style: str, reporter: Reporter, checkpo
     directory = opened.directory
 
     count = directory.plan.source.frame_count
-    hint = f"`tempera export {directory.path} -o FILE.mp4` writes one; then clean again"
+    hint = f"`{command_on(directory.path, 'export')} -o FILE.mp4` writes one; then clean again"
     videos = [video for video in known_videos(directory) if video.style == style and video.frames == count]
     videos = [video for video in videos if video.pixels]  # others do not show every frame as it is
     videos = [video for video in reversed(videos) if not video.path.lower().endswith(_LOSSY_ANIMATIONS)]

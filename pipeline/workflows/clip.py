@@ -39,7 +39,8 @@ def stylized_frames(request: RenderRequest) -> Iterator[NDArray[np.uint8]]:
         if request.workdir is None:
             temporary = tempfile.mkdtemp(prefix="tempera-")
             stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-            request = replace(request, workdir=Path(temporary, "clip.render"))
+            # No video is written: neither the place nor the codec of one may stand in the way.
+            request = replace(request, workdir=Path(temporary, "clip.render"), output=Path(temporary, "%05d.png"))
         prepared = prepare(request, SilentReporter())
         directory = RenderDirectory.create(prepared.path, prepared.plan)
         session = Session(directory, prepared.source, prepared.configs, prepared.resources)

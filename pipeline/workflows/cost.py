@@ -35,7 +35,7 @@ BESIDE_EVALUATIONS: Final = 2.3
 """What a warm frame costs beside its evaluations, in evaluations, where it was not measured: with `compact` at 1280x720
 on two cores 1.74 s for 7.4 evaluations of 180 ms."""
 
-EXPECTED_SHARE: Final = 0.75
+EXPECTED_FRACTION: Final = 0.75
 """Where between the least and the most evaluations a warm frame is expected: with 5 and 10, real clips took 7 to 10.7,
 one that is still 5, and one that turns fast 14 (docs/benchmarks.md)."""
 
@@ -87,7 +87,7 @@ def cold_work(config: Config, size: Size) -> float:
 def warm_work(config: Config, size: Size, beside: float = BESIDE_EVALUATIONS) -> float:
     """Pixel evaluations of a warm frame, `beside` of them not of the objective.
 
-    Its evaluations are expected at `EXPECTED_SHARE` between the least and the most that the settings allow.
+    Its evaluations are expected at `EXPECTED_FRACTION` between the least and the most that the settings allow.
     """
     from pipeline.stylers.boil import boiling_frame
 
@@ -99,7 +99,7 @@ def warm_work(config: Config, size: Size, beside: float = BESIDE_EVALUATIONS) ->
         boiling = boiling_frame(boil, config.optimize, len(scales))
         return boiling.evaluations * sum(map(work_of, scales[-boiling.levels :])) + beside * work_of(size)
     least = min(warm.min_evaluations, warm.evaluations)
-    return (least + EXPECTED_SHARE * (warm.evaluations - least) + beside) * work_of(size)
+    return (least + EXPECTED_FRACTION * (warm.evaluations - least) + beside) * work_of(size)
 
 
 def expected_work(config: Config, size: Size, cold: float, warm: float, *, beside: float = BESIDE_EVALUATIONS) -> float:
@@ -134,17 +134,16 @@ def measure(
     seconds in all. With `motion` also what a warm frame costs beside its evaluations: processor time over the threads
     that share it, because the evaluations go on meanwhile.
     """
-    short = _short(config)
-    if config.runtime.threads:
-        import torch
+    from pipeline.runtime.device import use_threads
 
-        torch.set_num_threads(config.runtime.threads)
+    short = _short(config)
+    use_threads(config.runtime.threads)
     side = FIRST_SIDE_PX.get(resources.device.type, FIRST_SIDE_PX_OF_ACCELERATORS)
     first = within = _fitted(size, side, resources)
     found = _measured(short, first, resources)
     if largest and first != size:
-        share = min(1.0, LONGEST_EVALUATION_S / (found.rate * work_of(size)))
-        within = _fitted(size, round(max(size) * math.sqrt(share)), resources)
+        fraction = min(1.0, LONGEST_EVALUATION_S / (found.rate * work_of(size)))
+        within = _fitted(size, round(max(size) * math.sqrt(fraction)), resources)
         if within[0] * within[1] > first[0] * first[1]:
             found = _measured(short, within, resources)
     if not motion or resources.device.type != "cpu":

@@ -7,7 +7,7 @@ the input itself, frames stylized independently, and frames that start from the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from pipeline.evaluate.figures import ROWS, Evaluation, FrameFigures, Row, RowNa
 from pipeline.execute.session import Session
 from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, command_on, resume_command
 from pipeline.store.videos import exported
 from pipeline.workflows.driving import finish_areas
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
@@ -26,7 +26,6 @@ from pipeline.workflows.resume import resolve_opened
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.config.settings import Config
     from pipeline.runtime.progress import Reporter
     from pipeline.stylers.resources import Resources
     from pipeline.types import Chain
@@ -65,6 +64,7 @@ def evaluate(
     was requested.
     """
     from pipeline.evaluate.compare import Comparison
+    from pipeline.runtime.device import use_threads
     from pipeline.stylers.shot_colors import planned_colors
     from pipeline.stylers.table import build_stylers
 
@@ -80,10 +80,10 @@ def evaluate(
     if not any(wanted.values()):
         raise RenderDirectoryError(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
-            hint=f"`tempera status {path}` says which are stored, `tempera resume {path}` stylizes the others",
+            hint=f"`{command_on(path, 'status')}` says which are stored, `{resume_command(path)}` stylizes the others",
         )
     resources = _resources(opened)
-    _set_threads(opened.configs)
+    use_threads(next(iter(opened.configs.values())).runtime.threads)
     wanted_baselines: dict[RowName, bool] = {"independent": baselines, "warm without flow": baselines and without_flow}
     rows = [row for row, is_wanted in wanted_baselines.items() if is_wanted]
     session = Session(directory, opened.source, opened.configs, resources)
@@ -154,11 +154,3 @@ def _resources(opened: OpenedRender) -> dict[str, Resources]:
             hint="restore the input, the style images and the weights that it was rendered with",
         )
     return resources
-
-
-def _set_threads(configs: Mapping[str, Config]) -> None:
-    """Use as many CPU threads as the render."""
-    if threads := next(iter(configs.values())).runtime.threads:
-        import torch
-
-        torch.set_num_threads(threads)

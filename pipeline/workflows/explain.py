@@ -29,6 +29,7 @@ from pipeline.media.image.load import load_rgb
 from pipeline.optimize.feature_terms import needed_layers
 from pipeline.optimize.style_terms import active_layers
 from pipeline.plan.chains import frame_seed
+from pipeline.runtime.device import use_threads
 from pipeline.stylers.shot_colors import styler_of
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Chain, FrameBatch, Observable
@@ -85,10 +86,7 @@ def explain(
     (resources,) = load_resources([config], weights)
     encoder = resources.encoder
     assert encoder is not None
-    if config.runtime.threads:
-        import torch
-
-        torch.set_num_threads(config.runtime.threads)
+    use_threads(config.runtime.threads)
     frame = cold_frame(
         source, config, index, size_px=(width_px, height_px), reporter=reporter, cancellation=cancellation
     )

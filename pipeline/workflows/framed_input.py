@@ -56,6 +56,15 @@ def with_bars(styles: Sequence[Config], source: Source, width: int | None, heigh
     )
 
 
+def picture_size(source: Source, width: int | None, height: int | None, side_px: int) -> tuple[int, int]:
+    """Width and height in px as they are asked for, by default with a longer side of `side_px`; the aspect is kept."""
+    from pipeline.media.image.arrays import fit_size
+
+    if width is None and height is None:
+        width, height = (side_px, None) if source.width_px >= source.height_px else (None, side_px)
+    return fit_size(source.width_px, source.height_px, width, height)
+
+
 def same_aspect(source: Source, width: int, height: int) -> bool:
     """Whether a size has the aspect of a source, but for rounding."""
     from pipeline.media.image.arrays import fit_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from pipeline.plan.paths import (
 )
 from pipeline.runtime.hashing import file_digest
 from pipeline.runtime.presence import is_file, is_folder
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, command_on
 from pipeline.store.where import Places, known_places, remember_places
 from pipeline.types import RenderPlan, Source
 
@@ -87,7 +86,7 @@ def check_input(opened: OpenedRender, command: str) -> None:
         places = "".join(f"\n  {place}" for place in opened.looked_for)
         raise InputError(
             f"{opened.path}: the input of this render is not there; it was looked for at{places}",
-            hint=f"put it back, or say where it is now: tempera {command} {shlex.quote(str(opened.path))} --input PATH",
+            hint=f"put it back, or say where it is now: {command_on(opened.path, command)} --input PATH",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.types import Source
 
 if TYPE_CHECKING:
+    from pipeline.config.settings import Config
     from pipeline.workflows.request import RenderRequest
 
 
@@ -82,6 +83,20 @@ def refuse_input(output: Path, source: Source) -> None:
         raise UsageError(
             f"{output}: would be taken for a photo of the input the next time", hint="choose another folder with -o"
         )
+
+
+def check_outputs(
+    outputs: Mapping[str, Path], configs: Mapping[str, Config], source: Source, size_px: tuple[int, int]
+) -> None:
+    """Raise the errors of outputs that cannot be written, for stylized frames of a (width, height); both by style."""
+    from pipeline.media.writer.target import check_output
+    from pipeline.postprocess.framing import shown_size
+
+    for name, output in outputs.items():
+        refuse_input(output, source)
+        settings = configs[name].output
+        width_px, height_px = shown_size(settings, *size_px)
+        check_output(output, settings, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pas
 from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
-from pipeline.workflows.output_names import default_outputs, default_workdir, refuse_input
+from pipeline.workflows.output_names import check_outputs, default_outputs, default_workdir
 from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.region_masks import check_region_masks
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
@@ -87,6 +87,8 @@ def _prepare(
     loaded: Loaded | None,
 ) -> Prepared:
     """`prepare`, with the small frames that are kept when the input is decoded."""
+    from pipeline.media.writer.unused import note_unused
+
     check_names([style.name for style in request.styles])
     check_same_runtime(request.styles)
     read = request.styles[0].input
@@ -100,7 +102,11 @@ def _prepare(
         reporter.note(f"input: {source.notes[-1]}")
     width_px, height_px = render_size(source, request.width_px, request.height_px, reporter)
     request = replace(request, styles=with_bars(request.styles, source, request.width_px, request.height_px))
-    _check_outputs(request, outputs, source, (width_px, height_px), reporter)
+    configs = {style.name: style for style in request.styles}
+    check_outputs(outputs, configs, source, (width_px, height_px))
+    for name, style in configs.items():
+        note_unused(outputs[name], style.output, reporter.note)
+        grade_lut(style.output.finish)
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
@@ -134,7 +140,6 @@ def _prepare(
             for style in request.styles
         },
     )
-    configs = {style.name: style for style in request.styles}
     _check_clip(plan, source, configs, outputs, reporter)
     weights = {style.name: style.weights for style in resolved if style.weights is not None}
     return Prepared(plan, path, source, configs, resources, outputs, hashed, weights)
@@ -158,26 +163,6 @@ def _read_input(request: RenderRequest, reporter: Reporter, thumbnails: Thumbnai
     for sentence in source.notes:
         reporter.note(f"input: {sentence}")
     return source
-
-
-def _check_outputs(
-    request: RenderRequest, outputs: dict[str, Path], source: Source, size_px: tuple[int, int], reporter: Reporter
-) -> None:
-    """Raise the errors of outputs that cannot be written for frames of `size_px`, (width, height).
-
-    Settings that do nothing for them are noted.
-    """
-    from pipeline.media.writer.target import check_output
-    from pipeline.media.writer.unused import note_unused
-    from pipeline.postprocess.framing import shown_size
-
-    for style in request.styles:
-        output = outputs[style.name]
-        refuse_input(output, source)
-        width_px, height_px = shown_size(style.output, *size_px)
-        check_output(output, style.output, frame_count=source.frame_count, width_px=width_px, height_px=height_px)
-        note_unused(output, style.output, reporter.note)
-        grade_lut(style.output.finish)
 
 
 def _check_least_size(source: Source, size_px: tuple[int, int], resources: dict[str, Resources]) -> None:

@@ -18,7 +18,7 @@ from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.forecast import tell_forecast
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
-from pipeline.workflows.output_names import refuse_input
+from pipeline.workflows.output_names import check_outputs
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.resolve import resolve_styles
 
@@ -43,7 +43,8 @@ def resume(
     since, InputError if the input is not there, and what `complete` raises.
     """
     opened = open_render(path, moved_to)
-    _check_input_and_outputs(opened)
+    check_input(opened, "resume")
+    check_outputs(opened.outputs, opened.configs, opened.source, (opened.plan.width_px, opened.plan.height_px))
     prepared = prepare_again(opened, reporter)
     check_disk_space(prepared, reporter)
     if with_forecast:
@@ -98,16 +99,3 @@ def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str,
         resolved += styles
         resources.update(own)
     return resolved, resources
-
-
-def _check_input_and_outputs(opened: OpenedRender) -> None:
-    """Raise the errors that are quick to find: an input that is not there, outputs that cannot be written."""
-    from pipeline.media.writer.target import check_output
-    from pipeline.postprocess.framing import shown_size
-
-    check_input(opened, "resume")
-    for name, output in opened.outputs.items():
-        refuse_input(output, opened.source)
-        settings = opened.configs[name].output
-        width_px, height_px = shown_size(settings, opened.plan.width_px, opened.plan.height_px)
-        check_output(output, settings, frame_count=opened.source.frame_count, width_px=width_px, height_px=height_px)

@@ -40,6 +40,7 @@ def stylize_images(
     import torch
 
     from pipeline.media.image.arrays import fit_size, to_uint8
+    from pipeline.runtime.device import use_threads
     from pipeline.stylers.shot_colors import styler_of
     from pipeline.stylers.table import build_stylers
 
@@ -56,6 +57,7 @@ def stylize_images(
         )
     values = image_values(config, [to_uint8(one) for one in content])
     content = _resized(content, size)
+    use_threads(config.runtime.threads)
     regions = image_regions(config, content)
     stylers = build_stylers(config, found, shots=_image_colors(config, content, regions))
     stylized = []
@@ -88,7 +90,8 @@ def _image_colors(config: Config, content: torch.Tensor, regions: Sequence[torch
 def as_tensor(image: Any) -> torch.Tensor:
     """An image as float32 (B, 3, H, W) sRGB in [0, 1] on the CPU.
 
-    A path or PIL image, a NumPy array (H, W, 3) uint8, or a floating point tensor (3, H, W) or (B, 3, H, W) in [0, 1].
+    A path, a PIL image (which is read as its file would be: upright, over white where it is transparent), a NumPy array
+    (H, W, 3) uint8, or a floating point tensor (3, H, W) or (B, 3, H, W) in [0, 1].
     Raises InputError for a file that cannot be read, UsageError for anything else.
     """
     import numpy as np
@@ -96,12 +99,14 @@ def as_tensor(image: Any) -> torch.Tensor:
     from PIL.Image import Image as PilImage
 
     from pipeline.media.image.arrays import to_tensor
-    from pipeline.media.image.load import load_rgb
+    from pipeline.media.image.depth import as_8_bit
+    from pipeline.media.image.load import load_rgb, render_frame
 
     if isinstance(image, str | Path):
         return to_tensor(load_rgb(Path(image)))[None]
     if isinstance(image, PilImage):
-        return to_tensor(np.asarray(image.convert("RGB")))[None]
+        # A copy has no file, whose pixels could be other ones by now.
+        return to_tensor(as_8_bit(render_frame(image.copy(), "image")))[None]
     if isinstance(image, np.ndarray):
         if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
             return to_tensor(image)[None]

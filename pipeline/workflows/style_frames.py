@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
-from pipeline.store.directory import RenderDirectory
+from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.videos import exported
 from pipeline.types import Chain, Source
 
@@ -33,7 +33,7 @@ def frames_ready(directory: RenderDirectory, style: str) -> int:
             break
     if ready == 0:
         raise RenderDirectoryError(
-            f"{path}: no frame of style {style!r} is stored yet", hint=f"`tempera resume {path}` goes on"
+            f"{path}: no frame of style {style!r} is stored yet", hint=f"`{resume_command(path)}` goes on"
         )
     return ready
 

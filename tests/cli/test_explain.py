@@ -6,6 +6,7 @@ import csv
 import errno
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from pipeline.errors import Interrupted, StylizeError
 from pipeline.media.reader.source import probe
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
+from pipeline.types import Source
 from pipeline.workflows.explain import PARTS, explain
 from tests.support.command_line import QUICK, Tempera, assert_refused, everything, tree, video_times
 from tests.support.frames import read_rgb
@@ -81,6 +83,18 @@ def test_failed_explanation_leaves_nothing(tempera: Tempera, tmp_path: Path, mon
 
     monkeypatch.setattr("pipeline.workflows.explain.write_layers", fail)
     assert_refused(tempera(*EXPLAIN), 7, "the loss is nan")
+    assert everything(tmp_path) == set()
+
+
+def test_interrupt_while_the_input_is_read_is_followed(
+    tempera: Tempera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Source:
+        signal.raise_signal(signal.SIGINT)
+        return probe(*arguments, **options)
+
+    monkeypatch.setattr("pipeline.media.reader.source.probe", interrupted)
+    assert tempera(*EXPLAIN).code == 130
     assert everything(tmp_path) == set()
 
 

@@ -67,6 +67,13 @@ def test_printed_resume_command_is_quoted_for_the_shell(name: str) -> None:
     assert words[:2] == ["tempera", "resume"] and not words[2].startswith("-") and Path(words[2]) == Path(name)
 
 
+def test_hint_names_the_render_as_a_shell_takes_it(tempera: Tempera, copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy / "frames")
+    copy.rename(tmp_path / "my film.render")
+    result = tempera("export", "my film.render", "-o", "a.mp4")
+    assert result.code == 5 and "tempera resume 'my film.render'" in result.err
+
+
 def test_file_name_that_is_not_unicode_is_printed_unchanged(rendered: Path, tmp_path: Path) -> None:
     name = os.fsdecode(b"bad\xff.render")
     try:

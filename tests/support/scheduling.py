@@ -76,7 +76,6 @@ class FakeStyler:
     fits: int = 1000
     broken: Callable[[torch.Tensor], bool] = lambda content: False
     raises: bool = True
-    uses_previous_frames: bool = True
     style_colors: None = None
     failure: Callable[[], Exception] = lambda: torch.OutOfMemoryError("CUDA out of memory")
     on_batch: Callable[[FrameBatch], None] = lambda batch: None

@@ -66,7 +66,7 @@ def load_opacity(path: str | Path) -> NDArray[np.float32] | None:
             alpha = np.asarray(image.convert("RGBA").getchannel("A"), np.uint8)
         except DECODE_ERRORS as error:
             raise damaged(path, error) from None
-        return None if alpha.min() == 255 else as_float(_upright(alpha, exif_orientation(image)))
+        return None if alpha.min() == 255 else as_float(upright(alpha, exif_orientation(image)))
 
 
 def open_image(path: str | Path, *, max_px: int = MAX_PX, head: bytes | None = None) -> Image.Image:
@@ -143,7 +143,7 @@ def render_frame(image: Image.Image, path: str | Path) -> Pixels:
         raise no_memory(path, *image.size) from None
     except DECODE_ERRORS as error:
         raise damaged(path, error) from None
-    return _upright(pixels, exif_orientation(image))
+    return upright(pixels, exif_orientation(image))
 
 
 def exif_orientation(image: Image.Image) -> int:
@@ -177,6 +177,16 @@ def count_frames(image: Image.Image) -> int:
         except DECODE_ERRORS:
             image.seek(0)
             return count
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Stored pixels (H, W) or (H, W, C) as they are shown, by an EXIF orientation of 1 to 8."""
+    if orientation in (2, 7):
+        pixels = pixels[:, ::-1]
+    elif orientation in (4, 5):
+        pixels = pixels[::-1]
+    quarter_turns = {3: 2, 5: 3, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
+    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -285,13 +295,3 @@ def _to_srgb(image: Image.Image) -> RGB:
         background.paste(rgb, mask=alpha)
         rgb = background
     return np.array(rgb, dtype=np.uint8)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Apply an EXIF orientation of 1 to 8 to stored pixels."""
-    if orientation in (2, 7):
-        pixels = pixels[:, ::-1]
-    elif orientation in (4, 5):
-        pixels = pixels[::-1]
-    quarter_turns = {3: 2, 5: 3, 6: 3, 7: 3, 8: 1}.get(orientation, 0)
-    return np.ascontiguousarray(np.rot90(pixels, quarter_turns))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 30
 _CHROMA_WEIGHT: Final = 2.0  # rare vivid colors keep an entry of their own
+_INERTIA: Final = 0.25
+"""Weight of where an entry was, as a fraction of what a sample gives an entry on average."""
 
 
 def main_colors(colors: Colors, count: int, random: np.random.Generator, contrast: float = 1.0) -> Colors:
@@ -43,18 +45,17 @@ def main_colors(colors: Colors, count: int, random: np.random.Generator, contras
     return centers[np.argsort(centers[:, 0], kind="stable")]
 
 
-def drifted(palette: Colors, colors: Colors, weights: NDArray[np.float64], inertia: float = 0.25) -> Colors:
+def drifted(palette: Colors, colors: Colors, weights: NDArray[np.float64]) -> Colors:
     """A palette (k, 3) moved toward the colors of a part of a shot: a sample (n, 3) with `weights` (n,).
 
-    Every entry becomes the mean of the colors that are nearest to it; `inertia` is the weight of where it was, as a
-    fraction of what the sample gives an entry on average. An entry without colors stays. The assignment is soft, so
-    that entries move without jumps where the weights do.
+    Every entry becomes the mean of the colors that are nearest to it and, weighing less, of where it was; without
+    colors it stays. The assignment is soft, so that entries move without jumps where the weights do.
     """
     gain = _gain()
     distance = color_distances(gain * colors, gain * palette)
     part = np.exp(-((distance - distance.min(axis=1, keepdims=True)) ** 2) / np.float32(2 * 0.03**2))
     part *= (weights / weights.sum())[:, np.newaxis] / part.sum(axis=1, keepdims=True)
-    held = inertia / len(palette)
+    held = _INERTIA / len(palette)
     moved = (part.T @ colors + held * palette) / (part.sum(axis=0)[:, np.newaxis] + held)
     return oklab_from_srgb(srgb_from_oklab(moved.astype(np.float32)))
 

@@ -56,13 +56,13 @@ def is_raw_file(path: str | Path) -> bool:
     return photo_format(path, read_head(path)) == "RAW"
 
 
-def raw_size(path: str | Path, max_px: int = MAX_PX) -> tuple[int, int]:
+def raw_size(path: str | Path) -> tuple[int, int]:
     """Width and height in px of a raw file as developed and upright, from its header.
 
     Raises MissingPartError without rawpy; DamagedInputError for a file that LibRaw cannot read or that is too large.
     """
     with _opened(path) as raw:
-        return _upright_size(raw, path, max_px)
+        return _upright_size(raw, path, MAX_PX)
 
 
 def raw_exif(path: str | Path) -> Image.Exif:

@@ -67,14 +67,14 @@ def hlg_to_scene(signal: Floats) -> Floats:
     return scene
 
 
-def compressed(nits: Floats, peak_nits: float, target_nits: float = REFERENCE_NITS) -> Floats:
-    """The EETF of ITU-R BT.2390 (section 5.4.1), in cd/m2: darker light stays, up to the peak all fits the target.
+def compressed(nits: Floats, peak_nits: float) -> Floats:
+    """The EETF of ITU-R BT.2390 (section 5.4.1), in cd/m2: darker light stays, the peak becomes `REFERENCE_NITS`.
 
-    Black is 0 on both sides. Above the peak it is the target.
+    Black is 0 on both sides. Above the peak it is `REFERENCE_NITS`.
     """
-    if peak_nits <= target_nits:
-        return np.minimum(nits, target_nits)
-    top, limit = nits_to_pq(np.array([peak_nits, target_nits]))
+    if peak_nits <= REFERENCE_NITS:
+        return np.minimum(nits, REFERENCE_NITS)
+    top, limit = nits_to_pq(np.array([peak_nits, REFERENCE_NITS]))
     limit /= top
     knee = 1.5 * limit - 0.5
     signal = np.minimum(nits_to_pq(nits) / top, 1)

@@ -21,7 +21,7 @@ from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.store.videos import exported, known_videos
-from pipeline.workflows.alignment import aligned, grouped
+from pipeline.workflows.alignment import aligned_input
 from pipeline.workflows.framed_input import cropped, with_bars
 from pipeline.workflows.input_digest import hash_input
 from pipeline.workflows.opened import open_render
@@ -72,11 +72,11 @@ class InputFacts:
         return found
 
     def _look(self, job: Job) -> Facts:
-        from pipeline.media.reader.source import probe
-
         read = job.style.input
-        source = grouped(probe([job.input.path], read, frames=job.input.frames, digest=False), read)
-        source = aligned(source, read, SilentReporter(), Cancellation(), existing_plan(self._queue.render_path(job)))
+        existing = existing_plan(self._queue.render_path(job))
+        source = aligned_input(
+            [job.input.path], read, SilentReporter(), Cancellation(), frames=job.input.frames, existing=existing
+        )
         request = self._queue.request(job, source.frame_count)
         source = cropped(source, request.width_px, request.height_px, read)
         return Facts(source, *render_size(source, request.width_px, request.height_px, SilentReporter()))
