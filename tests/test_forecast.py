@@ -24,11 +24,12 @@ from pipeline.stylers.resources import Resources
 from pipeline.types import FrameStats
 from pipeline.workflows import cost, frames_left, memory_need, remembered
 from pipeline.workflows import forecast as forecasts
-from pipeline.workflows.cost import Measured, cold_work, expected_work, measure, missing_weights, warm_work, work_of
+from pipeline.workflows.cost import Measured, cold_work, expected_work, measure, warm_work, work_of
 from pipeline.workflows.forecast import BEGINNING_S, Forecast, about, forecast, tell_forecast
 from pipeline.workflows.frames_left import FrameCounts
 from pipeline.workflows.input_digest import HashedInput
 from pipeline.workflows.memory_need import MemoryNeed
+from pipeline.workflows.missing_weights import fetch_missing, missing_weights
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.remembered import recall, remember, style_keys
 from pipeline.workflows.seen import Seen
@@ -286,6 +287,27 @@ def test_weights_are_missing_where_they_would_be_downloaded(tmp_path: Path, monk
     assert missing_weights(a_config(styler="palette", encoder="vgg16"), None) == []
     fetch.weights_path("vgg16").touch()
     assert missing_weights(a_config(encoder="vgg16"), None) == []
+
+
+def test_missing_weights_are_downloaded_once_and_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
+    said: list[str] = []
+    reporter = SilentReporter()
+    monkeypatch.setattr(reporter, "note", said.append)
+
+    def arrive(name: str, *, progress: fetch.Progress) -> None:
+        said.append(f"begun {name}")
+        progress(1 << 20, None)
+        fetch.weights_path(name).touch()
+
+    monkeypatch.setattr(fetch, "fetch", arrive)
+    configs = [a_config(encoder="vgg16"), a_config(encoder="compact"), a_config(encoder="vgg16")]
+    for _ in range(2):
+        fetch_missing(configs, None, reporter)
+    assert said == [
+        f"the weights of vgg16 are not here yet: downloading them to {fetch.weights_path('vgg16')}, once",
+        "begun vgg16",
+    ]
 
 
 @pytest.fixture

@@ -279,7 +279,7 @@ def test_time_left_is_that_of_jobs_of_this_session(home: Path, monkeypatch: pyte
     reporter = SilentReporter()
     monkeypatch.setattr(reporter, "note", notes.append)
     Image.fromarray(texture((80, 64), 1)).save(home / "p1.png")
-    queue = queue_of(home, 2, 1)
+    queue = queue_of(home, 2, 1, set={"output.preset": "medium"})
     run.run_queue(queue, reporter, Cancellation())
     first, second = (expected_work(job.style, InputFacts(queue).of(job).size, 1, 0) for job in queue.jobs)
     assert notes == [

@@ -13,11 +13,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from pipeline.encoders.registry import AUTO, ENCODERS, FLOW_NETWORKS
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -112,17 +108,6 @@ def seconds_of(work: Mapping[Hashable, float], rates: Mapping[Hashable, float]) 
     if any(amount and key not in rates for key, amount in work.items()):
         return None
     return sum(amount * rates[key] for key, amount in work.items() if amount)
-
-
-def missing_weights(config: Config, weights: Path | None) -> list[str]:
-    """Names of the networks of a style that would have to be downloaded."""
-    from pipeline.encoders.fetch import weights_path
-
-    found: list[str] = [config.motion.method] if config.motion.method in FLOW_NETWORKS else []
-    if config.styler == "neural" and weights is None and config.encoder != AUTO:
-        entry = ENCODERS[config.encoder].weights
-        found += [config.encoder] if entry is not None and entry.torchvision else []
-    return [name for name in found if not weights_path(name).is_file()]
 
 
 def measure(

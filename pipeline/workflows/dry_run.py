@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pipeline.config.section import curve_lines
 from pipeline.plan.comparison import check_same, extends
 from pipeline.workflows.alignment import alignment_in_words
-from pipeline.workflows.cost import missing_weights
 from pipeline.workflows.forecast import Forecast, forecast
+from pipeline.workflows.missing_weights import missing_weights
 from pipeline.workflows.outputs import keep_old_video
 from pipeline.workflows.prepare import Prepared, existing_plan, prepare
 from pipeline.workflows.retime import plays_in_words

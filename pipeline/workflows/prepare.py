@@ -21,6 +21,7 @@ from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pas
 from pipeline.workflows.framed import output_framing, shown_times
 from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
 from pipeline.workflows.input_digest import HashedInput, hash_input
+from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.output_names import check_outputs, default_outputs, default_workdir
 from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.region_masks import check_region_masks
@@ -110,6 +111,7 @@ def _prepare(
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
+    fetch_missing(request.styles, request.weights, reporter)
     resolved, resources = resolve_styles(
         request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
     )

@@ -22,6 +22,7 @@ from pipeline.workflows.crop import Crop
 from pipeline.workflows.driving import curve_values, finish_areas
 from pipeline.workflows.finished import Samples, finisher
 from pipeline.workflows.first_pass import FirstPass, first_pass
+from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.region_colors import measured_region_colors
 from pipeline.workflows.resolve import load_resources, resolve_style
 from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
@@ -94,6 +95,7 @@ def preview(
     known: dict[InputSettings, FirstPass] = {}
     works: list[_Work] = []
     loaded = Loaded()
+    fetch_missing(configs, weights, reporter)
     for config, resources in zip(configs, load_resources(configs, weights, loaded), strict=True):
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)

@@ -17,6 +17,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.forecast import tell_forecast
 from pipeline.workflows.input_digest import hash_input
+from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.output_names import check_outputs
 from pipeline.workflows.prepare import Prepared
@@ -57,6 +58,8 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
 
     Raises RenderDirectoryError, naming every difference, if it is not.
     """
+    for name, config in opened.configs.items():
+        fetch_missing([config], opened.weights.get(name), reporter)
     resolved, resources = resolve_opened(opened)
     with reporter.stage("checking the input", None):
         hashed = hash_input(opened.source, opened.path)
