@@ -174,15 +174,15 @@ def commands() -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize(("document", "code"), every(r"^tempera .*"), ids=lambda text: text[:40])
-def test_commands_and_options_exist(document: str, code: str) -> None:
-    first, *rest = code.split("#", maxsplit=1)[0].split()[1:]
+def test_commands_and_options_exist() -> None:
     known = commands()
-    name = "" if first.startswith("-") else first
-    assert name in known, f"{document}: {code}"
-    for word in (first, *rest):
-        if word.startswith("-"):
-            assert word.partition("=")[0] in known[name], f"{document}: {code}"
+    for document, code in every(r"^tempera .*"):
+        first, *rest = code.split("#", maxsplit=1)[0].split()[1:]
+        name = "" if first.startswith("-") else first
+        assert name in known, f"{document}: {code}"
+        for word in (first, *rest):
+            if word.startswith("-"):
+                assert word.partition("=")[0] in known[name], f"{document}: {code}"
 
 
 def test_options_in_prose_exist() -> None:
@@ -205,40 +205,44 @@ def _model(key: str) -> type[BaseModel]:
     return Config if re.split("[.=]", key)[0] in Config.model_fields else CompositionSettings
 
 
-@pytest.mark.parametrize(("document", "key"), settings_named())
-def test_settings_exist(document: str, key: str) -> None:
+def is_setting(key: str) -> bool:
     model: Any = _model(key)
     for part in key.split("."):
         if get_origin(model) is dict:  # weights of layers, by layer
-            assert part in LAYERS, f"{document}: {key}"
-            return
+            return part in LAYERS
         model = next((each for each in get_args(model) if inspect.isclass(each)), model)  # images are a tuple of models
         if part.isdecimal():
             continue
-        assert inspect.isclass(model) and issubclass(model, BaseModel), f"{document}: {key}"
-        assert part in model.model_fields, f"{document}: {key}"
+        if not (inspect.isclass(model) and issubclass(model, BaseModel) and part in model.model_fields):
+            return False
         model = model.model_fields[part].annotation
+    return True
 
 
-@pytest.mark.parametrize(("document", "assignment"), every(r"--set ([\w.]+=[\w.:]+)"))
-def test_values_of_settings_are_valid(document: str, assignment: str) -> None:
-    if assignment.endswith("=N"):  # any number
-        return
-    model = _model(assignment)
-    layers = [{"render": "any.render"} for _ in range(3)]
-    style: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
-    if assignment.startswith("regions."):
-        style["regions"] = [{"mask": {"sky": True}, **style}]
-    data: dict[str, Any] = style if model is Config else {"layers": layers}
-    set_value(data, assignment, model)
-    parse_settings(model, data, where=document, hint="")
+def test_settings_exist() -> None:
+    named = settings_named()
+    assert len(named) > 300
+    assert not [(document, key) for document, key in named if not is_setting(key)]
+    assert not is_setting("losses.tv.wieght") and not is_setting("losses.style.layers.relu9_1")
 
 
-@pytest.mark.parametrize(
-    ("document", "name"), every(r"(?<![\w/.])(?:\./)?((?:scripts|pipeline|tests|configs|\.ci)/[\w./-]*\w)")
-)
-def test_paths_exist(document: str, name: str) -> None:
-    assert (ROOT / name).exists(), f"{document} names {name}"
+def test_values_of_settings_are_valid() -> None:
+    for document, assignment in every(r"--set ([\w.]+=[\w.:]+)"):
+        if assignment.endswith("=N"):  # any number
+            continue
+        model = _model(assignment)
+        layers = [{"render": "any.render"} for _ in range(3)]
+        style: dict[str, Any] = {"style": {"images": [{"path": "any.jpg"}]}}
+        if assignment.startswith("regions."):
+            style["regions"] = [{"mask": {"sky": True}, **style}]
+        data: dict[str, Any] = style if model is Config else {"layers": layers}
+        set_value(data, assignment, model)
+        parse_settings(model, data, where=document, hint=assignment)
+
+
+def test_paths_exist() -> None:
+    named = every(r"(?<![\w/.])(?:\./)?((?:scripts|pipeline|tests|configs|\.ci)/[\w./-]*\w)")
+    assert not [(document, name) for document, name in named if not (ROOT / name).exists()]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
