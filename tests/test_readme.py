@@ -118,6 +118,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _figures_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured for the forecast of one command holds for the others: most are of one style and size."""
+    figures = tmp_path_factory.getbasetemp() / "figures-of-documents.json"
+    monkeypatch.setattr("pipeline.workflows.remembered.figures_path", lambda: figures)
+
+
 def test_documents_have_commands() -> None:
     assert len(commands_of(ROOT / "README.md")) >= 12
     assert every(r"scripts/test") and every(r"--set")
@@ -129,7 +136,10 @@ def test_documents_have_commands() -> None:
 def test_commands_of_the_documents_work(
     command: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On small files of the same names; renders are dry, previews and explanations use the test encoder."""
+    """On small files of the same names; renders are dry, previews and explanations use the test encoder.
+
+    Pictures are explained by their features, unless the command says by what.
+    """
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
     arguments = ["clip.mp4" if argument == "INPUT" else argument for argument in arguments]
@@ -148,7 +158,7 @@ def test_commands_of_the_documents_work(
         arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
         arguments += [*QUICK, "--width=48"]
     elif arguments[0] == "explain" and not arguments[1].endswith(".render"):
-        arguments += [*QUICK, "--width=48"]
+        arguments += [*QUICK, "--width=48", *([] if "--only" in arguments else ["--only=features"])]
     assert cli.run(arguments) == 0
 
 
