@@ -138,7 +138,7 @@ def test_commands_of_the_documents_work(
 ) -> None:
     """On small files of the same names; renders are dry, previews and explanations use the test encoder.
 
-    Pictures are explained by their features, unless the command says by what.
+    Of an explanation there is only the growth, unless the command says which parts.
     """
     monkeypatch.chdir(folder)
     arguments = shlex.split(command, comments=True)[1:]
@@ -158,7 +158,7 @@ def test_commands_of_the_documents_work(
         arguments = [re.sub(r"^\d+x\d+", "16x16", argument) for argument in arguments]
         arguments += [*QUICK, "--width=48"]
     elif arguments[0] == "explain" and not arguments[1].endswith(".render"):
-        arguments += [*QUICK, "--width=48", *([] if "--only" in arguments else ["--only=features"])]
+        arguments += [*QUICK, "--width=48", *([] if "--only" in arguments else ["--only=growth"])]
     assert cli.run(arguments) == 0
 
 
