@@ -26,6 +26,11 @@ DATA = Path(os.environ.get("TEMPERA_DATA") or Path(__file__).resolve().parents[2
 """Real media for tests: the environment variable TEMPERA_DATA, by default `shared/data` beside the checkout."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first, so that at the end no worker waits for one that another has just begun."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def data() -> Callable[[str], Path]:
     """`data("video/clip.mp4")` is the path of that file or folder of real media; skips the test where it is absent."""

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.analysis.burst import align_burst, anchor_score
-from pipeline.analysis.registration import MODELS, Model, Pyramid, nearest, register
+from pipeline.analysis.burst import _good, align_burst, anchor_score
+from pipeline.analysis.features import plausible
+from pipeline.analysis.registration import MODELS, Model, Pyramid, Registration, nearest, register
 from tests.support.bursts import errors_px, moved, photo, scene
 
 Gray = NDArray[np.uint8]
@@ -81,6 +82,36 @@ def test_photos_of_something_else_and_without_texture_are_not_aligned() -> None:
     found = align_burst(4, reader([*photos, other, flat]), "similarity")
     assert [matrix is None for matrix in found.matrices] == [False, False, True, True]
     assert align_burst(2, reader([photos[0], flat])).model == "similarity"  # nothing says which
+
+
+@pytest.mark.parametrize(("shift_px", "aligned"), [(200, True), (240, False)])
+def test_photos_that_share_less_than_three_tenths_are_not_aligned(shift_px: int, aligned: bool) -> None:
+    """They lie on each other to the pixel, in 120 and in 80 of 320 columns."""
+    wide = gray(np.rint(scene((560, 240))).astype(np.uint8))
+    found = align_burst(2, reader([wide[:, :320], wide[:, shift_px : shift_px + 320]]), "translation")
+    assert min(found.correlations) > 0.9
+    assert all(matrix is not None for matrix in found.matrices) == aligned
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kept"),
+    [
+        (np.diag([1.9, 1.9, 1]), True),
+        (np.diag([2.1, 2.1, 1]), False),
+        (np.diag([0.55, 0.55, 1]), True),
+        (np.diag([0.45, 0.45, 1]), False),
+        (np.diag([-1.0, 1, 1]), False),
+        (np.array([[1, 0, 0], [0, 1, 0], [1.9 / 320, 0, 1]]), True),
+        (np.array([[1, 0, 0], [0, 1, 0], [2.1 / 320, 0, 1]]), False),
+        (np.array([[1, 0, 0], [0, 1, 0], [0, -0.6 / 320, 1]]), True),
+        (np.array([[1, 0, 0], [0, 1, 0], [0, -0.8 / 320, 1]]), False),
+    ],
+    ids=["1.9 times", "2.1 times", "0.55 times", "0.45 times", "mirrored", "2.9 as deep", "3.1", "0.4", "0.2"],
+)
+def test_a_photo_is_kept_where_a_camera_may_have_moved_so(matrix: NDArray[np.float64], kept: bool) -> None:
+    """A homography may be given by any factor; correlation and overlap alone do not make it good."""
+    assert plausible(matrix, 320) == plausible(-3 * matrix, 320) == kept
+    assert _good(Registration(matrix, 0.9, 0.9), 320) == kept
 
 
 def test_focus_that_moves_hides_no_change_of_scale() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipeline.workflows.chain_job import ChainJob, run_chain
 from pipeline.workflows.prepare import prepare
 from pipeline.workflows.request import RenderRequest
 from tests.support.clips import moving_square, texture, write_video
+from tests.support.torture import children
 
 FRAMES = 6
 SETTINGS = {
@@ -47,8 +47,7 @@ def run_pickled(data: bytes) -> None:
 @pytest.mark.slow
 def test_chains_in_other_processes_give_the_frames_of_a_render(planned: RenderDirectory, tmp_path: Path) -> None:
     keyframes, *segments = planned.plan.chains
-    context = multiprocessing.get_context("spawn")
-    with planned.lock() as lock, context.Pool(1) as pool:
+    with planned.lock() as lock, children.context().Pool(1) as pool:
         for chain in (keyframes, *segments):
             pool.map(run_pickled, [pickle.dumps(ChainJob(planned.path, chain.id, chain.start, lock.token))])
     stored = {(c.id, i): planned.read_frame(c.id, i) for c in planned.plan.chains for i in c.frames}

@@ -62,7 +62,7 @@ def test_phases_for_which_no_time_is_left_are_skipped(tmp_path: Path) -> None:
     assert row == {"phase": "warp", "outcome": "skipped", "reason": "no time is left"}
 
 
-def test_operations_of_a_convolutioncounted_by_hand() -> None:
+def test_operations_of_a_convolution_are_those_counted_by_hand() -> None:
     # 2 images of 10 x 8 px, 3x3 without padding: 8 x 6 positions, each 4 times 3 * 9 multiplications and additions.
     assert ConvShape(2, 3, 4, 10, 8, kernel=3, padding=0).flops == 2 * (8 * 6) * 4 * (3 * 9) * 2
     assert ConvShape(1, 1, 1, 5, 5, kernel=3, padding=1).flops == 25 * 9 * 2
@@ -104,7 +104,7 @@ def test_busy_time_counts_kernels_that_overlap_once() -> None:
     assert covered([]) == 0
 
 
-def test_kernels_and_waits_arecounted_from_events() -> None:
+def test_kernels_and_waits_are_counted_from_events() -> None:
     def event(name: str, device: DeviceType, start: float = 0, end: float = 0) -> SimpleNamespace:
         return SimpleNamespace(name=name, device_type=device, time_range=SimpleNamespace(start=start, end=end))
 

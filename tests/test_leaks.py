@@ -39,8 +39,8 @@ def test_decoded_frames_are_freed_at_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_and_open_files_do_not_grow() -> None:
     """`scripts/torture` does the same with 2,000 frames. One float image kept of each frame would be 5 MB here."""
-    found = in_a_process(watch_render, 200, (60, 190), (64, 48))
-    early, late = found[60], found[190]
+    found = in_a_process(watch_render, 120, (40, 110), (96, 64))
+    early, late = found[40], found[110]
     assert late["rss_kb"] - early["rss_kb"] < 2500
     assert late["files"] <= early["files"]
     assert late["threads"] <= early["threads"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,24 +79,29 @@ def mean_change(frames: list[RGB]) -> float:
     return float(np.mean([np.abs(b.astype(int) - a).mean() for a, b in itertools.pairwise(frames)]))
 
 
-def looks() -> dict[str, PaletteStyler | SuperpixelStyler]:
-    style = texture((64, 48), 3)
-    shot = ShotColors(np.concatenate([frame.reshape(-1, 3)[::40] for frame in tripod()]), 0, 14)
-    return {
-        "palette": PaletteStyler([style], 8, 0),
-        "palette of the content": PaletteStyler([style], 8, 0, shot=shot),
-        "drifting palette": PaletteStyler([style], 8, 0, shot=shot, drift=True),
-        "ordered": PaletteStyler([style], 8, 0, dither="ordered"),
-        "blue noise": PaletteStyler([style], 8, 0, shot=shot, dither="blue_noise"),
-        "superpixel": SuperpixelStyler([style], 40, 0),
-        "superpixel without lines": SuperpixelStyler([style], 40, 0, border_width=0),
-        "superpixel of mean color": SuperpixelStyler([], 40, 0),
-    }
+STYLE = texture((64, 48), 3)
 
 
-@pytest.mark.parametrize("name", looks())
+def shot_of(frames: list[RGB]) -> ShotColors:
+    return ShotColors(np.concatenate([frame.reshape(-1, 3)[::40] for frame in frames]), 0, len(frames))
+
+
+LOOKS: dict[str, Callable[[ShotColors], PaletteStyler | SuperpixelStyler]] = {
+    "palette": lambda _: PaletteStyler([STYLE], 8, 0),
+    "palette of the content": lambda shot: PaletteStyler([STYLE], 8, 0, shot=shot),
+    "drifting palette": lambda shot: PaletteStyler([STYLE], 8, 0, shot=shot, drift=True),
+    "ordered": lambda _: PaletteStyler([STYLE], 8, 0, dither="ordered"),
+    "blue noise": lambda shot: PaletteStyler([STYLE], 8, 0, shot=shot, dither="blue_noise"),
+    "superpixel": lambda _: SuperpixelStyler([STYLE], 40, 0),
+    "superpixel without lines": lambda _: SuperpixelStyler([STYLE], 40, 0, border_width=0),
+    "superpixel of mean color": lambda _: SuperpixelStyler([], 40, 0),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
 def test_tripod_shot_is_not_less_steady_than_its_content(name: str) -> None:
-    styler, contents = looks()[name], tripod()
+    contents = tripod()
+    styler = LOOKS[name](shot_of(contents))
     frames: list[RGB] = []
     for index, content in enumerate(contents):
         previous = frames[-1] if frames else None

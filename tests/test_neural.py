@@ -329,7 +329,7 @@ def test_loss_that_is_not_finite_is_an_error_with_a_hint() -> None:
 
 def test_frame_in_tiles_with_half_the_precision_of_curvature_looks_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(cold={"evaluations": 8, "min_scale_px": 64})
-    content = torch.stack([to_tensor(texture((160, 112), 5))])
+    content = torch.stack([to_tensor(texture((112, 80), 5))])
     notes: list[str] = []
 
     def stylized() -> StylizedBatch:
@@ -342,7 +342,7 @@ def test_frame_in_tiles_with_half_the_precision_of_curvature_looks_the_same(monk
     monkeypatch.setattr("pipeline.optimize.memory.TILE_SIDES_PX", (48,))
     monkeypatch.setattr("pipeline.stylers.frame_memory.free_bytes", lambda device: 1)
     tiled = stylized()
-    assert "160x112 px" in notes[-1] and "tiles of 48 px" in notes[-1] and "half precision" in notes[-1]
+    assert "112x80 px" in notes[-1] and "tiles of 48 px" in notes[-1] and "half precision" in notes[-1]
     assert tiled.stats[0].loss == pytest.approx(whole.stats[0].loss, rel=0.03)
     assert (tiled.images - whole.images).abs().mean() < 0.03
 

@@ -45,12 +45,15 @@ def words(schema: Any) -> list[Any]:
     return [word for value in schema for word in words(value)] if isinstance(schema, list) else []
 
 
+CHOICES = sorted(set(words(config_schema())), key=str)
+
+
 def neighbor(config: Config, path: tuple[Any, ...]) -> Config | None:
     """The same config with one setting changed to some other valid value; None if there is no other value."""
     data = json.loads(config.model_dump_json(by_alias=True))
     old = value_at(data, path)
     numbers = [old + 1, old - 1, old * 2, old / 2] if type(old) in (int, float) else []
-    others = [*numbers, 0.5, 0.1, 1, *sorted(set(words(config_schema())), key=str), "other", True, False]
+    others = [*numbers, 0.5, 0.1, 1, *CHOICES, "other", True, False]
     others += ["#8a8f99", "9:16", [[0, 0.1], [1, 1]]]
     for new in [[*old[:-1], 0.9], [*old[:-1], 9], *others] if isinstance(old, list) else others:
         if new == old:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ class Reader:
         self.read = 0
         self.closed = threading.Event()
         self.calls: list[tuple[int, int]] = []
+
+    def has_read(self, count: int) -> bool:
+        return self.read == count
 
     def __call__(self, start: int, stop: int) -> Generator[Frame]:
         self.calls.append((start, stop))
@@ -74,13 +78,9 @@ def test_frames_come_in_order_and_then_the_end(reader: Reader) -> None:
 
 def test_prefetcher_reads_ahead_only_as_far_as_set(reader: Reader) -> None:
     with a_prefetcher(reader, 0, 100, ahead=3) as prefetcher:
-        wait_until(lambda: reader.read == 4)  # three in the queue, one waiting to be put there
-        time.sleep(0.2)
-        assert reader.read == 4
-        prefetcher.next_item()
-        wait_until(lambda: reader.read == 5)
-        time.sleep(0.1)
-        assert reader.read == 5
+        for taken in range(90):
+            wait_until(partial(reader.has_read, 4 + taken))  # three in the queue, one waiting to be put there
+            prefetcher.next_item()
 
 
 def test_error_is_raised_after_the_frames_before_it_and_again(reader: Reader) -> None:

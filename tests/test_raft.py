@@ -159,12 +159,11 @@ def test_raft_is_loaded_from_the_cache_and_other_weights_are_refused(
     raft = load_raft(name)
     assert (raft.name, raft.digest) == (name, hashlib.sha256(raft_file.read_bytes()).hexdigest())
     previous, current = blotches(61, 139, 1), blotches(61, 139, 2)
-    motion = motion_of(previous, current, raft)
-    assert motion.backward_flow.shape == (61, 139, 2)
-    assert np.isfinite(motion.backward_flow).all()
-    np.testing.assert_array_equal(motion.backward_flow, motion_of(previous, current, raft).backward_flow)
-    # Both ways are one network's: swapped frames swap the flows.
     backward, forward = raft(previous, current)
+    assert backward.shape == (61, 139, 2)
+    assert np.isfinite(backward).all()
+    np.testing.assert_array_equal(backward, raft(previous, current)[0])
+    # Both ways are one network's: swapped frames swap the flows.
     swapped = raft(current, previous)
     np.testing.assert_allclose(backward, swapped[1], atol=1e-3)
     np.testing.assert_allclose(forward, swapped[0], atol=1e-3)

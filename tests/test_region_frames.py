@@ -92,7 +92,9 @@ def test_chain_that_is_continued_has_the_same_regions_and_correspondences() -> N
 
 
 def test_cold_frames_have_their_regions_too() -> None:
-    assert all(frame.regions is not None for frame in frames(boil=1.0))
+    for cold, warm in zip(frames(boil=1.0), frames(), strict=True):
+        assert not cold.correspondences and cold.regions is not None and warm.regions is not None
+        assert np.array_equal(cold.regions, warm.regions)
 
 
 def test_region_that_moves_with_its_content_has_not_changed() -> None:

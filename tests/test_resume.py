@@ -341,21 +341,22 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("position", [0, 2, CUT - 1, CUT + 1])
+@pytest.mark.parametrize("positions", [(0,), (2, CUT + 1), (CUT - 1,)], ids=["first", "inside of both", "last"])
 def test_only_a_damaged_frame_and_its_dependents_are_stylized_again(
-    copied: Path, whole: Path, how: str, position: int
+    copied: Path, whole: Path, how: str, positions: tuple[int, ...]
 ) -> None:
     """The damaged frame and those that depend on it; neither the frames before nor another chain."""
     before = written_at(copied)
-    DAMAGES[how](copied / "my film.render/frames" / CHAINS[position])
+    for position in positions:
+        DAMAGES[how](copied / "my film.render/frames" / CHAINS[position])
     assert cli.run(["resume", str(copied / "my film.render"), "--progress", "none"]) == 0
     assert_whole(copied, whole)
     after = written_at(copied)
-    end = CUT if position < CUT else FRAMES
-    assert {name for name in CHAINS if before[name] != after[name]} == set(CHAINS[position:end])
+    again = [name for position in positions for name in CHAINS[position : CUT if position < CUT else FRAMES]]
+    assert {name for name in CHAINS if before[name] != after[name]} == set(again)
 
 
-def test_several_damaged_frames_are_repaired_in_one_session(copied: Path, whole: Path) -> None:
+def test_several_damaged_frames_of_a_chain_are_repaired_in_one_session(copied: Path, whole: Path) -> None:
     before = written_at(copied)
     for position in (1, 2, 4, FRAMES - 2):
         DAMAGES["flipped"](copied / "my film.render/frames" / CHAINS[position])
@@ -382,7 +383,9 @@ def test_damage_found_while_stylizing_is_repaired(
     def store(directory: RenderDirectory, chain: str, index: int, rgb: Any) -> None:
         real_store(directory, chain, index, rgb)
         stored.set()
-        time.sleep(0.3)
+        for thread in threading.enumerate():
+            if thread.name == "frame check":
+                thread.join(30)
 
     monkeypatch.setattr("pipeline.execute.background_check.WAIT_FOR_CHECK_S", patience)
     monkeypatch.setattr(frames, "checksum_problem", slow_check)

@@ -120,6 +120,16 @@ def even_flows(flow: tuple[float, float], back: tuple[float, float]) -> FlowPair
     return FlowPair(moved(flow, 20, 30), moved(back, 20, 30), one, one)
 
 
+@pytest.mark.parametrize("wrong", [(12, 0), (0, 8)], ids=["across", "down"])
+def test_a_single_vector_between_others_moves_nothing(wrong: tuple[float, float]) -> None:
+    """Between two pictures that are the same noise any pixel that moves is another one."""
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    flows = even_flows((0, 0), (0, 0))
+    assert flows.forward is not None
+    flows.forward[8, 12] = wrong
+    assert np.array_equal(between(noise, noise, flows, 0.5), noise)
+
+
 def test_what_is_too_large_for_an_acceleration_is_none() -> None:
     """A flow that turns round is rather an error of the flow, and frames without flow say nothing."""
     slower = acceleration_at(even_flows((4, 0), (-4, 0)), even_flows((3, 1), (-3, -1)))

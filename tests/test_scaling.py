@@ -17,7 +17,8 @@ def test_sizes_have_the_megapixels_asked_for_and_even_sides(megapixels: float) -
     assert width / height == pytest.approx(16 / 9, rel=0.02)
 
 
-def test_a_size_is_measured_per_megapixel() -> None:
+def test_a_size_is_measured_per_megapixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaling.ROUNDS", 1)
     row = measure_size(0.01, "tiny", "cpu")
     width, height = row["size_px"]
     for name in ("evaluation_s", "warm_frame_s"):

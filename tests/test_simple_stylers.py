@@ -47,11 +47,13 @@ def batch(*images: NDArray[np.uint8]) -> FrameBatch:
     return FrameBatch("cold", tensor(*images), None, tuple(range(len(images))))
 
 
-def stylers() -> list[PaletteStyler | SuperpixelStyler]:
-    return [PaletteStyler([style_image()], 6, 1), SuperpixelStyler([style_image()], 60, 1)]
+@pytest.fixture(params=["palette", "superpixel"])
+def styler(request: pytest.FixtureRequest) -> PaletteStyler | SuperpixelStyler:
+    if request.param == "palette":
+        return PaletteStyler([style_image()], 6, 1)
+    return SuperpixelStyler([style_image()], 60, 1)
 
 
-@pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_frames_of_a_batch_equal_frames_alone(styler: Styler) -> None:
     images = [scene(), scene(5, 1), RANDOM.integers(0, 256, (60, 80, 3), dtype=np.uint8)]
     together = styler.stylize(batch(*images))
@@ -106,14 +108,12 @@ def test_noise_changes_a_warm_palette_frame_less_than_half_as_much() -> None:
     assert warm < cold / 2
 
 
-@pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_warm_frame_without_confidence_equals_a_cold_one(styler: PaletteStyler | SuperpixelStyler) -> None:
     no_confidence = np.zeros((60, 80), np.float32)
     warm = styler.stylize_frame(scene(4, 2), styler.stylize_frame(scene(4, 1)), no_confidence)
     np.testing.assert_array_equal(warm, styler.stylize_frame(scene(4, 2)))
 
 
-@pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_warm_batches_use_the_previous_frame(styler: PaletteStyler | SuperpixelStyler) -> None:
     before = styler.stylize_frame(scene(6, 1))
     content = tensor(scene(6, 2))
@@ -122,7 +122,6 @@ def test_warm_batches_use_the_previous_frame(styler: PaletteStyler | SuperpixelS
     assert torch.equal(styler.stylize(warm).images, tensor(expected))
 
 
-@pytest.mark.parametrize("styler", stylers(), ids=["palette", "superpixel"])
 def test_static_scene_with_noise_is_steadier_than_its_content(styler: PaletteStyler | SuperpixelStyler) -> None:
     """Forty frames: the first ten may settle; later ones neither flicker nor drift."""
     contents = [scene(3, seed) for seed in range(40)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.analysis.registration import Pyramid
 from pipeline.analysis.stabilization import (
@@ -19,6 +21,7 @@ from pipeline.analysis.stabilization import (
     smoothed,
     steadied,
     step_between,
+    tracked,
 )
 from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
@@ -50,6 +53,33 @@ def test_frames_that_show_something_else_are_no_step() -> None:
     first = photo(np.eye(3), size=(160, 120))[..., 1].copy()
     other = np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)
     np.testing.assert_array_equal(step_between(first, other, (Pyramid(first), Pyramid(other))), np.eye(3))
+
+
+def dots(count: int, left_px: int, top_px: int) -> NDArray[np.uint8]:
+    """As many dots, each one corner, as are left of a grid of 4 by 4 that begins at a place, in 160x640 px."""
+    image = np.zeros((160, 640), np.float32)
+    for number in range(count):
+        cv2.circle(image, (left_px + 30 * (number // 4), top_px + 30 * (number % 4)), 2, 255, -1)
+    return np.rint(cv2.GaussianBlur(image, (0, 0), 1.2)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("lost", [0, 16])
+def test_corners_are_tracked_where_there_are_twelve(lost: int) -> None:
+    """Those that the way back does not find again do not count: noise hides them."""
+    noise = np.random.default_rng(0).integers(0, 256, (160, 260), np.uint8)
+    for count in (11, 12):
+        before, after = dots(count, 20, 20) | dots(lost, 450, 20), dots(count, 23, 22)
+        if lost:
+            after[:, 380:] = noise
+        found = tracked(before, after)
+        if count < 12:
+            assert found is None
+        else:
+            assert found is not None and np.allclose(found, [[1, 0, 3], [0, 1, 2], [0, 0, 1]], atol=0.02)
+
+
+def test_frames_without_corners_are_not_tracked() -> None:
+    assert tracked(dots(0, 0, 0), dots(16, 20, 20)) is None
 
 
 def test_turns_are_added_up_beyond_half_a_circle() -> None:

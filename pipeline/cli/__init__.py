@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Annotated
 
 import typer
@@ -99,6 +100,9 @@ app.command()(doctor.doctor)
 app.command()(with_verbosity(demo.demo))
 app.command()(completion.completion)
 
+_all_commands = cache(partial(typer.main.get_command, app))
+"""Made at the first call of `run` and kept for others of this process: it takes longer than some of the commands."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a traceback is printed only for a bug."""
@@ -144,8 +148,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str]) -> int:
-    command = typer.main.get_command(app)
-    result = command.main(args=list(arguments), prog_name="tempera", standalone_mode=False)
+    result = _all_commands().main(args=list(arguments), prog_name="tempera", standalone_mode=False)
     if result == _CTRL_C:
         raise KeyboardInterrupt  # typer turns it into an exit code
     return result if isinstance(result, int) else 0

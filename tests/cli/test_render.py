@@ -171,7 +171,7 @@ def test_output_pattern_writes_numbered_images(render: Tempera, tmp_path: Path, 
     result = render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", output)
     assert (result.code, result.out) == (0, f"{output}\n")
     assert all((tmp_path / (output % index)).is_file() for index in range(FRAMES))
-    assert (tmp_path / directory / "plan.json").is_file() or (tmp_path / "a" / ".." / directory / "plan.json").is_file()
+    assert (tmp_path / directory / "plan.json").is_file()
     assert render("{media}/clip.mp4", "-s", "{media}/waves.png", "-o", output).code == 0
 
 

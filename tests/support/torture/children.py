@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 _PRELOADED = ["torch", "cv2", "av", "numpy", "PIL.Image", "rich.progress", "pipeline.cli", "pipeline.workflows.render"]
@@ -30,13 +30,18 @@ def start(
     arguments: Sequence[str], *, hook: Hook | None = None, out: Path | None = None, err: Path | None = None
 ) -> ForkServerProcess:
     """Start `tempera` with these arguments; stdout and stderr go to files, or nowhere."""
-    # Read when torch loads; one thread, because the frames are tiny and every sum must be the same.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    process = context.Process(target=_run, args=(list(arguments), hook, out or os.devnull, err or os.devnull))
+    process = context().Process(target=_run, args=(list(arguments), hook, out or os.devnull, err or os.devnull))
     process.start()
     return process
+
+
+def context() -> ForkServerContext:
+    """How such processes are made."""
+    # Read when torch loads; one thread, because the frames are tiny and every sum must be the same.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(_PRELOADED)
+    return found
 
 
 def _run(arguments: list[str], hook: Hook | None, out: str | Path, err: str | Path) -> None:

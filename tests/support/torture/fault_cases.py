@@ -246,7 +246,7 @@ def _input_note() -> Case:
         assert [path.name for path in (folder / "cache").iterdir()] == [NOTE_NAME], fault
         return "old" if found.note else "new"
 
-    return Case("the note about the input", prepare, work, check)
+    return Case("the note about the input", prepare, work, check, in_place=True)
 
 
 _VIDEO: Final = OutputSettings(preset="ultrafast")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -114,6 +115,8 @@ class Faults:
 class Case:
     """Something that changes the disk: how its folder is prepared, what is done, and what must hold after any fault.
 
+    The folder is prepared once and copied for every fault, unless `prepare` looks at times and inodes of files
+    (`in_place`).
     `check(folder, fault)` checks the folder after one fault, finishes the work, and returns whether it found the "old"
     or the "new" state; it raises AssertionError if it found another.
     """
@@ -122,6 +125,7 @@ class Case:
     prepare: Callable[[Path], None]
     work: Callable[[Path], None]
     check: Callable[[Path, str], str]
+    in_place: bool = False
 
 
 def try_every_fault(case: Case) -> Counter[str]:
@@ -129,17 +133,25 @@ def try_every_fault(case: Case) -> Counter[str]:
     found: Counter[str] = Counter()
     # Whether and when files are flushed is what `Faults` records; thousands of real flushes would only wear a disk.
     with tempfile.TemporaryDirectory() as home, mock.patch.object(os, "fsync", lambda _descriptor: None):
-        counting = Path(home, "counting")
-        counting.mkdir()
-        case.prepare(counting)
+        prepared = Path(home, "prepared")
+        prepared.mkdir()
+        case.prepare(prepared)
+
+        def fresh(name: str) -> Path:
+            folder = Path(home, name)
+            if case.in_place:
+                folder.mkdir()
+                case.prepare(folder)
+                return folder
+            return shutil.copytree(prepared, folder)
+
+        counting = fresh("counting")
         with Faults().installed() as faults:
             case.work(counting)
         assert faults.count > 1
         for at in range(faults.count):
             for mode in MODES:
-                folder = Path(home, f"{at}-{mode}")
-                folder.mkdir()
-                case.prepare(folder)
+                folder = fresh(f"{at}-{mode}")
                 with Faults(at, mode).installed() as fault:
                     try:
                         case.work(folder)

@@ -64,9 +64,10 @@ def resources() -> dict[str, int]:
 def in_a_process(target: Callable[..., Any], *arguments: Any) -> Any:
     """Result of a call in a new process, whose memory no other test has used."""
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
 
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    from tests.support.torture import children
+
+    with ProcessPoolExecutor(1, mp_context=children.context()) as pool:
         return pool.submit(target, *arguments).result()
 
 
