@@ -78,6 +78,12 @@ def test_corners_are_tracked_where_there_are_twelve(lost: int) -> None:
             assert found is not None and np.allclose(found, [[1, 0, 3], [0, 1, 2], [0, 0, 1]], atol=0.02)
 
 
+def test_corners_that_end_in_a_flat_area_are_not_tracked() -> None:
+    """More dots vanish than stay."""
+    found = tracked(dots(14, 20, 20) | dots(16, 450, 20), dots(14, 23, 22))
+    assert found is not None and np.allclose(found, [[1, 0, 3], [0, 1, 2], [0, 0, 1]], atol=0.02)
+
+
 def test_frames_without_corners_are_not_tracked() -> None:
     assert tracked(dots(0, 0, 0), dots(16, 20, 20)) is None
 

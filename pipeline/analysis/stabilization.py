@@ -58,9 +58,10 @@ def tracked(previous: Gray, current: Gray) -> Matrix | None:
     corners = cv2.goodFeaturesToTrack(previous, _CORNERS, 0.01, 8)
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
-    moved, _, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, corners.copy())
-    back, _, _ = cv2.calcOpticalFlowPyrLK(current, previous, moved, moved.copy())
-    kept = np.hypot(*(back - corners).reshape(-1, 2).T) < _BACK_PX
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, corners.copy())
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(current, previous, moved, moved.copy())
+    # Where nothing is found, as in an area that has become flat, the corner itself is given back.
+    kept = (np.hypot(*(back - corners).reshape(-1, 2).T) < _BACK_PX) & (found & found_back).ravel().astype(bool)
     if kept.sum() < _MIN_CORNERS:
         return None
     matrix, _ = cv2.estimateAffinePartial2D(corners[kept], moved[kept], ransacReprojThreshold=1.5)
