@@ -61,7 +61,8 @@ def tracked(previous: Gray, current: Gray) -> Matrix | None:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, corners.copy())
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(current, previous, moved, moved.copy())
     # Where nothing is found, as in an area that has become flat, the corner itself is given back.
-    kept = (np.hypot(*(back - corners).reshape(-1, 2).T) < _BACK_PX) & (found & found_back).ravel().astype(bool)
+    both_found = np.logical_and(found, found_back).ravel()
+    kept = both_found & (np.hypot(*(back - corners).reshape(-1, 2).T) < _BACK_PX)
     if kept.sum() < _MIN_CORNERS:
         return None
     matrix, _ = cv2.estimateAffinePartial2D(corners[kept], moved[kept], ransacReprojThreshold=1.5)
