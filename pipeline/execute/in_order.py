@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from pipeline.execute.prefetch import Prefetcher
+from pipeline.runtime.threads import keep_freed_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,6 +33,7 @@ def map_in_order(function: Callable[[Item], Result], items: Generator[Item], thr
     item or its `function` raises is raised in its place, behind the results of the items before it. Closing the
     generator closes `items` and waits for the threads.
     """
+    keep_freed_memory()  # all items need about the same
     waiting: deque[Future[Result]] = deque()
     error: Exception | None = None
     with Prefetcher(items, ahead=1) as ahead, ThreadPoolExecutor(threads, thread_name_prefix="in order") as pool:
