@@ -58,7 +58,7 @@ def test_detail_in_bands_is_that_of_the_whole_image(monkeypatch: pytest.MonkeyPa
     for size in (1, 1 << 20):
         monkeypatch.setattr(bands, "BAND_PX", size)
         found.append(fuse_detail(stylized, amount, context))
-    np.testing.assert_allclose(*found, atol=1e-6)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_size_of_the_detail_is_chosen() -> None:

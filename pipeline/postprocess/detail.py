@@ -104,9 +104,9 @@ def _change(own: Image, other: Image, energy: Image, strength: float) -> Image:
 
 
 def _by_windows(function: Callable[[Image, int], Image], image: Image, radius_px: int, windows: int = 1) -> Image:
-    """`function` of an image and a radius, which goes over windows of that radius several times.
+    """`function` of an image and a radius, which takes so many means over windows one after the other.
 
-    Where it works on the image itself instead of a smaller copy, band by band.
+    It is called for bands where the windows are small enough for the image itself, and else makes a smaller copy.
     """
     if _ratio(radius_px) > 1:
         return function(image, radius_px)

@@ -15,7 +15,6 @@ the first and sleep at once. They are read when torch loads."""
 HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 """Torch asks Linux for pages of 2 MB for its larger blocks. It reads the variable when it loads."""
 
-
 KEPT_BYTES: Final = 1 << 28
 """Freed blocks up to this size are kept."""
 
