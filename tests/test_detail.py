@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.config.finish import DetailSettings, FinishSettings
+from pipeline.media.image import bands
+from pipeline.media.image.depth import as_float
+from pipeline.postprocess.detail import fuse_detail
+from pipeline.postprocess.effect import FrameContext
 from pipeline.postprocess.finish import finish
 from tests.support.frames import RGB, blotches
 
@@ -45,6 +49,16 @@ def test_texture_of_the_content_appears_in_a_flat_image() -> None:
     luma = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(float).ravel() for image in (result, texture)]
     assert np.corrcoef(luma)[0, 1] > 0.8
     np.testing.assert_array_equal(result[..., 0], result[..., 2])  # luma alone: the colors are the image's
+
+
+def test_detail_in_bands_is_that_of_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    stylized, content = as_float(blotches(96, 512, 4)), blotches(96, 512, 5, blur_px=1)
+    context, amount = FrameContext(content, 0, 0), DetailSettings(**ALL)
+    found = []
+    for size in (1, 1 << 20):
+        monkeypatch.setattr(bands, "BAND_PX", size)
+        found.append(fuse_detail(stylized, amount, context))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 def test_size_of_the_detail_is_chosen() -> None:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from pipeline.errors import MissingPartError
-from pipeline.runtime.device import choose_device, choose_precision, keep_freed_memory, prepare_device
-from pipeline.runtime.threads import BRIEF, HUGE_PAGES, limit_spinning, share_heap, use_huge_pages
+from pipeline.runtime.device import choose_device, choose_precision, prepare_device
+from pipeline.runtime.threads import BRIEF, HUGE_PAGES, keep_freed_memory, limit_spinning, share_heap, use_huge_pages
 
 CPU = torch.device("cpu")
 

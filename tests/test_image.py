@@ -380,3 +380,14 @@ def test_to_uint8_rounds_to_nearest_and_clamps() -> None:
     for bad in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="not finite"):
             to_uint8(torch.full((3, 2, 2), bad))
+
+
+def test_images_of_few_colors_are_compressed_by_their_patterns() -> None:
+    """Dithered ones are patterns of a few colors, in which no byte is repeated."""
+    rows, columns = np.indices((64, 512))
+    dithered = np.stack([200 * ((rows * 3 + columns * 5) % 8 > 3)] * 3, axis=-1).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, dithered.shape, np.uint8)
+    assert len(encode_png(dithered)) < dithered.size / 50
+    assert len(encode_png(noise)) > noise.size
+    for image in (dithered, noise, noise[:1, :1], dithered[:, :3]):
+        assert np.array_equal(decode_png(encode_png(image)), image)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from contextlib import closing
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -113,3 +114,13 @@ def test_bands_make_up_the_image(size: tuple[int, int]) -> None:
 
     np.testing.assert_array_equal(in_bands(scaled, image, plane), image * plane[..., np.newaxis])
     assert sum(seen) == size[0] and all(rows * size[1] <= max(BAND_PX, size[1]) for rows in seen)
+
+
+@pytest.mark.parametrize("size", [(3, BAND_PX // 4), (40, BAND_PX // 2), (211, 300)])
+def test_bands_see_the_rows_beside_them(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).random(size, np.float32)
+
+    def spread(band: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.dilate(band, np.ones((5, 1), np.uint8)), np.float32)
+
+    np.testing.assert_array_equal(in_bands(spread, image, halo=2), spread(image))

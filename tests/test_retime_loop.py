@@ -79,7 +79,7 @@ def seam_and_steps(clip: Path, images: list[RGB]) -> tuple[float, list[float]]:
 
 
 def stored(directory: RenderDirectory) -> list[RGB]:
-    return [rgb for _, rgb in stored_frames(directory, "style", range(COUNT))]
+    return [frame.read() for frame in stored_frames(directory, "style", range(COUNT))]
 
 
 @pytest.mark.parametrize("segments", [0, 6])

@@ -9,12 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from pipeline.execute.prefetch import NoItemError, Prefetcher
+from pipeline.runtime.threads import keep_freed_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_PX: Final = 1 << 25
 """Pixels that are worked on at a time: an effect may take 100 bytes for each of them."""
+KEPT_BYTES: Final = 1 << 25
+"""Freed blocks up to this size are kept for the next item. With larger ones too, frames of 3840x2160 took 13 percent
+more memory and no less time."""
 
 
 def thread_count(size_px: tuple[int, int], threads: int = 0) -> int:
@@ -32,6 +36,7 @@ def map_in_order(function: Callable[[Item], Result], items: Generator[Item], thr
     item or its `function` raises is raised in its place, behind the results of the items before it. Closing the
     generator closes `items` and waits for the threads.
     """
+    keep_freed_memory(KEPT_BYTES)
     waiting: deque[Future[Result]] = deque()
     error: Exception | None = None
     with Prefetcher(items, ahead=1) as ahead, ThreadPoolExecutor(threads, thread_name_prefix="in order") as pool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.config.finish import FinishSettings
+from pipeline.media.image.bands import in_bands
 from pipeline.media.image.depth import as_16_bit, as_float, to_8_bit, to_16_bit
 from pipeline.postprocess.color import match_color, preserve_color
 from pipeline.postprocess.detail import fuse_detail, sharpen
@@ -70,7 +71,7 @@ def finish(
         return as_16_bit(stylized) if deep else stylized
     context = FrameContext(content, index, seed, level, lut, look or ShotLook())
     image = apply_effects(as_float(stylized), settings, context)
-    return to_16_bit(image) if deep else to_8_bit(image)
+    return in_bands(to_16_bit if deep else to_8_bit, image)
 
 
 def apply_effects(image: NDArray[np.float32], settings: FinishSettings, context: FrameContext) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import cv2
 import numpy as np
 
+from pipeline.media.image.bands import in_bands
 from pipeline.postprocess.effect import FrameContext, luma_of, shifted
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ def add_grain(image: NDArray[np.float32], amount: float, context: FrameContext) 
     # Smoothing white noise with a separable kernel leaves sum(k^2) of its standard deviation: undone here.
     noise = np.asarray(cv2.sepFilter2D(noise, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
     noise /= np.float32((kernel**2).sum())
-    luma = luma_of(image)
-    strength = np.float32(4 * amount) * luma
-    strength *= 1 - luma
-    strength *= noise
-    return shifted(image, strength)
+
+    def grained(band: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        luma = luma_of(band)
+        strength = np.float32(4 * amount) * luma
+        strength *= 1 - luma
+        strength *= noise
+        return shifted(band, strength)
+
+    return in_bands(grained, image, noise)

@@ -13,14 +13,14 @@ import torch
 
 from pipeline.errors import MissingPartError
 from pipeline.runtime.c_library import glibc_function
+from pipeline.runtime.threads import keep_freed_memory
 
 Precision = Literal["float32", "bfloat16"]
-KEPT_BYTES: Final = 1 << 28
 KEPT_BYTES_OF_TILES: Final = 1 << 26
 KEPT_BYTES_WHERE_SCARCE: Final = 1 << 20
-"""Freed blocks up to these sizes are kept: of whole frames, of frames that are computed in tiles, and of those where
-memory is scarce even so. Tiles stand beside images of many times the size of a map: kept, their blocks would be cut to
-pieces that no image fits into."""
+"""Freed blocks up to these sizes are kept of frames that are computed in tiles, and of those where memory is scarce
+even so. Tiles stand beside images of many times the size of a map: kept, their blocks would be cut to pieces that no
+image fits into."""
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}
@@ -56,20 +56,6 @@ def constants(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
     The tensor is shared and must not be modified.
     """
     return torch.tensor(values, dtype=torch.float32, device=device)
-
-
-def keep_freed_memory(limit_bytes: int = KEPT_BYTES) -> bool:
-    """Make the C library keep freed blocks up to a size for the next evaluation, not return them to the system.
-
-    Every evaluation frees and allocates the same feature maps, and the system returns zeroed pages one by one, which
-    takes a tenth of the time of an evaluation (scripts/bench/runtime.py). Has an effect with glibc only; returns
-    whether the C library accepted the setting.
-    """
-    mallopt = glibc_function("mallopt")
-    if mallopt is None:
-        return False
-    mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-    return bool(mallopt(mmap_threshold, limit_bytes) and mallopt(trim_threshold, no_limit))
 
 
 def release_freed_memory() -> None:

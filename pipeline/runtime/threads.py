@@ -1,9 +1,10 @@
-"""What must be set before the first threads are started: how they wait for each other, and where they get memory."""
+"""How threads wait for each other, which must be set before the first ones are started, and where they get memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from typing import Final
 
 from pipeline.runtime.c_library import glibc_function
 
@@ -13,6 +14,9 @@ the first and sleep at once. They are read when torch loads."""
 
 HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 """Torch asks Linux for pages of 2 MB for its larger blocks. It reads the variable when it loads."""
+
+KEPT_BYTES: Final = 1 << 28
+"""Freed blocks up to this size are kept."""
 
 
 def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
@@ -41,3 +45,17 @@ def share_heap() -> bool:
     """
     mallopt = glibc_function("mallopt")
     return mallopt is not None and bool(mallopt(-8, 1))  # M_ARENA_MAX of malloc.h
+
+
+def keep_freed_memory(limit_bytes: int = KEPT_BYTES) -> bool:
+    """Make the C library keep freed blocks up to a size for the next ones, not return them to the system.
+
+    Every evaluation and every frame that is finished frees and allocates the same arrays, and the system returns zeroed
+    pages one by one, which takes a tenth of the time of both (scripts/bench/runtime.py measures the former). Has an
+    effect with glibc only; returns whether the C library accepted the setting.
+    """
+    mallopt = glibc_function("mallopt")
+    if mallopt is None:
+        return False
+    mmap_threshold, trim_threshold, no_limit = -3, -1, 2**31 - 1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+    return bool(mallopt(mmap_threshold, limit_bytes) and mallopt(trim_threshold, no_limit))

@@ -12,10 +12,10 @@ from pipeline.optimize.memory import FeatureMemory, MemoryPlan, fitting_plans
 from pipeline.runtime.device import (
     KEPT_BYTES_OF_TILES,
     KEPT_BYTES_WHERE_SCARCE,
-    keep_freed_memory,
     release_freed_memory,
 )
 from pipeline.runtime.memory import free_bytes
+from pipeline.runtime.threads import keep_freed_memory
 
 if TYPE_CHECKING:
     from pipeline.config.settings import StylizeSettings

@@ -25,7 +25,7 @@ from pipeline.workflows.mask_coverage import covering_masks
 from pipeline.workflows.mask_pass import MaskedFrames
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.retime import in_any_order, repeated
-from pipeline.workflows.style_frames import frames_ready, stored_frames
+from pipeline.workflows.style_frames import StoredFrame, frames_ready, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,9 +115,9 @@ class Composition:
 
     def frames(self, frames: range, checkpoint: Callable[[], None] = lambda: None) -> Generator[ComposedFrame]:
         """These frames, composed; all of them are ready."""
-        with closing(self._pixels(frames, checkpoint)) as pixels:
-            for content, stylized in pixels:
-                yield self._composed(content, stylized)
+        with closing(self._frames(frames, checkpoint)) as found:
+            for content, stored in found:
+                yield self._composed(content, stored)
 
     def contents(self, frames: range) -> Generator[Frame]:
         """The contents of these frames as the renders saw them."""
@@ -129,16 +129,14 @@ class Composition:
         """The `image` of each of these frames, in their order, if `deep` in 16 bits; several are composed at a time."""
         threads = thread_count((self.plan.width_px, self.plan.height_px), self.first_config.runtime.threads)
 
-        def composed(pixels: tuple[Frame, list[NDArray[np.uint8]]]) -> Pixels:
-            return self._composed(*pixels, deep=deep).image
+        def composed(found: tuple[Frame, list[StoredFrame]]) -> Pixels:
+            return self._composed(*found, deep=deep).image
 
-        pixels = in_any_order(frames, lambda stretch: self._pixels(stretch, checkpoint))
-        return map_in_order(composed, pixels, threads)
+        found = in_any_order(frames, lambda stretch: self._frames(stretch, checkpoint))
+        return map_in_order(composed, found, threads)
 
-    def _pixels(
-        self, frames: range, checkpoint: Callable[[], None]
-    ) -> Generator[tuple[Frame, list[NDArray[np.uint8]]]]:
-        """The content of each frame, and its stored pixels in every layer that is a render."""
+    def _frames(self, frames: range, checkpoint: Callable[[], None]) -> Generator[tuple[Frame, list[StoredFrame]]]:
+        """The content of each frame, and its stored frame in every layer that is a render."""
         with ExitStack() as stack:
             contents = stack.enter_context(closing(self.contents(frames)))
             stored = [
@@ -146,21 +144,22 @@ class Composition:
                 for layer in self.layers
                 if layer.render is not None
             ]
-            for content, *stylized in zip(contents, *stored, strict=True):
+            for content, *layers in zip(contents, *stored, strict=True):
                 checkpoint()
-                yield content, [image for _, image in stylized]
+                yield content, layers
 
-    def _composed(self, frame: Frame, stylized: Iterable[NDArray[np.uint8]], *, deep: bool = False) -> ComposedFrame:
+    def _composed(self, frame: Frame, layers_stored: Iterable[StoredFrame], *, deep: bool = False) -> ComposedFrame:
+        from pipeline.media.image.bands import in_bands
         from pipeline.media.image.depth import as_float, to_8_bit, to_16_bit
         from pipeline.postprocess.blend import blend
         from pipeline.postprocess.finish import apply_effects
 
-        index, content, stored = frame.index, frame.rgb, iter(stylized)
+        index, content, stored = frame.index, frame.rgb, iter(layers_stored)
         masks = iter(() if self.masks is None else self.masks(index, content))
-        image = as_float(content)
+        image: Pixels | NDArray[np.float32] = content
         layers = []
         for layer in self.layers:
-            own = content if layer.render is None else next(stored)
+            own = content if layer.render is None else next(stored).read()
             level = layer.levels[index] if layer.levels else None
             seed = 0 if layer.config is None else layer.config.seed
             context = FrameContext(content, index, seed, level, layer.lut, layer.look(index))
@@ -169,11 +168,12 @@ class Composition:
                 shown = apply_effects(as_float(own), settings, context).clip(0, 1)
             opacity = layer.settings.opacity
             alpha = opacity if layer.settings.mask is None else next(masks) * opacity
-            image = blend(image, shown, layer.settings.blend, alpha)
+            hides = layer.settings.blend == "normal" and layer.settings.mask is None and opacity == 1
+            image = shown if hides else blend(image, shown, layer.settings.blend, alpha)
             layers.append(ComposedLayer(shown, alpha))
         context = FrameContext(content, index, self.first_config.seed, None, self.lut)
-        image = apply_effects(image, self.finish(index), context)
-        return ComposedFrame(index, content, tuple(layers), to_16_bit(image) if deep else to_8_bit(image))
+        image = apply_effects(as_float(image), self.finish(index), context)
+        return ComposedFrame(index, content, tuple(layers), in_bands(to_16_bit if deep else to_8_bit, image))
 
 
 def open_composition(settings: CompositionSettings, reporter: Reporter, cancellation: Cancellation) -> Composition:

@@ -30,7 +30,7 @@ from pipeline.workflows.retime import (
     repeated,
     write_frames,
 )
-from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
+from pipeline.workflows.style_frames import StoredFrame, frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,8 +170,8 @@ def shown_pixels(directory: RenderDirectory, style: str, checkpoint: Callable[[]
     Raises RenderDirectoryError if one is missing or damaged.
     """
     seen = hashlib.sha256()
-    for _ in stored_frames(directory, style, range(directory.plan.source.frame_count), checkpoint, seen):
-        pass
+    for stored in stored_frames(directory, style, range(directory.plan.source.frame_count), checkpoint):
+        seen.update(stored.read().data)
     return seen.hexdigest()
 
 
@@ -211,25 +211,36 @@ def finished_frames(
             if reads_content(config.output.finish):
                 with closing(contents_of(range(index, index + 1))) as one:
                     content = next(one)
-            found[index] = next(stored_frames(directory, style, range(index, index + 1)))[1], content
+            found[index] = next(stored_frames(directory, style, range(index, index + 1))).read(), content
         return found
 
     finished = finisher(plan, config, samples, areas, deep=deep)
     wanted = range(source.frame_count) if order is None else order
 
-    def stored_of(frames: range) -> Generator[tuple[int, NDArray[np.uint8]]]:
-        return stored_frames(directory, style, frames, checkpoint, seen)
+    def stored_of(frames: range) -> Generator[StoredFrame]:
+        return stored_frames(directory, style, frames, checkpoint)
 
-    def pixels() -> Generator[tuple[int, NDArray[np.uint8], Pixels | None]]:
+    def frames() -> Generator[tuple[StoredFrame, Pixels | None]]:
         with ExitStack() as stack:
             stored = stack.enter_context(closing(in_any_order(wanted, stored_of)))
             if not reads_content(config.output.finish):
-                for index, stylized in stored:
-                    yield index, stylized, None
+                for frame in stored:
+                    yield frame, None
                 return
             contents = stack.enter_context(closing(in_any_order(wanted, contents_of)))
-            for (index, stylized), content in zip(stored, contents, strict=False):
-                yield index, stylized, content
+            yield from zip(stored, contents, strict=False)
 
-    threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
-    return map_in_order(lambda images: finished(*images), pixels(), threads)
+    def shown(frame: tuple[StoredFrame, Pixels | None]) -> tuple[NDArray[np.uint8], Pixels]:
+        stored, content = frame
+        stylized = stored.read()
+        return stylized, finished(stored.index, stylized, content)
+
+    def pictures() -> Generator[Pixels]:
+        threads = thread_count((plan.width_px, plan.height_px), config.runtime.threads)
+        with closing(map_in_order(shown, frames(), threads)) as found:
+            for stylized, picture in found:
+                if seen is not None:
+                    seen.update(stylized.data)
+                yield picture
+
+    return pictures()

@@ -43,7 +43,7 @@ def layer_looks(
     def images(index: int) -> tuple[NDArray[np.uint8], Pixels]:
         size_px = (plan.width_px, plan.height_px)
         with closing(read_deep(source, index, index + 1, size_px=size_px, settings=config.input)) as contents:
-            return next(stored_frames(directory, config.name, range(index, index + 1)))[1], next(contents)
+            return next(stored_frames(directory, config.name, range(index, index + 1))).read(), next(contents)
 
     def look(shot: Shot) -> ShotLook:
         frames = {index: images(index) for index in sample_indices(shot.start, min(shot.stop, source.frame_count))}

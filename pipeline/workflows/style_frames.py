@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RenderDirectoryError
@@ -15,6 +14,22 @@ from pipeline.types import Chain, Source
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFrame:
+    """A frame of a chain in a render directory, by its index in the source."""
+
+    directory: RenderDirectory
+    chain_id: str
+    index: int
+
+    def read(self) -> NDArray[np.uint8]:
+        """Its pixels, uint8 (H, W, 3) sRGB; decoding takes long enough that several threads should do it.
+
+        Raises RenderDirectoryError if it is missing or damaged.
+        """
+        return self.directory.read_frame(self.chain_id, self.index)
 
 
 def frames_ready(directory: RenderDirectory, style: str) -> int:
@@ -39,20 +54,13 @@ def frames_ready(directory: RenderDirectory, style: str) -> int:
 
 
 def stored_frames(
-    directory: RenderDirectory,
-    style: str,
-    frames: range,
-    checkpoint: Callable[[], None] = lambda: None,
-    seen: hashlib._Hash | None = None,
-) -> Generator[tuple[int, NDArray[np.uint8]]]:
-    """Index and stored pixels of these frames of a style's video, in order; `seen` hashes their pixels."""
+    directory: RenderDirectory, style: str, frames: range, checkpoint: Callable[[], None] = lambda: None
+) -> Generator[StoredFrame]:
+    """These frames of a style's video, in order, not yet read."""
     for chain in _output_chains(directory, style):
         for index in range(max(chain.start, frames.start), min(chain.stop, frames.stop)):
             checkpoint()
-            stylized = directory.read_frame(chain.id, index)
-            if seen is not None:
-                seen.update(stylized.data)
-            yield index, stylized
+            yield StoredFrame(directory, chain.id, index)
 
 
 def selected(source: Source, frames: range) -> Source:

@@ -46,7 +46,7 @@ from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.optimize.moments import moments
 from pipeline.optimize.objective import Objective, style_target
-from pipeline.runtime.device import keep_freed_memory
+from pipeline.runtime.threads import keep_freed_memory
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.scales import resize
 from pipeline.types import FrameBatch

@@ -67,7 +67,7 @@ def measure(*, keep: bool) -> None:
     from pipeline.config.losses import LossSettings
     from pipeline.encoders.load import load_encoder
     from pipeline.optimize.objective import Objective, style_target
-    from pipeline.runtime.device import keep_freed_memory
+    from pipeline.runtime.threads import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -36,8 +36,8 @@ from resume_start import make_clip
 from pipeline.config.settings import OptimizeSettings, WarmSettings
 from pipeline.evaluate.plot import check_plot
 from pipeline.media.image.png import save_png
-from pipeline.runtime.device import DTYPES, choose_precision, keep_freed_memory
-from pipeline.runtime.threads import BRIEF
+from pipeline.runtime.device import DTYPES, choose_precision
+from pipeline.runtime.threads import BRIEF, keep_freed_memory
 from pipeline.types import FrameBatch
 
 MEGAPIXELS = "0.1,0.3,0.9,2.1,8.3,24"

@@ -61,6 +61,17 @@ def test_verify_names_damaged_and_missing_frames(tempera: Tempera, rendered: Pat
     assert facts["ok"] is False and {finding["index"] for finding in facts["findings"]} == {1, 2}
 
 
+def test_export_names_a_damaged_frame_and_writes_no_video(tempera: Tempera, rendered: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(rendered, tmp_path / "copy.render")
+    frame = copy / "frames/waves-s000/00000002.png"
+    data = bytearray(frame.read_bytes())
+    data[len(data) // 2] ^= 1
+    frame.write_bytes(data)
+    result = tempera("export", copy, "-o", tmp_path / "new.mp4", "--progress", "none")
+    assert result.code == 5 and "00000002.png: " in result.err and "tempera resume" in result.err
+    assert not (tmp_path / "new.mp4").exists()
+
+
 @pytest.mark.parametrize("name", ["my film.render", "-o.render", "it's.render", "/a b/c.render"])
 def test_printed_resume_command_is_quoted_for_the_shell(name: str) -> None:
     words = shlex.split(resume_command(Path(name)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -12,23 +12,28 @@ if TYPE_CHECKING:
 
 BAND_PX: Final = 1 << 15
 """Pixels of a band, as far as whole rows allow: one image of a band takes 0.4 MB in float32."""
+_HALOS: Final = 4
+"""How many times as high as what is added to it at one side a band is at least."""
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 
 def in_bands(
-    function: Callable[..., NDArray[np.float32]], image: NDArray[Any], *others: NDArray[Any]
-) -> NDArray[np.float32]:
-    """`function` of an image (H, W, 3) and of other arrays (H, ...), called for bands of all, as if called once.
+    function: Callable[..., NDArray[Sample]], image: NDArray[Any], *others: NDArray[Any], halo: int = 0
+) -> NDArray[Sample]:
+    """`function` of an image (H, W, ...) and of other arrays (H, ...), called for bands of all, as if called once.
 
-    It works on each pixel by itself: its result, float32 (H, W) or (H, W, 3), depends on nothing beside.
+    Each row of its result, (H, W) or (H, W, 3), depends on the same rows of the arrays and on those at most `halo` rows
+    above or below, which a band has beside its own wherever the image has them.
     """
     height, width = image.shape[:2]
-    rows = max(1, BAND_PX // width)
-    result: NDArray[np.float32] | None = None
+    rows = max(1, BAND_PX // width, _HALOS * halo)
+    result: NDArray[Sample] | None = None
     for top in range(0, height, rows):
-        band = slice(top, top + rows)
-        found = function(image[band], *(other[band] for other in others))
+        first, last = max(0, top - halo), top + rows + halo
+        found = function(image[first:last], *(other[first:last] for other in others))
         if result is None:
-            result = np.empty((height, *found.shape[1:]), np.float32)
-        result[band] = found
+            result = np.empty((height, *found.shape[1:]), found.dtype)
+        result[top : top + rows] = found[top - first :][:rows]
     assert result is not None
     return result

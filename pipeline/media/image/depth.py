@@ -38,14 +38,15 @@ def as_16_bit(pixels: Pixels) -> NDArray[np.uint16]:
 
 
 def to_8_bit(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 in [0, 1] to uint8: clipped, and rounded to nearest."""
+    """float32 (H, W, 3) in [0, 1] to uint8: clipped, and rounded to nearest."""
     below = np.minimum(image, np.float32(1))  # OpenCV takes what exceeds the range of its integers for the smallest
     return np.asarray(cv2.addWeighted(below, 255, below, 0, 0, dtype=cv2.CV_8U), np.uint8)
 
 
 def to_16_bit(image: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """float32 in [0, 1] to uint16: clipped, and rounded to nearest."""
-    return np.rint(image.clip(0, 1) * np.float32(65535)).astype(np.uint16)
+    """float32 (H, W, 3) in [0, 1] to uint16: clipped, and rounded to nearest."""
+    below = np.minimum(image, np.float32(1))
+    return np.asarray(cv2.addWeighted(below, 65535, below, 0, 0, dtype=cv2.CV_16U), np.uint16)
 
 
 def rounded(values: NDArray[np.floating[Any]], kind: type[Sample] | np.dtype[Sample]) -> NDArray[Sample]:
