@@ -78,6 +78,10 @@ class History:
                     # What is in fresh memory could be NaN, which no weight of 0 removes.
                     step.zero_()
                     change.zero_()
+            if chosen.all() and not self._converts:
+                torch.sub(trial, points, out=step)
+                torch.sub(gradients, self.gradients, out=change)
+                continue
             for part in self._ranges(rows=2) if chosen.all() else [slice(None)]:
                 assign(step[part], trial[part] - points[part], chosen)
                 assign(change[part], gradients[part] - self.gradients[part], chosen)
@@ -104,6 +108,11 @@ class History:
         self.gradients = _by_sample(self.gradients, self.batch)[torch.from_numpy(samples)].flatten(0, 1)
         self.batch = len(samples)
 
+    @property
+    def _converts(self) -> bool:
+        """Whether the pairs have another dtype than the images or are on another device."""
+        return (self.pairs.dtype, self.pairs.device) != (self.gradients.dtype, self.gradients.device)
+
     def _rows(self, values: Tensor) -> Tensor:
         """Values of the samples, (B, N) or (B, C, H, W), in blocks."""
         return values.reshape(-1, self.block)
@@ -118,7 +127,7 @@ class History:
         count = len(self.gradients)
         if self.gradients.device.type == "cpu":
             count = max(1, CPU_PART_VALUES // (rows * self.block))
-        elif (self.pairs.dtype, self.pairs.device) != (self.gradients.dtype, self.gradients.device):
+        elif self._converts:
             count = max(1, PART_VALUES // (rows * self.block))
         for first in range(0, len(self.gradients), count):
             yield slice(first, first + count)

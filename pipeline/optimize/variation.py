@@ -42,12 +42,14 @@ BAND_REACH_PX: Final = 6
 class _Band:
     """What is measured in some rows of images: sums over their own pixels, and maps that the gradient is made of.
 
-    `sums` (B, 4): total variation, that of the gray image, vertical and horizontal lines. `differences` (B, 3, h, W)
-    and `lines`, two of (B, 1, h, W), are those of all rows that the band is computed from.
+    `sums` (B, 4): total variation, that of the gray image, vertical and horizontal lines. `differences` (B, 3, h, W),
+    and those of the gray image (B, 1, h, W), are of the band's own rows; `lines`, two of (B, 1, h, W), are those of all
+    rows that it is computed from.
     """
 
     sums: Tensor
     differences: Tensor
+    gray_differences: Tensor
     lines: tuple[Tensor, Tensor]
 
 
@@ -87,14 +89,15 @@ def _measured(images: Tensor, span: Span) -> _Band:
     part = images[:, :, span.first : span.last]
     own = span.inside(1)
     gray = part.mean(dim=1, keepdim=True)
-    differences = _differences(part)
+    differences = _differences(part)[:, :, own]
+    gray_differences = differences.mean(dim=1, keepdim=True)
     lines = _lines(gray, 3), _lines(gray, 2)
     sums = (
-        _dot(part[:, :, own], differences[:, :, own]) / 3,
-        _dot(gray[:, :, own], differences[:, :, own].mean(dim=1, keepdim=True)) / 3,
+        _dot(part[:, :, own], differences) / -3,
+        _dot(gray[:, :, own], gray_differences) / -3,
         *(_dot(it[:, :, own], it[:, :, own]) / 64**2 for it in lines),
     )
-    return _Band(torch.stack(sums, dim=1), differences, lines)
+    return _Band(torch.stack(sums, dim=1), differences, gray_differences, lines)
 
 
 def _add_gradient(band: _Band, factors: Tensor, weight: float, scale: float, gradients: Tensor, span: Span) -> None:
@@ -102,9 +105,8 @@ def _add_gradient(band: _Band, factors: Tensor, weight: float, scale: float, gra
     # Color variation is total variation without that of the gray image, whose mean over colors it contains.
     color, *directions = factors[:, :, None, None, None].unbind(1)
     own = span.inside(1)
-    differences = band.differences[:, :, own]
-    gradients.addcmul_(differences, scale / 3 * (weight + color))
-    of_gray = differences.mean(dim=1, keepdim=True).mul_(-scale / 3 * color)
+    gradients.addcmul_(band.differences, -scale / 3 * (weight + color))
+    of_gray = band.gray_differences * (scale / 3 * color)
     for lines, axis, factor in zip(band.lines, (3, 2), directions, strict=True):
         of_gray.addcmul_(_lines_transposed(lines, axis)[:, :, own], scale / 64**2 * factor)
     gradients += of_gray
@@ -123,22 +125,23 @@ def total_variation(images: Tensor) -> Tensor:
     value of smooth images as it is. With two neighbors alone the finest diagonal lines cost half as much again as
     horizontal and vertical ones, so that the fine detail that the style asks for comes along the axes.
     """
-    return _dot(images, _differences(images)).clamp_min(0) / (3 * images[0].numel())
+    return -_dot(images, _differences(images)).clamp_max(0) / (3 * images[0].numel())
 
 
 def _differences(images: Tensor) -> Tensor:
-    """The sums of the differences from a pixel's neighbors (the Laplacian of the graph of neighbors)."""
+    """The sums of the differences to a pixel's neighbors (minus the Laplacian of the graph of neighbors)."""
     height, width = images.shape[2:]
     counts = _neighbor_counts(height, width, images.device).to(images.dtype)
-    return _square_sums(images).neg_().addcmul_(images, counts)
+    return _square_sums(images).addcmul_(images, counts, value=-1)
 
 
 def _square_sums(images: Tensor) -> Tensor:
     """Sums over 3 x 3 px; beyond the borders is 0."""
-    for axis, margins in ((2, (0, 0, 1, 1)), (3, (1, 1, 0, 0))):
-        length, padded = images.shape[axis], F.pad(images, margins)
-        images = padded.narrow(axis, 0, length) + padded.narrow(axis, 1, length)
-        images += padded.narrow(axis, 2, length)
+    for axis in (2, 3):
+        pairs, sums = images.shape[axis] - 1, images.clone()
+        sums.narrow(axis, 1, pairs).add_(images.narrow(axis, 0, pairs))
+        sums.narrow(axis, 0, pairs).add_(images.narrow(axis, 1, pairs))
+        images = sums
     return images
 
 
