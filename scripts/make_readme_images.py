@@ -28,7 +28,7 @@ from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.resources import find_resources
 from pipeline.stylers.table import build_styler
 from pipeline.types import FrameBatch
-from pipeline.workflows.finished import finisher
+from pipeline.workflows.output.finished import finisher
 
 WIDTH_PX, HEIGHT_PX = 400, 225
 FRAME = 13

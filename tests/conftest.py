@@ -49,8 +49,8 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What is remembered of renders lies in folders of the tests, also that of renders in fixtures of a module."""
     cells, figures = tmp_path_factory.mktemp("cells"), tmp_path_factory.mktemp("figures")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.workflows.stylized_cells.cells_folder", lambda: cells)
-        patch.setattr("pipeline.workflows.remembered.figures_path", lambda: figures / "speed.json")
+        patch.setattr("pipeline.workflows.preview.cells.cells_folder", lambda: cells)
+        patch.setattr("pipeline.workflows.forecast.remembered.figures_path", lambda: figures / "speed.json")
         yield
 
 
@@ -58,7 +58,7 @@ def _cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _figures_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What renders of a test took is remembered for that test only."""
     folder = tmp_path_factory.getbasetemp() / f"figures-{uuid.uuid4()}"
-    monkeypatch.setattr("pipeline.workflows.remembered.figures_path", lambda: folder / "speed.json")
+    monkeypatch.setattr("pipeline.workflows.forecast.remembered.figures_path", lambda: folder / "speed.json")
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,8 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import IDENTITY_WARP, Alignment, Source
-from pipeline.workflows.alignment import aligned, alignment_in_words, grouped
-from pipeline.workflows.style_frames import selected
+from pipeline.workflows.input.alignment import aligned, alignment_in_words, grouped
+from pipeline.workflows.output.style_frames import selected
 from tests.support.bursts import SIZE, moved, photo
 from tests.support.clips import texture, write_photos
 from tests.support.command_line import QUICK
@@ -261,7 +261,7 @@ def test_alignment_of_a_render_is_taken_from_its_plan_if_input_and_settings_are_
         def leveled(self, source: Source) -> Source:
             return source
 
-    monkeypatch.setattr("pipeline.workflows.alignment.AlignmentPass", Pass)
+    monkeypatch.setattr("pipeline.workflows.input.alignment.AlignmentPass", Pass)
 
     def found(source: Source = plain, **settings: Any) -> Source:
         asked = InputSettings(**({"align": "similarity"} | settings))

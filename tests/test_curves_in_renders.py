@@ -19,8 +19,8 @@ from pipeline.errors import RenderDirectoryError
 from pipeline.execute.batches import join
 from pipeline.plan.curves import planned_values
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.finished import finisher
 from pipeline.workflows.opened import open_render
+from pipeline.workflows.output.finished import finisher
 from tests.support.clips import texture, write_photos
 from tests.support.neural import SETTINGS, cold, config, contents, styler
 

@@ -32,10 +32,11 @@ from pipeline.stylers.neural import NeuralStyler
 from pipeline.stylers.prepared import PreparedStyler
 from pipeline.stylers.style_targets import with_weights
 from pipeline.types import FrameBatch, Shot
-from pipeline.workflows import mask_pass, measured_regions
 from pipeline.workflows.evaluate import evaluate
+from pipeline.workflows.masks import measured as measured_regions
+from pipeline.workflows.masks import preparation as mask_pass
 from pipeline.workflows.opened import open_render
-from pipeline.workflows.stylized_cells import cell_keys
+from pipeline.workflows.preview.cells import cell_keys
 from tests.support.clips import texture, write_photos
 from tests.support.neural import SETTINGS, contents
 from tests.support.plans import a_plan, a_source, a_style

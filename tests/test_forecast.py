@@ -23,17 +23,18 @@ from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.resources import Resources
 from pipeline.types import FrameStats
-from pipeline.workflows import cost, frames_left, memory_need, remembered
-from pipeline.workflows import forecast as forecasts
-from pipeline.workflows.cost import Measured, cold_work, expected_work, measure, warm_work, work_of
-from pipeline.workflows.forecast import BEGINNING_S, Forecast, about, forecast, tell_forecast
-from pipeline.workflows.frames_left import FrameCounts
-from pipeline.workflows.input_digest import HashedInput
-from pipeline.workflows.memory_need import MemoryNeed
+from pipeline.workflows.forecast import cost, frames_left, remembered
+from pipeline.workflows.forecast import forecast as forecasts
+from pipeline.workflows.forecast import memory as memory_need
+from pipeline.workflows.forecast.cost import Measured, cold_work, expected_work, measure, warm_work, work_of
+from pipeline.workflows.forecast.forecast import BEGINNING_S, Forecast, about, forecast, tell_forecast
+from pipeline.workflows.forecast.frames_left import FrameCounts
+from pipeline.workflows.forecast.memory import MemoryNeed
+from pipeline.workflows.forecast.remembered import recall, remember, style_keys
+from pipeline.workflows.forecast.seen import Seen
+from pipeline.workflows.input.digest import HashedInput
 from pipeline.workflows.missing_weights import fetch_missing, missing_weights
 from pipeline.workflows.prepare import Prepared
-from pipeline.workflows.remembered import recall, remember, style_keys
-from pipeline.workflows.seen import Seen
 from tests.support.clips import texture
 from tests.support.command_line import clip_and_style, render_of, tree
 from tests.support.plans import DIGEST, a_config, a_plan, a_source, a_style, shots_of
@@ -130,7 +131,7 @@ def test_what_renders_took_comes_before_what_was_measured(tmp_path: Path, monkey
     prepared = prepared_of(tmp_path, config)
     chain = prepared.plan.chains[0]
     clock = iter((0.0, 6.0))
-    monkeypatch.setattr("pipeline.workflows.seen.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("pipeline.workflows.forecast.seen.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     monkeypatch.setattr(forecasts, "measure", lambda *_, **__: pytest.fail("all of it is known"))
     seen = Seen(SilentReporter(), prepared)
     seen.frame_stored(chain, 0, "cold", FrameStats(10, 0.1), 20.0)

@@ -14,7 +14,7 @@ from pipeline.config.reading import parse_config
 from pipeline.errors import ConfigError
 from pipeline.postprocess.framing import Framing, corners, framed, framing, scaled, shown_size
 from pipeline.postprocess.timeline import Shown, Timeline
-from pipeline.workflows.framed import shown_times
+from pipeline.workflows.output.framed import shown_times
 from tests.support.clips import texture
 from tests.support.plans import a_source
 

@@ -22,7 +22,7 @@ from pipeline.runtime import atomic
 from pipeline.runtime.hashing import files_digest
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Source
-from pipeline.workflows.input_digest import NOTE_NAME, HashedInput, hash_input, remember_input
+from pipeline.workflows.input.digest import NOTE_NAME, HashedInput, hash_input, remember_input
 from tests.support.clips import texture
 from tests.support.torture.fault_cases import small_plan
 

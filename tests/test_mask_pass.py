@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, InputError, Interrupted
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Shot, Source
-from pipeline.workflows.mask_pass import MaskedFrames, PreparedMask, mask_digests, prepare_mask, prepare_masks
+from pipeline.workflows.masks.preparation import MaskedFrames, PreparedMask, mask_digests, prepare_mask, prepare_masks
 from tests.support.clips import write_photos, write_video
 from tests.support.masks import SIZE, iou, landscape, source_of, square_clip
 
@@ -169,7 +169,7 @@ def test_interrupted_sky_continues_with_the_detail_that_lasts(
     lasting: int, sky: MaskSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the detail does not last for the whole shot, so that a later start reads fewer frames."""
-    monkeypatch.setattr("pipeline.workflows.sky_masks.LASTING", lasting)
+    monkeypatch.setattr("pipeline.workflows.masks.sky.LASTING", lasting)
     prepared(sky, tmp_path / "whole")
     with pytest.raises(Interrupted):
         prepared(sky, tmp_path / "cache", cancellation=StopsAfter(COUNT - 1))

@@ -14,7 +14,7 @@ from pipeline.config.masks import MaskSettings
 from pipeline.errors import ConfigError
 from pipeline.masks.sky import LASTING, REACH
 from pipeline.types import Shot
-from pipeline.workflows.mask_sheet import needed_shots, overlaid, uncertain
+from pipeline.workflows.masks.sheet import needed_shots, overlaid, uncertain
 from tests.support.clips import write_photos
 from tests.support.command_line import Result, Tempera, assert_refused
 from tests.support.masks import source_of, square_clip

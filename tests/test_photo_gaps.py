@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.media.reader.intervals import duration_text, find_gaps, photo_rate, usual_interval
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.types import Source
-from pipeline.workflows.style_frames import selected
+from pipeline.workflows.output.style_frames import selected
 from tests.support.clips import truncate
 from tests.support.photos import at, names, write_photo
 

@@ -21,11 +21,11 @@ from pipeline.media.reader.source import probe
 from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.runtime.progress import CallbackReporter, FrameProgress
 from pipeline.types import FrameBatch, FrameStats, Shot, StylizedBatch
-from pipeline.workflows.crop import parse_crop
-from pipeline.workflows.preview import preview
-from pipeline.workflows.run_up import frames_to_stylize, run_up_chains
-from pipeline.workflows.stylized_cells import StylizedCells
-from pipeline.workflows.sweep import DEFAULT_RUN_UP, parse_sweeps, variants
+from pipeline.workflows.preview.cells import StylizedCells
+from pipeline.workflows.preview.crop import parse_crop
+from pipeline.workflows.preview.preview import preview
+from pipeline.workflows.preview.run_up import frames_to_stylize, run_up_chains
+from pipeline.workflows.preview.sweep import DEFAULT_RUN_UP, parse_sweeps, variants
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import QUICK
 from tests.support.frames import RGB, read_rgb

@@ -28,7 +28,7 @@ from pipeline.store.lock import RenderLock
 from pipeline.stylers import loaded
 from pipeline.stylers.loaded import Loaded
 from pipeline.stylers.palette import PaletteStyler
-from pipeline.workflows.cost import OVERHEAD_PX, cost_key, expected_work, seconds_of
+from pipeline.workflows.forecast.cost import OVERHEAD_PX, cost_key, expected_work, seconds_of
 from pipeline.workflows.queue import forecast as forecasts
 from pipeline.workflows.queue import pictures, run
 from pipeline.workflows.queue.forecast import Forecast, forecast

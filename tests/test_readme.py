@@ -124,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _figures_of_tests(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was measured for the forecast of one command holds for the others: most are of one style and size."""
     figures = tmp_path_factory.getbasetemp() / "figures-of-documents.json"
-    monkeypatch.setattr("pipeline.workflows.remembered.figures_path", lambda: figures)
+    monkeypatch.setattr("pipeline.workflows.forecast.remembered.figures_path", lambda: figures)
 
 
 def test_documents_have_commands() -> None:

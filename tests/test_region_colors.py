@@ -36,14 +36,14 @@ from pipeline.stylers.prepared import PreparedStyler
 from pipeline.stylers.resources import Resources
 from pipeline.stylers.shot_colors import ShotColors, decoded_shots, planned_colors
 from pipeline.types import Frame, FrameBatch, FrameStats, RenderPlan, Shot, StylizedBatch
-from pipeline.workflows import measured_regions
-from pipeline.workflows.cold_frame import cold_frame
 from pipeline.workflows.evaluate import evaluate
-from pipeline.workflows.first_pass import first_pass
+from pipeline.workflows.input.cold_frame import cold_frame
+from pipeline.workflows.input.first_pass import first_pass
+from pipeline.workflows.masks import measured as measured_regions
+from pipeline.workflows.masks.region_colors import measured_region_colors
 from pipeline.workflows.opened import open_render
-from pipeline.workflows.preview import preview
-from pipeline.workflows.region_colors import measured_region_colors
-from pipeline.workflows.stylized_cells import cell_keys
+from pipeline.workflows.preview.cells import cell_keys
+from pipeline.workflows.preview.preview import preview
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.masks import landscape, square_clip
 from tests.support.neural import SETTINGS

@@ -19,7 +19,7 @@ from pipeline.motion.warp import warp
 from pipeline.plan.segments import Segments
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Chain
-from pipeline.workflows.style_frames import stored_frames
+from pipeline.workflows.output.style_frames import stored_frames
 from tests.support.clips import texture, write_photos
 from tests.support.command_line import pictures
 

@@ -19,8 +19,8 @@ from pipeline.motion.camera import enlarged_part
 from pipeline.motion.estimate import motion_between
 from pipeline.postprocess.timeline import Shown, Timeline
 from pipeline.types import Frame, Pixels
-from pipeline.workflows import retime
-from pipeline.workflows.retime import in_any_order, retimed
+from pipeline.workflows.output import retime
+from pipeline.workflows.output.retime import in_any_order, retimed
 from tests.support.clips import texture
 from tests.support.plans import a_source
 

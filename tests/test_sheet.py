@@ -16,12 +16,12 @@ from pipeline.config.writing import config_data, config_yaml, portable_path
 from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.media.image.contact_sheet import Captioned, contact_sheet, wrapped
 from pipeline.media.image.png import add_text, encode_png, find_text
-from pipeline.workflows.crop import parse_crop
-from pipeline.workflows.preview import Preview
-from pipeline.workflows.sheet import Sheet, arrange, cell_name
-from pipeline.workflows.sheet_file import promote, write_sheet
-from pipeline.workflows.stylized_cells import StylizedCells
-from pipeline.workflows.sweep import parse_sweeps, variants
+from pipeline.workflows.preview.cells import StylizedCells
+from pipeline.workflows.preview.crop import parse_crop
+from pipeline.workflows.preview.preview import Preview
+from pipeline.workflows.preview.sheet import Sheet, arrange, cell_name
+from pipeline.workflows.preview.sheet_file import promote, write_sheet
+from pipeline.workflows.preview.sweep import parse_sweeps, variants
 from tests.support.clips import texture
 
 WEIGHTS = "losses.content.weight=0.5,1,2"

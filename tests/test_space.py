@@ -14,7 +14,7 @@ import pytest
 from pipeline import cli
 from pipeline.errors import WriteError
 from pipeline.media.image.png import encode_png
-from pipeline.workflows.space import Need, check_space, in_words
+from pipeline.workflows.forecast.disk import Need, check_space, in_words
 from tests.support.command_line import clip_and_style, render_of
 
 FRAMES = 6

@@ -27,7 +27,7 @@ from pipeline.config.settings import InputSettings
 from pipeline.media.reader.source import probe, read_frames
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.alignment import aligned
+from pipeline.workflows.input.alignment import aligned
 from tests.support.bursts import errors_px, moved, photo
 from tests.support.clips import write_video
 

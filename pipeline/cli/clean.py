@@ -28,7 +28,7 @@ def clean(
     from pipeline.cli.signals import cancelled_by_signals
     from pipeline.runtime.reporters import make_reporter
     from pipeline.workflows.clean import clean as run_clean
-    from pipeline.workflows.space import in_words
+    from pipeline.workflows.forecast.disk import in_words
 
     with cancelled_by_signals() as cancellation:
         freed = run_clean(directory, make_reporter(progress), cancellation, frames=frames)

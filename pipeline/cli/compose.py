@@ -31,9 +31,9 @@ def compose(
     from pipeline.config.composition import load_composition
     from pipeline.errors import UsageError
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.compose import compose as run_compose
-    from pipeline.workflows.compose import write_sheet
-    from pipeline.workflows.composition import open_composition
+    from pipeline.workflows.compose.compose import compose as run_compose
+    from pipeline.workflows.compose.compose import write_sheet
+    from pipeline.workflows.compose.composition import open_composition
 
     if output is None and sheet is None:
         raise UsageError("nothing to write", hint="name the video with -o, or a sheet with --sheet")

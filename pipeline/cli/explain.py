@@ -82,11 +82,11 @@ def explain(
         raise UsageError("--style is missing", hint="for example --style swirl; only a render needs none")
     config = load_style(style, with_shortcuts(assignments, encoder=encoder, device=device, seed=seed))
 
-    from pipeline.workflows.alignment import aligned_input
     from pipeline.workflows.explain import PARTS
     from pipeline.workflows.explain import explain as run_explain
-    from pipeline.workflows.framed_input import picture_size
-    from pipeline.workflows.output_names import input_name
+    from pipeline.workflows.input.alignment import aligned_input
+    from pipeline.workflows.input.framing import picture_size
+    from pipeline.workflows.output.names import input_name
 
     with cancelled_by_signals() as cancellation:
         source = aligned_input(inputs, config.input, reporter, cancellation)

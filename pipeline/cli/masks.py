@@ -43,10 +43,10 @@ def masks(
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.media.writer.target import check_output
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.alignment import aligned_input
-    from pipeline.workflows.framed_input import picture_size
-    from pipeline.workflows.mask_sheet import mask_sheet, refuse_masks, style_masks
-    from pipeline.workflows.output_names import refuse_input
+    from pipeline.workflows.input.alignment import aligned_input
+    from pipeline.workflows.input.framing import picture_size
+    from pipeline.workflows.masks.sheet import mask_sheet, refuse_masks, style_masks
+    from pipeline.workflows.output.names import refuse_input
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
 
     if output.suffix.lower() != ".png":

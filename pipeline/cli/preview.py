@@ -83,15 +83,15 @@ def preview(
     from pipeline.media.reader.thumbnails import Thumbnails
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.reporters import make_reporter
-    from pipeline.workflows.alignment import aligned_input
-    from pipeline.workflows.crop import parse_crop
-    from pipeline.workflows.framed_input import cropped, picture_size
+    from pipeline.workflows.input.alignment import aligned_input
+    from pipeline.workflows.input.framing import cropped, picture_size
     from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX, render_size
-    from pipeline.workflows.preview import preview as run_preview
-    from pipeline.workflows.sheet import arrange
-    from pipeline.workflows.sheet_file import write_sheet
-    from pipeline.workflows.stylized_cells import StylizedCells, cells_folder
-    from pipeline.workflows.sweep import parse_sweeps, variants
+    from pipeline.workflows.preview.cells import StylizedCells, cells_folder
+    from pipeline.workflows.preview.crop import parse_crop
+    from pipeline.workflows.preview.preview import preview as run_preview
+    from pipeline.workflows.preview.sheet import arrange
+    from pipeline.workflows.preview.sheet_file import write_sheet
+    from pipeline.workflows.preview.sweep import parse_sweeps, variants
 
     output = _checked_output(style, output)
     sets = with_shortcuts(assignments, encoder=encoder, device=device, seed=seed)
@@ -132,7 +132,7 @@ def preview(
 
 
 def _promote(inputs: list[str], cell: str, config_path: Path, *, others: bool) -> None:
-    from pipeline.workflows.sheet_file import promote
+    from pipeline.workflows.preview.sheet_file import promote
 
     if others or len(inputs) != 1:
         raise UsageError(
@@ -145,7 +145,7 @@ def _promote(inputs: list[str], cell: str, config_path: Path, *, others: bool) -
 
 def _checked_output(style: list[str], output: Path | None) -> Path:
     """Raise UsageError unless there are styles and an output that can hold a sheet."""
-    from pipeline.workflows.sheet_file import SUFFIXES
+    from pipeline.workflows.preview.sheet_file import SUFFIXES
 
     if not style:
         raise UsageError("--style is missing", hint="for example --style swirl; `tempera styles` lists those that ship")
@@ -160,7 +160,7 @@ def _check_target(output: Path, source: Source) -> None:
     """Raise the error of an output that would replace the input or that cannot be written, before the work."""
     from pipeline.config.settings import OutputSettings
     from pipeline.media.writer.target import check_output
-    from pipeline.workflows.output_names import refuse_input
+    from pipeline.workflows.output.names import refuse_input
 
     image = output
     if output.suffix.lower() == ".png":

@@ -67,7 +67,7 @@ def render(
     if like is None:
         styles = tuple(load_style(name, sets) for name in style)
     else:
-        from pipeline.workflows.inside import like as like_file
+        from pipeline.workflows.output.inside import like as like_file
 
         found = like_file(like, [Path(name) for name in style], sets, weights=weights)
         styles, weights = (found.style,), found.weights

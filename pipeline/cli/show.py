@@ -19,7 +19,7 @@ def show(
     as_json: options.AsJson = False,
 ) -> None:
     """Print the settings inside an exported file, as YAML that is a style."""
-    from pipeline.workflows.inside import read_settings, settings_text
+    from pipeline.workflows.output.inside import read_settings, settings_text
 
     record = read_settings(file)
     if as_json:

@@ -46,7 +46,7 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
     this machine are not those of the render, and what `Session.stylize` raises.
     """
     from pipeline.execute.session import Session
-    from pipeline.workflows.region_masks import with_region_masks
+    from pipeline.workflows.masks.regions import with_region_masks
 
     opened = open_render(job.path)
     chain = opened.directory.chain(job.chain_id)

@@ -18,8 +18,8 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory, resume_command
 from pipeline.store.edits import restore_pinned
+from pipeline.workflows.masks.regions import with_region_masks
 from pipeline.workflows.prepare import prepare
-from pipeline.workflows.region_masks import with_region_masks
 
 if TYPE_CHECKING:
     import numpy as np

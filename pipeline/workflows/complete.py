@@ -13,14 +13,14 @@ from pipeline.store.edits import describe_edit, restore_pinned
 from pipeline.store.videos import exported as exported_videos
 from pipeline.version import __version__
 from pipeline.workflows.export import write_style
-from pipeline.workflows.input_digest import remember_input
+from pipeline.workflows.forecast.disk import check_space, needs
+from pipeline.workflows.forecast.seen import Seen
+from pipeline.workflows.input.digest import remember_input
 from pipeline.workflows.log_file import logging_to
 from pipeline.workflows.opened import remember_where
-from pipeline.workflows.outputs import check_exported
+from pipeline.workflows.output.replacing import check_exported
+from pipeline.workflows.output.retime import output_timeline
 from pipeline.workflows.prepare import Prepared
-from pipeline.workflows.retime import output_timeline
-from pipeline.workflows.seen import Seen
-from pipeline.workflows.space import check_space, needs
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
@@ -44,7 +44,7 @@ def complete(
     """
     from pipeline.execute.background_check import stylize_checked
     from pipeline.execute.session import Session
-    from pipeline.workflows.region_masks import with_region_masks
+    from pipeline.workflows.masks.regions import with_region_masks
 
     checkpoint = cancellation.checkpoint(
         "every finished frame is stored", hint=f"go on with: {resume_command(directory.path)}"

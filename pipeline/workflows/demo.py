@@ -10,7 +10,7 @@ from pipeline.config.catalog import load_style
 from pipeline.errors import WriteError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.finished import finisher
+from pipeline.workflows.output.finished import finisher
 from pipeline.workflows.render import render
 from pipeline.workflows.request import RenderRequest
 

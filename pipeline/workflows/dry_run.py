@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.section import curve_lines
 from pipeline.plan.comparison import check_same, extends
-from pipeline.workflows.alignment import alignment_in_words
-from pipeline.workflows.forecast import Forecast, forecast
+from pipeline.workflows.forecast.disk import in_words, needs
+from pipeline.workflows.forecast.forecast import Forecast, forecast
+from pipeline.workflows.input.alignment import alignment_in_words
 from pipeline.workflows.missing_weights import missing_weights
-from pipeline.workflows.outputs import keep_old_video
+from pipeline.workflows.output.replacing import keep_old_video
+from pipeline.workflows.output.retime import plays_in_words
 from pipeline.workflows.prepare import Prepared, existing_plan, prepare
-from pipeline.workflows.retime import plays_in_words
-from pipeline.workflows.space import in_words, needs
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config

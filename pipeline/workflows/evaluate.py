@@ -18,9 +18,9 @@ from pipeline.plan.identity import make_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory, command_on, resume_command
 from pipeline.store.videos import exported
-from pipeline.workflows.driving import finish_areas
+from pipeline.workflows.input.driving import finish_areas
+from pipeline.workflows.masks.regions import with_region_masks
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
-from pipeline.workflows.region_masks import with_region_masks
 from pipeline.workflows.resume import resolve_opened
 
 if TYPE_CHECKING:

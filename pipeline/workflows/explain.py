@@ -33,7 +33,7 @@ from pipeline.runtime.device import use_threads
 from pipeline.stylers.shot_colors import styler_of
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Chain, FrameBatch, Observable
-from pipeline.workflows.cold_frame import ColdFrame, cold_frame
+from pipeline.workflows.input.cold_frame import ColdFrame, cold_frame
 from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.resolve import load_resources
 

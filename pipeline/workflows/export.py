@@ -15,13 +15,13 @@ from pipeline.execute.in_order import map_in_order, thread_count
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Frame, Shot, Source
-from pipeline.workflows.driving import finish_areas
-from pipeline.workflows.finished import finisher
+from pipeline.workflows.input.driving import finish_areas
 from pipeline.workflows.opened import check_input, open_render
-from pipeline.workflows.output_names import named_outputs, refuse_input
-from pipeline.workflows.outputs import keep_longer_video, keep_other_files, note_video
-from pipeline.workflows.record import render_record
-from pipeline.workflows.retime import (
+from pipeline.workflows.output.finished import finisher
+from pipeline.workflows.output.names import named_outputs, refuse_input
+from pipeline.workflows.output.record import render_record
+from pipeline.workflows.output.replacing import keep_longer_video, keep_other_files, note_video
+from pipeline.workflows.output.retime import (
     FinishedFrames,
     in_any_order,
     output_timeline,
@@ -30,7 +30,7 @@ from pipeline.workflows.retime import (
     repeated,
     write_frames,
 )
-from pipeline.workflows.style_frames import StoredFrame, frames_ready, selected, stored_frames
+from pipeline.workflows.output.style_frames import StoredFrame, frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np

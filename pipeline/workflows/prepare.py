@@ -14,19 +14,19 @@ from pipeline.plan.planning import check_names, make_plan
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import RenderPlan, Source
-from pipeline.workflows.alignment import aligned, grouped
-from pipeline.workflows.driving import curve_values
-from pipeline.workflows.finished import grade_lut
-from pipeline.workflows.first_pass import FirstPass, first_pass, known_first_pass
-from pipeline.workflows.framed import output_framing, shown_times
-from pipeline.workflows.framed_input import cropped, same_aspect, with_bars
-from pipeline.workflows.input_digest import HashedInput, hash_input
+from pipeline.workflows.input.alignment import aligned, grouped
+from pipeline.workflows.input.digest import HashedInput, hash_input
+from pipeline.workflows.input.driving import curve_values
+from pipeline.workflows.input.first_pass import FirstPass, first_pass, known_first_pass
+from pipeline.workflows.input.framing import cropped, same_aspect, with_bars
+from pipeline.workflows.masks.region_colors import measured_region_colors
+from pipeline.workflows.masks.regions import check_region_masks
 from pipeline.workflows.missing_weights import fetch_missing
-from pipeline.workflows.output_names import check_outputs, default_outputs, default_workdir
-from pipeline.workflows.region_colors import measured_region_colors
-from pipeline.workflows.region_masks import check_region_masks
+from pipeline.workflows.output.finished import grade_lut
+from pipeline.workflows.output.framed import output_framing, shown_times
+from pipeline.workflows.output.names import check_outputs, default_outputs, default_workdir
+from pipeline.workflows.output.retime import check_times, output_timeline
 from pipeline.workflows.resolve import check_same_runtime, resolve_styles
-from pipeline.workflows.retime import check_times, output_timeline
 
 if TYPE_CHECKING:
     from pipeline.media.reader.thumbnails import Thumbnails

@@ -12,8 +12,8 @@ from pipeline.store.directory import RenderDirectory, fresh
 from pipeline.store.extension import Extended, extend
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.workflows.complete import check_disk_space, complete
-from pipeline.workflows.forecast import tell_forecast
-from pipeline.workflows.outputs import keep_old_video
+from pipeline.workflows.forecast.forecast import tell_forecast
+from pipeline.workflows.output.replacing import keep_old_video
 from pipeline.workflows.prepare import prepare
 
 if TYPE_CHECKING:

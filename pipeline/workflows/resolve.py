@@ -67,7 +67,7 @@ def resolve_style(
 ) -> ResolvedStyle:
     """A style with the digests of its images and networks, and what was chosen. Raises as `resolve_styles` does."""
     from pipeline.stylers.loaded import Loaded
-    from pipeline.workflows.region_masks import region_digests
+    from pipeline.workflows.masks.regions import region_digests
 
     loaded = loaded or Loaded()
     least_px = found.encoder.min_side_px if found.encoder else 1

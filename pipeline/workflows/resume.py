@@ -15,11 +15,11 @@ from pipeline.plan.planning import make_plan
 from pipeline.plan.region_colors import planned_region_colors
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
-from pipeline.workflows.forecast import tell_forecast
-from pipeline.workflows.input_digest import hash_input
+from pipeline.workflows.forecast.forecast import tell_forecast
+from pipeline.workflows.input.digest import hash_input
 from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
-from pipeline.workflows.output_names import check_outputs
+from pipeline.workflows.output.names import check_outputs
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.resolve import resolve_styles
 

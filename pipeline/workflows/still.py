@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
 from pipeline.types import Frame, FrameBatch, Shot
-from pipeline.workflows.driving import image_values
-from pipeline.workflows.region_masks import image_regions
+from pipeline.workflows.input.driving import image_values
+from pipeline.workflows.masks.regions import image_regions
 from pipeline.workflows.resolve import resolve_styles
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from pipeline.media.reader.source import probe, read_frames
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Source
-from pipeline.workflows.alignment import aligned, grouped
+from pipeline.workflows.input.alignment import aligned, grouped
 
 RGB = NDArray[np.uint8]
 Matrix = NDArray[np.float64]

@@ -48,8 +48,8 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.runtime.threads import share_heap
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.compose import compose
-from pipeline.workflows.composition import open_composition
+from pipeline.workflows.compose.compose import compose
+from pipeline.workflows.compose.composition import open_composition
 from pipeline.workflows.export import export, finished_frames
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.prepare import prepare

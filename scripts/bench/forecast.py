@@ -61,7 +61,7 @@ def one(data: Path, clip: str, folder: Path, clock: str) -> dict[str, Any]:
     from pipeline.sample.photos import write_sample
     from pipeline.store.directory import RenderDirectory
     from pipeline.workflows.complete import complete
-    from pipeline.workflows.forecast import forecast
+    from pipeline.workflows.forecast.forecast import forecast
     from pipeline.workflows.prepare import prepare
     from pipeline.workflows.request import RenderRequest
 

@@ -48,7 +48,7 @@ from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Motion
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
+from pipeline.workflows.masks.preparation import MaskedFrames, prepare_mask
 from pipeline.workflows.opened import OpenedRender, open_render
 
 RGB = NDArray[np.uint8]

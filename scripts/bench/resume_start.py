@@ -34,7 +34,7 @@ from pipeline.media.image.png import encode_png
 from pipeline.plan.paths import absolute_source
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
-from pipeline.workflows.input_digest import NOTE_NAME, hash_input
+from pipeline.workflows.input.digest import NOTE_NAME, hash_input
 from pipeline.workflows.prepare import prepare
 from pipeline.workflows.request import RenderRequest
 

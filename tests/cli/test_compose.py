@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.postprocess.blend import MODES
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.composition import open_composition
+from pipeline.workflows.compose.composition import open_composition
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import Tempera, assert_refused, everything, video_times
 from tests.support.frames import RGB, read_rgb

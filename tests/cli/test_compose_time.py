@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.config.settings import OutputSettings
 from pipeline.config.video import VideoSettings
 from pipeline.types import Shot
-from pipeline.workflows.retime import output_timeline
+from pipeline.workflows.output.retime import output_timeline
 from tests.support.command_line import FRAMES, Tempera, assert_refused, audio_seconds, export, pictures, video_times
 from tests.support.plans import a_plan, a_source
 

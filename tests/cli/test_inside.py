@@ -22,7 +22,7 @@ from pipeline.media.image.png import SIGNATURE, add_text, encode_png, png_chunk
 from pipeline.media.image.record import MAX_RECORD_BYTES, record_in_xmp, xmp_box, xmp_packet
 from pipeline.media.reader.record import read_record
 from pipeline.media.writer.output import write_video
-from pipeline.workflows.inside import like
+from pipeline.workflows.output.inside import like
 from tests.support.clips import moving_square, texture, write_photos
 from tests.support.command_line import Tempera, assert_refused, tree
 from tests.support.written import FAST, ramps, read_back, source_of
@@ -226,7 +226,9 @@ def with_encoder(name: str, digest: str, **changes: Any) -> str:
 
 def test_like_takes_the_encoder_and_the_weights_of_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.workflows.inside.content_digest", lambda path: "0" * 64 if path.exists() else "")
+    monkeypatch.setattr(
+        "pipeline.workflows.output.inside.content_digest", lambda path: "0" * 64 if path.exists() else ""
+    )
     (tmp_path / "x.png").touch()
     assert like(carrying(tmp_path / "a.png", with_encoder("vgg16", ""))).style.encoder == "vgg16"
     assert like(tmp_path / "a.png", assignments=["encoder=vgg19"]).style.encoder == "vgg19"

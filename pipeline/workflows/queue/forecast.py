@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from pipeline.errors import TemperaError
 from pipeline.runtime.progress import describe_seconds
 from pipeline.store.stats import read_lines
-from pipeline.workflows.cost import cost_key, expected_work, measure, seconds_of
+from pipeline.workflows.forecast.cost import cost_key, expected_work, measure, seconds_of
+from pipeline.workflows.forecast.disk import frame_bytes_per_px, in_words, video_bytes_per_px
+from pipeline.workflows.forecast.remembered import recall, style_keys
 from pipeline.workflows.missing_weights import missing_weights
 from pipeline.workflows.queue.state import InputFacts, job_state, stored_frames
-from pipeline.workflows.remembered import recall, style_keys
-from pipeline.workflows.space import frame_bytes_per_px, in_words, video_bytes_per_px
 
 if TYPE_CHECKING:
     from pathlib import Path

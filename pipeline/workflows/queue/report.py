@@ -18,8 +18,8 @@ from pipeline.errors import TemperaError, UsageError
 from pipeline.runtime import atomic
 from pipeline.runtime.progress import describe_seconds
 from pipeline.store.stats import read_lines
+from pipeline.workflows.forecast.disk import in_words
 from pipeline.workflows.queue.pictures import input_thumbnail, result_thumbnail
-from pipeline.workflows.space import in_words
 
 if TYPE_CHECKING:
     from pipeline.workflows.queue.jobs import Job, Queue

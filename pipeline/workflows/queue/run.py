@@ -17,7 +17,7 @@ from pipeline.store.disk_errors import writing
 from pipeline.store.lock import RenderLock
 from pipeline.stylers.loaded import Loaded
 from pipeline.workflows.clean import clean
-from pipeline.workflows.cost import cost_key, expected_work, seconds_of
+from pipeline.workflows.forecast.cost import cost_key, expected_work, seconds_of
 from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.queue.forecast import counted, expected_frames
 from pipeline.workflows.queue.jobs import RENDERS_NAME

@@ -21,9 +21,9 @@ from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.superseded import PLAN_NAME
 from pipeline.store.videos import exported, known_videos
-from pipeline.workflows.alignment import aligned_input
-from pipeline.workflows.framed_input import cropped, with_bars
-from pipeline.workflows.input_digest import hash_input
+from pipeline.workflows.input.alignment import aligned_input
+from pipeline.workflows.input.digest import hash_input
+from pipeline.workflows.input.framing import cropped, with_bars
 from pipeline.workflows.opened import open_render
 from pipeline.workflows.prepare import existing_plan, render_size
 
@@ -146,7 +146,7 @@ def _in_words(config: Config) -> Any:
 
 def _resolved_as_planned(config: Config, opened: OpenedRender, loaded: Loaded) -> ResolvedStyle:
     """A style with the digests of its images as they are now, and otherwise with what was chosen in the plan."""
-    from pipeline.workflows.region_masks import region_digests
+    from pipeline.workflows.masks.regions import region_digests
 
     plan, init = opened.plan, config.optimize.cold.init
 

@@ -24,7 +24,7 @@ from pipeline.store.lock import RenderLock, probe
 from pipeline.store.verification import verify_frames
 from pipeline.store.videos import Video, exported, remove_frames
 from pipeline.types import Chain, RenderPlan, Shot, Source
-from pipeline.workflows.input_digest import NOTE_NAME, hash_input, remember_input
+from pipeline.workflows.input.digest import NOTE_NAME, hash_input, remember_input
 from tests.support.torture.faults import Case
 
 RGB = NDArray[np.uint8]

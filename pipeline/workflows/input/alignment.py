@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
 from pipeline.types import IDENTITY_WARP, Alignment, FrameSlice, RenderPlan, Source
-from pipeline.workflows.alignment_pass import AlignmentPass
+from pipeline.workflows.input.alignment_pass import AlignmentPass
 
 if TYPE_CHECKING:
     from pipeline.config.settings import InputSettings

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pipeline.runtime.progress import ForwardingReporter
-from pipeline.workflows.cost import cold_work, work_of
-from pipeline.workflows.remembered import output_key, remember, style_keys
+from pipeline.workflows.forecast.cost import cold_work, work_of
+from pipeline.workflows.forecast.remembered import output_key, remember, style_keys
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter

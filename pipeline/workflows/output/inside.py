@@ -17,7 +17,7 @@ from pipeline.config.writing import commented_yaml
 from pipeline.encoders.registry import ENCODERS
 from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.media.reader.record import read_record
-from pipeline.workflows.record import content_digest
+from pipeline.workflows.output.record import content_digest
 
 if TYPE_CHECKING:
     from pipeline.config.record import Record

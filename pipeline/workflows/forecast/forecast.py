@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.workflows.cost import cold_work, expected_work, measure, scales_of, warm_work, work_of
-from pipeline.workflows.frames_left import FrameCounts, frames_left
-from pipeline.workflows.memory_need import MemoryNeed, memory_need
+from pipeline.workflows.forecast.cost import cold_work, expected_work, measure, scales_of, warm_work, work_of
+from pipeline.workflows.forecast.disk import in_words, needs
+from pipeline.workflows.forecast.frames_left import FrameCounts, frames_left
+from pipeline.workflows.forecast.memory import MemoryNeed, memory_need
+from pipeline.workflows.forecast.remembered import output_key, recall, remember, style_keys
 from pipeline.workflows.prepare import Prepared
-from pipeline.workflows.remembered import output_key, recall, remember, style_keys
-from pipeline.workflows.space import in_words, needs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from pipeline.plan.identity import RegionDigests
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, Shot, Source
-from pipeline.workflows.mask_coverage import covering_masks, covers_nothing, empty_mask
-from pipeline.workflows.mask_pass import MaskedFrames, check_mask, mask_digests, prepare_masks
+from pipeline.workflows.masks.coverage import covering_masks, covers_nothing, empty_mask
+from pipeline.workflows.masks.preparation import MaskedFrames, check_mask, mask_digests, prepare_masks
 
 if TYPE_CHECKING:
     import numpy as np

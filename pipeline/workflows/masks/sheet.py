@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import ConfigError, UsageError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import Frame, Shot
-from pipeline.workflows.first_pass import first_pass
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
+from pipeline.workflows.input.first_pass import first_pass
+from pipeline.workflows.masks.preparation import MaskedFrames, prepare_mask
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.workflows.measured_regions import measured_regions
+from pipeline.workflows.masks.measured import measured_regions
 
 if TYPE_CHECKING:
     from pipeline.config.settings import Config
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.types import Source
-    from pipeline.workflows.first_pass import FirstPass
+    from pipeline.workflows.input.first_pass import FirstPass
 
 
 def measured_region_colors(

@@ -14,7 +14,7 @@ from pipeline.masks.sky import LASTING, REACH, SKY_SIDE_PX, Sky, find_sky, fine_
 from pipeline.media.image.arrays import resize, size_within
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.mask_files import MaskFiles, RestoredFiles
+from pipeline.workflows.masks.files import MaskFiles, RestoredFiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

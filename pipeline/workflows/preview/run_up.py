@@ -21,7 +21,7 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import ForwardingReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.types import Chain
-from pipeline.workflows.region_masks import with_region_masks
+from pipeline.workflows.masks.regions import with_region_masks
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pipeline.execute.in_order import map_in_order, thread_count
-from pipeline.workflows.framed import framed_pictures, output_framing, shown_times
+from pipeline.workflows.output.framed import framed_pictures, output_framing, shown_times
 
 if TYPE_CHECKING:
     import numpy as np

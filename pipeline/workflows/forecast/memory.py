@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pipeline.workflows.space import in_words
+from pipeline.workflows.forecast.disk import in_words
 
 if TYPE_CHECKING:
     from pipeline.workflows.prepare import Prepared

@@ -8,8 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pipeline.postprocess.effect import ShotLook
-from pipeline.workflows.finished import check_colors_known, finisher
-from pipeline.workflows.style_frames import frames_ready, selected, stored_frames
+from pipeline.workflows.output.finished import check_colors_known, finisher
+from pipeline.workflows.output.style_frames import frames_ready, selected, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np

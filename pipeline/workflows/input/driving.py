@@ -12,9 +12,9 @@ from pipeline.config.settings import Config
 from pipeline.errors import InputError
 from pipeline.plan.curves import Clock, Drivers, FrameValues, stylizing_curves, stylizing_values, values_at
 from pipeline.types import RenderPlan, Shot
-from pipeline.workflows.first_pass import FirstPass
-from pipeline.workflows.measured_regions import MEASURED_SIDE_PX, measured_regions
-from pipeline.workflows.region_masks import image_masks
+from pipeline.workflows.input.first_pass import FirstPass
+from pipeline.workflows.masks.measured import MEASURED_SIDE_PX, measured_regions
+from pipeline.workflows.masks.regions import image_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.workflows.sheet import Block, Cell, Sheet
+    from pipeline.workflows.preview.sheet import Block, Cell, Sheet
 
 RECORD_ID: Final = "tempera-sheet"
 """Id of the script element with the record of the cells, and keyword of the same text in a PNG."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.workflows.preview import Preview
-    from pipeline.workflows.sweep import Sweep, Variant
+    from pipeline.workflows.preview.preview import Preview
+    from pipeline.workflows.preview.sweep import Sweep, Variant
 
 
 @dataclass(frozen=True, slots=True)

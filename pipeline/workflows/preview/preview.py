@@ -18,16 +18,16 @@ from pipeline.plan.curves import FrameValues, curve_identity
 from pipeline.plan.region_colors import RegionColors, region_colors_identity
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import RenderPlan
-from pipeline.workflows.crop import Crop
-from pipeline.workflows.driving import curve_values, finish_areas
-from pipeline.workflows.finished import Samples, finisher
-from pipeline.workflows.first_pass import FirstPass, first_pass
+from pipeline.workflows.input.driving import curve_values, finish_areas
+from pipeline.workflows.input.first_pass import FirstPass, first_pass
+from pipeline.workflows.masks.region_colors import measured_region_colors
 from pipeline.workflows.missing_weights import fetch_missing
-from pipeline.workflows.region_colors import measured_region_colors
+from pipeline.workflows.output.finished import Samples, finisher
+from pipeline.workflows.preview.cells import StylizedCells, cell_keys
+from pipeline.workflows.preview.crop import Crop
+from pipeline.workflows.preview.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
+from pipeline.workflows.preview.sweep import DEFAULT_RUN_UP
 from pipeline.workflows.resolve import load_resources, resolve_style
-from pipeline.workflows.run_up import frames_to_stylize, run_up_chains, stylize_run_ups
-from pipeline.workflows.stylized_cells import StylizedCells, cell_keys
-from pipeline.workflows.sweep import DEFAULT_RUN_UP
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import ConfigError, InputError, TemperaError
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.types import Masks
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
+from pipeline.workflows.masks.preparation import MaskedFrames, prepare_masks
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,14 +18,14 @@ from pipeline.plan.identity import alignment_digest
 from pipeline.postprocess.effect import FrameContext, Level, ShotLook
 from pipeline.postprocess.finish import NEUTRAL
 from pipeline.types import Frame, Masks, Pixels, RenderPlan, Source
-from pipeline.workflows.driving import finish_areas
-from pipeline.workflows.finished import grade_lut
-from pipeline.workflows.layer_look import layer_looks
-from pipeline.workflows.mask_coverage import covering_masks
-from pipeline.workflows.mask_pass import MaskedFrames
+from pipeline.workflows.compose.layer_look import layer_looks
+from pipeline.workflows.input.driving import finish_areas
+from pipeline.workflows.masks.coverage import covering_masks
+from pipeline.workflows.masks.preparation import MaskedFrames
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
-from pipeline.workflows.retime import in_any_order, repeated
-from pipeline.workflows.style_frames import StoredFrame, frames_ready, stored_frames
+from pipeline.workflows.output.finished import grade_lut
+from pipeline.workflows.output.retime import in_any_order, repeated
+from pipeline.workflows.output.style_frames import StoredFrame, frames_ready, stored_frames
 
 if TYPE_CHECKING:
     import numpy as np

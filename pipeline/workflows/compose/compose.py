@@ -20,11 +20,11 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.store import stats
 from pipeline.store.disk_errors import writing
 from pipeline.store.videos import COMPOSED_NAME
-from pipeline.workflows.composition import ComposedFrame, Composition, Layer
-from pipeline.workflows.output_names import named_outputs, output_files, refuse_input
-from pipeline.workflows.record import composition_record
-from pipeline.workflows.retime import FinishedFrames, output_timeline, picture_count, write_frames
-from pipeline.workflows.style_frames import selected
+from pipeline.workflows.compose.composition import ComposedFrame, Composition, Layer
+from pipeline.workflows.output.names import named_outputs, output_files, refuse_input
+from pipeline.workflows.output.record import composition_record
+from pipeline.workflows.output.retime import FinishedFrames, output_timeline, picture_count, write_frames
+from pipeline.workflows.output.style_frames import selected
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_masks
+from pipeline.workflows.masks.preparation import MaskedFrames, prepare_masks
 
 if TYPE_CHECKING:
     from pipeline.config.regions import RegionSettings

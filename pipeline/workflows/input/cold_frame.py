@@ -14,11 +14,11 @@ from pipeline.media.reader.source import read_frame
 from pipeline.media.reader.thumbnails import Thumbnails
 from pipeline.stylers.shot_colors import ShotColors, decoded_shots
 from pipeline.types import Frame
-from pipeline.workflows.first_pass import first_pass
-from pipeline.workflows.mask_pass import MaskedFrames, prepare_mask
-from pipeline.workflows.mask_sheet import needed_shots
+from pipeline.workflows.input.first_pass import first_pass
+from pipeline.workflows.masks.preparation import MaskedFrames, prepare_mask
+from pipeline.workflows.masks.region_colors import measured_region_colors
+from pipeline.workflows.masks.sheet import needed_shots
 from pipeline.workflows.prepare import THUMBNAIL_SIDE_PX
-from pipeline.workflows.region_colors import measured_region_colors
 
 if TYPE_CHECKING:
     import numpy as np

@@ -105,7 +105,7 @@ def check_mask(
     from pipeline.masks.frames import MaskFrames
     from pipeline.masks.picture import read_mask
     from pipeline.runtime.progress import SilentReporter
-    from pipeline.workflows.carried_masks import painted_masks, runs
+    from pipeline.workflows.masks.carried import painted_masks, runs
 
     if settings.image is not None:
         return _finished(settings, read_mask(settings.image, settings.color, size_px))
@@ -174,8 +174,8 @@ def _unfinished(
     from pipeline.masks.frames import MaskFrames
     from pipeline.masks.picture import read_mask
     from pipeline.masks.ranges import hue_mask, luminance_mask
-    from pipeline.workflows.carried_masks import CarriedMasks
-    from pipeline.workflows.sky_masks import SkyMasks
+    from pipeline.workflows.masks.carried import CarriedMasks
+    from pipeline.workflows.masks.sky import SkyMasks
 
     if settings.image is not None:
         picture = read_mask(settings.image, settings.color, frames.size_px)

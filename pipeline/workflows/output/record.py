@@ -24,7 +24,7 @@ from pipeline.version import __version__
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter
-    from pipeline.workflows.composition import Composition
+    from pipeline.workflows.compose.composition import Composition
 
 
 def render_record(

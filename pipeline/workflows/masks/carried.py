@@ -20,7 +20,7 @@ from pipeline.media.image.arrays import resize, size_within
 from pipeline.motion.estimate import motion_between
 from pipeline.runtime.cancellation import Cancellation
 from pipeline.runtime.progress import SilentReporter
-from pipeline.workflows.mask_files import MaskFiles, RestoredFiles
+from pipeline.workflows.masks.files import MaskFiles, RestoredFiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,8 +18,8 @@ from pipeline.config.settings import Config
 from pipeline.config.writing import config_data, config_yaml
 from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.runtime.presence import is_file, is_folder
-from pipeline.workflows.sheet import Sheet
-from pipeline.workflows.sheet_page import RECORD_ID, sheet_page
+from pipeline.workflows.preview.sheet import Sheet
+from pipeline.workflows.preview.sheet_page import RECORD_ID, sheet_page
 
 SUFFIXES: Final = (".png", ".html")
 _VERSION_KEY: Final = "tempera_sheet"

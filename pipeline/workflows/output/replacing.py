@@ -11,10 +11,10 @@ from pipeline.errors import RenderDirectoryError, UsageError, WriteError
 from pipeline.plan.paths import output_paths
 from pipeline.store.directory import RenderDirectory
 from pipeline.store.videos import Video, exported, known_videos, remember_video, size_and_digest
-from pipeline.workflows.output_names import output_files
+from pipeline.workflows.output.names import output_files
+from pipeline.workflows.output.retime import output_timeline, picture_count
 from pipeline.workflows.prepare import Prepared
 from pipeline.workflows.request import RenderRequest
-from pipeline.workflows.retime import output_timeline, picture_count
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import Reporter

@@ -1,0 +1,1 @@
+"""What becomes of stored frames: finished, retimed, framed, named and recorded in files."""
