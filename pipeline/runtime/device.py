@@ -16,11 +16,6 @@ from pipeline.runtime.c_library import glibc_function
 from pipeline.runtime.threads import keep_freed_memory
 
 Precision = Literal["float32", "bfloat16"]
-KEPT_BYTES_OF_TILES: Final = 1 << 26
-KEPT_BYTES_WHERE_SCARCE: Final = 1 << 20
-"""Freed blocks up to these sizes are kept of frames that are computed in tiles, and of those where memory is scarce
-even so. Tiles stand beside images of many times the size of a map: kept, their blocks would be cut to pieces that no
-image fits into."""
 DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ALLOCATOR_SETTINGS: Final = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"}

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import torch
-
 from pipeline.optimize.feature_terms import needed_layers
 from pipeline.optimize.memory import FeatureMemory, MemoryPlan, fitting_plans
-from pipeline.runtime.device import (
-    KEPT_BYTES_OF_TILES,
-    KEPT_BYTES_WHERE_SCARCE,
-    release_freed_memory,
-)
+from pipeline.runtime.device import release_freed_memory
 from pipeline.runtime.memory import free_bytes
-from pipeline.runtime.threads import keep_freed_memory
+from pipeline.runtime.threads import KEPT_BYTES, keep_freed_memory
 
 if TYPE_CHECKING:
+    import torch
+
     from pipeline.config.settings import StylizeSettings
     from pipeline.encoders.network import Encoder
     from pipeline.stylers.scales import Size
 
 USED_FRACTION: Final = 0.9
 """Of the free memory: the rest is for what cannot be used in one piece."""
+
+KEPT_BYTES_OF_TILES: Final = 1 << 26
+"""Freed blocks up to this size are kept of frames that are computed in tiles. Tiles stand beside images of many times
+the size of a map: kept, the blocks of these would be cut to pieces that no image fits into."""
 
 MAX_WHOLE_PIXELS: Final = 12 << 20
 """Larger frames are taken in tiles on the CPU also where memory is free: whole, a cold frame of 24 megapixels takes 15
@@ -73,14 +73,13 @@ class FrameMemory:
         """Say how a batch of frames of this full size will be computed, and make room for it."""
         plan = self(size, batch)
         self._tiled = plan.tile_px is not None
+        if self._device.type == "cpu":  # finishing, in the same process, has set another limit
+            keep_freed_memory(KEPT_BYTES_OF_TILES if self._tiled else KEPT_BYTES)
         if not self._tiled:
             return
         if self._note is not None and (size, batch) not in self._said:
             self._note(f"frames of {size[1]}x{size[0]} px are large for this machine: computed {plan}")
             self._said.add((size, batch))
-        if self._device.type == "cpu":
-            scarce = plan.pairs < self._pairs or plan.pairs_dtype != torch.float32
-            keep_freed_memory(KEPT_BYTES_WHERE_SCARCE if scarce else KEPT_BYTES_OF_TILES)
         self.make_room()
 
     def make_room(self) -> None:
