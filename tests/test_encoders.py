@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.encoders.compact import PUBLIC_LAYERS, Architecture, CompactNetwork, load_compact, save_compact
-from pipeline.encoders.fetch import download, fetch, verify, weights_path
+from pipeline.encoders.fetch import cache_folder, download, fetch, verify, weights_path
 from pipeline.encoders.load import load_encoder
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.pretrained import torchvision_module, weights_url
@@ -390,6 +391,16 @@ def test_failed_download_is_an_error_with_instructions(
     assert caught.value.exit_code == 6
     with pytest.raises(MissingPartError, match="not at"):
         verify(name)
+
+
+def test_the_cache_has_a_place_without_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TEMPERA_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user that the system does not know
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    assert cache_folder() == tmp_path / "tempera"
+    monkeypatch.setenv("TEMPERA_CACHE", "~nobody-of-this-name/cache")
+    assert cache_folder() == Path("~nobody-of-this-name/cache")
 
 
 def test_weights_in_the_cache_are_used(vgg_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

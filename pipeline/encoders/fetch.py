@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -27,12 +28,17 @@ TIMEOUT_SECONDS = 30
 
 
 def cache_folder() -> Path:
-    """Where downloads go; it need not exist yet."""
+    """Where downloads go; it need not exist yet. Without a home folder, as in some containers, it is a temporary one."""
     chosen = os.environ.get("TEMPERA_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "tempera"
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - that of Path raises for a user who is not there
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base:
+        return Path(base) / "tempera"
+    try:
+        return Path.home() / ".cache" / "tempera"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "tempera"
 
 
 def weights_path(name: str) -> Path:
