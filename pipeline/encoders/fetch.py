@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 30
 
 
 def cache_folder() -> Path:
-    """Where downloads go; it need not exist yet. Without a home folder, as in some containers, it is a temporary one."""
+    """Where downloads go; it may not exist yet. Without a home folder, as in some containers, a temporary one."""
     chosen = os.environ.get("TEMPERA_CACHE")
     if chosen:
         return Path(os.path.expanduser(chosen))  # noqa: PTH111 - that of Path raises for a user who is not there
