@@ -65,7 +65,9 @@ def rgb(code: str) -> Field:
 
 def mix(first: Any, second: Any, amount: Any) -> Field:
     """Colors (..., 3) blended by `amount` (...,)."""
-    weight = np.asarray(amount, np.float32)[..., None]
+    weight = np.asarray(amount, np.float32)
+    # Broadcasting along the last axis is several times slower.
+    weight = cv2.merge([weight] * 3) if weight.ndim == 2 else weight[..., None]
     return np.asarray(first + (np.asarray(second) - first) * weight, np.float32)
 
 
