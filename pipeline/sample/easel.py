@@ -67,8 +67,8 @@ def mix(first: Any, second: Any, amount: Any) -> Field:
     """Colors (..., 3) blended by `amount` (...,)."""
     weight = np.asarray(amount, np.float32)
     # Broadcasting along the last axis is several times slower.
-    weight = cv2.merge([weight] * 3) if weight.ndim == 2 else weight[..., None]
-    return np.asarray(first + (np.asarray(second) - first) * weight, np.float32)
+    weights = np.asarray(cv2.merge([weight] * 3)) if weight.ndim == 2 else weight[..., None]
+    return np.asarray(first + (np.asarray(second) - first) * weights, np.float32)
 
 
 def ramp(value: Field, *codes: str) -> Field:
