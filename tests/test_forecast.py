@@ -18,6 +18,7 @@ from pipeline import cli
 from pipeline.config.catalog import load_style
 from pipeline.config.settings import Config
 from pipeline.encoders import fetch
+from pipeline.errors import MissingPartError
 from pipeline.plan.edits import Edit
 from pipeline.runtime.progress import SilentReporter
 from pipeline.store.directory import RenderDirectory
@@ -35,6 +36,7 @@ from pipeline.workflows.forecast.seen import Seen
 from pipeline.workflows.input.digest import HashedInput
 from pipeline.workflows.missing_weights import fetch_missing, missing_weights
 from pipeline.workflows.prepare import Prepared
+from pipeline.workflows.resolve import load_resources
 from tests.support.clips import texture
 from tests.support.command_line import clip_and_style, render_of, tree
 from tests.support.plans import DIGEST, a_config, a_plan, a_source, a_style, shots_of
@@ -310,6 +312,17 @@ def test_missing_weights_are_downloaded_once_and_said_before(tmp_path: Path, mon
         f"the weights of vgg16 are not here yet: downloading them to {fetch.weights_path('vgg16')}, once",
         "begun vgg16",
     ]
+
+
+def test_loading_a_style_says_what_it_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path))
+    monkeypatch.setattr("pipeline.encoders.pretrained.weights_url", lambda name: f"http://127.0.0.1:9/{name}.pth")
+    said: list[str] = []
+    reporter = SilentReporter()
+    monkeypatch.setattr(reporter, "note", said.append)
+    with pytest.raises(MissingPartError, match="could not be downloaded"):
+        load_resources([a_config(encoder="vgg16")], None, reporter)
+    assert [note.partition(" are not here yet")[0] for note in said] == ["the weights of vgg16"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pipeline import cli
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
 from pipeline.plan.segments import automatic_length
-from pipeline.runtime.progress import SilentReporter
+from pipeline.runtime.progress import Reporter, SilentReporter
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.loaded import Loaded
 from pipeline.stylers.resources import Resources
@@ -74,14 +74,18 @@ def resolve_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on styles are resolved as for CUDA; nothing can be computed there."""
     load = resolve.load_resources
 
-    def elsewhere(configs: Sequence[Config], weights: Path | None, loaded: Loaded | None) -> list[Resources]:
-        return [replace(found, device=torch.device("cuda")) for found in load(configs, weights, loaded)]
+    def elsewhere(
+        configs: Sequence[Config], weights: Path | None, reporter: Reporter, loaded: Loaded | None
+    ) -> list[Resources]:
+        return [replace(found, device=torch.device("cuda")) for found in load(configs, weights, reporter, loaded)]
 
     monkeypatch.setattr(resolve, "load_resources", elsewhere)
 
 
 def segment_frames(*styles: Config, frame_count: int) -> list[int]:
-    return [found.segment_frames for found in resolve_styles(styles, None, frame_count=frame_count)[0]]
+    return [
+        found.segment_frames for found in resolve_styles(styles, None, SilentReporter(), frame_count=frame_count)[0]
+    ]
 
 
 def test_long_shots_stay_whole_on_the_cpu(style: Config) -> None:

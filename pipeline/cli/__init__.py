@@ -12,8 +12,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from functools import cache, partial
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -100,8 +100,11 @@ app.command()(doctor.doctor)
 app.command()(with_verbosity(demo.demo))
 app.command()(completion.completion)
 
-_all_commands = cache(partial(typer.main.get_command, app))
-"""Made at the first call of `run` and kept for others of this process: it takes longer than some of the commands."""
+
+@cache
+def _all_commands() -> Any:
+    """The tree of all commands, kept for other calls of `run` in this process: to make it takes 8 ms."""
+    return typer.main.get_command(app)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.problems import kind_of
-from pipeline.config.reading import in_home, parse_config, read_yaml, set_value
+from pipeline.config.reading import parse_config, read_yaml, set_value
 from pipeline.config.section import with_paths
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
-from pipeline.runtime.presence import is_file
+from pipeline.runtime.presence import in_home, is_file
 
 TEMPLATE = "template"
 """Name of the commented config that shows every key; it is printed by `tempera styles template` but is not a style."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipeline.config.problems import FORM_TYPES, Place, by_place, in_words, kind
 from pipeline.config.section import NO_CURVE, is_animated
 from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
+from pipeline.runtime.presence import in_home
 
 MAX_CONFIG_BYTES = 1 << 17
 STYLE_HINT = "`tempera styles swirl` shows a config that works, `tempera schema` lists every key with its range"
@@ -192,11 +192,6 @@ def _from_here(annotation: Any, key: Sequence[str], value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _from_here(below(str(name)), (), item) for name, item in value.items()}
     return [_from_here(below("0"), (), item) for item in value] if isinstance(value, list) else value
-
-
-def in_home(path: str) -> Path:
-    """A path with `~` and `~user` replaced by the home folder; as it is where there is no such user."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises for a user who is not there
 
 
 def _types_below(kind: Any) -> Callable[[str], Any] | None:

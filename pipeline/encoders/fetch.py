@@ -19,6 +19,7 @@ from pipeline.encoders.registry import FLOW_NETWORKS, WEIGHTS, Weights
 from pipeline.errors import ConfigError, MissingPartError
 from pipeline.runtime import atomic
 from pipeline.runtime.hashing import file_digest
+from pipeline.runtime.presence import in_home
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in all (None if the server does not state them)."""
@@ -31,7 +32,7 @@ def cache_folder() -> Path:
     """Where downloads go; it may not exist yet. Without a home folder, as in some containers, a temporary one."""
     chosen = os.environ.get("TEMPERA_CACHE")
     if chosen:
-        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - that of Path raises for a user who is not there
+        return in_home(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         return Path(base) / "tempera"

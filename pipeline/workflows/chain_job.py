@@ -48,15 +48,15 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
     from pipeline.execute.session import Session
     from pipeline.workflows.masks.regions import with_region_masks
 
+    reporter, cancellation = reporter or SilentReporter(), cancellation or Cancellation()
     opened = open_render(job.path)
     chain = opened.directory.chain(job.chain_id)
     session = Session(
         opened.directory,
         opened.source,
         {chain.style: opened.configs[chain.style]},
-        {chain.style: _resources(opened, chain.style)},
+        {chain.style: _resources(opened, chain.style, reporter)},
     )
-    reporter, cancellation = reporter or SilentReporter(), cancellation or Cancellation()
     run = next((run for run in runs(stored_edits(opened.directory), chain) if job.start in run.frames), None)
     current = {} if run is None else {chain.id: run}
     with opened.directory.join(job.token):
@@ -64,10 +64,10 @@ def run_chain(job: ChainJob, reporter: Reporter | None = None, cancellation: Can
         session.stylize({chain.id: job.start}, reporter, cancellation, current)
 
 
-def _resources(opened: OpenedRender, style: str) -> Resources:
+def _resources(opened: OpenedRender, style: str, reporter: Reporter) -> Resources:
     """The networks of a style on this machine. Raises RenderDirectoryError if they are not those of the plan."""
     plan = opened.plan
-    resolved, resources = resolve_styles((opened.configs[style],), opened.weights.get(style), plan=plan)
+    resolved, resources = resolve_styles((opened.configs[style],), opened.weights.get(style), reporter, plan=plan)
     here = make_identity(opened.source, plan.width_px, plan.height_px, plan.shots, resolved)
     prefix = f"styles.{style}."
     for key, value in here.items():

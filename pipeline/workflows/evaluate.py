@@ -82,7 +82,7 @@ def evaluate(
             f"{path}: none of the frames {span.start}:{span.stop} is stored yet",
             hint=f"`{command_on(path, 'status')}` says which are stored, `{resume_command(path)}` stylizes the others",
         )
-    resources = _resources(opened)
+    resources = _resources(opened, reporter)
     use_threads(next(iter(opened.configs.values())).runtime.threads)
     wanted_baselines: dict[RowName, bool] = {"independent": baselines, "warm without flow": baselines and without_flow}
     rows = [row for row, is_wanted in wanted_baselines.items() if is_wanted]
@@ -135,12 +135,12 @@ def _stored(directory: RenderDirectory, style: str) -> dict[int, Chain]:
     }
 
 
-def _resources(opened: OpenedRender) -> dict[str, Resources]:
+def _resources(opened: OpenedRender, reporter: Reporter) -> dict[str, Resources]:
     """What the stylers need. Raises RenderDirectoryError if the input, style images or weights have changed."""
     from pipeline.media.reader.source import content_digest
 
     plan = opened.plan
-    resolved, resources = resolve_opened(opened)
+    resolved, resources = resolve_opened(opened, reporter)
     current = replace(opened.source, digest=content_digest(opened.source))
     identity = make_identity(current, plan.width_px, plan.height_px, plan.shots, resolved)
     # Only contents are compared: a render by another machine or by an older algorithm can be measured too, with

@@ -34,7 +34,6 @@ from pipeline.stylers.shot_colors import styler_of
 from pipeline.stylers.table import build_stylers
 from pipeline.types import Chain, FrameBatch, Observable
 from pipeline.workflows.input.cold_frame import ColdFrame, cold_frame
-from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.resolve import load_resources
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ def explain(
         raise UsageError(
             f"--at {index}: the input has frames 0 to {source.frame_count - 1}", hint="choose one of these"
         )
-    fetch_missing([config], weights, reporter)
-    (resources,) = load_resources([config], weights)
+    (resources,) = load_resources([config], weights, reporter)
     encoder = resources.encoder
     assert encoder is not None
     use_threads(config.runtime.threads)

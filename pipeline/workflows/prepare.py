@@ -21,7 +21,6 @@ from pipeline.workflows.input.first_pass import FirstPass, first_pass, known_fir
 from pipeline.workflows.input.framing import cropped, same_aspect, with_bars
 from pipeline.workflows.masks.region_colors import measured_region_colors
 from pipeline.workflows.masks.regions import check_region_masks
-from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.output.finished import grade_lut
 from pipeline.workflows.output.framed import output_framing, shown_times
 from pipeline.workflows.output.names import check_outputs, default_outputs, default_workdir
@@ -111,9 +110,8 @@ def _prepare(
     with reporter.stage("checking the input", None):
         hashed = hash_input(source, path, use_note=not request.fresh)
     source = replace(source, digest=hashed.digest)
-    fetch_missing(request.styles, request.weights, reporter)
     resolved, resources = resolve_styles(
-        request.styles, request.weights, frame_count=source.frame_count, plan=existing, loaded=loaded
+        request.styles, request.weights, reporter, frame_count=source.frame_count, plan=existing, loaded=loaded
     )
     _check_least_size(source, (width_px, height_px), resources)
     known = None if existing is None else known_first_pass(existing, source, read)

@@ -10,8 +10,10 @@ from pipeline.config.settings import Config
 from pipeline.errors import ConfigError
 from pipeline.plan.identity import ResolvedStyle, planned_segment_frames
 from pipeline.plan.segments import automatic_length
+from pipeline.workflows.missing_weights import fetch_missing
 
 if TYPE_CHECKING:
+    from pipeline.runtime.progress import Reporter
     from pipeline.stylers.loaded import Loaded
     from pipeline.stylers.resources import Resources
     from pipeline.types import RenderPlan
@@ -37,6 +39,7 @@ def check_same_runtime(styles: Sequence[Config]) -> None:
 def resolve_styles(
     styles: Sequence[Config],
     weights: Path | None,
+    reporter: Reporter,
     *,
     frame_count: int | None = None,
     plan: RenderPlan | None = None,
@@ -55,7 +58,7 @@ def resolve_styles(
     loaded = loaded or Loaded()
     resolved: list[ResolvedStyle] = []
     resources: dict[str, Resources] = {}
-    for config, found in zip(styles, load_resources(styles, weights, loaded), strict=True):
+    for config, found in zip(styles, load_resources(styles, weights, reporter, loaded), strict=True):
         resources[config.name] = found
         length = _segment_frames(config, found, frame_count, len(styles), plan)
         resolved.append(resolve_style(config, found, weights, segment_frames=length, loaded=loaded))
@@ -87,11 +90,17 @@ def resolve_style(
     )
 
 
-def load_resources(configs: Sequence[Config], weights: Path | None, loaded: Loaded | None = None) -> list[Resources]:
-    """What each config needs of this machine; equal networks are loaded once."""
+def load_resources(
+    configs: Sequence[Config], weights: Path | None, reporter: Reporter, loaded: Loaded | None = None
+) -> list[Resources]:
+    """What each config needs of this machine; equal networks are loaded once, and downloaded where they are missing.
+
+    Raises MissingPartError for a device or weights that cannot be had.
+    """
     from pipeline.stylers.loaded import Loaded
 
     loaded = loaded or Loaded()
+    fetch_missing(configs, weights, reporter)
     return [loaded.resources(config, weights) for config in configs]
 
 

@@ -17,7 +17,6 @@ from pipeline.runtime.cancellation import Cancellation
 from pipeline.workflows.complete import check_disk_space, complete
 from pipeline.workflows.forecast.forecast import tell_forecast
 from pipeline.workflows.input.digest import hash_input
-from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.opened import OpenedRender, check_input, open_render
 from pipeline.workflows.output.names import check_outputs
 from pipeline.workflows.prepare import Prepared
@@ -58,9 +57,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
 
     Raises RenderDirectoryError, naming every difference, if it is not.
     """
-    for name, config in opened.configs.items():
-        fetch_missing([config], opened.weights.get(name), reporter)
-    resolved, resources = resolve_opened(opened)
+    resolved, resources = resolve_opened(opened, reporter)
     with reporter.stage("checking the input", None):
         hashed = hash_input(opened.source, opened.path)
     plan = opened.plan
@@ -84,7 +81,7 @@ def prepare_again(opened: OpenedRender, reporter: Reporter) -> Prepared:
     return Prepared(plan, opened.path, opened.source, opened.configs, resources, opened.outputs, hashed, opened.weights)
 
 
-def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
+def resolve_opened(opened: OpenedRender, reporter: Reporter) -> tuple[list[ResolvedStyle], dict[str, Resources]]:
     """The resolved styles of an existing render and their networks, each with its own weights file.
 
     Raises ConfigError, naming it, if a file of a style is not there, and what `resolve_styles` raises.
@@ -98,7 +95,7 @@ def resolve_opened(opened: OpenedRender) -> tuple[list[ResolvedStyle], dict[str,
                 f"{missing}: style {name!r} of {opened.path} needs this file, and it is not there",
                 hint=f"put it back, or into the folder of the render directory, {opened.path.resolve().parent}",
             )
-        styles, own = resolve_styles((config,), opened.weights.get(name), plan=opened.plan)
+        styles, own = resolve_styles((config,), opened.weights.get(name), reporter, plan=opened.plan)
         resolved += styles
         resources.update(own)
     return resolved, resources

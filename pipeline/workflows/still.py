@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.errors import InputError, UsageError
 from pipeline.plan.chains import frame_seed
+from pipeline.runtime.progress import SilentReporter
 from pipeline.types import Frame, FrameBatch, Shot
 from pipeline.workflows.input.driving import image_values
 from pipeline.workflows.masks.regions import image_regions
@@ -47,7 +48,7 @@ def stylize_images(
     content = as_tensor(image)
     height, width = content.shape[-2:]
     size = fit_size(width, height, width_px, height_px)
-    _, resources = resolve_styles((config,), weights)
+    _, resources = resolve_styles((config,), weights, SilentReporter())
     found = resources[config.name]
     least_px = found.encoder.min_side_px if found.encoder else 1
     if min(size) < least_px:

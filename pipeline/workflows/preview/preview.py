@@ -21,7 +21,6 @@ from pipeline.types import RenderPlan
 from pipeline.workflows.input.driving import curve_values, finish_areas
 from pipeline.workflows.input.first_pass import FirstPass, first_pass
 from pipeline.workflows.masks.region_colors import measured_region_colors
-from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.output.finished import Samples, finisher
 from pipeline.workflows.preview.cells import StylizedCells, cell_keys
 from pipeline.workflows.preview.crop import Crop
@@ -95,8 +94,7 @@ def preview(
     known: dict[InputSettings, FirstPass] = {}
     works: list[_Work] = []
     loaded = Loaded()
-    fetch_missing(configs, weights, reporter)
-    for config, resources in zip(configs, load_resources(configs, weights, loaded), strict=True):
+    for config, resources in zip(configs, load_resources(configs, weights, reporter, loaded), strict=True):
         if config.input not in known:
             known[config.input] = first_pass(source, config, reporter, Cancellation(), thumbnails)
         found = known[config.input]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from pipeline.config.catalog import load_style, shipped_styles
 from pipeline.config.names import nearest
 from pipeline.config.queue import as_assignments
-from pipeline.config.reading import in_home
 from pipeline.errors import ConfigError, InputError, UsageError
 from pipeline.media.reader.timing import parse_slice
 from pipeline.plan.planning import check_names
@@ -139,7 +138,7 @@ def make_queue(
 
 def _load(style: QueueStyle, home: Path, assignments: Sequence[str]) -> Config:
     """The config of a style; a path is relative to the queue file, settings of the style come last."""
-    local = home / in_home(style.style)
+    local = home / presence.in_home(style.style)
     given = str(local) if style.style not in shipped_styles() and os.path.lexists(local) else style.style
     config = load_style(given, [*assignments, *as_assignments(style.assignments)])
     return config.model_copy(update={"name": style.name}) if style.name else config
@@ -169,7 +168,7 @@ def _expanded(entry: QueueInput, home: Path, folder: Path) -> list[tuple[Path, s
     Files in the folder of the results are left out of folders and globs. Raises UsageError for an entry that is such a
     file, or that has no other.
     """
-    path = home / in_home(entry.path)
+    path = home / presence.in_home(entry.path)
     inside = UsageError(
         f"{entry.path}: is in the folder of the results, {folder}", hint="choose another folder with -o"
     )

@@ -18,7 +18,6 @@ from pipeline.store.lock import RenderLock
 from pipeline.stylers.loaded import Loaded
 from pipeline.workflows.clean import clean
 from pipeline.workflows.forecast.cost import cost_key, expected_work, seconds_of
-from pipeline.workflows.missing_weights import fetch_missing
 from pipeline.workflows.queue.forecast import counted, expected_frames
 from pipeline.workflows.queue.jobs import RENDERS_NAME
 from pipeline.workflows.queue.pictures import make_thumbnails, write_sheets
@@ -120,8 +119,7 @@ class _Work:
         total, done = len(self._queue.jobs), len(self._queue.jobs) - len(left)
         self._reporter.note(counted(total, "job") + (f", {len(left):,} left" if done else ""))
         styles = {job.style.name: job.style for job in left}
-        fetch_missing(styles.values(), self._queue.weights, self._reporter)
-        found = load_resources(list(styles.values()), self._queue.weights, self._loaded)
+        found = load_resources(list(styles.values()), self._queue.weights, self._reporter, self._loaded)
         for style, resources in zip(styles.values(), found, strict=True):
             for image in style.style.images:  # a style that cannot be used stops the queue before any work
                 least_px = resources.encoder.min_side_px if resources.encoder else 1
