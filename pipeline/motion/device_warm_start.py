@@ -72,18 +72,20 @@ def device_warm_start(
     mean, new_fraction = torch.stack([confidence.mean(), new.mean()]).tolist()
     if mean < COLD_BELOW:
         return None
-    recent = None
+    recent = released = None
     if recent_change is not None:
-        recent = _enlarged(upload(recent_change[None], device), *content.shape[:2])
-        new = torch.maximum(new, RENEWAL * recent**RENEWAL_EXPONENT)
+        small = upload(recent_change[None], device)
+        powers = torch.cat([small, small**RENEWAL_EXPONENT, small**RELEASE_EXPONENT])
+        recent, renewed, released = _enlarged(powers, *content.shape[:2])[:, None]
+        new = torch.maximum(new, RENEWAL * renewed)
     init = _blended(init, _start_of_new_pixels(content, target, style_colors, regions), new)
     if next_keyframe is not None:
         weight = next_keyframe.fraction * confidences[-1]
         init, target = _blended(init, moved[-1], weight), _blended(target, moved[-1], weight)
         confidence = confidence + weight * (1 - confidence)
     confidence = confidence.clamp(max=1)
-    if recent is not None:
-        confidence = confidence * (1 - recent**RELEASE_EXPONENT)
+    if released is not None:
+        confidence = confidence * (1 - released)
     return WarmStart(init.clamp(0, 1), target.clamp(0, 1), confidence, new_fraction, recent)
 
 

@@ -117,9 +117,9 @@ def warm_start(
         init = _blend(init, target, confidence)
     new = (1 - confidence) * correspondences[nearest].change
     new_fraction = float(new.mean())
-    if recent_change is not None:
-        recent_change = _enlarged(recent_change, *content.shape[:2])
-        new = np.maximum(new, np.float32(RENEWAL) * recent_change**RENEWAL_EXPONENT)
+    size = content.shape[:2]
+    if recent_change is not None:  # powers are taken at the small size, where they cost nothing
+        new = np.maximum(new, np.float32(RENEWAL) * _enlarged(recent_change**RENEWAL_EXPONENT, *size))
     if new.any():
         init = _blend(init, start_of_new_pixels(content, target, style_colors, regions), new)
     if next_keyframe is not None:
@@ -129,14 +129,14 @@ def warm_start(
         confidence = confidence + weight * (1 - confidence)
     confidence = np.minimum(confidence, 1)
     if recent_change is not None:
-        confidence = confidence * (1 - recent_change**RELEASE_EXPONENT)
+        confidence = confidence * (1 - _enlarged(recent_change**RELEASE_EXPONENT, *size))
     clipped = _tensor(target.clip(0, 1))
     return WarmStart(
         clipped if init is target else _tensor(init.clip(0, 1)),
         clipped,
         _tensor(confidence),
         new_fraction,
-        None if recent_change is None else _tensor(recent_change),
+        None if recent_change is None else _tensor(_enlarged(recent_change, *size)),
     )
 
 

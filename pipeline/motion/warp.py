@@ -35,8 +35,9 @@ WHOLE_PX = 1e-3
 
 MARGIN = 4
 ONE_TAP = np.ones(1, np.float32)
-ROWS = 32
-"""Rows at a time, so that all intermediate arrays stay in the processor's cache."""
+BAND_PX = 2**16
+"""Pixels that are interpolated at a time, in whole rows: few enough that all intermediate arrays stay in the processor's
+cache, and enough that the threads do not wait for the interpreter."""
 
 THREADS = 2
 """Parts of the image that are computed at once: four are slower than two, for lack of memory bandwidth. The result does
@@ -64,10 +65,11 @@ def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[P
         fine = _double(image.astype(np.float32, copy=False), pool)
 
         def fill(start: int) -> None:
-            rows = slice(start, start + ROWS)
+            rows = slice(start, start + band)
             moved[rows] = _moved_rows(image, fine, x[rows], y[rows])
 
-        list(pool.map(fill, range(0, height, ROWS)))
+        band = max(1, BAND_PX // width)
+        list(pool.map(fill, range(0, height, band)))
     return moved
 
 
@@ -158,10 +160,10 @@ def _pairs(position: Plane) -> list[tuple[Plane, Plane]]:
     lookup (h, W).
     """
     below = np.floor(position)
-    t = position - below
+    weights = _weights(position - below)
     pairs: list[tuple[Plane, Plane]] = []
     for first in (0, 2, 4):
-        joint, second = (_polynomial(t, coefficients) for coefficients in QUINTIC[first : first + 2])
+        joint, second = weights[first], weights[first + 1]
         joint += second
         second /= joint
         second += below + (first - 2)
@@ -180,10 +182,38 @@ QUINTIC = (
 """The six weights of the quintic B-spline, times 120, as polynomials of the fraction, highest power first."""
 
 
-def _polynomial(t: Plane, coefficients: tuple[int, ...]) -> Plane:
-    value = t * np.float32(coefficients[0] / 120)
-    for coefficient in coefficients[1:-1]:
-        value += np.float32(coefficient / 120)
-        value *= t
-    value += np.float32(coefficients[-1] / 120)
+def _weights(t: Plane) -> list[Plane]:
+    """The six weights at fractions t (h, W).
+
+    The last three mirror the first three about 1/2: with s = t - 1/2 both have the same even part, and odd parts that
+    differ in sign, each of which takes a quadratic of s^2 instead of a polynomial of the fifth degree.
+    """
+    s = t - np.float32(0.5)
+    squared = s * s
+    firsts, lasts = [], []
+    for even, odd in _parts_about_half():
+        same, opposite = _quadratic(squared, even), _quadratic(squared, odd)
+        opposite *= s
+        firsts.append(same + opposite)
+        same -= opposite
+        lasts.append(same)
+    return [*firsts, *reversed(lasts)]
+
+
+@cache
+def _parts_about_half() -> list[tuple[list[float], list[float]]]:
+    """The even and the odd part of the first three weights as polynomials of s^2, the odd one without a factor s."""
+    found = []
+    for coefficients in QUINTIC[:3]:
+        shifted = np.poly1d(np.array(coefficients) / 120)(np.poly1d([1, 0.5])).coeffs
+        found.append((shifted[1::2].tolist(), shifted[0::2].tolist()))
+    return found
+
+
+def _quadratic(x: Plane, coefficients: list[float]) -> Plane:
+    highest, middle, lowest = coefficients
+    value = x * np.float32(highest)
+    value += np.float32(middle)
+    value *= x
+    value += np.float32(lowest)
     return value
