@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +30,7 @@ from pipeline.optimize.style_terms import (
     style_term,
 )
 from pipeline.optimize.tiles import Tile, make_tiles
+from pipeline.runtime.one_thread import on_one_thread
 
 if TYPE_CHECKING:
     from pipeline.config.losses import LossSettings
@@ -107,11 +109,13 @@ class FeatureTerms:
         """The style term (B,) over the tiles from which features come, and its weighted cotangents by layer."""
         layers = active_layers(self.settings.style.layers)
         if self.regions is None:
-            return style_term(self.settings, self.styles, _moments(passes, layers), weight)
-        maps = self.regions.style_maps
-        total = sum(target.weight for target in self.styles)
-        found = _guided_moments(passes, maps)
-        return guided_style_term(self.settings, self.regions.styles, maps, found, weight, total)
+            term = partial(style_term, self.settings, self.styles, _moments(passes, layers), weight)
+        else:
+            maps = self.regions.style_maps
+            total = sum(target.weight for target in self.styles)
+            found = _guided_moments(passes, maps)
+            term = partial(guided_style_term, self.settings, self.regions.styles, maps, found, weight, total)
+        return on_one_thread(term) if self.encoder.device.type == "cpu" else term()
 
 
 def needed_layers(settings: LossSettings) -> tuple[str, ...]:
