@@ -10,6 +10,7 @@ from pipeline.encoders.compact import Architecture, CompactNetwork
 from pipeline.encoders.load import frozen
 from pipeline.encoders.network import Encoder
 from pipeline.encoders.passes import Cotangent, NetworkPass
+from pipeline.encoders.pooling import max_pool, max_pool_choices, max_pool_gradient
 from pipeline.encoders.steps import Pool, Pooling, layer_stride
 
 WIDTHS = ((3, 5), (3, 3), (3, 4, 3, 5), (3, 3, 4, 4), (3,))
@@ -92,25 +93,24 @@ def test_gradient_of_a_maximum_goes_to_one_of_equal_values(dtype: torch.dtype) -
     pooled = NetworkPass(steps, images, ("relu1_2",))
     source = pooled.features["relu1_2"]
     assert source.amin() == source.amax()
-    from pipeline.encoders.passes import _forward, _max_pool_gradient
-
-    smaller = _forward(Pool("max"), source)
-    handed_on = _max_pool_gradient(torch.ones_like(smaller), source, smaller, 2)
-    assert handed_on.sum().item() == smaller.numel()
-    assert handed_on.float().abs().sum().item() == smaller.numel()
+    choices = max_pool_choices(source)
+    handed_on = max_pool_gradient(torch.ones_like(choices.pooled), choices, 2)
+    assert handed_on.sum().item() == choices.pooled.numel()
+    assert handed_on.float().abs().sum().item() == choices.pooled.numel()
     assert whole > 0
 
 
 def test_values_below_zero_and_infinite_ones_pass_as_in_torch() -> None:
-    from pipeline.encoders.passes import _forward, _relu_
+    from pipeline.encoders.passes import _relu_
 
     values = torch.tensor([-torch.inf, -2.0, -0.0, 0.0, 1e-38, 3.0, torch.inf, 2.0])
     for dtype in (torch.bfloat16, torch.float32, torch.float64):
         grid = values.to(dtype).repeat(8).reshape(1, 1, 8, 8).contiguous(memory_format=torch.channels_last)
         found = _relu_(grid.clone())
         assert torch.equal(found, torch.relu(grid))
-        pooled = _forward(Pool("max"), found[:, :, :, :6])
-        assert torch.equal(pooled, torch.max_pool2d(torch.relu(grid[:, :, :, :6]), 2))
+        expected = torch.max_pool2d(torch.relu(grid[:, :, :, :6]), 2)
+        assert torch.equal(max_pool(found[:, :, :, :6]), expected)
+        assert torch.equal(max_pool_choices(found[:, :, :, :6]).pooled, expected)
 
 
 def test_a_cotangent_of_a_part_counts_only_there() -> None:

@@ -3,10 +3,10 @@
 What autograd cannot know makes the two passes several times faster, mostly on the CPU, where moving feature maps takes
 longer than multiplying them:
 
-- ReLU leaves values that are not negative, whose order is that of their bits as integers. Maxima and selections of
-  integers are several times as fast as those of half-precision numbers.
-- The gradient of a pooling is written straight into a map with a border of zeros, on which the next convolution needs
-  no padding. No indices of maxima are kept.
+- ReLU leaves values that are not negative, whose order is that of their bits as integers. Maxima of integers are
+  several times as fast as those of half-precision numbers.
+- Gradients are written straight into maps with a border of zeros, on which the next convolution needs no padding.
+- Only what the gradient needs is kept: a map on which nothing but a pooling depends is given up.
 - The gradient of a style loss is linear in the features (`Cotangent`), and is added by one product of matrices.
 
 Shapes: images (B, 3, H, W) float32 sRGB in [0, 1]; feature maps (B, C, h, w) in the precision of the weights, in
@@ -17,17 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.encoders.patches import RegionMaps
+from pipeline.encoders.pooling import (
+    Choices,
+    average_pool_gradient,
+    bordered,
+    integers,
+    max_pool,
+    max_pool_choices,
+    max_pool_gradient,
+)
 from pipeline.encoders.steps import Convolution, Mirror, Pool, Step, Steps
 from pipeline.runtime.device import constants
-
-INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Integers by the bytes of a floating-point number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,48 +90,59 @@ class NetworkPass:
     def __init__(self, network: Steps, images: Tensor, layers: Sequence[str], *, keep: bool = True) -> None:
         self.features: dict[str, Tensor] = {}
         self._steps = network.until(layers)
-        self._results: list[Tensor] = []
+        self._kept: list[Tensor | Choices | torch.Size | None] = []  # what the gradient of each step needs
         self._dtype = images.dtype
         x = centered(images, network.mean, network.dtype)
-        for step in self._steps:
-            x = _forward(step, x)
-            if isinstance(step, Convolution) and step.layer in layers:
-                self.features[step.layer] = _inside(x, step.margin)[:, : step.channels]
+        for step, following in zip_longest(self._steps, self._steps[1:]):
+            kept: Tensor | Choices | torch.Size | None = None
+            if keep and isinstance(step, Pool) and step.kind == "max":
+                kept = max_pool_choices(x)
+                x = kept.pooled
+            else:
+                if isinstance(step, Pool):
+                    kept = x.shape
+                x = _forward(step, x)
+            if isinstance(step, Convolution):
+                if step.layer in layers:
+                    self.features[step.layer] = _inside(x, step.margin)[:, : step.channels]
+                if step.layer in layers or not (isinstance(following, Pool) and following.kind == "max"):
+                    kept = x
             if keep:
-                self._results.append(x)
+                self._kept.append(kept)
 
     def gradient(self, cotangents: Mapping[str, Cotangent], *, keep: bool = False) -> Tensor:
         """The gradient with respect to the images (B, 3, H, W), in their precision, from cotangents of some layers.
 
         What it needs is given up on the way, unless it is to be kept for another gradient.
         """
-        results = list(self._results) if keep else self._results
+        left = list(self._kept) if keep else self._kept
         gradient: Tensor | None = None
         masked: Tensor | None = None
         shifts: Tensor | None = None
         for position in reversed(range(len(self._steps))):
-            step, result = self._steps[position], results.pop()
+            step, kept = self._steps[position], left.pop()
             if isinstance(step, Convolution):
                 cotangent = cotangents.get(step.layer)
                 if cotangent is not None:
-                    gradient = _added(cotangent, step, result, gradient, shifts)
+                    assert isinstance(kept, Tensor)
+                    gradient = _added(cotangent, step, kept, gradient, shifts)
                     masked = None
                 if gradient is None:
                     continue
                 if masked is None:
-                    masked = _masked(gradient, result, 2 - step.padding)
+                    assert isinstance(kept, Tensor)
+                    masked = _masked(gradient, kept, 2 - step.padding)
                 shifts = _shifts(self._steps[position - 1], cotangents, masked) if position else None
                 gradient, masked = _reverse_convolution(step, masked, shifts), None
             elif gradient is not None and isinstance(step, Mirror):
                 gradient = _mirror_gradient(gradient, step.margin)
-            elif gradient is not None and isinstance(step, Pool):
-                source, below = results[-1], self._steps[position - 1]
+            elif gradient is not None and isinstance(kept, Choices):
+                below = self._steps[position - 1]
                 border = 2 - below.padding if isinstance(below, Convolution) else 0
-                if step.kind == "max":
-                    masked = _max_pool_gradient(gradient, source, result, border)
-                    gradient = _inside(masked, border)
-                else:
-                    gradient = _average_pool_gradient(gradient, source)
+                masked = max_pool_gradient(gradient, kept, border)
+                gradient = _inside(masked, border)
+            elif gradient is not None and isinstance(kept, torch.Size):
+                gradient = average_pool_gradient(gradient, kept)
         assert gradient is not None
         return gradient.to(self._dtype, memory_format=torch.contiguous_format)
 
@@ -140,38 +158,13 @@ def _forward(step: Step, x: Tensor) -> Tensor:
         return _relu_(F.conv2d(x, step.weight, step.bias, padding=step.padding))
     if isinstance(step, Mirror):
         return mirrored(x, step.margin)
-    if step.kind == "average":
-        return F.avg_pool2d(x, 2)
-    left, right = _columns(_higher(x))
-    return torch.maximum(left, right).view(x.dtype)
+    return F.avg_pool2d(x, 2) if step.kind == "average" else max_pool(x)
 
 
 def _relu_(x: Tensor) -> Tensor:
     """ReLU in place: numbers below 0 are integers below 0, and so are some NaN, which become 0."""
     integers(x).clamp_min_(0)
     return x
-
-
-def integers(x: Tensor) -> Tensor:
-    """The bits of floating-point numbers as integers."""
-    return x.view(INTEGERS[x.element_size()])
-
-
-def _rows(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The even and the odd rows; an odd last one is dropped."""
-    height = x.shape[2] // 2 * 2
-    return x[:, :, 0:height:2], x[:, :, 1:height:2]
-
-
-def _columns(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The even and the odd columns; an odd last one is dropped."""
-    width = x.shape[3] // 2 * 2
-    return x[:, :, :, 0:width:2], x[:, :, :, 1:width:2]
-
-
-def _higher(x: Tensor) -> Tensor:
-    """The larger of two neighboring rows, as integers; `x` is nowhere below 0."""
-    return torch.maximum(*_rows(integers(x)))
 
 
 def mirrored(x: Tensor, margin: int) -> Tensor:
@@ -199,56 +192,10 @@ def _inside(x: Tensor, margin: int) -> Tensor:
     return x[:, :, margin:-margin, margin:-margin] if margin else x
 
 
-def _bordered(like: Tensor, border: int) -> Tensor:
-    """A map of the size of `like` with `border` px of zeros around it; what is inside is not set."""
-    batch, channels, height, width = like.shape
-    size = (batch, channels, height + 2 * border, width + 2 * border)
-    found = torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-    for axis in (2, 3):
-        found.narrow(axis, 0, border).zero_()
-        found.narrow(axis, found.shape[axis] - border, border).zero_()
-    return found
-
-
 def _masked(gradient: Tensor, features: Tensor, border: int) -> Tensor:
     """The gradient where the features are above 0 (the gradient of ReLU), else 0, with a border of zeros."""
-    found = _bordered(features, border)
+    found = bordered(features.shape, features, border)
     torch.ops.aten.threshold_backward.grad_input(gradient, features, 0, grad_input=_inside(found, border))
-    return found
-
-
-def _max_pool_gradient(gradient: Tensor, source: Tensor, pooled: Tensor, border: int) -> Tensor:
-    """The gradient of ReLU and maximum pooling from `source` to `pooled`, with a border of zeros.
-
-    It goes to the largest of four values, and to one of them where several are equal.
-    """
-    found = _bordered(source, border)
-    inside, numbers = integers(_inside(found, border)), integers(source)
-    height, width = (side // 2 * 2 for side in source.shape[2:])
-    inside[:, :, height:].zero_()
-    inside[:, :, :, width:].zero_()
-    sign = 8 * source.element_size() - 1
-    given = integers(torch.ops.aten.threshold_backward(gradient, pooled, 0))
-    left, right = _columns(_higher(source))
-    columns = torch.empty_like(numbers[:, :, : height // 2, :width], memory_format=torch.channels_last)
-    to_left, to_right = _columns(columns)
-    # All bits are set where the difference is below 0, so that `and` selects and `xor` leaves the rest.
-    torch.bitwise_and(given, torch.sub(left, right).bitwise_right_shift_(sign), out=to_right)
-    torch.bitwise_xor(given, to_right, out=to_left)
-    top, bottom = _rows(numbers[:, :, :, :width])
-    to_top, to_bottom = _rows(inside[:, :, :, :width])
-    torch.bitwise_and(columns, torch.sub(top, bottom).bitwise_right_shift_(sign), out=to_bottom)
-    torch.bitwise_xor(columns, to_bottom, out=to_top)
-    return found
-
-
-def _average_pool_gradient(gradient: Tensor, source: Tensor) -> Tensor:
-    """The gradient of average pooling: a quarter to each of four values."""
-    found = torch.zeros_like(source)
-    quarter = gradient / 4
-    for rows in _rows(found):
-        for part in _columns(rows):
-            part.copy_(quarter)
     return found
 
 

@@ -88,7 +88,9 @@ def at_boundary(flow: Flow, rows: slice = ALL_ROWS) -> NDArray[np.bool_]:
     padded = np.asarray(cv2.copyMakeBorder(around, 1 - above, 1 - below, 1, 1, cv2.BORDER_REPLICATE), np.float32)
     across = (padded[1:-1, 2:] - padded[1:-1, :-2]) * np.float32(0.5)
     down = (padded[2:, 1:-1] - padded[:-2, 1:-1]) * np.float32(0.5)
-    steep: NDArray[np.bool_] = _squared(across) + _squared(down) > BOUNDARY_RELATIVE * _squared(flow[rows]) + BOUNDARY_PX2
+    steep: NDArray[np.bool_] = (
+        _squared(across) + _squared(down) > BOUNDARY_RELATIVE * _squared(flow[rows]) + BOUNDARY_PX2
+    )
     return steep
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.motion.warp import MARGIN, QUINTIC, WHOLE_PX, phases
+from pipeline.motion.warp import MARGIN, WHOLE_PX, parts_about_half, phases
 from pipeline.runtime.transfers import upload
 
 
@@ -93,22 +93,25 @@ def _weights(position: Tensor) -> list[Tensor]:
     more than the difference that is allowed, so it is rounded here too.
     """
     below = position.floor()
-    t = position - below
+    s = position - below - 0.5
+    squared = s * s
+    firsts, lasts = [], []
+    for even, odd in parts_about_half():
+        same, opposite = _quadratic(squared, even), _quadratic(squared, odd) * s
+        firsts.append(same + opposite)
+        lasts.append(same - opposite)
+    six = [*firsts, *reversed(lasts)]
     weights = []
     for first in (0, 2, 4):
-        joint, second = (_polynomial(t, coefficients) for coefficients in QUINTIC[first : first + 2])
-        joint += second
-        pixel = below + (first - 2)
-        fraction = second.div_(joint).add_(pixel).sub_(pixel)
+        joint, pixel = six[first] + six[first + 1], below + (first - 2)
+        fraction = six[first + 1].div_(joint).add_(pixel).sub_(pixel)
         weights += [joint - joint * fraction, joint * fraction]
     return weights
 
 
-def _polynomial(t: Tensor, coefficients: tuple[int, ...]) -> Tensor:
-    value = t * (coefficients[0] / 120)
-    for coefficient in coefficients[1:-1]:
-        value.add_(coefficient / 120).mul_(t)
-    return value.add_(coefficients[-1] / 120)
+def _quadratic(x: Tensor, coefficients: list[float]) -> Tensor:
+    highest, middle, lowest = coefficients
+    return (x * highest).add_(middle).mul_(x).add_(lowest)
 
 
 def _gathered(images: Tensor, indices: Tensor) -> Tensor:

@@ -43,18 +43,19 @@ def propagate_into_textureless(flow: Plane, confidence: Plane, luma: NDArray[np.
     weight = np.square(textured) * confidence
     size = (max(1, round(width / STEP)), max(1, round(height / STEP)))
     small_weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-    small_flow = cv2.resize(flow * _twice(weight), size, interpolation=cv2.INTER_AREA)
+    small_flow = np.asarray(cv2.resize(flow * _twice(weight), size, interpolation=cv2.INTER_AREA), np.float32)
     if small_weight.max() < 1e-3:
         return flow
     total, sums = np.zeros_like(small_weight), np.zeros_like(small_flow)
     for sigma_px, weight_of_reach in REACHES:
         total += weight_of_reach * cv2.GaussianBlur(small_weight, (0, 0), sigma_px)
         sums += weight_of_reach * cv2.GaussianBlur(small_flow, (0, 0), sigma_px)
-    around: Plane = cv2.resize(sums / (total + 1e-12)[..., None], (width, height), interpolation=cv2.INTER_LINEAR)
-    own = flow - around
+    small = sums / (total + np.float32(1e-12))[..., None]
+    around: Plane = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    own: Plane = flow - around
     own *= _twice(textured)
-    around += own
-    return around
+    own += around
+    return own
 
 
 def _twice(plane: Plane) -> Plane:

@@ -36,8 +36,8 @@ WHOLE_PX = 1e-3
 MARGIN = 4
 ONE_TAP = np.ones(1, np.float32)
 BAND_PX = 2**16
-"""Pixels that are interpolated at a time, in whole rows: few enough that all intermediate arrays stay in the processor's
-cache, and enough that the threads do not wait for the interpreter."""
+"""Pixels that are interpolated at a time, in whole rows: few enough for the processor's cache, and enough that the
+threads do not wait for the interpreter."""
 
 THREADS = 2
 """Parts of the image that are computed at once: four are slower than two, for lack of memory bandwidth. The result does
@@ -61,6 +61,7 @@ def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[P
     np.clip(x, 0, width - 1, out=x)
     np.clip(y, 0, height - 1, out=y)
     moved = np.empty_like(image)
+    band = max(1, BAND_PX // width)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="warp") as pool:
         fine = _double(image.astype(np.float32, copy=False), pool)
 
@@ -68,7 +69,6 @@ def warp(image: NDArray[Pixel], backward_flow: NDArray[np.float32]) -> NDArray[P
             rows = slice(start, start + band)
             moved[rows] = _moved_rows(image, fine, x[rows], y[rows])
 
-        band = max(1, BAND_PX // width)
         list(pool.map(fill, range(0, height, band)))
     return moved
 
@@ -191,7 +191,7 @@ def _weights(t: Plane) -> list[Plane]:
     s = t - np.float32(0.5)
     squared = s * s
     firsts, lasts = [], []
-    for even, odd in _parts_about_half():
+    for even, odd in parts_about_half():
         same, opposite = _quadratic(squared, even), _quadratic(squared, odd)
         opposite *= s
         firsts.append(same + opposite)
@@ -201,7 +201,7 @@ def _weights(t: Plane) -> list[Plane]:
 
 
 @cache
-def _parts_about_half() -> list[tuple[list[float], list[float]]]:
+def parts_about_half() -> list[tuple[list[float], list[float]]]:
     """The even and the odd part of the first three weights as polynomials of s^2, the odd one without a factor s."""
     found = []
     for coefficients in QUINTIC[:3]:
