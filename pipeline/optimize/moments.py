@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK_VALUES: Final = 1 << 21
+BLOCK_VALUES: Final = 1 << 20
 """Features are converted to float32 in blocks of so many values, which stay in the processor's cache."""
 BLOCK_PARTS: Final = 8
 """Parts of a block whose products are taken side by side: one product of so narrow matrices would use one core."""

@@ -23,7 +23,7 @@ from pipeline.plan.region_colors import RegionColors, region_colors_identity
 from pipeline.runtime.hashing import json_digest
 from pipeline.types import Alignment, RenderPlan, Shot, Source, ToneCurve
 
-ALGORITHM: Final = 7
+ALGORITHM: Final = 8
 """Raised with every change of the code that changes pixels: no render is continued with different numerics."""
 
 EXPOSURE_KEY: Final = "exposure"
