@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pipeline.config.catalog import TEMPLATE, configs_path, load_style, shipped_styles
-from pipeline.config.losses import LAYERS
+from pipeline.config.losses import CURVATURE_PAIRS, LAYERS, STYLE_LOSSES
 from pipeline.config.reading import (
     MAX_CONFIG_BYTES,
     config_keys,
@@ -445,10 +445,19 @@ def test_schema_describes_every_key() -> None:
     assert keys(schema) == set(config_keys())
 
 
+def test_as_many_curvature_pairs_are_kept_as_the_style_loss_needs_unless_their_number_is_set() -> None:
+    def pairs(**settings: Any) -> int:
+        return parse_config(minimal() | settings, where="test").curvature_pairs
+
+    assert CURVATURE_PAIRS.keys() == STYLE_LOSSES.keys()
+    assert pairs() == CURVATURE_PAIRS["wasserstein"] < pairs(losses={"style": {"loss": "gram"}})
+    assert pairs(optimize={"history": 3}) == 3
+
+
 def test_schema_has_ranges_choices_and_defaults() -> None:
     definitions = config_schema()["$defs"]
     history = definitions["OptimizeSettings"]["properties"]["history"]
-    assert (history["minimum"], history["maximum"], history["default"]) == (1, 100, 12)
+    assert (history["minimum"], history["maximum"], history["default"]) == (0, 100, 0)
     assert definitions["StyleLossSettings"]["properties"]["loss"]["enum"] == ["wasserstein", "gram"]
 
 

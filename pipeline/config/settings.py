@@ -16,7 +16,7 @@ from pipeline.config.align import AlignmentSettings
 from pipeline.config.color import ColorSettings
 from pipeline.config.finish import FinishSettings
 from pipeline.config.looks import PaletteSettings, SuperpixelSettings
-from pipeline.config.losses import LossSettings
+from pipeline.config.losses import CURVATURE_PAIRS, LossSettings
 from pipeline.config.names import one_of
 from pipeline.config.raw import RawSettings
 from pipeline.config.regions import RegionSettings
@@ -76,7 +76,12 @@ class OptimizeSettings(Settings):
     """How the objective is minimized."""
 
     minimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="Safeguarded L-BFGS, or Adam.")
-    history: int = Field(12, ge=1, le=100, description="Curvature pairs that L-BFGS keeps.")
+    history: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Curvature pairs that L-BFGS keeps; 0: as many as help, 6, or 12 with the style loss gram.",
+    )
     learning_rate: float = Field(0.02, gt=0, le=1, description="Step size of Adam, in pixel values.")
     cold: ColdSettings = Field(default_factory=ColdSettings)
     warm: WarmSettings = Field(default_factory=WarmSettings)
@@ -147,6 +152,11 @@ class StylizeSettings(Settings):
     pre: Literal["none", "palette", "superpixel"] = Field(
         "none", description="Simplify the content before it is stylized: few colors, or cells of one color."
     )
+
+    @property
+    def curvature_pairs(self) -> int:
+        """The curvature pairs that L-BFGS keeps."""
+        return self.optimize.history or CURVATURE_PAIRS[self.losses.style.loss]
 
     @property
     def uses_shot_colors(self) -> bool:

@@ -26,7 +26,7 @@ def frame_bytes(config: Config, resources: Resources, size: tuple[int, int]) -> 
     waiting = size[0] * size[1] * 3 * 4 * WAITING_IMAGES
     if resources.encoder is None:
         return waiting
-    pairs = config.optimize.history if config.optimize.minimizer == "lbfgs" else 2
+    pairs = config.curvature_pairs if config.optimize.minimizer == "lbfgs" else 2
     features = FeatureMemory.of(resources.encoder, needed_layers(config.losses))
     two, one = (needed_bytes(MemoryPlan(None, pairs), size, batch, features) for batch in (2, 1))
     return waiting + two - one

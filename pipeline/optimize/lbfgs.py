@@ -25,6 +25,8 @@ WARM_FIRST_STEP_RMS = 0.002
 """The same for an image that is nearly finished: 0.01 is rejected there, which wastes one evaluation in eight."""
 ALLOWED_RISE = 0.02
 """A step that raises the loss by more than this fraction is rejected and tried again at a quarter of its length."""
+PAIRS = 6
+"""Curvature pairs that are kept."""
 EPSILON = 1e-12
 MAX_REJECTIONS = 4
 """After so many rejections in a row the curvature pairs are dropped: they do not describe this region."""
@@ -35,7 +37,7 @@ def lbfgs(
     start: Tensor,
     *,
     evaluations: int | Sequence[int],
-    history: int = 12,
+    history: int = PAIRS,
     history_dtype: torch.dtype = torch.float32,
     history_device: torch.device | None = None,
     first_step_rms: float = FIRST_STEP_RMS,

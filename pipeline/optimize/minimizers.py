@@ -10,7 +10,7 @@ import torch
 
 from pipeline.optimize.adam import adam
 from pipeline.optimize.graphs import Graphs
-from pipeline.optimize.lbfgs import FIRST_STEP_RMS, lbfgs
+from pipeline.optimize.lbfgs import FIRST_STEP_RMS, PAIRS, lbfgs
 from pipeline.optimize.minimum import Minimum, ObjectiveFunction, Observer
 
 if TYPE_CHECKING:
@@ -39,35 +39,35 @@ class Minimizer(Protocol):
 class MinimizerFactory(Protocol):
     """Makes a minimizer from the settings.
 
-    `pairs` are the curvature pairs that it keeps, and `pairs_dtype` their precision, where the settings ask for more
-    than fits into memory. With `graphs` it replays the objective as a CUDA graph where it can.
+    `pairs` are the curvature pairs that it keeps, and `pairs_dtype` is their precision. With `graphs` it replays the
+    objective as a CUDA graph where it can.
     """
 
     def __call__(
         self,
         settings: OptimizeSettings,
         *,
-        pairs: int | None = None,
+        pairs: int = PAIRS,
         pairs_dtype: torch.dtype = torch.float32,
         graphs: bool = False,
     ) -> Minimizer: ...
 
 
 def _lbfgs(
-    settings: OptimizeSettings,
+    settings: OptimizeSettings,  # noqa: ARG001 - it chooses its own steps
     *,
-    pairs: int | None = None,
+    pairs: int = PAIRS,
     pairs_dtype: torch.dtype = torch.float32,
     graphs: bool = False,
 ) -> Minimizer:
-    minimize: Minimizer = partial(lbfgs, history=pairs or settings.history, history_dtype=pairs_dtype)
+    minimize: Minimizer = partial(lbfgs, history=pairs, history_dtype=pairs_dtype)
     return replaying(minimize, Graphs()) if graphs else minimize
 
 
 def _adam(
     settings: OptimizeSettings,
     *,
-    pairs: int | None = None,  # noqa: ARG001 - it keeps no curvature
+    pairs: int = PAIRS,  # noqa: ARG001 - it keeps no curvature
     pairs_dtype: torch.dtype = torch.float32,  # noqa: ARG001
     graphs: bool = False,
 ) -> Minimizer:

@@ -50,7 +50,7 @@ class FrameMemory:
     def __init__(
         self, settings: StylizeSettings, encoder: Encoder, device: torch.device, note: Callable[[str], None] | None
     ) -> None:
-        self._pairs = settings.optimize.history
+        self._pairs = settings.curvature_pairs
         self._features = FeatureMemory.of(encoder, needed_layers(settings.losses))
         self._device = device
         self._available = int(USED_FRACTION * free_bytes(device))

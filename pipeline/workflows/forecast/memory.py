@@ -62,7 +62,7 @@ def _need(prepared: Prepared, style: str) -> MemoryNeed:
     if resources.encoder is None:
         return MemoryNeed(RESERVE_BYTES + each, free, device.type, held)
     features = FeatureMemory.of(resources.encoder, needed_layers(config.losses))
-    pairs = config.optimize.history
+    pairs = config.curvature_pairs
     usable = int(USED_FRACTION * free)
     chosen, *_ = usable_plans(size, batch, pairs, usable, features, on_cpu=device.type == "cpu")
     needed = needed_bytes(chosen, size, batch, features)
