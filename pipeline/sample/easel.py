@@ -66,9 +66,13 @@ def rgb(code: str) -> Field:
 def mix(first: Any, second: Any, amount: Any) -> Field:
     """Colors (..., 3) blended by `amount` (...,)."""
     weight = np.asarray(amount, np.float32)
+    if weight.ndim != 2:
+        return np.asarray(first + (np.asarray(second) - first) * weight[..., None], np.float32)
     # Broadcasting along the last axis is several times slower.
-    weights = np.asarray(cv2.merge([weight] * 3)) if weight.ndim == 2 else weight[..., None]
-    return np.asarray(first + (np.asarray(second) - first) * weights, np.float32)
+    one, other = (np.tile(it, (1, weight.shape[1], 1)) if np.ndim(it) == 1 else it for it in (first, second))
+    mixed: Field = np.asarray(other - one, np.float32) * np.asarray(cv2.merge([weight] * 3), np.float32)
+    mixed += one
+    return mixed
 
 
 def ramp(value: Field, *codes: str) -> Field:
@@ -90,9 +94,6 @@ class Easel:
                 (np.arange(self.shape[1]) + 0.5) / self.shape[1], (np.arange(self.shape[0]) + 0.5) / self.shape[0]
             )
         )
-        self.clear()
-
-    def clear(self) -> None:
         self.albedo = np.full((*self.shape, 3), 0.4, np.float32)
         self.normal = np.zeros((*self.shape, 3), np.float32)
         self.normal[..., 2] = 1

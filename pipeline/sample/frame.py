@@ -39,11 +39,16 @@ def _over(behind: Field, layer: Layer, light: Light) -> Field:
     facing = np.clip(layer.normal @ light.direction, 0, 1)
     moonlit = np.clip(layer.normal @ _MOON_SIDE, 0, 1) * light.night
     sky_side = 0.72 + 0.28 * layer.normal[..., 1]
-    lit = layer.albedo * (facing[..., None] * light.sun_color * 1.15 + sky_side[..., None] * light.ambient * 0.85)
+    lit = layer.albedo * (_times(facing, light.sun_color) * 1.15 + _times(sky_side, light.ambient) * 0.85)
     air = np.clip(light.horizon * 0.72 + light.zenith * 0.28, 0, 1)
-    lit = lit + layer.albedo * moonlit[..., None] * rgb("34446c")
+    lit = lit + layer.albedo * _times(moonlit, rgb("34446c"))
     lit = mix(lit, air, layer.haze * (1 - 0.25 * light.night))
     return mix(behind, lit, layer.alpha)
+
+
+def _times(amount: Field, color: Field) -> Field:
+    """A color (3,) times the amount (H, W) at every pixel."""
+    return np.asarray(cv2.merge([amount * component for component in color]), np.float32)
 
 
 def _lamps(scene: Scene, light: Light) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -221,20 +222,32 @@ def _tree(e: Easel) -> None:
         e.fill(corners, color, (nx, -ny + 0.25, 0.25 + 0.7 * front))
 
 
-@lru_cache(maxsize=2)
-def build_scene(width: int, height: int) -> Scene:
-    """The land for images of `width` x `height` px. The first call takes a second or two, the next ones are cached."""
+def _far(width: int, height: int) -> tuple[Layer, Field, Field, Field]:
+    """The far shore, its windows, and the hours from which and until which their lamps burn."""
     e = Easel(width, height)
     _mountains(e)
     _forest(e)
     windows, lit_from, lit_until = _village(e)
-    far = e.layer()
-    size = (width, height)
     # Hours must not be averaged over the parts of a pixel, so the nearest is taken.
     nearest = [np.asarray(cv2.dilate(m, np.ones((3, 3))), np.float32) for m in (-lit_from, lit_until)]
-    hours = [np.asarray(cv2.resize(m, size, interpolation=cv2.INTER_NEAREST), np.float32) for m in nearest]
-    covered = e.reduced(windows)
-    e.clear()
+    later, until = (
+        np.asarray(cv2.resize(m, (width, height), interpolation=cv2.INTER_NEAREST), np.float32) for m in nearest
+    )
+    return e.layer(), e.reduced(windows), -later, until
+
+
+def _near(width: int, height: int) -> Layer:
+    """The bank at the viewer's feet."""
+    e = Easel(width, height)
     _meadow(e)
     _tree(e)
-    return Scene(far, e.layer(), covered, -hours[0], hours[1])
+    return e.layer()
+
+
+@lru_cache(maxsize=2)
+def build_scene(width: int, height: int) -> Scene:
+    """The land for images of `width` x `height` px. The first call takes a second or two, the next ones are cached."""
+    with ThreadPoolExecutor(2, thread_name_prefix="scene") as pool:
+        far, near = pool.submit(_far, width, height), pool.submit(_near, width, height)
+        layer, windows, lit_from, lit_until = far.result()
+        return Scene(layer, near.result(), windows, lit_from, lit_until)

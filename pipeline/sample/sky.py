@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.sample.easel import Field, mix, rgb, smoothstep
 from pipeline.sample.scene import SHORE
@@ -93,14 +94,16 @@ def cloud_tiles() -> tuple[Field, ...]:
 
 def plane(shape: tuple[int, int], tile: Field, depth: Field, zoom: float, drift: tuple[float, float]) -> Field:
     """`tile` (1024, 1024, repeating) seen as a level plane: `depth` (H,) is the distance of each row."""
-    height, width = shape
+    width = shape[1]
     across = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :] * depth[:, None]
-    u = np.mod(across * zoom + drift[0], _TILE)
-    w = np.mod(np.broadcast_to(depth[:, None] * (zoom * 0.8) + drift[1], (height, width)), _TILE)
-    return np.asarray(
-        cv2.remap(tile, u.astype(np.float32), w.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP),
-        np.float32,
-    )
+    u = _within_tile(across * zoom + drift[0])
+    w = np.repeat(_within_tile(depth[:, None] * (zoom * 0.8) + drift[1]), width, axis=1)
+    return np.asarray(cv2.remap(tile, u, w, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+
+
+def _within_tile(position: NDArray[np.floating]) -> Field:
+    """Positions modulo the tile: exact, because its size is a power of two, and several times as fast as `np.mod`."""
+    return np.asarray(position - np.floor(position / _TILE) * _TILE, np.float32)
 
 
 def draw_sky(width: int, height: int, light: Light, progress: float) -> Field:
