@@ -10,10 +10,12 @@ kernels that are missing or round differently, streams beside the default one, m
 
 from __future__ import annotations
 
+import gc
+import inspect
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +28,14 @@ from torch.utils._pytree import tree_iter, tree_map_only
 CUDA = torch.device("cuda")
 _CURRENT = torch.device("cuda", 0)
 _aten = torch.ops.aten
-_disabled = torch._C._disabled_torch_function_impl
+_disabled: Any = torch._C._disabled_torch_function_impl
 _without_dispatch = torch._C._DisableTorchDispatch
+_graph = torch.cuda.graph.__init__
 
 _READING = {_aten._local_scalar_dense, _aten.nonzero, _aten.masked_select, _aten.equal, _aten._linalg_eigh}
 """Operators that wait for the device: their result, or its size or soundness, is for the host."""
 _INDEXING = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_}
-_STARTING_NOTHING = {"alias", "detach", "empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view"}
+_STARTING_NOTHING = {"alias", "detach", "empty", "empty_like", "empty_strided", "new_empty", "_unsafe_view", "squeeze_"}
 """Operators without a kernel, beside views."""
 
 
@@ -41,13 +44,8 @@ class OnDevice(Tensor):
 
     __torch_function__ = _disabled
 
-    @property
-    def device(self) -> torch.device:
-        return _CURRENT
-
-    @property
-    def is_cuda(self) -> bool:
-        return True
+    device: Any = property(lambda _: _CURRENT)
+    is_cuda: Any = property(lambda _: True)
 
     def numpy(self, *, force: bool = False) -> Any:
         """As torch: only with `force`, which copies and waits."""
@@ -61,7 +59,7 @@ class OnDevice(Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def new_tensor(self, data: Any, **options: Any) -> Tensor:
+    def new_tensor(self, data: Any, **options: Any) -> Tensor:  # type: ignore[override]
         return torch.tensor(data, **{"dtype": self.dtype, "device": self.device, **options})
 
 
@@ -86,7 +84,10 @@ class PretendedCuda:
 
     def __init__(self) -> None:
         self.traffic = Traffic()
+        self.largest: float = float("inf")
+        """The most values of a tensor; for larger ones it is out of memory."""
         self._unfinished: list[Callable[[], None]] = []
+        self._tape: list[Callable[[], None]] | None = None
         self._lock = threading.RLock()
 
     @contextmanager
@@ -97,6 +98,7 @@ class PretendedCuda:
 
     def wait(self, reason: str) -> None:
         """The host waits: what was begun is done now."""
+        self._refuse_captured()
         with self._lock:
             self.traffic.waits[reason] += 1
             unfinished, self._unfinished = self._unfinished, []
@@ -104,8 +106,15 @@ class PretendedCuda:
             for finish in unfinished:
                 finish()
 
+    def living_bytes(self) -> int:
+        """Bytes of the tensors on the device that are still held."""
+        with _without_dispatch():
+            storages = [it.untyped_storage() for it in gc.get_objects() if type(it) is OnDevice]
+        return sum({it.data_ptr(): it.nbytes() for it in storages}.values())
+
     def upload(self, source: Tensor, *, non_blocking: bool = False, dtype: torch.dtype | None = None) -> Tensor:
         """A tensor of the host on the device. Only pinned memory is copied as it is, and without waiting."""
+        self._refuse_captured()
         direct = isinstance(source, Pinned) and source.is_contiguous() and dtype in (None, source.dtype)
         self.traffic.copies["up, pinned" if direct else "up, pageable"] += 1
         with _without_dispatch():
@@ -138,7 +147,7 @@ class PretendedCuda:
 
     def run(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """An operator, as CUDA would run or refuse it."""
-        given = [it for it in tree_iter((args, kwargs)) if isinstance(it, Tensor)]
+        given = [*_tensors(args), *_tensors(kwargs.values())]
         packet, device = function.overloadpacket, kwargs.get("device")
         if kwargs.get("pin_memory"):
             return _as(Pinned, function(*args, **{**kwargs, "pin_memory": False}))
@@ -155,9 +164,32 @@ class PretendedCuda:
             raise RuntimeError(f"{function}: expected all tensors to be on the same device, found {found}")
         if packet in _READING:
             self.wait(packet.__name__)
-        if not function.is_view and packet.__name__ not in _STARTING_NOTHING:
-            self.traffic.kernels[packet.__name__] += 1
-        return tree_map_only(Tensor, lambda tensor: _as(OnDevice, tensor), _computed(function, args, kwargs))
+        starts = not function.is_view and packet.__name__ not in _STARTING_NOTHING
+        self.traffic.kernels[packet.__name__] += starts
+        same = _same_memory((args, kwargs)) if self._tape is not None else None
+        found = _computed(function, args, kwargs)
+        for tensor in _tensors((found,)):
+            _as(OnDevice, tensor)
+            if tensor.numel() > self.largest:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        if self._tape is not None and starts:
+            same_found = _same_memory(found)
+            self._tape.append(lambda: _again(function, same, same_found))
+        return found
+
+    @contextmanager
+    def capture(self, graph: Any, **options: Any) -> Iterator[None]:
+        """`torch.cuda.graph`: what is done within is done again by the graph's `replay`."""
+        inspect.signature(_graph).bind(None, graph, **options)
+        self._tape = graph.tape
+        try:
+            yield
+        finally:
+            self._tape = None
+
+    def _refuse_captured(self) -> None:
+        if self._tape is not None:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
 
     def _copied(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
         if isinstance(source, OnDevice):
@@ -177,19 +209,43 @@ class PretendedCuda:
         return [it for it in given if not any(it is index for index in known)]
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, device: PretendedCuda) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._device = device
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._device.run(func, args, kwargs or {})
 
 
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among some values, and in lists of them: several times faster than `tree_iter`."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
 def _as(kind: type[Tensor], tensor: Tensor) -> Tensor:
     """The tensor itself with another class: as its own view, it would lose what autograd knows of it."""
     tensor.__class__ = kind
     return tensor
+
+
+def _same_memory(values: Any) -> Any:
+    """Values with other tensors of the same memory, whose shapes nobody changes."""
+    with _without_dispatch():
+        return tree_map_only(Tensor, torch.Tensor.detach, values)
+
+
+def _again(function: Any, given: Any, found: Any) -> None:
+    """Compute an operator again, into the tensors that it gave."""
+    args, kwargs = given
+    with torch.no_grad(), _without_dispatch():
+        for old, new in zip(tree_iter(found), tree_iter(_computed(function, args, kwargs)), strict=True):
+            if isinstance(old, Tensor):
+                old.copy_(new)
 
 
 def _may_be_given(tensor: Tensor, function: Any) -> bool:
@@ -245,6 +301,17 @@ def pretended_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCu
         def synchronize(self) -> None:
             device.wait("synchronize")
 
+        def wait_stream(self, _other: Stream) -> None:
+            pass
+
+    class Graph:
+        def __init__(self) -> None:
+            self.tape: list[Callable[[], None]] = []
+
+        def replay(self) -> None:
+            for run_again in self.tape:
+                run_again()
+
     with pytest.MonkeyPatch.context() as patch, _Mode(device):
         patch.setattr(threading.Thread, "run", run_with_device)
         patch.setattr(Tensor, "to", moved)
@@ -253,17 +320,22 @@ def pretended_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCu
         patch.setattr(Tensor, "pin_memory", pinned)
         patch.setattr(torch, "tensor", made)
         patch.setattr(torch, "as_tensor", made)
+        patch.setattr(torch.cuda, "Stream", Stream)
+        patch.setattr(torch.cuda, "CUDAGraph", Graph)
+        patch.setattr(torch.cuda, "graph", device.capture)
         for name, answer in {
             "_lazy_init": None,
             "current_stream": Stream(),
             "empty_cache": None,
             "get_device_capability": capability,
             "get_device_name": "pretended",
+            "graph_pool_handle": (0, 1),
             "is_available": True,
             "is_bf16_supported": True,
             "mem_get_info": (64 << 30, 80 << 30),
             "memory_allocated": 1 << 30,
             "memory_reserved": 2 << 30,
+            "stream": nullcontext(),
             "synchronize": None,
         }.items():
             assert hasattr(torch.cuda, name), name
