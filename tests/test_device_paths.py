@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from pipeline.media.image.arrays import to_frames
 from pipeline.media.image.recolor import color_gaussian
 from pipeline.motion.correspondence import find_correspondence
 from pipeline.motion.device_warm_start import warm_starter
+from pipeline.motion.raft import Raft
 from pipeline.motion.warm_start import NextKeyframe, warm_start
 from pipeline.optimize.adam import adam
 from pipeline.optimize.graphs import WARM_UPS, Graphs
@@ -282,6 +285,30 @@ def test_warm_start_is_that_of_the_cpu_and_waits_once(cuda: PretendedCuda) -> No
         for name in ("init", "target", "confidence", "recent_change"):
             assert isinstance(getattr(found, name), OnDevice)
             torch.testing.assert_close(getattr(found, name).cpu(), getattr(expected, name), rtol=0, atol=1e-4)
+
+
+class Still(nn.Module):
+    """Instead of RAFT: no motion; notes the threads that call it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+
+    def forward(self, starts: Tensor, targets: Tensor) -> list[Tensor]:
+        self.threads.add(threading.get_ident())
+        return [(starts - targets)[:, :2] * 0]
+
+
+@pytest.mark.usefixtures("cuda")
+def test_network_of_the_flow_is_used_by_one_thread() -> None:
+    """cuDNN looks for its algorithms anew in every thread."""
+    network = Still()
+    raft = Raft("raft", "", network, CUDA, max_pairs=2)
+    frame = blotches(40, 48, 1)
+    with ThreadPoolExecutor(3) as pool:
+        for backward, forward in pool.map(raft, [frame] * 6, [frame] * 6):
+            assert backward.shape == forward.shape == (40, 48, 2) and not backward.any()
+    assert len(network.threads) == 1
 
 
 def test_arrays_pass_through_pinned_memory(cuda: PretendedCuda) -> None:
