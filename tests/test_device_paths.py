@@ -35,6 +35,7 @@ from pipeline.optimize.guided_moments import GuidedSums
 from pipeline.optimize.lbfgs import lbfgs
 from pipeline.optimize.minimum import Evaluation
 from pipeline.optimize.objective import Objective
+from pipeline.runtime.device import constants
 from pipeline.runtime.transfers import download, upload
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.neural import NeuralStyler
@@ -86,7 +87,7 @@ def encoder(name: str, device: torch.device, dtype: torch.dtype) -> Encoder:
 def styler(
     device: torch.device, kind: str = "wasserstein", name: str = "compact", dtype: torch.dtype = torch.float32
 ) -> NeuralStyler:
-    few = {"cold": {"evaluations": 2, "min_scale_px": 33}, "warm": {"evaluations": 3, "min_evaluations": 2}}
+    few = {"cold": {"evaluations": 1, "min_scale_px": 33}, "warm": {"evaluations": 3, "min_evaluations": 2}}
     settings = {**KINDS[kind], "optimize": {**few, **KINDS[kind].get("optimize", {})}}
     config = parse_config({"style": {"images": [{"path": "a"}, {"path": "b", "weight": 45}]}, **settings}, where="test")
     images = style_images()
@@ -244,6 +245,8 @@ def test_styler_gives_the_frames_of_the_cpu(cuda: PretendedCuda, kind: str) -> N
     here, own = styler(CPU, kind), styler(CUDA, kind)
     for batch in (replace(cold(contents(2), (1, 2)), regions=warm(2, kind).regions), warm(2, kind)):
         expected, given = here.stylize(batch), there(batch)
+        if batch.phase == "warm":
+            own.stylize(given)  # makes what is kept
         with cuda.counting() as traffic:
             found = own.stylize(given)
         if batch.phase == "warm" and kind != "adam":
@@ -340,6 +343,14 @@ def test_what_the_pretended_device_refuses(cuda: PretendedCuda) -> None:
     assert not torch.equal(target.detach().clone(), here)
     torch.cuda.current_stream().synchronize()
     assert torch.equal(target.detach().clone(), here)
+
+
+def test_pretended_device_leaves_nothing_behind() -> None:
+    with pretended_cuda():
+        assert isinstance(constants((1.0, 2.0), torch.device("cuda")), OnDevice)
+        assert torch.cuda.is_available()
+    assert constants.cache_info().currsize == 0
+    assert not isinstance(torch.ones(2).to(CPU), OnDevice)
 
 
 @pytest.mark.parametrize("kind", ["wasserstein", "regions"])

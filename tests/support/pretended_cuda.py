@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import _lru_cache_wrapper
 from typing import Any
 
 import pytest
@@ -261,6 +262,13 @@ def _computed(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return found.contiguous() if function.overloadpacket is _aten.reflection_pad2d else found
 
 
+def _forget() -> None:
+    """Clear what the package keeps on devices: a real one has the same name."""
+    for kept in gc.get_objects():
+        if type(kept) is _lru_cache_wrapper and kept.__module__.startswith("pipeline."):
+            kept.cache_clear()
+
+
 @contextmanager
 def pretended_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCuda]:
     """A pretended device of a compute capability, for this thread and those that begin within."""
@@ -312,6 +320,7 @@ def pretended_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCu
             for run_again in self.tape:
                 run_again()
 
+    _forget()
     with pytest.MonkeyPatch.context() as patch, _Mode(device):
         patch.setattr(threading.Thread, "run", run_with_device)
         patch.setattr(Tensor, "to", moved)
@@ -340,5 +349,8 @@ def pretended_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[PretendedCu
         }.items():
             assert hasattr(torch.cuda, name), name
             patch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
-        yield device
-        device.wait("the end")
+        try:
+            yield device
+            device.wait("the end")
+        finally:
+            _forget()
