@@ -15,6 +15,7 @@ from pipeline.config.settings import Config
 from pipeline.encoders import load_encoder
 from pipeline.media.image.arrays import to_tensor
 from pipeline.plan.chains import frame_seed
+from pipeline.runtime.device import prepare_device
 from pipeline.store.directory import RenderDirectory
 from pipeline.stylers.neural import NeuralStyler
 from pipeline.types import FrameBatch
@@ -30,9 +31,9 @@ SETTINGS = {"optimize.cold.evaluations": 3, "optimize.cold.min_scale_px": 64, "o
 
 
 @pytest.fixture(autouse=True)
-def _exact_multiplication() -> None:
-    """TF32 rounds the factors of matrix products to ten bits; the program never turns it on."""
-    assert not torch.backends.cuda.matmul.allow_tf32
+def _prepared() -> None:
+    """As the program does: torch lets convolutions round their factors to ten bits, which features would show."""
+    prepare_device(torch.device("cuda"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.media.image.arrays import to_frames, to_tensor, to_uint8
-from pipeline.runtime.transfers import download, upload
+from pipeline.runtime.transfers import download, take, upload
 
 CPU = torch.device("cpu")
 RGB = NDArray[np.uint8]
@@ -39,6 +39,13 @@ def test_arrays_of_any_layout_arrive_as_they_are() -> None:
         warnings.simplefilter("error")
         for each in (array, array.transpose(2, 0, 1), array[:, ::2], fixed):
             np.testing.assert_array_equal(upload(each, CPU).numpy(), each)
+
+
+def test_entries_are_taken_in_the_order_of_their_positions() -> None:
+    tensor = torch.arange(12).view(4, 3)
+    for positions in ([2, 0], np.array([2, 0])):
+        assert torch.equal(take(tensor, positions), tensor[[2, 0]])
+    assert take(tensor, []).shape == (0, 3)
 
 
 def test_tensors_return_together() -> None:

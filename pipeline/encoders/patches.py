@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.runtime.transfers import take
+
 CELL: Final = 16
 """Rectangles are made of squares of so many positions a side."""
 PATCH_POSITIONS: Final = 1 << 14
@@ -63,7 +65,7 @@ class RegionMaps:
 
     def subset(self, samples: Sequence[int]) -> RegionMaps:
         """The maps of some of the samples."""
-        return RegionMaps.of(self.maps[list(samples)])
+        return RegionMaps.of(take(self.maps, samples))
 
     def weights(self, patch: Patch, region: int) -> Tensor:
         """The map of one region in a patch, (b, h, w, 1)."""

@@ -39,9 +39,10 @@ def _doubled(images: Tensor) -> Tensor:
     batch, channels, height, width = images.shape
     taps = _taps(images.device)
     rows, columns = (_padded(count, taps.shape[1] // 2, images.device) for count in (height, width))
-    padded = images.index_select(2, rows).index_select(3, columns).flatten(0, 1)[:, None]
-    across = F.conv2d(padded, taps[:, None, None, :]).flatten(0, 1)[:, None]
-    both = F.conv2d(across, taps[:, None, :, None])
+    padded = images.index_select(2, rows).index_select(3, columns)
+    # Channel by channel, which cuDNN leaves to torch: it would try its algorithms in every thread that warps.
+    across = F.conv2d(padded, taps.repeat(channels, 1)[:, None, None, :], groups=channels)
+    both = F.conv2d(across, taps.repeat(2 * channels, 1)[:, None, :, None], groups=2 * channels)
     height, width = both.shape[-2:]
     # (B, 3, phase of the columns, phase of the rows, H + 8, W + 8): the phases are laid between each other.
     phased = both.view(batch, channels, 2, 2, height, width).permute(0, 1, 4, 3, 5, 2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -61,6 +62,8 @@ class Raft:
         self._network = network.eval().requires_grad_(False).to(device)
         self._device = device
         self._max_pairs = max_pairs
+        # One thread for the network: cuDNN looks for its algorithms anew in every thread, for seconds in all.
+        self._worker = None if device.type == "cpu" else ThreadPoolExecutor(1, thread_name_prefix="raft")
         self._network_lock = threading.Lock()
         self._waiting: list[_Request] = []
         self._waiting_lock = threading.Lock()
@@ -105,7 +108,8 @@ class Raft:
             ]
         batch = [request, *others[: self._max_pairs - 1]]
         try:
-            found = self._flows([pair.frames for pair in batch])
+            frames = [pair.frames for pair in batch]
+            found = self._flows(frames) if self._worker is None else self._worker.submit(self._flows, frames).result()
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise

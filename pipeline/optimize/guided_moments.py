@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.encoders.patches import RegionMaps
-from pipeline.optimize.moments import Moments, feature_sums
+from pipeline.optimize.moments import Moments, feature_sums, product
 
 EMPTY: Final = 1e-3
 """A region that covers less than so many positions of a layer has no moments there, and counts for nothing."""
@@ -61,7 +61,7 @@ class GuidedSums:
                     # The features times the root of the map have these second moments, whose product is symmetric.
                     root = maps.weights(patch, region).sqrt().to(rows.dtype)
                     own = rows * root
-                    mean[place] += torch.bmm(root.flatten(1, 2).mT, own.flatten(1, 2))[:, 0].float()
+                    mean[place] += product(root.flatten(1, 2).mT, own.flatten(1, 2))[:, 0]
                 first, products = feature_sums(own)
                 second[place] += products
                 if patch.whole:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.optimize.curvature import Booleans, Floats, Integers
+from pipeline.runtime.transfers import take, upload
 
 BLOCK = 2**14
 """Most values of a block: short enough that sums in float32 are accurate and that one sample gives work to a whole
@@ -90,7 +91,7 @@ class History:
     def combine(self, points: Tensor, weights: Floats, out: Tensor) -> None:
         """Points (B, N) plus the weighted gradient and pairs, clamped to [0, 1]. `weights` is (B, 1 + 2 filled)."""
         points, out = self._rows(points), out.view(-1, self.block)
-        per_sample = torch.from_numpy(weights.astype(np.float32)).to(points, non_blocking=True)
+        per_sample = upload(weights.astype(np.float32), points.device).to(points.dtype)
         per_block = per_sample.repeat_interleave(len(points) // self.batch, dim=0, output_size=len(points))[:, None]
         for part, pairs in self._parts(weights.shape[1] // 2):
             target = out[part]
@@ -105,7 +106,7 @@ class History:
             if place != sample:
                 pairs[place] = pairs[sample]
         self.pairs = pairs[: len(samples)].flatten(0, 1)
-        self.gradients = _by_sample(self.gradients, self.batch)[torch.from_numpy(samples)].flatten(0, 1)
+        self.gradients = take(_by_sample(self.gradients, self.batch), samples).flatten(0, 1)
         self.batch = len(samples)
 
     @property
@@ -138,9 +139,9 @@ def assign(target: Tensor, source: Tensor, chosen: Booleans) -> None:
     if chosen.all():
         target.copy_(source)
     elif chosen.any():
-        samples = torch.from_numpy(np.flatnonzero(chosen))
+        samples = upload(np.flatnonzero(chosen), source.device)
         into, values = _by_sample(target, len(chosen)), _by_sample(source, len(chosen))
-        into[samples.to(into.device)] = values[samples.to(values.device)].to(into)
+        into[samples.to(into.device)] = values[samples].to(into)
 
 
 def _by_sample(rows: Tensor, batch: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.optimize.curvature import Curvature, Floats, Integers
 from pipeline.optimize.history import History, assign
 from pipeline.optimize.minimum import Evaluation, Minimum, ObjectiveFunction, Observer, evaluation_limits
+from pipeline.runtime.transfers import take, upload
 
 MAX_STEP_RMS = 0.08
 """No step moves the pixels by more than this (root mean square, pixel values in [0, 1])."""
@@ -81,7 +82,7 @@ def lbfgs(
         everything = points
         if len(evaluated) < batch:
             everything = images
-            everything[torch.from_numpy(evaluated)] = points
+            everything[upload(evaluated, points.device)] = points
         found_losses, found_terms = (torch.from_numpy(values).float() for values in (losses, terms))
         return Minimum(everything.view(batch, *shape), found_losses, found_terms, tuple(spent.tolist()))
 
@@ -119,7 +120,7 @@ def lbfgs(
             images = minimum().images.flatten(1)
             places = np.flatnonzero(alive[evaluated])
             evaluated = evaluated[places]
-            points = points[torch.from_numpy(places)]
+            points = take(points, places)
             trial = torch.empty_like(points)
             vectors.narrow(places)
             objective = subset(evaluated.tolist())

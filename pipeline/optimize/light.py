@@ -22,6 +22,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from pipeline.runtime.transfers import take
+
 SAMPLES_PER_SIGMA: Final = 1.25
 """Blurred images are sampled this often per standard deviation: what is lost is below 0.1 percent."""
 REACH: Final = 5.0
@@ -61,9 +63,8 @@ class LightTarget:
 
     def subset(self, samples: Sequence[int]) -> LightTarget:
         """The target of some of the images."""
-        chosen = list(samples)
-        weight = None if self.weight is None else self.weight[chosen]
-        return replace(self, light=self.light[chosen], variance=self.variance[chosen], weight=weight)
+        weight = None if self.weight is None else take(self.weight, samples)
+        return replace(self, light=take(self.light, samples), variance=take(self.variance, samples), weight=weight)
 
 
 def gaussian_blur(height: int, width: int, scale: float, like: Tensor) -> Blur:
@@ -72,7 +73,7 @@ def gaussian_blur(height: int, width: int, scale: float, like: Tensor) -> Blur:
     Borders are those of an image that goes on with its mirror image.
     """
     sigma_px = max(0.5, scale * max(height, width))
-    return Blur(*(_weights(length, sigma_px).to(like.device) for length in (height, width)))
+    return Blur(*(_weights(length, sigma_px, like.device) for length in (height, width)))
 
 
 def light_target(
@@ -107,10 +108,10 @@ def light_loss(images: Tensor, target: LightTarget, *, weight: float = 1.0, grad
 
 
 @lru_cache(maxsize=32)
-def _weights(length: int, sigma_px: float) -> Tensor:
+def _weights(length: int, sigma_px: float, device: torch.device) -> Tensor:
     """Weights (samples, length), each row of sum 1: a Gaussian around a position, folded at both ends; float32.
 
-    Kept, because every frame of a clip needs the same ones; they must not be modified.
+    Kept on the device, because every frame of a clip needs the same ones; they must not be modified.
     """
     count = max(2, math.ceil(SAMPLES_PER_SIGMA * length / sigma_px)) if length > 1 else 1
     count = min(count, length)
@@ -123,4 +124,4 @@ def _weights(length: int, sigma_px: float) -> Tensor:
         mirrored = places if fold % 2 == 0 else length - 1 - places
         distance = (mirrored + fold * length - centers[:, None]) / sigma_px
         weights += torch.where(distance.abs() <= REACH, torch.exp(-0.5 * distance**2), 0.0)
-    return (weights / weights.sum(dim=1, keepdim=True)).float()
+    return (weights / weights.sum(dim=1, keepdim=True)).float().to(device)

@@ -17,6 +17,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from pipeline.runtime.transfers import take
+
 EPSILON: Final = 1e-16
 """Keeps a division by the energy of an all-zero target finite."""
 VARIANCE_FLOOR: Final = 1e-3
@@ -37,9 +39,8 @@ class ContentTarget:
 
     def subset(self, samples: Sequence[int]) -> ContentTarget:
         """The target of some of the frames."""
-        chosen = list(samples)
-        features = self.features[chosen].contiguous(memory_format=torch.channels_last)
-        return ContentTarget(features, self.energy[chosen])
+        features = take(self.features, samples).contiguous(memory_format=torch.channels_last)
+        return ContentTarget(features, take(self.energy, samples))
 
 
 def content_loss(
@@ -80,8 +81,7 @@ class TemporalTarget:
 
     def subset(self, samples: Sequence[int]) -> TemporalTarget:
         """The target of some of the frames."""
-        chosen = list(samples)
-        return TemporalTarget(self.warped_previous[chosen], self.confidence[chosen], self.divisor[chosen])
+        return TemporalTarget(*(take(it, samples) for it in (self.warped_previous, self.confidence, self.divisor)))
 
 
 def temporal_loss(

@@ -71,8 +71,15 @@ def feature_sums(rows: Tensor) -> tuple[Tensor, Tensor]:
     batch, height, _, channels = rows.shape
     if rows.dtype != torch.float32 and rows.device.type == "cuda":
         dense = rows.reshape(batch, -1, channels)
-        return dense.sum(dim=1, dtype=torch.float32), torch.bmm(dense.mT, dense, out_dtype=torch.float32)
+        return dense.sum(dim=1, dtype=torch.float32), product(dense.mT, dense)
     parts = math.gcd(height, BLOCK_PARTS)
     dense = rows.float().reshape(batch * parts, -1, channels)
     products = torch.bmm(dense.mT, dense).view(batch, parts, channels, channels)
     return dense.sum(dim=1).view(batch, parts, channels).sum(dim=1), products.sum(dim=1)
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """The product of batches of matrices in float32, to which half precision is never rounded on the way."""
+    if left.dtype == torch.float32:
+        return torch.bmm(left, right)
+    return torch.bmm(left, right, out_dtype=torch.float32)  # only CUDA has it

@@ -24,6 +24,8 @@ from pipeline.encoders.patches import RegionMaps
 from pipeline.encoders.steps import layer_stride
 from pipeline.optimize.style_terms import StyleTarget, active_layers, mean_variation_limits
 from pipeline.optimize.variation import variation_energies
+from pipeline.runtime.device import constants
+from pipeline.runtime.transfers import take
 
 if TYPE_CHECKING:
     from pipeline.config.losses import LossSettings
@@ -71,7 +73,8 @@ class RegionTerms:
     ) -> RegionTerms:
         """The regions of contents (B, 3, H, W), one target for each of the R maps."""
         styled = [region for region, target in enumerate(targets) if target.styles]
-        factors = torch.tensor([target.content_weight for target in targets], device=maps.device)
+        own_maps = torch.stack([maps[:, region] for region in styled], dim=1)
+        factors = constants(tuple(target.content_weight for target in targets), maps.device)
         by_content = torch.einsum("brhw,r->bhw", maps, factors)[:, None]
         fractions = maps.mean(dim=(2, 3))
         own = variation_energies(contents)
@@ -79,7 +82,7 @@ class RegionTerms:
         return cls(
             styles=[targets[region].styles for region in styled],
             style_maps={
-                name: RegionMaps.of(layer_maps(maps[:, styled], name, encoder))
+                name: RegionMaps.of(layer_maps(own_maps, name, encoder))
                 for name in active_layers(settings.style.layers)
             },
             content_maps={}
@@ -90,12 +93,11 @@ class RegionTerms:
 
     def subset(self, samples: Sequence[int]) -> RegionTerms:
         """Those of some of the frames."""
-        chosen = list(samples)
         return replace(
             self,
-            style_maps={name: maps.subset(chosen) for name, maps in self.style_maps.items()},
-            content_maps={name: maps[chosen] for name, maps in self.content_maps.items()},
-            variation_limits=self.variation_limits[chosen],
+            style_maps={name: maps.subset(samples) for name, maps in self.style_maps.items()},
+            content_maps={name: take(maps, samples) for name, maps in self.content_maps.items()},
+            variation_limits=take(self.variation_limits, samples),
         )
 
 
@@ -136,5 +138,4 @@ class KeptPixels:
 
     def subset(self, samples: Sequence[int]) -> KeptPixels:
         """Those of some of the frames."""
-        chosen = list(samples)
-        return KeptPixels(self.contents[chosen], self.kept[chosen])
+        return KeptPixels(take(self.contents, samples), take(self.kept, samples))

@@ -28,6 +28,7 @@ from pipeline.optimize.minimizers import MINIMIZERS, Minimizer
 from pipeline.optimize.minimum import Minimum, Observer
 from pipeline.optimize.objective import Objective
 from pipeline.optimize.regions import KeptPixels
+from pipeline.runtime.transfers import upload
 from pipeline.stylers.boil import BoilingFrame, boiling_frame
 from pipeline.stylers.frame_memory import FrameMemory
 from pipeline.stylers.region_styles import RegionStyles, join_hold, recolored, resize_maps
@@ -314,9 +315,9 @@ class NeuralStyler:
             # Content that is not finite has no colors to map; its loss will not be finite, which is reported.
             gaussian = ColorGaussian(colors.mean(dim=1).numpy(), torch.cov(colors).numpy())
             found = style_map(gaussian, self.style_colors) if bool(colors.isfinite().all()) else IDENTITY
-            matrices.append(torch.from_numpy(found.matrix))
-            offsets.append(torch.from_numpy(found.offset))
-        matrix, offset = (torch.stack(parts).to(contents) for parts in (matrices, offsets))
+            matrices.append(found.matrix)
+            offsets.append(found.offset)
+        matrix, offset = (upload(np.stack(parts).astype(np.float32), contents.device) for parts in (matrices, offsets))
         return lambda colors: torch.einsum("bcd,bdhw->bchw", matrix, colors) + offset[:, :, None, None]
 
 

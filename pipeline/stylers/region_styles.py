@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.media.image.arrays import size_within
 from pipeline.media.image.recolor import region_color_maps
 from pipeline.optimize.regions import KeptPixels, RegionTarget, RegionTerms
+from pipeline.runtime.transfers import download, upload
 from pipeline.stylers.scales import Size, resize
 from pipeline.stylers.style_targets import COLORS_SIDE_PX, StyleTargets, style_colors
 
@@ -78,8 +79,8 @@ class RegionStyles:
 
     def kept(self, contents: Tensor, maps: Tensor) -> KeptPixels | None:
         """Where regions without style keep the pixels of the contents; None if there are none."""
-        kept = [position for position, styles in enumerate(self._targets) if styles is None]
-        return KeptPixels(contents, maps[:, kept].sum(dim=1, keepdim=True)) if kept else None
+        kept = [maps[:, position] for position, styles in enumerate(self._targets) if styles is None]
+        return KeptPixels(contents, torch.stack(kept, dim=1).sum(dim=1, keepdim=True)) if kept else None
 
 
 def join_hold(maps: Tensor) -> Tensor:
@@ -110,12 +111,15 @@ def recolored(contents: Tensor, maps: Tensor, style: StyleColors) -> Tensor:
     width, height = size_within(contents.shape[-1], contents.shape[-2], COLORS_SIDE_PX)
     small, small_maps = resize(contents, (height, width)), resize_maps(maps, (height, width))
     result = torch.zeros_like(contents)
-    for sample, (content, own, colors, weights) in enumerate(zip(contents, maps, small, small_maps, strict=True)):
-        if not bool(colors.isfinite().all()):
+    measured = zip(contents, maps, *download(small, small_maps), strict=True)
+    for sample, (content, own, colors, weights) in enumerate(measured):
+        if not np.isfinite(colors).all():
             result[sample] = content  # its loss will not be finite, which is reported
             continue
-        found = region_color_maps(colors.permute(1, 2, 0).cpu().numpy(), weights.cpu().numpy(), style)
+        found = region_color_maps(colors.transpose(1, 2, 0), weights, style)
         for color_map, part in zip(found, own, strict=True):
-            matrix, offset = (torch.from_numpy(it).to(content) for it in (color_map.matrix, color_map.offset))
+            matrix, offset = (
+                upload(it.astype(np.float32), content.device) for it in (color_map.matrix, color_map.offset)
+            )
             result[sample] += part * (torch.einsum("cd,dhw->chw", matrix, content) + offset[:, None, None])
     return result
