@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -183,6 +185,32 @@ def test_frame_that_is_not_finite_fails_alone(tmp_path: Path, raises: bool) -> N
     assert isinstance(done.failed["a-s001"], StylizeError)
     left = {key: rgb for key, rgb in expected(plan).items() if key not in {("a-s001", 4), ("a-s001", 5)}}
     assert_same(stored(done.directory), left)
+
+
+def test_nothing_of_a_frame_that_failed_is_held(tmp_path: Path) -> None:
+    """Neither while the others of its batch are stylized apart, nor by its error, which is kept until the end."""
+
+    class Large(FakeStyler):
+        def __init__(self) -> None:
+            super().__init__(broken=lambda content: torch.equal(content, bad))
+            self.used: list[weakref.ref[torch.Tensor]] = []
+            self.held: list[int] = []
+
+        def stylize(self, batch: FrameBatch) -> StylizedBatch:
+            self.held.append(sum(it() is not None for it in self.used))
+            activations = torch.zeros(9)
+            self.used.append(weakref.ref(activations))
+            return super().stylize(batch)
+
+    bad = to_tensor(content_of(4))
+    styler = Large()
+    gc.disable()
+    try:
+        done = run(tmp_path, a_plan(cuts=(3, 6, 9)), styler, batch_size=3)
+        assert list(done.failed) == ["a-s001"] and set(styler.held) == {0}
+        assert not any(it() is not None for it in styler.used)
+    finally:
+        gc.enable()
 
 
 def test_linear_algebra_error_fails_its_chain(tmp_path: Path) -> None:

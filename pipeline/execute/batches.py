@@ -80,10 +80,7 @@ def stylize_samples(styler: Styler, samples: Sequence[Sample]) -> StylizedBatch:
 
     try:
         return styler.stylize(join([sample.batch for sample in samples]))
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise BatchTooLargeError from error
-    except MemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         raise BatchTooLargeError from error
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         # Decompositions refuse matrices with values that are not finite.

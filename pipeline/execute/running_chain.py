@@ -7,6 +7,7 @@ when both are done, so its next frame is stylized only when all before it are on
 from __future__ import annotations
 
 import math
+import traceback
 from collections import deque
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -90,7 +91,11 @@ class RunningChain:
         return found
 
     def fail(self, error: TemperaError) -> None:
-        """The next frame cannot be stylized."""
+        """The next frame cannot be stylized. What the error holds of it is given up: the error itself is kept."""
+        held: BaseException | None = error
+        while held is not None:
+            traceback.clear_frames(held.__traceback__)
+            held = held.__cause__
         self.failure = error
         self.samples.clear()
 

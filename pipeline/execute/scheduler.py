@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.cancellation import Cancellation
     from pipeline.runtime.progress import Reporter
     from pipeline.store.directory import RenderDirectory
-    from pipeline.types import Chain, FrameTask, Phase, Styler
+    from pipeline.types import Chain, FrameTask, Phase, Styler, StylizedBatch
 
 Batch: TypeAlias = list[tuple[RunningChain, Sample]]
 
@@ -170,19 +170,24 @@ class _Scheduler:
         If they do not fit into memory, they stay ready and the next batches are smaller.
         """
         from pipeline.media.image.arrays import to_frames
+        from pipeline.runtime.device import release_freed_memory
 
         if self.begin_batch is not None:
             self.begin_batch([sample.task for _, sample in batch])
+        stylized: StylizedBatch | None = None
+        apart: Batch = []
         try:
             stylized = stylize_samples(self._styler(batch[0][0].chain), [sample for _, sample in batch])
         except BatchTooLargeError as error:
             self._save_memory(batch, error)
-            return
         except StylizeError as error:
             if len(batch) == 1:
                 batch[0][0].fail(error)
-                return
-            for running, sample in batch:  # one of them is to blame and the others must not suffer
+            else:
+                apart = batch  # one of them is to blame and the others must not suffer
+        if stylized is None:
+            release_freed_memory()  # not before the exception is gone, which holds the tensors of the batch
+            for running, sample in apart:
                 if running.failure is None:
                     running.wait_for_store()
                     self.stylize([(running, sample)])
