@@ -9,6 +9,7 @@ Axes of normals: x to the right, y up, z toward the viewer. Colors are float32 s
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,9 @@ def fbm(
             break
         step_x, step_y = max(cell * np.sqrt(stretch), 1.0), max(cell / np.sqrt(stretch), 1.0)
         knots = rng.standard_normal((int(height / step_y) + 4, int(width / step_x) + 4)).astype(np.float32)
-        xs, ys = np.meshgrid(np.arange(width) / step_x + 1, np.arange(height) / step_y + 1)
-        smooth = cv2.remap(knots, xs.astype(np.float32), ys.astype(np.float32), cv2.INTER_CUBIC)
+        places = (np.arange(count) / step + 1 for count, step in ((width, step_x), (height, step_y)))
+        xs, ys = np.meshgrid(*(it.astype(np.float32) for it in places))
+        smooth = cv2.remap(knots, xs, ys, cv2.INTER_CUBIC)
         total += np.float32(gain**octave) * smooth
     total -= total.mean()
     return np.asarray(total / max(float(total.std()), 1e-6), np.float32)
@@ -99,6 +101,22 @@ class Easel:
         self.normal[..., 2] = 1
         self.alpha = np.zeros(self.shape, np.float32)
         self.haze = np.zeros(self.shape, np.float32)
+
+    def box(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
+        """Rows and columns of the easel that hold a rectangle given in its px."""
+        height, width = self.shape
+        rows, columns = (
+            slice(min(max(int(low), 0), length), min(max(int(high) + 2, 0), length))
+            for low, high, length in ((top, bottom, height), (left, right, width))
+        )
+        return rows, columns
+
+    def part(self, box: tuple[slice, slice]) -> Easel:
+        """A part of the easel, to draw on without computing the rest; its `shape` is still that of the whole."""
+        found = copy(self)
+        for name in ("x", "v", "albedo", "normal", "alpha", "haze"):
+            setattr(found, name, getattr(self, name)[box])
+        return found
 
     def noise(self, cell_px: float, seed: int, **options: Any) -> Field:
         """`fbm` over the easel with cells in pixels of an image 640 px wide."""

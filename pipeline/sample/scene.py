@@ -83,22 +83,27 @@ def _village(e: Easel) -> tuple[Field, Field, Field]:
     for cx, up in sorted(positions, key=lambda position: -position[1]):
         wide, high = rng.uniform(13, 20) * e.unit, rng.uniform(7, 10) * e.unit
         left, floor = cx * e.shape[1] - wide / 2, (SHORE - up) * e.shape[0]
-        plaster = np.broadcast_to(rgb(rng.choice(["e8dcc4", "d9c09a", "f0e8da", "c9a184", "b8a894"])), e.albedo.shape)
-        roof = np.broadcast_to(rgb(rng.choice(["8a4a38", "74402f", "5f5450", "94583e"])), e.albedo.shape)
-        column, row = e.x * e.shape[1], e.v * e.shape[0]
+        box = e.box(left - 0.2 * wide, floor - high - 8 * e.unit, left + 1.2 * wide, floor)
+        here, rough = e.part(box), grain[box]
+        plaster = np.broadcast_to(
+            rgb(rng.choice(["e8dcc4", "d9c09a", "f0e8da", "c9a184", "b8a894"])), here.albedo.shape
+        )
+        roof = np.broadcast_to(rgb(rng.choice(["8a4a38", "74402f", "5f5450", "94583e"])), here.albedo.shape)
+        column, row = here.x * e.shape[1], here.v * e.shape[0]
         wall = (column > left) & (column < left + wide) & (row < floor) & (row > floor - high)
-        e.put(wall, plaster * (1 + 0.05 * grain[..., None]), grain, 0.1, tilt=(rng.uniform(-0.4, 0.4), 0.0), haze=0.08)
+        tilt = rng.uniform(-0.4, 0.4), 0.0
+        here.put(wall, plaster * (1 + 0.05 * rough[..., None]), rough, 0.1, tilt=tilt, haze=0.08)
         rise = (row - (floor - high - 6.5 * e.unit)) / (6.5 * e.unit)
         slope = (rise > 0) & (rise < 1.08) & (np.abs(column - left - wide / 2) < wide * (0.28 + 0.30 * rise))
-        tiles = roof * (1 + 0.10 * grain + 0.10 * np.sin(row * 3.0 / e.unit))[..., None]
-        e.put(slope, np.asarray(tiles, np.float32), grain, 0.2, tilt=(0.0, 0.8), haze=0.08)
+        tiles = roof * (1 + 0.10 * rough + 0.10 * np.sin(row * 3.0 / e.unit))[..., None]
+        here.put(slope, np.asarray(tiles, np.float32), rough, 0.2, tilt=(0.0, 0.8), haze=0.08)
         for k in range(3):
             wx, wy = left + wide * (0.22 + 0.28 * k), floor - high * 0.52
             pane = (np.abs(column - wx) < 1.15 * e.unit) & (np.abs(row - wy) < 1.6 * e.unit)
-            e.albedo[pane] = rgb("38424c")
-            windows[pane] = 1
-            lit_from[pane] = rng.uniform(18.9, 20.9) if rng.random() < 0.75 else 30
-            lit_until[pane] = rng.uniform(5.3, 6.9) if rng.random() < 0.35 else 0
+            here.albedo[pane] = rgb("38424c")
+            windows[box][pane] = 1
+            lit_from[box][pane] = rng.uniform(18.9, 20.9) if rng.random() < 0.75 else 30
+            lit_until[box][pane] = rng.uniform(5.3, 6.9) if rng.random() < 0.35 else 0
     cx, floor = 0.735 * e.shape[1], (SHORE - 0.03) * e.shape[0]
     column, row = e.x * e.shape[1], e.v * e.shape[0]
     tower = (np.abs(column - cx) < 4 * e.unit) & (row < floor) & (row > floor - 24 * e.unit)
@@ -132,12 +137,15 @@ def _meadow(e: Easel) -> None:
         foot = bank[min(int(cx * e.shape[1]), e.shape[1] - 1)] + rng.uniform(-0.006, 0.035)
         wide = (rng.gamma(3.0, 2.3) + 2) * e.unit
         high = wide * rng.uniform(0.5, 0.75)
-        u, w = (e.x - cx) * (e.shape[1] / wide), (e.v - foot) * (e.shape[0] / high)
-        bulge = 1 - u * u - w * w + 0.10 * tufts + 0.06 * patch
-        dome = np.sqrt(np.clip(bulge, 0, 1)) * (wide * 1.2 / e.unit) + tufts * 0.6
-        e.put(
+        column, row = cx * e.shape[1], foot * e.shape[0]
+        box = e.box(column - 1.1 * wide, row - 2 * high, column + 1.1 * wide, row + 0.45 * high)
+        here = e.part(box)
+        u, w = (here.x - cx) * (e.shape[1] / wide), (here.v - foot) * (e.shape[0] / high)
+        bulge = 1 - u * u - w * w + 0.10 * tufts[box] + 0.06 * patch[box]
+        dome = np.sqrt(np.clip(bulge, 0, 1)) * (wide * 1.2 / e.unit) + tufts[box] * 0.6
+        here.put(
             (bulge > 0) & (w < 0.45) & (np.abs(u) < 1.1),
-            stone,
+            stone[box],
             np.asarray(dome, np.float32),
             1.0,
             tilt=(0.0, 0.4),
@@ -187,18 +195,21 @@ def _tree(e: Easel) -> None:
         start = fork + (root - fork) * rng.uniform(0.0, 0.22)
         limbs.append((start, np.array([tip_x, tip_v]), 6.5, 1.4))
         tips.append((tip_x, tip_v))
-    column, row = e.x * e.shape[1], e.v * e.shape[0]
     for start, stop, thick, thin in limbs:
         (ax, ay), (bx, by) = start * (e.shape[1], e.shape[0]), stop * (e.shape[1], e.shape[0])
+        reach = 24 * e.unit
+        box = e.box(min(ax, bx) - reach, min(ay, by) - reach, max(ax, bx) + reach, max(ay, by) + reach)
+        here, rough = e.part(box), bark[box]
+        column, row = here.x * e.shape[1], here.v * e.shape[0]
         dx, dy = bx - ax, by - ay
         t = np.clip(((column - ax) * dx + (row - ay) * dy) / (dx * dx + dy * dy), 0, 1)
         bow = np.sin(t * np.pi) * 5 * e.unit * np.sign(bx - ax + 1e-3)
         off = ((column - ax) * dy - (row - ay) * dx) / np.hypot(dx, dy) + bow * 0.4
         past = np.hypot(column - ax - t * dx, row - ay - t * dy)
-        half = (thick + (thin - thick) * t + 5 * np.clip(0.12 - t, 0, 1) * thick / 2) * e.unit / 2 * (1 + 0.06 * bark)
+        half = (thick + (thin - thick) * t + 5 * np.clip(0.12 - t, 0, 1) * thick / 2) * e.unit / 2 * (1 + 0.06 * rough)
         inside = (np.abs(off) < half) & (past < half + 8 * e.unit) & (t < 1) & (t > 0)
-        round_ = np.sqrt(np.clip(1 - (off / half) ** 2, 0, 1)) * half * (2 / e.unit) + bark * 0.8
-        e.put(inside, brown, np.asarray(round_, np.float32), 0.9, tilt=(0.0, 0.0), haze=0.0)
+        round_ = np.sqrt(np.clip(1 - (off / half) ** 2, 0, 1)) * half * (2 / e.unit) + rough * 0.8
+        here.put(inside, brown[box], np.asarray(round_, np.float32), 0.9, tilt=(0.0, 0.0), haze=0.0)
     clusters = [
         (x + rng.normal(0, 0.018), v + rng.normal(0, 0.03), rng.uniform(17, 29)) for x, v in tips for _ in range(4)
     ]
