@@ -353,7 +353,7 @@ def test_large_frames_are_taken_in_tiles_on_the_cpu_with_all_the_curvature() -> 
     memory._available = 1 << 50
     assert memory((2160, 3840), 1).tile_px is None and memory((3024, 4032), 1).tile_px is None
     large = memory((4000, 6000), 1)
-    assert (large.tile_px, large.pairs, large.pairs_dtype) == (1024, 12, torch.float32)
+    assert (large.tile_px, large.pairs, large.pairs_dtype) == (1024, config().curvature_pairs, torch.float32)
 
 
 def test_styler_finds_smaller_ways_until_none_is_left() -> None:
@@ -363,6 +363,6 @@ def test_styler_finds_smaller_ways_until_none_is_left() -> None:
     ways: list[str] = []
     while (way := neural.save_memory()) is not None:
         ways.append(way)
-    assert "tiles of 1024 px, with 12" in ways[0]
+    assert f"tiles of 1024 px, with {neural.settings.curvature_pairs} curvature pairs" in ways[0]
     assert "tiles of 512 px, with 3 curvature pairs in half precision" in ways[-1]
     assert neural.stylize(cold(contents(1), (1,))).stats[0].loss > 0
