@@ -15,10 +15,9 @@ Result = TypeVar("Result")
 def on_one_thread(function: Callable[[], Result]) -> Result:
     """Call a function where torch and LAPACK take no other threads; returns or raises what it does.
 
-    The function must not wait for another call of this.
     They share out even small matrices among all threads, which wait for each other more than a hundred times in one
     eigendecomposition. On a quiet machine that takes as long as one thread alone, beside busy processes ten times as
-    long.
+    long. The function must not wait for another call of this.
     """
     return _executor().submit(function).result()
 
