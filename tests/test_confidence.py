@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.motion import consistency
 from pipeline.motion.consistency import at_boundary, consistent, flow_confidence, inside
 from tests.support.frames import constant_flow, moved_square, read_flo
 
@@ -50,6 +51,23 @@ def test_confidence_agrees_with_the_reference_maps(data: Data, pair: str) -> Non
     # What differs is the one more pixel that is excluded around every area without confidence.
     uneroded = inside(there) & consistent(there, back) & ~at_boundary(there)
     assert (uneroded == theirs).mean() > 0.999  # measured 0.9991 to 0.9993
+
+
+@pytest.mark.parametrize("rows", [1, 5, 31])
+def test_confidence_does_not_depend_on_the_bands_it_is_computed_in(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(2).normal(0, 8, (31, 40, 2)).astype(np.float32)
+    backward = cv2.GaussianBlur(noise, (0, 0), 9) + np.float32(0.6)
+    backward[12:20, 9:30] += 2
+    whole = inside(backward) & consistent(backward, -backward) & ~at_boundary(backward)
+    eroded = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert 0.2 < eroded.mean() < 0.9
+    monkeypatch.setattr(consistency, "BAND_ROWS", rows)
+    confidence = flow_confidence(backward, -backward)
+    assert not confidence[~whole].any() and confidence[eroded].all()
+    for part in (inside(backward, slice(11, 14)), at_boundary(backward, slice(11, 14))):
+        assert part.shape == (3, 40)
+    assert (at_boundary(backward, slice(11, 14)) == at_boundary(backward)[11:14]).all()
+    assert (consistent(backward, -backward, slice(11, 14)) == consistent(backward, -backward)[11:14]).all()
 
 
 def test_flows_of_different_sizes_are_refused() -> None:

@@ -1,8 +1,14 @@
 """Operations on a thread that takes no others."""
 
+from typing import Any
+
 import pytest
 import torch
 
+from pipeline.config.losses import LossSettings
+from pipeline.encoders import load_encoder
+from pipeline.optimize.objective import Objective, style_target
+from pipeline.optimize.style_terms import style_term
 from pipeline.runtime.one_thread import on_one_thread
 
 
@@ -27,3 +33,23 @@ def test_the_result_and_the_error_are_those_of_the_function() -> None:
     assert on_one_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         on_one_thread(lambda: 1 // 0)
+
+
+def test_style_term_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def noted(*arguments: Any) -> Any:
+        found.append(torch.get_num_threads())
+        return style_term(*arguments)
+
+    monkeypatch.setattr("pipeline.optimize.feature_terms.style_term", noted)
+    encoder, settings = load_encoder("tiny"), LossSettings()
+    images = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    style = style_target(encoder, settings, images.flip(3), 1.0)
+    others = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        Objective.of(encoder, settings, images, (style,))(images)
+        assert found == [1] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(others)

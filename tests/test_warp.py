@@ -11,8 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pipeline.motion.warp
 from pipeline.motion.device_warp import device_warp
-from pipeline.motion.warp import warp
+from pipeline.motion.warp import QUINTIC, quintic_weights, warp
 from tests.support.frames import HEIGHT, WIDTH, Array, blotches, constant_flow
 
 
@@ -101,6 +102,25 @@ def test_image_stays_sharp_after_fifty_steps() -> None:
 
     assert sharpness(image) / sharpness(truth) == pytest.approx(0.95, abs=0.08)
     assert error(image) < error(lanczos) / 4
+
+
+def test_warp_does_not_depend_on_the_bands_it_is_computed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = blotches(HEIGHT, WIDTH, 3).astype(np.float32)
+    flow = constant_flow(1.3, -0.4)
+    flow += np.random.default_rng(3).normal(0, 0.2, flow.shape).astype(np.float32)
+    expected = warp(image, flow)
+    for pixels in (1, 3 * WIDTH):
+        monkeypatch.setattr(pipeline.motion.warp, "BAND_PX", pixels)
+        np.testing.assert_array_equal(warp(image, flow), expected)
+
+
+def test_weights_are_those_of_the_quintic_spline() -> None:
+    t = np.linspace(0, 0.999, 50, dtype=np.float32)
+    expected = [np.polyval(coefficients, t.astype(np.float64)) / 120 for coefficients in QUINTIC]
+    np.testing.assert_allclose(quintic_weights(t), expected, atol=2e-7)
+    assert torch.equal(
+        torch.stack(quintic_weights(torch.from_numpy(t))), torch.from_numpy(np.stack(quintic_weights(t)))
+    )
 
 
 def test_image_and_flow_of_different_sizes_are_refused() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,9 @@ from pipeline.encoders.pooling import (
 )
 from pipeline.encoders.steps import Convolution, Mirror, Pool, Step, Steps
 from pipeline.runtime.device import constants
+
+Kept: TypeAlias = Tensor | Choices | torch.Size | None
+"""What the gradient of a step needs: the result of a convolution, what a maximum pooling took, or the size averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,11 @@ class NetworkPass:
     def __init__(self, network: Steps, images: Tensor, layers: Sequence[str], *, keep: bool = True) -> None:
         self.features: dict[str, Tensor] = {}
         self._steps = network.until(layers)
-        self._kept: list[Tensor | Choices | torch.Size | None] = []  # what the gradient of each step needs
+        self._kept: list[Kept] = []
         self._dtype = images.dtype
         x = centered(images, network.mean, network.dtype)
         for step, following in zip_longest(self._steps, self._steps[1:]):
-            kept: Tensor | Choices | torch.Size | None = None
+            kept: Kept = None
             if keep and isinstance(step, Pool) and step.kind == "max":
                 kept = max_pool_choices(x)
                 x = kept.pooled

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.motion.warp import MARGIN, WHOLE_PX, parts_about_half, phases
+from pipeline.motion.warp import MARGIN, WHOLE_PX, phases, quintic_weights
 from pipeline.runtime.transfers import upload
 
 
@@ -94,25 +94,13 @@ def _weights(position: Tensor) -> list[Tensor]:
     more than the difference that is allowed, so it is rounded here too.
     """
     below = position.floor()
-    s = position - below - 0.5
-    squared = s * s
-    firsts, lasts = [], []
-    for even, odd in parts_about_half():
-        same, opposite = _quadratic(squared, even), _quadratic(squared, odd) * s
-        firsts.append(same + opposite)
-        lasts.append(same - opposite)
-    six = [*firsts, *reversed(lasts)]
+    six = quintic_weights(position - below)
     weights = []
     for first in (0, 2, 4):
         joint, pixel = six[first] + six[first + 1], below + (first - 2)
         fraction = six[first + 1].div_(joint).add_(pixel).sub_(pixel)
         weights += [joint - joint * fraction, joint * fraction]
     return weights
-
-
-def _quadratic(x: Tensor, coefficients: list[float]) -> Tensor:
-    highest, middle, lowest = coefficients
-    return (x * highest).add_(middle).mul_(x).add_(lowest)
 
 
 def _gathered(images: Tensor, indices: Tensor) -> Tensor:

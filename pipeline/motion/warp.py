@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -24,8 +24,12 @@ from numpy.typing import NDArray
 
 from pipeline.motion.consistency import positions
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Plane = NDArray[np.float32]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
+Values = TypeVar("Values", Plane, "Tensor")
 
 HALF_BAND_TAPS, KAISER_BETA = 24, 8.0
 """Passes 0.99 of the amplitude at 0.81 of the Nyquist frequency; the gain is at most 1.0002."""
@@ -160,7 +164,7 @@ def _pairs(position: Plane) -> list[tuple[Plane, Plane]]:
     lookup (h, W).
     """
     below = np.floor(position)
-    weights = _weights(position - below)
+    weights = quintic_weights(position - below)
     pairs: list[tuple[Plane, Plane]] = []
     for first in (0, 2, 4):
         joint, second = weights[first], weights[first + 1]
@@ -182,26 +186,27 @@ QUINTIC = (
 """The six weights of the quintic B-spline, times 120, as polynomials of the fraction, highest power first."""
 
 
-def _weights(t: Plane) -> list[Plane]:
-    """The six weights at fractions t (h, W).
+def quintic_weights(t: Values) -> list[Values]:
+    """The six weights at fractions t of any shape, float32: arrays, or tensors on any device.
 
     The last three mirror the first three about 1/2: with s = t - 1/2 both have the same even part, and odd parts that
     differ in sign, each of which takes a quadratic of s^2 instead of a polynomial of the fifth degree.
     """
-    s = t - np.float32(0.5)
+    s = t - 0.5
     squared = s * s
-    firsts, lasts = [], []
-    for even, odd in parts_about_half():
+    firsts: list[Values] = []
+    lasts: list[Values] = []
+    for even, odd in _parts_about_half():
         same, opposite = _quadratic(squared, even), _quadratic(squared, odd)
         opposite *= s
         firsts.append(same + opposite)
         same -= opposite
         lasts.append(same)
-    return [*firsts, *reversed(lasts)]
+    return firsts + lasts[::-1]
 
 
 @cache
-def parts_about_half() -> list[tuple[list[float], list[float]]]:
+def _parts_about_half() -> list[tuple[list[float], list[float]]]:
     """The even and the odd part of the first three weights as polynomials of s^2, the odd one without a factor s."""
     found = []
     for coefficients in QUINTIC[:3]:
@@ -210,10 +215,10 @@ def parts_about_half() -> list[tuple[list[float], list[float]]]:
     return found
 
 
-def _quadratic(x: Plane, coefficients: list[float]) -> Plane:
+def _quadratic(x: Values, coefficients: list[float]) -> Values:
     highest, middle, lowest = coefficients
-    value = x * np.float32(highest)
-    value += np.float32(middle)
+    value = x * highest
+    value += middle
     value *= x
-    value += np.float32(lowest)
+    value += lowest
     return value
