@@ -18,7 +18,7 @@ from pipeline.config.reading import config_schema, parse_config
 from pipeline.config.settings import IDENTITY_SECTIONS, Config
 from pipeline.errors import ConfigError, RenderDirectoryError, UsageError
 from pipeline.plan.comparison import check_same, differences
-from pipeline.plan.identity import identity_digest
+from pipeline.plan.identity import ALGORITHM, identity_digest
 from pipeline.plan.paths import absolute_source, output_paths, style_configs, weights_paths
 from pipeline.plan.plan_file import plan_from_json, plan_to_json
 from pipeline.runtime.hashing import canonical_json
@@ -227,6 +227,15 @@ def test_refusal_names_each_difference_and_both_options() -> None:
     assert "  styles.swirl.losses.style.layers.relu2_1: there 64.0, now not set" in message
     assert len(message.splitlines()) == 8
     assert "--fresh" in caught.value.hint and "--workdir" in caught.value.hint and "same settings" in caught.value.hint
+
+
+def test_a_render_of_another_version_is_to_be_continued_with_that_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = a_plan()
+    monkeypatch.setattr("pipeline.plan.identity.ALGORITHM", ALGORITHM - 1)
+    with pytest.raises(RenderDirectoryError) as caught:
+        check_same(a_plan(), wanted)
+    assert caught.value.message.splitlines()[1:] == [f"  algorithm: there {ALGORITHM - 1}, now {ALGORITHM}"]
+    assert "the version of Tempera that began it" in caught.value.hint and "same settings" not in caught.value.hint
 
 
 def test_another_input_is_named_first() -> None:

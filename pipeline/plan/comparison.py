@@ -48,10 +48,14 @@ def check_same(existing: RenderPlan, wanted: RenderPlan, *, where: str = "the re
     names = [Path(plan.source.path).name for plan in (existing, wanted)]
     if existing.source.digest != wanted.source.digest and names[0] != names[1]:
         lines.insert(0, f"the input: there {names[0]}, now {names[1]}")
+    if any(key == "algorithm" for key, _, _ in found):
+        continued = "continue it with the version of Tempera that began it"
+    else:
+        continued = "use the same settings to continue it"
     raise OtherRenderError(
         f"{where}: holds a render with other settings\n  " + "\n  ".join(lines),
-        hint="use the same settings to continue it; or begin a new render with --fresh (the old folder is moved aside, "
-        "nothing is deleted) or with another --workdir",
+        hint=f"{continued}; or begin a new render with --fresh (the old folder is moved aside, nothing is deleted) or "
+        "with another --workdir",
     )
 
 
